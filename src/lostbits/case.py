@@ -1,0 +1,264 @@
+"""A case: model, sites, what was seen of them, and the plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.errors import DataError, TargetError, close_match
+from lostbits.estimators import estimator
+from lostbits.estimators.mse import best_ranges
+from lostbits.graph.place import Placed
+from lostbits.graph.queries import constant
+from lostbits.graph.site import Site
+from lostbits.grid import Affine, Grid, affine_from_range
+from lostbits.statistics import Extrema, Histogram
+from lostbits.target import Rule, Target
+
+CHANNEL_BINS = 64
+Plan = Mapping[str, Affine]
+
+
+@final
+@dataclass(frozen=True)
+class Seen:
+    """What is remembered of a site's values.
+
+    Attributes:
+        whole: One row of 2,048 bins a side, over the extremes of the site's group.
+        channels: One row of 64 bins a side for each channel, over that channel's extremes.
+    """
+
+    whole: Histogram
+    channels: Histogram
+
+    @classmethod
+    def empty(cls, own: Extrema, group: Extrema) -> "Seen":
+        """Histograms ready to count, over extremes found before."""
+        return cls(
+            Histogram(group.lo.min(keepdims=True), group.hi.max(keepdims=True)),
+            Histogram(own.lo, own.hi, CHANNEL_BINS, own.axis),
+        )
+
+    def update(self, x: NDArray[np.float32]) -> None:
+        """Count one batch."""
+        self.whole.update(x)
+        self.channels.update(x)
+
+
+@final
+@dataclass(frozen=True)
+class Override:
+    """A wish for one site that differs from the target's rule (``--set TENSOR=...``).
+
+    Attributes:
+        tensor: Which tensor.
+        method: Name of another range method.
+        bits: Another width.
+        per_channel, asymmetric: Granularity and symmetry that the target's rule does not have.
+        as_float: Leave the tensor in float.
+    """
+
+    tensor: str
+    method: str | None = None
+    bits: int | None = None
+    per_channel: bool = False
+    asymmetric: bool = False
+    as_float: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Override":
+        """``TENSOR=float``, ``=per_channel``, ``=asymmetric``, ``=16bit``, or ``=`` a range method."""
+        tensor, _, setting = text.rpartition("=")
+        if not tensor or not setting:
+            raise TargetError(
+                "T004", f"--set {text}", "must read TENSOR=SETTING", "no '='", "--set x=per_channel"
+            )
+        if setting in ("per_channel", "asymmetric"):
+            return cls(tensor, **{setting: True})
+        if setting == "float":
+            return cls(tensor, as_float=True)
+        if setting.endswith("bit") and setting[:-3].isdigit() and 2 <= int(setting[:-3]) <= 16:
+            return cls(tensor, bits=int(setting[:-3]))
+        return cls(tensor, method=estimator(setting).name)
+
+    def apply(self, rule: Rule) -> Rule:
+        """``rule`` with the wish granted."""
+        grid, symmetric = rule.grid, rule.symmetric and not self.asymmetric
+        if self.asymmetric and grid.signed:
+            grid = Grid.of(grid.bits, signed=False)
+        if self.bits is not None:
+            grid = Grid.of(self.bits, signed=grid.signed)
+        per_channel = rule.per_channel or self.per_channel
+        method = self.method or rule.method
+        return Rule(grid, symmetric, per_channel, method, rule.power_of_two, rule.minimum_range)
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """Everything that a diagnosis or a recovery needs; never changed, only replaced.
+
+    Attributes:
+        model: The normalised float reference.
+        target: The platform.
+        placed: Its sites in this model.
+        seen: Statistics by site key (bias sites have none).
+        plan: Parameters by site key.
+        output_power: Mean square of each output of the float network.
+    """
+
+    model: ir.Model
+    target: Target
+    placed: Placed
+    seen: Mapping[str, Seen]
+    plan: Plan
+    output_power: Mapping[str, float]
+    samples: int
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that are quantized."""
+        return tuple(s for s in self.placed.sites if s.key in self.plan)
+
+
+def constant_of(model: ir.Model, site: Site) -> NDArray[np.float32]:
+    """The array of a weight or bias site."""
+    array = constant(model.graph.initializers[site.tensor])
+    assert array is not None
+    return array.astype(np.float32)
+
+
+def look_at_constants(model: ir.Model, sites: Sequence[Site]) -> dict[str, Seen]:
+    """Statistics of the weights, which need no data."""
+    seen = {}
+    for site in sites:
+        if site.role == "weight":
+            array = constant_of(model, site)
+            own = Extrema(site.axis).update(array)
+            seen[site.key] = Seen.empty(own, own)
+            seen[site.key].update(array)
+    return seen
+
+
+def make_plan(
+    model: ir.Model,
+    placed: Placed,
+    seen: Mapping[str, Seen],
+    target: Target,
+    overrides: Sequence[Override] = (),
+) -> dict[str, Affine]:
+    """Parameters of every site by the target's own rules, but for the overrides."""
+    wishes = {o.tensor: o for o in overrides}
+    _check_names(wishes, placed)
+    plan: dict[str, Affine] = {}
+    floats = {t for t, wish in wishes.items() if wish.as_float}
+    for site in placed.sites:
+        if site.role == "bias" or site.tensor in floats:
+            continue
+        rule = rule_of(site, target)
+        wish = next((wishes[t] for t in _members(site, placed) if t in wishes), None)
+        plan[site.key] = _affine(site, wish.apply(rule) if wish else rule, seen, placed, wish)
+    groups = {s.group: plan[s.key] for s in placed.sites if s.streams and s.key in plan}
+    for site in placed.sites:
+        if site.role == "bias" and site.scales is not None and site.tensor not in floats:
+            x, w = groups.get(site.scales[0]), plan.get(site.scales[1])
+            if x is not None and w is not None:
+                plan[site.key] = bias_affine(x, w, target.bias_bits or 32)
+    return plan
+
+
+def rule_of(site: Site, target: Target) -> Rule:
+    """The target's rule for a site; constant operands of pointwise ops follow activations."""
+    if site.role == "weight" and site.axis is not None:
+        return target.weights
+    rule = target.activations
+    if site.role != "weight":
+        return rule
+    return Rule(rule.grid, rule.symmetric, False, "min_max", rule.power_of_two, rule.minimum_range)
+
+
+def bias_affine(x: Affine, w: Affine, bits: int) -> Affine:
+    """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator."""
+    scale = np.maximum(x.scale * w.scale, np.finfo(np.float32).tiny).astype(np.float32)
+    axis = None if scale.ndim == 0 else 0
+    return Affine(Grid.of(bits, signed=True), scale, np.zeros(scale.shape, np.int64), axis)
+
+
+def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
+    known = {s.tensor for s in placed.sites}
+    for tensor in wishes:
+        if tensor not in known:
+            raise TargetError(
+                "T005", f"--set {tensor}", "must name a quantized tensor",
+                placed.left_in_float.get(tensor, "no such tensor"), close_match(tensor, known),
+            )
+
+
+def _members(site: Site, placed: Placed) -> list[str]:
+    """Tensors that share the site's parameters, itself first."""
+    if not site.streams:
+        return [site.tensor]
+    mates = [s.tensor for s in placed.sites if s.streams and s.group == site.group]
+    return [site.tensor, *mates]
+
+
+def _affine(
+    site: Site, rule: Rule, seen: Mapping[str, Seen], placed: Placed, wish: Override | None
+) -> Affine:
+    wanted = site.per_channel or (wish is not None and wish.per_channel)
+    if rule.per_channel and wanted and site.axis is not None:
+        lo, hi = _channel_ranges(seen[site.key].channels, rule)
+        return _finish(lo, hi, rule, site.axis)
+    mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
+    mates = mates if site.streams else [site]
+    whole = reduce(_together, (seen[s.key].whole for s in mates))
+    method = estimator(rule.method)
+    if whole.size < method.minimum_values:
+        raise DataError(
+            "D006", f"tensor {site.tensor!r}",
+            f"range method {method.name!r} needs at least {method.minimum_values} values",
+            f"{whole.size}", "give more samples, or --set the tensor to min_max",
+        )
+    low, high = method(whole, rule.grid, symmetric=rule.symmetric)
+    return _finish(np.asarray(low), np.asarray(high), rule, None)
+
+
+def _together(a: Histogram, b: Histogram) -> Histogram:
+    merged = Histogram(np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi), a.bins)
+    return merged.merge(a).merge(b)
+
+
+def _channel_ranges(
+    channels: Histogram, rule: Rule
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if rule.method == "min_max":
+        return channels.lo, channels.hi
+    if rule.method == "mse":
+        lo, hi, _ = best_ranges(channels, rule.grid, symmetric=rule.symmetric, per_channel=True)
+        return lo, hi
+    raise TargetError(
+        "T006", f"range method {rule.method!r}", "per-channel ranges use min_max or mse",
+        rule.method, "name one of the two in the target's weights rule",
+    )
+
+
+def _finish(
+    lo: NDArray[np.float64], hi: NDArray[np.float64], rule: Rule, axis: int | None
+) -> Affine:
+    """Affine of a range under the rule's floor and scale format."""
+    live = (hi > lo) & (hi - lo < rule.minimum_range)
+    hi = np.where(live, lo + rule.minimum_range, hi)
+    affine = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=axis)
+    if not rule.power_of_two:
+        return affine
+    scale = np.exp2(np.ceil(np.log2(affine.scale.astype(np.float64)))).astype(np.float32)
+    zero = affine.zero_point
+    if not rule.symmetric:
+        zero = np.clip(np.rint(rule.grid.qmin - lo / scale), rule.grid.qmin, rule.grid.qmax)
+    return Affine(rule.grid, scale, zero.astype(np.int64), axis)

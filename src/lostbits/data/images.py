@@ -1,0 +1,142 @@
+"""Samples from image files, one each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lostbits.data.access import reading
+from lostbits.data.conversion import whole_numbers
+from lostbits.data.interface import Interface
+from lostbits.data.preprocess import Preprocess
+from lostbits.data.samples import Item, Samples
+from lostbits.data.source import InputSpec
+from lostbits.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+_CHANNEL_AXES = {"NCHW": 1, "NHWC": 3}
+_CHANNELS = {"GRAY": 1, "RGB": 3, "BGR": 3}
+_MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"})  # 8 bits, no alpha
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
+
+
+@final
+@dataclass(frozen=True)
+class ImageReader:
+    """Preprocess settings with all that they leave to the model filled in.
+
+    Args:
+        settings: The settings.
+        size: Height and width.
+        layout: Order of the axes.
+        colour: Channels.
+        spec: The input that the images are for.
+    """
+
+    settings: Preprocess
+    size: tuple[int, int]
+    layout: str
+    colour: str
+    spec: InputSpec
+
+    @classmethod
+    def for_input(cls, settings: Preprocess, spec: InputSpec) -> Self:
+        """Fill in what the settings leave open.
+
+        Raises:
+            DataError: D007, D012, D013: the model takes no images, leaves it open too, or
+                contradicts the settings.
+        """
+        if len(spec.shape) != 4:
+            rule = f"images need an input of 4 axes, as {spec.name!r} is to be"
+            todo = "give the data as arrays (.npy, .npz)"
+            raise DataError("D007", "folder of images", rule, f"{len(spec.shape)} axes", todo)
+        layout = settings.layout or _layout(spec)
+        colour = _colour(settings, spec, spec.shape[_CHANNEL_AXES[layout]])
+        return cls(settings, _size(settings, spec, layout), layout, colour, spec)
+
+    def read(self, path: Path) -> dict[str, NDArray[Any]]:
+        """The image as one sample for the input."""
+        with reading(str(path)), Image.open(path) as image:
+            pixels = np.asarray(self._resized(self._in_colour(path, image)), np.float32)
+        pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        pixels = pixels[..., ::-1] if self.colour == "BGR" else pixels
+        mean, std = (np.array(v, np.float32) for v in (self.settings.mean, self.settings.std))
+        x = (pixels * np.float32(self.settings.scale) - mean) / std
+        x = x.transpose(2, 0, 1) if self.layout == "NCHW" else x
+        x = whole_numbers(x) if self.spec.dtype.kind in "iu" else x
+        return {self.spec.name: x[np.newaxis]}
+
+    def _in_colour(self, path: Path, image: Image.Image) -> Image.Image:
+        opaque = "A" not in image.getbands() and "transparency" not in image.info
+        if image.mode in _ALPHA_MODES or not opaque:
+            image = image.convert("RGBA")
+            opaque = image.getchannel("A").getextrema() == (255, 255)
+        if not opaque or image.mode not in _MODES | {"RGBA"}:
+            rule = f"images must have 8 bits a channel and no transparency to become {self.colour}"
+            found = f"mode {image.mode}" + ("" if opaque else ", partly transparent")
+            todo = "convert the image, on the background that the model is to see"
+            raise DataError("D013", str(path), rule, found, todo)
+        return image.convert("L" if self.colour == "GRAY" else "RGB")
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        height, width = self.size
+        if self.settings.resize == "stretch":
+            return image.resize((width, height), Image.Resampling.BILINEAR)
+        factor = max(width / image.width, height / image.height)
+        if self.settings.shorter is not None:
+            factor = self.settings.shorter / min(image.size)
+        covering = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
+        image = image.resize(covering, Image.Resampling.BILINEAR)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
+
+
+def images_in_files(name: str, paths: list[Path], interface: Interface, reader: ImageReader) -> Samples:
+    """The samples of image files, which are decoded whenever they are read."""
+
+    def read() -> Iterator[Item]:
+        return (Item(str(path), 1, partial(reader.read, path)) for path in paths)
+
+    return Samples.all_of(name, interface, read, len(paths))
+
+
+def _layout(spec: InputSpec) -> str:
+    for layout, axis in _CHANNEL_AXES.items():
+        if spec.shape[axis] in _CHANNELS.values():
+            return layout
+    found = f"input {spec.name!r} of shape {spec.shape} has 1 or 3 channels nowhere"
+    raise DataError("D012", "preprocess 'layout'", "must fit the model", found, "set it")
+
+
+def _colour(settings: Preprocess, spec: InputSpec, channels: int | None) -> str:
+    colour = settings.colour or ("GRAY" if channels == 1 else "RGB")
+    count = _CHANNELS[colour]
+    if channels not in (None, count):
+        rule = f"input {spec.name!r} takes {channels} channels"
+        todo = "choose colour (and layout) after the model"
+        raise DataError("D013", "preprocess 'colour'", rule, f"{colour} has {count}", todo)
+    for key, values in (("mean", settings.mean), ("std", settings.std)):
+        if len(values) not in (1, count):
+            rule = f"one number, or one for each of {count} channels"
+            found = f"{len(values)} numbers"
+            raise DataError("D012", f"preprocess {key!r}", rule, found, "give as many as channels")
+    return colour
+
+
+def _size(settings: Preprocess, spec: InputSpec, layout: str) -> tuple[int, int]:
+    axes = spec.shape[2:] if layout == "NCHW" else spec.shape[1:3]
+    height, width = settings.size or axes
+    if height is None or width is None:
+        found = f"input {spec.name!r} leaves height or width open"
+        raise DataError("D012", "preprocess 'size'", "must be known", found, "set it")
+    if settings.shorter is not None and settings.shorter < max(height, width):
+        found = f"{settings.shorter} for {height} x {width}"
+        todo = "raise it, or leave it out"
+        raise DataError("D012", "preprocess 'shorter'", "must cover the size", found, todo)
+    return height, width

@@ -1,0 +1,50 @@
+"""Callables that a command line names as ``package.module:callable``."""
+
+import importlib
+import operator
+import os
+import re
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from lostbits.errors import DataError, close_match
+
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_target(text: str) -> bool:
+    """Whether the text reads as ``package.module:callable``."""
+    return _TARGET.fullmatch(text) is not None
+
+
+def imported(target: str) -> Callable[[], Any]:
+    """The callable of that name; modules in the current folder are found too.
+
+    Raises:
+        DataError: D016 if there is none.
+    """
+    module_name, attribute = target.split(":")
+    module = _module(target, module_name)
+    try:
+        function = operator.attrgetter(attribute)(module)
+    except AttributeError:
+        known = [name for name, value in vars(module).items() if callable(value)]
+        found, todo = f"{attribute!r} is not there", close_match(attribute, known)
+        raise DataError("D016", target, f"must be in {module_name!r}", found, todo) from None
+    if not callable(function):
+        found, todo = type(function).__name__, "name a function without arguments"
+        raise DataError("D016", target, "must be callable", found, todo)
+    return lambda: function()
+
+
+def _module(target: str, name: str) -> ModuleType:
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # whatever the module's own code raises
+        found = f"{type(error).__name__}: {error}"
+        todo = f'make python -c "import {name}" work in this folder'
+        raise DataError("D016", target, "must be importable", found, todo) from error

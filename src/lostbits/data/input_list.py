@@ -1,0 +1,90 @@
+"""Samples from the raw files that an ``input_list.txt`` of SNPE or QNN names, a line each."""
+
+from collections.abc import Iterator
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.data.access import existing, reading
+from lostbits.data.conversion import whole_numbers
+from lostbits.data.interface import Interface
+from lostbits.data.samples import Item, Samples
+from lostbits.data.source import InputSpec
+from lostbits.errors import DataError, close_match
+
+_FLOAT32 = np.dtype("<f4")
+
+
+def files_in_list(path: Path, interface: Interface) -> Samples:
+    """The samples of the raw files that a list names, all of which must have the right size.
+
+    A line holds the paths of one sample's files, relative to the list's folder: in the order of
+    the model's inputs, or as ``name:=path``. Lines that begin with # or % name outputs. A file
+    holds little-endian float32 values in the layout of the model's own input; for an input of
+    whole numbers they must be whole.
+    """
+    with reading(str(path)):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    rows: list[tuple[str, dict[str, Path]]] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith(("#", "%")):
+            where = f"{path}, line {number}"
+            rows.append((where, _files(where, path.parent, line.split(), interface)))
+
+    def read() -> Iterator[Item]:
+        return (Item(where, 1, partial(_load, where, files, interface)) for where, files in rows)
+
+    return Samples.all_of(path.name, interface, read, len(rows))
+
+
+def _files(where: str, folder: Path, entries: list[str], interface: Interface) -> dict[str, Path]:
+    names = [spec.name for spec in interface.inputs]
+    pairs = [entry.split(":=", 1) for entry in entries]
+    if all(len(pair) == 2 for pair in pairs):
+        named = {name: folder / file for name, file in pairs}
+    else:
+        named = {name: folder / entry for name, entry in zip(names, entries, strict=False)}
+    if len(entries) != len(names) or set(named) != set(names):
+        unknown = [name for name in named if name not in names]
+        rule = f"one file for every input, in the order {', '.join(names)} or as name:=path"
+        found = " ".join(entries)
+        todo = close_match(unknown[0], names) if unknown else "correct the line"
+        raise DataError("D015", where, rule, repr(found), todo)
+    for spec in interface.inputs:
+        _check_bytes(existing(named[spec.name]), spec, interface)
+    return named
+
+
+def _check_bytes(path: Path, spec: InputSpec, interface: Interface) -> None:
+    shape = _sample_shape(spec, interface)
+    expected, found = prod(shape) * _FLOAT32.itemsize, path.stat().st_size
+    if found != expected:
+        rule = f"one sample of input {spec.name!r}, {shape} float32 values, has {expected} bytes"
+        todo = "write each sample to a file of its own, with x.astype('<f4').tofile(path)"
+        raise DataError("D014", str(path), rule, f"{found} bytes", todo)
+
+
+def _sample_shape(spec: InputSpec, interface: Interface) -> tuple[int, ...]:
+    """Shape of one sample in a file, which says nothing about it itself."""
+    shape = (1, *spec.shape[1:]) if spec.shape and spec.shape[0] is None else spec.shape
+    shape = shape if interface.whole else spec.shape[1:]
+    sizes = tuple(size for size in shape if size is not None)
+    if len(sizes) < len(shape):
+        rule = "raw files have no shape, so the model must fix it"
+        found = f"input {spec.name!r} has shape {spec.shape}"
+        raise DataError("D014", "input list", rule, found, "give .npy files, or fix the shape")
+    return sizes
+
+
+def _load(where: str, files: dict[str, Path], interface: Interface) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    for spec in interface.inputs:
+        with reading(str(files[spec.name])):
+            values = np.fromfile(files[spec.name], _FLOAT32)
+            x = values.reshape(1, *_sample_shape(spec, interface))
+        arrays[spec.name] = x if spec.dtype.kind == "f" else whole_numbers(x)
+    return arrays

@@ -1,0 +1,167 @@
+"""What a model takes: which arrays, of which shapes and types, how many samples at a time."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.data.conversion import convert
+from lostbits.data.source import Feeds, InputSpec
+from lostbits.errors import DataError, close_match
+
+_LAYOUTS = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 2, 3, 1)}  # the transposition that undoes each
+
+
+class Shaped(Protocol):
+    """Anything with the shape of an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+@final
+@dataclass(frozen=True)
+class Interface:
+    """The inputs of a model, and how samples lie in the arrays for them.
+
+    Args:
+        inputs: At least one, in the model's order.
+    """
+
+    inputs: tuple[InputSpec, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the inputs share no batch axis, so that every run takes one whole sample."""
+        return any(not spec.shape for spec in self.inputs) or len(self._fixed()) > 1
+
+    @property
+    def batch(self) -> int | None:
+        """How many samples every run takes; None where the model leaves it open."""
+        return 1 if self.whole else next(iter(self._fixed()), None)
+
+    def sole(self, where: str, what: str) -> InputSpec:
+        """The input of a model that has just one, which is all that ``what`` can feed."""
+        if len(self.inputs) > 1:
+            found = f"{what} for {_listed(spec.name for spec in self.inputs)}"
+            todo = "give a dict or an .npz file with one array for every input"
+            raise DataError("D005", where, "every input needs an array", found, todo)
+        return self.inputs[0]
+
+    def lacks_sample_axis(self, spec: InputSpec, array: Shaped) -> bool:
+        """Whether the array can only be a single sample without an axis for samples."""
+        return len(array.shape) == min(self._ranks(spec)) - 1
+
+    def count(self, where: str, arrays: Mapping[str, Shaped]) -> int:
+        """Number of samples in arrays, after a check of their names and shapes."""
+        self._check_names(where, list(arrays))
+        for spec in self.inputs:
+            self._check_shape(where, spec, arrays[spec.name].shape)
+        counts = {spec.name: arrays[spec.name].shape[0] for spec in self.inputs}
+        if len(set(counts.values())) > 1:
+            found = ", ".join(f"{name!r} has {n}" for name, n in counts.items())
+            todo = "give as many for each; repeat an array that is the same for all"
+            raise DataError("D009", where, "inputs need equal numbers of samples", found, todo)
+        return next(iter(counts.values()))
+
+    def fit(self, where: str, arrays: Mapping[str, NDArray[Any]], first: int) -> Feeds:
+        """Counted arrays as the types of the inputs, with every value finite.
+
+        Args:
+            where: Where the arrays come from, for messages.
+            arrays: One for every input, `count` passed.
+            first: Index of their first sample in the data.
+        """
+        feeds = {}
+        for spec in self.inputs:
+            x = arrays[spec.name]
+            y = convert(x, spec.dtype)
+            if y is None:
+                rule = f"input {spec.name!r} takes {spec.dtype}"
+                todo = f"convert the data, if that is right, with x.astype({spec.dtype.name!r})"
+                raise DataError("D008", where, rule, f"values of type {x.dtype}", todo)
+            _check_finite(where, spec, y, first)
+            left_out = self.whole and y.ndim == len(spec.shape)
+            feeds[spec.name] = y[:, np.newaxis] if left_out else y
+        return feeds
+
+    def feed(self, samples: Feeds) -> Feeds:
+        """Fitted samples as one run takes them: filled up to the batch, or without its axis."""
+        if self.whole:
+            return {name: x.reshape(x.shape[1:]) for name, x in samples.items()}
+        lacking = (self.batch or 0) - len(next(iter(samples.values())))
+        if lacking <= 0:
+            return samples
+        return {
+            name: np.concatenate([x, np.repeat(x[-1:], lacking, axis=0)])
+            for name, x in samples.items()
+        }
+
+    def _fixed(self) -> set[int]:
+        firsts = (spec.shape[0] for spec in self.inputs if spec.shape)
+        return {size for size in firsts if size is not None}
+
+    def _ranks(self, spec: InputSpec) -> tuple[int, ...]:
+        """Ranks that an array for the input may have; several samples make one more axis."""
+        rank = len(spec.shape)
+        if not self.whole:
+            return (rank,)
+        return (rank, rank + 1) if rank and spec.shape[0] in (None, 1) else (rank + 1,)
+
+    def _sample_shape(self, spec: InputSpec, rank: int) -> tuple[int | None, ...]:
+        return spec.shape if rank > len(spec.shape) else spec.shape[1:]
+
+    def _check_names(self, where: str, names: list[str]) -> None:
+        known = [spec.name for spec in self.inputs]
+        extra = [name for name in names if name not in known]
+        for name in known:
+            if name not in names:
+                todo = f"name its array {name!r}" + (f"; {close_match(name, extra)}" if extra else "")
+                found = f"there are {_listed(names)}"
+                raise DataError("D005", where, f"input {name!r} needs an array", found, todo)
+        if extra:
+            rule = "every array must be for an input of the model"
+            raise DataError("D006", where, rule, repr(extra[0]), close_match(extra[0], known))
+
+    def _check_shape(self, where: str, spec: InputSpec, found: tuple[int, ...]) -> None:
+        ranks = self._ranks(spec)
+        if len(found) in ranks and _fits(found[1:], self._sample_shape(spec, len(found))):
+            return
+        expected = self._sample_shape(spec, max(ranks))
+        rule = f"input {spec.name!r} takes arrays of shape {_shape_text(expected)}"
+        raise DataError("D007", where, rule, f"shape {found}", _shape_advice(found, expected))
+
+
+def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(found) == len(expected) and all(
+        e is None or e == f for e, f in zip(expected, found, strict=True)
+    )
+
+
+def _shape_text(expected: tuple[int | None, ...]) -> str:
+    return f"({', '.join(['samples', *('any' if e is None else str(e) for e in expected)])})"
+
+
+def _shape_advice(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
+    if _fits(found, expected):
+        return "the axis of samples is missing; add it in front with x[None]"
+    for layout, order in _LAYOUTS.items():
+        if len(found) == len(order) and _fits(tuple(found[i] for i in order[1:]), expected):
+            return f"the data look like {layout}; turn them with x.transpose{order}"
+    return "give arrays of that shape, with the samples along axis 0"
+
+
+def _check_finite(where: str, spec: InputSpec, x: NDArray[Any], first: int) -> None:
+    if x.dtype.kind != "f" or bool(np.isfinite(x).all()):
+        return
+    bad = ~np.isfinite(x.reshape(len(x), -1))
+    sample = int(bad.any(axis=1).argmax())
+    found = f"sample {first + sample} has {int(bad[sample].sum())} NaN or infinite values"
+    rule = f"input {spec.name!r} must be finite as {x.dtype}"
+    raise DataError("D010", where, rule, found, "repair the sample or leave it out")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "no arrays"

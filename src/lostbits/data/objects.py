@@ -1,0 +1,157 @@
+"""Samples from Python: arrays, iterables, torch loaders, calibration readers, callables."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.data.arrays import arrays_in_memory
+from lostbits.data.interface import Interface
+from lostbits.data.samples import Item, Samples
+from lostbits.errors import DataError
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """ONNX Runtime's CalibrationDataReader: a dict of arrays a call, then None."""
+
+    def get_next(self) -> object:
+        """The next batch, or None after the last."""
+
+
+@runtime_checkable
+class Rewindable(Protocol):
+    """What a calibration reader needs besides, to be read again."""
+
+    def rewind(self) -> object:
+        """Start again."""
+
+
+def samples_of(data: object, interface: Interface) -> Samples:
+    """The samples of whatever Python object was given.
+
+    Raises:
+        DataError: D003 or D011 if samples cannot be had from it, or not twice; and all that the
+            samples themselves give cause for.
+    """
+    name = type(data).__name__
+    if isinstance(data, Mapping) or _is_array(data):
+        return arrays_in_memory(name, _named(name, data, interface), interface)
+    if isinstance(data, Reader | Iterator) and not isinstance(data, Rewindable):
+        rule = "must be readable from the start again, since several passes are made"
+        todo = "give a list, a callable that makes one, or an object whose __iter__ starts again"
+        todo = "give it a method rewind()" if isinstance(data, Reader) else todo
+        raise DataError("D011", name, rule, "it can be read once only", todo)
+    if isinstance(data, Reader | Iterable):
+        return _replayed(name, partial(_pull, name, data), interface)
+    if callable(data):
+        return samples_of_callable(getattr(data, "__qualname__", name), data, interface)
+    todo = "give a path, a dict of arrays, an array, an iterable of batches, or a callable"
+    raise DataError("D003", "data", "must be something that samples can be had from", name, todo)
+
+
+def samples_of_callable(name: str, function: Callable[[], Any], interface: Interface) -> Samples:
+    """The samples of what a callable yields; it is called for every pass.
+
+    Raises:
+        DataError: D016 if it fails or yields nothing; and as `samples_of`.
+    """
+    return _replayed(name, partial(_called, name, function), interface)
+
+
+def _called(name: str, function: Callable[[], Any]) -> Iterator[object]:
+    try:
+        made = function()
+    except Exception as error:
+        raise _failed(name, error) from error
+    if isinstance(made, Mapping | str) or _is_array(made) or not isinstance(made, Reader | Iterable):
+        rule = "must yield batches, or return a list of them"
+        found = f"it returns {type(made).__name__}"
+        raise DataError("D016", name, rule, found, "yield a dict of arrays for each batch")
+    return _pull(name, made)
+
+
+def _pull(name: str, batches: object) -> Iterator[object]:
+    """One pass over code that is not ours."""
+    try:
+        if isinstance(batches, Rewindable):
+            batches.rewind()
+        if not isinstance(batches, Reader):
+            yield from batches  # type: ignore[misc]
+            return
+        while (batch := batches.get_next()) is not None:
+            yield batch
+    except Exception as error:
+        raise _failed(name, error) from error
+
+
+def _failed(name: str, error: Exception) -> DataError:
+    found = f"{type(error).__name__}: {error}"
+    return DataError("D016", name, "must yield batches", found, "correct it; the cause is above")
+
+
+def _replayed(name: str, make_pass: Callable[[], Iterator[object]], interface: Interface) -> Samples:
+    """A source whose first pass is made here and now, and whose later ones must be equal to it."""
+    total = 0
+    checksums = []
+    for index, batch in enumerate(make_pass()):
+        where = f"{name}, item {index}"
+        arrays = _named(where, batch, interface)
+        size = interface.count(where, arrays)
+        interface.fit(where, arrays, total)
+        checksums.append(_checksum(arrays))
+        total += size
+
+    def read() -> Iterator[Item]:
+        for index, batch in enumerate(make_pass()):
+            where = f"{name}, item {index}"
+            arrays = _named(where, batch, interface)
+            if index >= len(checksums) or _checksum(arrays) != checksums[index]:
+                rule, found = "every pass must yield the same samples", "others than at first"
+                todo = "turn off shuffling and random changes, or give a list of batches"
+                raise DataError("D018", where, rule, found, todo)
+            yield Item(where, interface.count(where, arrays), partial(dict, arrays))
+
+    return Samples.all_of(name, interface, read, total)
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
+    checksum = 0
+    for x in arrays.values():
+        checksum = zlib.crc32(x.tobytes(), checksum)
+    return checksum
+
+
+def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray[Any]]:
+    """The arrays of a batch by the names of the inputs, without labels."""
+    if isinstance(batch, Mapping):
+        return {str(name): _array(where, value) for name, value in batch.items()}
+    if _is_array(batch):
+        return {interface.sole(where, "one array").name: _array(where, batch)}
+    count = len(interface.inputs)
+    if isinstance(batch, list | tuple) and len(batch) in (count, count + 1):
+        values = zip(interface.inputs, batch, strict=False)
+        return {spec.name: _array(where, value) for spec, value in values}
+    rule = f"a batch is a dict of arrays, an array, or a tuple of {count} (then labels)"
+    found = type(batch).__name__
+    found += f" of {len(batch)}" if isinstance(batch, list | tuple) else ""
+    raise DataError("D017", where, rule, found, "yield a dict of arrays by the names of inputs")
+
+
+def _array(where: str, value: Any) -> NDArray[Any]:
+    """An array or tensor of any library, in memory and detached from gradients."""
+    try:
+        for step in ("detach", "cpu", "numpy"):
+            value = getattr(value, step)() if hasattr(value, step) else value
+        return np.asarray(value)
+    except Exception as error:  # every library has its own
+        found = f"{type(value).__name__}: {error}"
+        todo = "yield numpy arrays"
+        raise DataError("D017", where, "must convert to an array", found, todo) from error
+
+
+def _is_array(data: object) -> bool:
+    return hasattr(data, "__array__")

@@ -1,0 +1,80 @@
+"""Contract of a source of samples, and what goes in and comes out of it."""
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Feeds = dict[str, NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model says about one of its inputs.
+
+    Args:
+        name: Name of the graph input.
+        dtype: Type of its values.
+        shape: Its axes; None for an axis of no fixed size. Axis 0 is the batch axis.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring samples, ready to be fed to the model.
+
+    Args:
+        first: Index of the first sample within its source.
+        feeds: A fresh array for every input. Axis 0 counts samples, unless the model takes one
+            whole sample a run.
+        size: How many samples are real; those after them repeat the last one.
+    """
+
+    first: int
+    feeds: Feeds
+    size: int
+
+
+class Source(abc.ABC):
+    """A known number of samples that can be read in the same order again and again."""
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> str:
+        """Where the samples come from and how many they are, for people to read."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of samples, known before they are read."""
+
+    @abc.abstractmethod
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All samples in order, ``size`` at a time; may be called many times.
+
+        A batch is smaller at the end of the data and where the shape of samples changes. Where
+        the model fixes its batch axis, ``size`` is ignored and every batch is of the fixed size.
+
+        Raises:
+            DataError: A sample cannot be read or does not fit the model.
+        """
+
+    @abc.abstractmethod
+    def slice(self, start: int, stop: int) -> "Source":
+        """The samples ``start`` to ``stop - 1`` as a source of their own.
+
+        Raises:
+            ValueError: Unless ``0 <= start < stop <= len(self)``.
+        """
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, over names, types, shapes and bytes of all samples in order."""

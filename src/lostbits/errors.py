@@ -1,0 +1,67 @@
+"""One tree of exceptions, each raised with a code that has an entry in docs/messages.md.
+
+::
+
+    LostbitsError
+    ├── ModelError      M...  the ONNX file
+    ├── DataError       D...  the samples
+    ├── TargetError     T...  the target, range method, metric or setting that was named
+    ├── SimulationError S...  running a model, a plan, or an attribution
+    └── OutputError     O...  writing results
+
+A message reads ``CODE: where: rule: found: what to do``.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LostbitsError(Exception):
+    """Anything that the user can put right; the command line prints it and exits with status 2.
+
+    Args:
+        code: Letter and three digits, for example ``D002``.
+        where: The file, tensor, node or option that the message is about.
+        rule: What must hold there.
+        found: What was found instead.
+        todo: What to do about it.
+    """
+
+    def __init__(self, code: str, where: str, rule: str, found: str, todo: str) -> None:
+        super().__init__(f"{code}: {where}: {rule}: {found}: {todo}")
+        self.code = code
+
+
+class ModelError(LostbitsError):
+    """The model cannot be read, normalised or executed."""
+
+
+class DataError(LostbitsError):
+    """The samples cannot be read or do not fit the model."""
+
+
+class TargetError(LostbitsError):
+    """A target, method, metric or setting does not exist or contradicts itself."""
+
+
+class SimulationError(LostbitsError):
+    """A run produced something that no honest figure can be made of."""
+
+
+class OutputError(LostbitsError):
+    """Results cannot be written."""
+
+
+def close_match(name: str, known: Iterable[str]) -> str:
+    """Advice for a misspelt name: the nearest known ones, or all of them.
+
+    >>> close_match("snep", ["snpe", "tensorrt"])
+    "did you mean 'snpe'?"
+    >>> close_match("zzz", ["snpe", "tensorrt"])
+    'use one of: snpe, tensorrt'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(repr(n) for n in near)}?"
+    return f"use one of: {', '.join(names)}" if names else "there are none"

@@ -1,0 +1,268 @@
+"""Copies of a graph with quantizers, switches or measuring nodes put in."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.errors import SimulationError
+from lostbits.graph.queries import constant, name_of, node_name, opset, rank
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+
+_MICROSOFT = "com.microsoft"
+
+
+def before(site: Site) -> str:
+    """Name under which an instrumented graph gives the value that enters a site's quantizer."""
+    return site.tensor
+
+
+def after(site: Site) -> str:
+    """Name under which it gives the value that leaves the quantizer."""
+    return f"{site.tensor}__quantized"
+
+
+def with_outputs(model: ir.Model, names: Iterable[str]) -> ir.Model:
+    """A copy that returns the named tensors, in that order, instead of the model's outputs."""
+    copy = model.clone()
+    _set_outputs(copy.graph, list(names))
+    return copy
+
+
+def with_extremes(model: ir.Model, sites: Sequence[Site]) -> ir.Model:
+    """A copy that returns, for each site, the minimum and the maximum per channel.
+
+    Two outputs a site, ``<tensor>__min`` and ``<tensor>__max``: the values themselves never leave
+    the runtime, which makes this pass about as cheap as plain inference.
+    """
+    copy = model.clone()
+    values = _values(copy.graph)
+    for site in sites:
+        for kind in ("Min", "Max"):
+            _reduce(copy, values[site.tensor], kind, site.axis)
+    _set_outputs(copy.graph, [f"{s.tensor}__{k}" for s in sites for k in ("min", "max")])
+    return copy
+
+
+def _reduce(model: ir.Model, value: ir.Value, kind: str, axis: int | None) -> None:
+    graph, name = model.graph, f"{value.name}__{kind.lower()}"
+    axes = None if axis is None else [d for d in range(rank(value) or 0) if d != axis]
+    attributes: dict[str, int | list[int]] = {"keepdims": 0}
+    inputs: list[ir.Value | None] = [value]
+    if axes and opset(model) >= 18:
+        inputs.append(_initializer(graph, f"{name}_axes", np.asarray(axes, np.int64)))
+    elif axes:
+        attributes["axes"] = axes
+    node = ir.node(f"Reduce{kind}", inputs, attributes, name=name)
+    node.outputs[0].name = name
+    _insert_after(graph, value, [node])
+
+
+def quantized(
+    model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine], outputs: Iterable[str] = ()
+) -> ir.Model:
+    """The Q/DQ model of ``plan``: integer constants, QuantizeLinear pairs on activations.
+
+    Returns the model's own outputs, quantized where they are sites, and then the tensors named
+    in ``outputs`` (see ``before`` and ``after``).
+    """
+    copy = model.clone()
+    values = _values(copy.graph)
+    for site in sites:
+        value, affine = values[site.tensor], plan[site.key]
+        made = (
+            _round_trip(copy, site, value, affine)
+            if site.streams
+            else _dequantized(copy, site, value, affine)
+        )
+        _redirect(copy.graph, site, made)
+    names = [name_of(v) for v in copy.graph.outputs] + list(outputs)
+    _set_outputs(copy.graph, names)
+    return copy
+
+
+def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine]) -> ir.Model:
+    """A copy whose every quantizer can be turned off: the coalitions of an exact attribution.
+
+    Two further inputs, boolean vectors with one entry a site: ``lostbits_clip`` and
+    ``lostbits_round``. With both on, a site gives exactly what the Q/DQ model gives; with one on,
+    only that part of the error; with none, the float value.
+    """
+    copy = model.clone()
+    values = _values(copy.graph)
+    switches = [_switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")]
+    for number, site in enumerate(sites):
+        value, affine = values[site.tensor], plan[site.key]
+        if site.streams:
+            full, limited = _round_trip(copy, site, value, affine), _limited(copy, site, value, affine)
+        else:
+            full, limited = _fixed(copy, site, value, affine)
+        _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
+    return copy
+
+
+def _switch_input(graph: ir.Graph, name: str, size: int) -> ir.Value:
+    value = ir.Value(name=name, shape=ir.Shape([size]), type=ir.TensorType(ir.DataType.BOOL))
+    graph.inputs.append(value)
+    return value
+
+
+def _choose(
+    model: ir.Model,
+    site: Site,
+    number: int,
+    switches: Sequence[ir.Value],
+    values: tuple[ir.Value, ir.Value, ir.Value],
+) -> ir.Value:
+    """clip and round: full; clip: limited; round: full inside the range, float outside."""
+    plain, limited, full = values
+    index = _initializer(model.graph, f"{site.key}__number", np.asarray(number, np.int64))
+    clip, rounded = (ir.node("Gather", [s, index], {"axis": 0}) for s in switches)
+    inside = ir.node("Equal", [plain, limited])
+    part = ir.node("Where", [inside.outputs[0], full, plain])
+    clip_on = ir.node("Where", [rounded.outputs[0], full, limited])
+    clip_off = ir.node("Where", [rounded.outputs[0], part.outputs[0], plain])
+    chosen = ir.node("Where", [clip.outputs[0], clip_on.outputs[0], clip_off.outputs[0]])
+    nodes = [clip, rounded, inside, part, clip_on, clip_off, chosen]
+    _name(nodes, f"{site.key}__switch")
+    _insert_after(model.graph, full if full.producer() else plain, nodes)
+    return chosen.outputs[0]
+
+
+def _fixed(
+    model: ir.Model, site: Site, value: ir.Value, affine: Affine
+) -> tuple[ir.Value, ir.Value]:
+    array = constant(value)
+    assert array is not None
+    floats = array.astype(np.float32)
+    full = _initializer(model.graph, f"{site.key}__full", affine.fake_quantize(floats))
+    return full, _initializer(model.graph, f"{site.key}__limited", affine.clip(floats))
+
+
+def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
+    """Clip between the dequantized ends of the grid."""
+    ends = [
+        _initializer(model.graph, f"{site.key}__{end}", np.asarray(limit, np.float32))
+        for end, limit in (("lo", affine.lo), ("hi", affine.hi))
+    ]
+    node = ir.node("Clip", [value, *ends])
+    _name([node], f"{site.key}__limited")
+    _insert_after(model.graph, value, [node])
+    return node.outputs[0]
+
+
+def _round_trip(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
+    """QuantizeLinear -> DequantizeLinear, with a Clip first where the grid is narrower than its type."""
+    storage = _storage(affine, site)
+    source, nodes = value, []
+    info = np.iinfo(storage)
+    if (affine.grid.qmin, affine.grid.qmax) != (info.min, info.max):
+        source = _limited(model, site, value, affine)
+    domain = _domain(model, affine)
+    scale, zero = _parameters(model.graph, site, affine, storage)
+    code = ir.node("QuantizeLinear", [source, scale, zero], domain=domain)
+    back = ir.node("DequantizeLinear", [code.outputs[0], scale, zero], domain=domain)
+    nodes = [code, back]
+    _name(nodes, site.key)
+    back.outputs[0].name = after(site)
+    _insert_after(model.graph, source, nodes)
+    return back.outputs[0]
+
+
+def _dequantized(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
+    """Integer constant -> DequantizeLinear."""
+    array = constant(value)
+    assert array is not None
+    storage = _storage(affine, site)
+    codes = affine.codes(array.astype(np.float32)).astype(storage)
+    source = _initializer(model.graph, f"{site.key}__codes", codes)
+    scale, zero = _parameters(model.graph, site, affine, storage)
+    inputs = [source, scale] if affine.grid.bits == 32 else [source, scale, zero]
+    axis = {} if affine.axis is None else {"axis": affine.axis}
+    node = ir.node("DequantizeLinear", inputs, axis, domain=_domain(model, affine))
+    _name([node], site.key)
+    node.outputs[0].name = after(site)
+    reader = min((u.node for u in value.uses()), key=lambda n: model.graph.index(n))
+    model.graph.insert_before(reader, node)
+    return node.outputs[0]
+
+
+def _storage(affine: Affine, site: Site) -> type[np.signedinteger] | type[np.unsignedinteger]:
+    """Integer type that holds the codes; ONNX has no quantizer wider than 16 bits for data."""
+    bits, signed = affine.grid.bits, affine.grid.signed
+    if bits > 16 and site.streams:
+        raise SimulationError(
+            "S004", f"activation {site.tensor!r}", "activations have at most 16 bits", f"{bits}",
+            "use 16 bits, or leave the tensor in float",
+        )
+    width = 8 if bits <= 8 else 16 if bits <= 16 else 32
+    return {
+        (8, True): np.int8, (8, False): np.uint8, (16, True): np.int16,
+        (16, False): np.uint16, (32, True): np.int32, (32, False): np.int32,
+    }[width, signed]
+
+
+def _domain(model: ir.Model, affine: Affine) -> str:
+    """ONNX's own ops where their version suffices, ONNX Runtime's contributed ones elsewhere."""
+    version, bits = opset(model), affine.grid.bits
+    if (8 < bits <= 16 and version < 21) or (affine.axis is not None and version < 13):
+        model.graph.opset_imports[_MICROSOFT] = 1
+        return _MICROSOFT
+    return ""
+
+
+def _parameters(
+    graph: ir.Graph, site: Site, affine: Affine, storage: type
+) -> tuple[ir.Value, ir.Value]:
+    return (
+        _initializer(graph, f"{site.key}__scale", affine.scale),
+        _initializer(graph, f"{site.key}__zero_point", affine.zero_point.astype(storage)),
+    )
+
+
+def _initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
+    value = ir.Value(
+        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def _name(nodes: Sequence[ir.Node], prefix: str) -> None:
+    for number, node in enumerate(nodes):
+        node.name = f"{prefix}__{node.op_type}_{number}"
+        node.outputs[0].name = f"{node.name}__out"
+
+
+def _insert_after(graph: ir.Graph, value: ir.Value, nodes: Sequence[ir.Node]) -> None:
+    producer = value.producer()
+    if producer is None:
+        first = graph[0]
+        graph.insert_before(first, nodes)
+    else:
+        graph.insert_after(producer, nodes)
+
+
+def _redirect(graph: ir.Graph, site: Site, made: ir.Value) -> None:
+    """Let the readers of ``site`` read ``made``."""
+    nodes = {node_name(n): n for n in graph if n.name}
+    for use in site.uses:
+        if use.node:
+            nodes[use.node].replace_input_with(use.index, made)
+        else:
+            graph.outputs[use.index] = made
+
+
+def _values(graph: ir.Graph) -> dict[str, ir.Value]:
+    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values())}
+    return values | {o.name: o for node in graph for o in node.outputs if o.name}
+
+
+def _set_outputs(graph: ir.Graph, names: Sequence[str]) -> None:
+    values = _values(graph)
+    graph.outputs.clear()
+    for name in dict.fromkeys(names):
+        graph.outputs.append(values[name])

@@ -1,0 +1,68 @@
+"""ONNX file in, onnx_ir model out."""
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from lostbits.errors import ModelError, close_match
+
+OPSETS = range(11, 24)
+
+
+def load(path: Path) -> ir.Model:
+    """The model at ``path`` with its external data, unchanged.
+
+    Raises:
+        ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
+            M005 nothing to compute.
+    """
+    if not path.is_file():
+        near = close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
+        raise ModelError("M001", str(path), "must be an ONNX file", "no such file", near)
+    model = _parse(path)
+    _check_opset(model, path)
+    _check_external_data(model, path)
+    if not model.graph.outputs or not model.graph.inputs:
+        raise ModelError(
+            "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
+        )
+    return model
+
+
+def _parse(path: Path) -> ir.Model:
+    try:
+        model = ir.load(path)
+        onnx.checker.check_model(str(path))
+    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            "M002", str(path), "must be a valid ONNX model", first, "export it again"
+        ) from error
+    return model
+
+
+def _check_opset(model: ir.Model, path: Path) -> None:
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
+    if version is None or version not in OPSETS:
+        raise ModelError(
+            "M003",
+            str(path),
+            f"must use ONNX opset {OPSETS.start} to {OPSETS.stop - 1}",
+            f"opset {version}",
+            "convert it with onnx.version_converter or export it with another opset_version",
+        )
+
+
+def _check_external_data(model: ir.Model, path: Path) -> None:
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+            raise ModelError(
+                "M004",
+                f"{path}: tensor {value.name!r}",
+                "external data must lie beside the model",
+                f"{tensor.location!r} is missing",
+                "copy the data file next to the model",
+            )

@@ -1,0 +1,59 @@
+"""The reference: the user's network without what an inference engine would fold away."""
+
+from dataclasses import dataclass, field
+from typing import final
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from lostbits.graph.fold import (
+    fold_batch_norms,
+    fold_constants,
+    remove_dropouts,
+    strip_quantizers,
+)
+
+
+@final
+@dataclass(frozen=True)
+class Normalisation:
+    """What normalising changed, in counts of nodes.
+
+    Attributes:
+        constants: Nodes evaluated once and for all.
+        batch_norms: BatchNormalizations folded into the layer before.
+        batch_norms_left: Outputs of those that could not be (no linear layer directly before).
+        bypassed: Dropout and Identity nodes.
+        quantizers: Q/DQ pairs taken out to get back the float network.
+    """
+
+    constants: int = 0
+    batch_norms: int = 0
+    batch_norms_left: list[str] = field(default_factory=list)
+    bypassed: int = 0
+    quantizers: int = 0
+
+
+def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
+    """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were."""
+    copy = model.clone()
+    common.InlinePass()(copy)
+    common.RemoveInitializersFromInputsPass()(copy)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
+    return copy, strip_quantizers(copy)
+
+
+def normalise(model: ir.Model) -> tuple[ir.Model, Normalisation]:
+    """Fold constants and BatchNorm, bypass what does nothing; names stay those of the user.
+
+    ``model`` is the result of ``without_quantizers`` and is not changed.
+    """
+    copy = model.clone()
+    bypassed = remove_dropouts(copy)
+    constants = fold_constants(copy)
+    batch_norms, left = fold_batch_norms(copy)
+    common.RemoveUnusedNodesPass()(copy)
+    common.NameFixPass()(copy)
+    common.TopologicalSortPass()(copy)
+    common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
+    return copy, Normalisation(constants, batch_norms, left, bypassed)

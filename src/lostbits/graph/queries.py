@@ -1,0 +1,66 @@
+"""Questions about an onnx_ir graph that several modules ask."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+DATA_INPUTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 2, "MatMul": 2, "PRelu": 2}
+LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+def name_of(value: ir.Value) -> str:
+    """The tensor's name; normalised graphs have one for every value."""
+    assert value.name is not None
+    return value.name
+
+
+def node_name(node: ir.Node) -> str:
+    """The node's name; unique in normalised graphs."""
+    assert node.name is not None
+    return node.name
+
+
+def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The array of a constant value, or None when it is computed or absent."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def is_float(value: ir.Value) -> bool:
+    """Whether the value is a float32 tensor, the only kind that is quantized."""
+    return value.dtype == ir.DataType.FLOAT
+
+
+def rank(value: ir.Value) -> int | None:
+    """Number of axes, or None when shape inference could not tell."""
+    return None if value.shape is None else len(value.shape)
+
+
+def opset(model: ir.Model) -> int:
+    """Version of the default ONNX domain."""
+    return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+
+
+def sole_consumer(value: ir.Value) -> ir.Node | None:
+    """The one node that reads ``value``, or None when several do or it leaves the graph."""
+    uses = value.uses()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return next(iter(uses)).node
+
+
+def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
+    """The float inputs that carry data rather than settings, with their positions.
+
+    Bias is not among them; the weight of a linear op is.
+    """
+    settings = {"Clip", "Resize", "Pad", "Upsample", "Dropout", "Tile", "Expand", "Reshape"}
+    limit = 1 if node.op_type in settings else DATA_INPUTS.get(node.op_type, len(node.inputs))
+    if node.op_type in ("Conv", "ConvTranspose"):
+        limit = 2
+    for index, value in enumerate(node.inputs[:limit]):
+        if value is not None and is_float(value):
+            yield index, value

@@ -1,0 +1,230 @@
+"""An interpreter with gradients: walks the graph node by node in torch.
+
+ONNX Runtime decides what the quantized network computes; this executor explains it. It evaluates
+the float graph with an error added at every site, so that no quantizer stands in the way of the
+gradient.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from lostbits.errors import ModelError
+from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
+from lostbits.graph.site import Site
+from lostbits.runtime.rules import RULES, Operator, Unsupported
+from lostbits.runtime.session import Session
+
+Inject = Callable[[Site, torch.Tensor], torch.Tensor]
+
+
+@final
+@dataclass(frozen=True)
+class Step:
+    """One node, ready to evaluate.
+
+    Attributes:
+        name: The node's name.
+        operator: Its type and attributes.
+        inputs: Tensor names, None for omitted ones.
+        outputs: Tensor names; ``""`` for those nobody reads.
+        last_reads: Tensors that no later step needs.
+        node: The node itself, for what torch cannot do.
+    """
+
+    name: str
+    operator: Operator
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+    last_reads: tuple[str, ...]
+    node: ir.Node
+
+
+@final
+class Executor:
+    """A normalised model compiled to torch steps.
+
+    Attributes:
+        steps: In topological order.
+        opaque: Names of float nodes that ran outside torch so far; no gradient passes them.
+    """
+
+    def __init__(self, model: ir.Model, sites: Sequence[Site]) -> None:
+        self.model = model
+        self.sites = tuple(sites)
+        self.opaque: set[str] = set()
+        self.outputs = [name_of(v) for v in model.graph.outputs]
+        self._readers = {(use.node, use.index): site for site in sites for use in site.uses}
+        self._sessions: dict[str, Session] = {}
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Every node with the tensors that may be forgotten after it."""
+        nodes = list(self.model.graph)
+        last = {v.name: i for i, node in enumerate(nodes) for v in node.inputs if v is not None}
+        return tuple(self._step(i, node, last) for i, node in enumerate(nodes))
+
+    def _step(self, number: int, node: ir.Node, last: Mapping[str | None, int]) -> Step:
+        inputs = tuple(None if v is None else name_of(v) for v in node.inputs)
+        done = {n for n in inputs if n is not None and last[n] == number}
+        done |= {name_of(o) for o in node.outputs if o.name and o.name not in last}
+        return Step(
+            node_name(node),
+            _operator(node, opset(self.model)),
+            inputs,
+            tuple(o.name or "" for o in node.outputs),
+            tuple(sorted(done - set(self.outputs) - set(self.constants))),
+            node,
+        )
+
+    @cached_property
+    def constants(self) -> dict[str, torch.Tensor]:
+        """Initializers by name."""
+        arrays = {n: constant(v) for n, v in self.model.graph.initializers.items()}
+        return {n: _tensor(a, n) for n, a in arrays.items() if a is not None}
+
+    def reader_site(self, node: str, index: int) -> Site | None:
+        """The site whose quantized value this input reads, if any."""
+        return self._readers.get((node, index))
+
+    @cached_property
+    def by_tensor(self) -> dict[str, list[Site]]:
+        """Sites of each tensor."""
+        table: dict[str, list[Site]] = {}
+        for site in self.sites:
+            table.setdefault(site.tensor, []).append(site)
+        return table
+
+    def evaluate(self, step: Step, inputs: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, ...]:
+        """Outputs of one node: by its torch rule, else by a one-node ONNX Runtime session."""
+        operator = step.operator
+        rule = RULES.get(operator.op_type)
+        if rule is not None and step.node.domain in ("", "ai.onnx"):
+            try:
+                return rule(operator, inputs)
+            except Unsupported:
+                pass
+        if any(v is not None and is_float(v) and constant(v) is None for v in step.node.inputs):
+            self.opaque.add(step.name)
+        return self._outside(step, inputs)
+
+    def _outside(self, step: Step, inputs: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, ...]:
+        if step.name not in self._sessions:
+            self._sessions[step.name] = Session(_one_node(step.node, self.model))
+        feeds = {
+            f"in{i}": v.detach().contiguous().numpy() for i, v in enumerate(inputs) if v is not None
+        }
+        values = self._sessions[step.name].run(feeds)
+        return tuple(_tensor(np.asarray(v), step.name) for v in values.values())
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], inject: Inject | None = None) -> list[torch.Tensor]:
+        """Outputs of the graph on one batch, with ``inject`` applied at every site."""
+        walk = Walk(self, feeds, inject)
+        for step in self.steps:
+            walk.advance(step)
+        return walk.results()
+
+
+@final
+class Walk:
+    """One run in progress: the values that later nodes still need.
+
+    Two walks advanced side by side compare a float and a quantized network node by node without
+    ever holding all tensors of either.
+    """
+
+    def __init__(
+        self, executor: Executor, feeds: Mapping[str, NDArray[Any]], inject: Inject | None
+    ) -> None:
+        self.executor = executor
+        self.inject = inject
+        self.values = dict(executor.constants)
+        self.quantized: dict[str, torch.Tensor] = {}
+        for name in executor.constants:
+            self._visit(name)
+        for name, array in feeds.items():
+            self.values[name] = _tensor(np.asarray(array), name)
+            self._visit(name)
+
+    def read(self, step: Step) -> list[torch.Tensor | None]:
+        """Inputs of ``step`` as its node sees them."""
+        return [
+            None if name is None else self._seen(step.name, index, name)
+            for index, name in enumerate(step.inputs)
+        ]
+
+    def write(self, step: Step, outputs: Sequence[torch.Tensor]) -> None:
+        """Store what ``step`` computed, quantize it where it is a site, forget what is done with."""
+        for name, value in zip(step.outputs, outputs, strict=False):
+            if name:
+                self.values[name] = value
+                self._visit(name)
+        for name in step.last_reads:
+            self.values.pop(name, None)
+            self.quantized = {k: v for k, v in self.quantized.items() if not k.startswith(f"{name}:")}
+
+    def advance(self, step: Step) -> None:
+        """Read, evaluate and write one node."""
+        self.write(step, self.executor.evaluate(step, self.read(step)))
+
+    def results(self) -> list[torch.Tensor]:
+        """Outputs of the graph."""
+        return [self._seen("", i, name) for i, name in enumerate(self.executor.outputs)]
+
+    def _seen(self, node: str, index: int, name: str) -> torch.Tensor:
+        site = self.executor.reader_site(node, index)
+        return self.values[name] if site is None else self.quantized.get(site.key, self.values[name])
+
+    def _visit(self, name: str) -> None:
+        if self.inject is not None:
+            for site in self.executor.by_tensor.get(name, ()):
+                self.quantized[site.key] = self.inject(site, self.values[name])
+
+
+def _operator(node: ir.Node, version: int) -> Operator:
+    attributes = {name: _python(a) for name, a in node.attributes.items()}
+    return Operator(node.op_type, attributes, version, len(node.outputs))
+
+
+def _python(attribute: ir.Attr) -> Any:
+    match attribute.type:
+        case ir.AttributeType.TENSOR:
+            return attribute.value.numpy()
+        case ir.AttributeType.INTS | ir.AttributeType.FLOATS | ir.AttributeType.STRINGS:
+            return list(attribute.value)
+        case _:
+            return attribute.value
+
+
+def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
+    try:
+        return torch.from_numpy(np.array(array, order="C"))
+    except TypeError as error:
+        raise ModelError(
+            "M008", f"tensor {name!r}", "tensors must be of a numeric type", str(array.dtype),
+            "remove pre- and post-processing that works on other types from the graph",
+        ) from error
+
+
+def _one_node(node: ir.Node, model: ir.Model) -> ir.Model:
+    """The node alone, its inputs renamed ``in0``, ``in1`` ... so that names cannot clash."""
+    proto = ir.to_proto(node)
+    infos = []
+    for index, value in enumerate(node.inputs):
+        if value is not None:
+            proto.input[index] = f"in{index}"
+            dtype = int(value.dtype) if value.dtype is not None else 1
+            infos.append(onnx.helper.make_tensor_value_info(f"in{index}", dtype, None))
+    outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
+    graph = onnx.helper.make_graph([proto], "one_node", infos, outputs)
+    opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.opset_imports.items()]
+    return ir.from_proto(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
+    )

@@ -1,0 +1,59 @@
+"""Rules of activation functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Values, binary, given, unary
+
+
+def _with(function: Callable[..., torch.Tensor], **defaults: Any) -> Rule:
+    """Make the rule of ``function(x, **attributes)``."""
+
+    def rule(operator: Operator, inputs: Values) -> Outputs:
+        known = {name: operator.get(name, default) for name, default in defaults.items()}
+        return (function(given(inputs, 0), **known),)
+
+    return rule
+
+
+def _prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    return torch.where(x < 0, slope * x, x)
+
+
+def _hard_sigmoid(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
+    return torch.clamp(alpha * x + beta, 0, 1)
+
+
+def _selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
+    return gamma * functional.elu(x, alpha)
+
+
+def _leaky_relu(x: torch.Tensor, alpha: float) -> torch.Tensor:
+    return functional.leaky_relu(x, alpha)
+
+
+def _thresholded_relu(x: torch.Tensor, alpha: float) -> torch.Tensor:
+    return functional.threshold(x, alpha, 0)
+
+
+RULES: dict[str, Rule] = {
+    "Celu": _with(functional.celu, alpha=1.0),
+    "Elu": _with(functional.elu, alpha=1.0),
+    "Gelu": _with(functional.gelu, approximate="none"),
+    "HardSigmoid": _with(_hard_sigmoid, alpha=0.2, beta=0.5),
+    "HardSwish": unary(functional.hardswish),
+    "LeakyRelu": _with(_leaky_relu, alpha=0.01),
+    "Mish": unary(functional.mish),
+    "PRelu": binary(_prelu),
+    "Relu": unary(torch.relu),
+    "Selu": _with(_selu, alpha=1.6732632423543772, gamma=1.0507009873554805),
+    "Sigmoid": unary(torch.sigmoid),
+    "Softplus": unary(functional.softplus),
+    "Softsign": unary(functional.softsign),
+    "Tanh": unary(torch.tanh),
+    "ThresholdedRelu": _with(_thresholded_relu, alpha=1.0),
+    "com.microsoft::Gelu": unary(functional.gelu),
+}

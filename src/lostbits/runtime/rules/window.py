@@ -1,0 +1,107 @@
+"""Geometry of the sliding windows of convolutions and pools."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch.nn import functional
+
+from lostbits.runtime.rules.rule import Operator, Unsupported
+
+Sizes = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Window:
+    """A sliding window; every field has one number per spatial axis.
+
+    Attributes:
+        kernel: Taps.
+        strides: Steps between windows.
+        dilations: Steps between taps.
+        begin: Padding before the first element; negative crops.
+        end: Padding after the last element; negative crops.
+
+    """
+
+    kernel: Sizes
+    strides: Sizes
+    dilations: Sizes
+    begin: Sizes
+    end: Sizes
+
+    @classmethod
+    def of(cls, operator: Operator, extent: Sequence[int], kernel: Sequence[int]) -> "Window":
+        """Read the window of a Conv or pool node over an input of spatial size ``extent``."""
+        rank = len(extent)
+        if rank not in {1, 2, 3} or len(kernel) != rank:
+            raise Unsupported(f"{operator.op_type} over {rank} spatial axes")
+        ones = [1] * rank
+        strides = tuple(operator.get("strides") or ones)
+        dilations = tuple(operator.get("dilations") or ones)
+        pads = tuple(operator.get("pads") or [0] * (2 * rank))
+        window = cls(tuple(kernel), strides, dilations, pads[:rank], pads[rank:])
+        auto_pad = operator.get("auto_pad", "NOTSET")
+        return window if auto_pad == "NOTSET" else window._auto_padded(auto_pad, extent)
+
+    @property
+    def reach(self) -> Sizes:
+        """Distance from the first element of a window to one past its last."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether torch's own ``padding`` argument can express the padding of a convolution."""
+        return self.begin == self.end and min(self.begin) >= 0
+
+    @property
+    def poolable(self) -> bool:
+        """Whether torch's own ``padding`` argument can express the padding of a pool."""
+        half = all(2 * p <= k for p, k in zip(self.begin, self.kernel, strict=True))
+        return self.symmetric and half
+
+    def _auto_padded(self, auto_pad: str, extent: Sequence[int]) -> "Window":
+        if auto_pad == "VALID":
+            zeros = (0,) * len(extent)
+            return replace(self, begin=zeros, end=zeros)
+        total = [
+            max(0, (-(-size // stride) - 1) * stride + reach - size)
+            for size, stride, reach in zip(extent, self.strides, self.reach, strict=True)
+        ]
+        less, more = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+        lower = auto_pad == "SAME_LOWER"
+        return replace(self, begin=more if lower else less, end=less if lower else more)
+
+    def fitted(self, extent: Sequence[int], *, ceil: bool) -> "Window":
+        """Choose ``end`` anew such that the windows cover the padded input exactly.
+
+        ``ceil`` admits a last window that overlaps the end, unless it would start past the input
+        and its left padding.
+        """
+        ends = []
+        axes = zip(extent, self.strides, self.reach, self.begin, self.end, strict=True)
+        for size, stride, reach, begin, end in axes:
+            room = size + begin + end - reach
+            count = -(-room // stride) if ceil else room // stride
+            if ceil and count * stride >= size + begin:
+                count -= 1
+            ends.append(count * stride + reach - size - begin)
+        return replace(self, end=tuple(ends))
+
+    def pad(self, x: torch.Tensor, value: float = 0.0) -> torch.Tensor:
+        """``x`` with its spatial axes padded."""
+        if not any(self.begin) and not any(self.end):
+            return x
+        return functional.pad(x, flat_pads(self.begin, self.end), value=value)
+
+
+def flat_pads(begin: Sequence[int], end: Sequence[int]) -> list[int]:
+    """Order pads as torch wants them: pairs, last axis first.
+
+    >>> flat_pads([1, 2], [3, 4])
+    [2, 4, 1, 3]
+    """
+    pairs = zip(reversed(begin), reversed(end), strict=True)
+    return [pad for pair in pairs for pad in pair]

@@ -1,0 +1,107 @@
+"""Running an ONNX graph: ONNX Runtime, or ONNX's reference where it lacks an op."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from lostbits.errors import ModelError, SimulationError
+
+Feeds = Mapping[str, NDArray[Any]]
+_PROTOBUF_LIMIT = 1_800_000_000  # a protobuf message holds 2 GiB; leave room for the nodes
+
+
+class Runner(Protocol):
+    """What ONNX Runtime's session and ONNX's reference have in common."""
+
+    def run(self, outputs: Sequence[str] | None, feeds: Feeds) -> Sequence[Any]:
+        """Values of the named outputs."""
+        ...
+
+
+@final
+class Session:
+    """A graph ready to run.
+
+    Args:
+        model: What to run.
+        optimise: Let ONNX Runtime rewrite the graph and use its integer kernels.
+        threads: Of ONNX Runtime; 0 lets it take every core.
+
+    Attributes:
+        names: Outputs, in order.
+        engine: ``onnxruntime``, or ``onnx reference`` when the former lacks an op.
+    """
+
+    def __init__(self, model: ir.Model, *, optimise: bool = True, threads: int = 0) -> None:
+        self.names = [v.name or "" for v in model.graph.outputs]
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+        self.engine = "onnxruntime"
+        try:
+            self._runner: Runner = _native(model, options)
+        except _REFUSED as error:
+            self._runner = _reference(model, str(error))
+            self.engine = "onnx reference"
+
+    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """Every output by name.
+
+        Raises:
+            SimulationError: S001 when the runtime stops, with its own words.
+        """
+        try:
+            values = self._runner.run(self.names, feeds)
+        except (*_REFUSED, RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise SimulationError(
+                "S001", "running the model", "every node must run on the given samples",
+                str(error).strip().splitlines()[0], "check that the samples fit the model",
+            ) from error
+        return dict(zip(self.names, values, strict=True))
+
+
+_REFUSED = tuple(
+    getattr(ort.capi.onnxruntime_pybind11_state, name)
+    for name in ("NotImplemented", "InvalidGraph", "Fail", "InvalidArgument", "RuntimeException",
+                 "NoSuchFile", "InvalidProtobuf", "EPFail", "ModelLoaded", "NoModel", "EngineError")
+    if hasattr(ort.capi.onnxruntime_pybind11_state, name)
+)
+
+
+def _native(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSession:
+    providers = ["CPUExecutionProvider"]
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+    if size < _PROTOBUF_LIMIT:
+        data = ir.to_proto(model).SerializeToString()
+        return ort.InferenceSession(data, options, providers=providers)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        ir.save(model, path, external_data="model.data")
+        return ort.InferenceSession(str(path), options, providers=providers)
+
+
+def _reference(model: ir.Model, reason: str) -> Runner:
+    """ONNX's own evaluator; slow, but it knows ops that ONNX Runtime does not."""
+    try:
+        return ReferenceEvaluator(ir.to_proto(model))  # type: ignore[no-any-return]
+    except Exception as error:  # it raises whatever the op's implementation raises
+        raise ModelError(
+            "M006", "model", "every op must be known to ONNX Runtime or to ONNX's reference",
+            reason.strip().splitlines()[0], "replace the op, or export with another opset",
+        ) from error
+
+
+def run_proto(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:
+    """Outputs of a small model, in order."""
+    session = Session(ir.from_proto(model))
+    return [np.asarray(v) for v in session.run(feeds).values()]

@@ -1,0 +1,46 @@
+"""Smallest and largest value per channel."""
+
+from typing import Any, Self, final
+
+import numpy as np
+
+from lostbits.grid import Array
+from lostbits.statistic import Statistic
+
+
+@final
+class Extrema(Statistic):
+    """Exact extremes, per index of ``axis`` or (None) of the whole tensor.
+
+    Attributes:
+        lo, hi: Shape ``(channels,)``, float64; ``+inf`` / ``-inf`` until something was seen.
+
+    >>> Extrema(axis=1).update(np.array([[1.0, -2.0], [3.0, 5.0]])).hi
+    array([3., 5.])
+    """
+
+    def __init__(self, axis: int | None = None) -> None:
+        self.axis = axis
+        self.lo = np.full(1, np.inf)
+        self.hi = np.full(1, -np.inf)
+
+    def update(self, x: Array) -> Self:
+        """Take in one batch."""
+        if x.size == 0:
+            return self
+        others = None if self.axis is None else tuple(d for d in range(x.ndim) if d != self.axis)
+        return self.include(x.min(axis=others), x.max(axis=others))
+
+    def include(self, lo: Array, hi: Array) -> Self:
+        """Take in extremes that were found elsewhere (inside the graph)."""
+        self.lo = np.minimum(self.lo, np.atleast_1d(lo).astype(np.float64))
+        self.hi = np.maximum(self.hi, np.atleast_1d(hi).astype(np.float64))
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Take in the extremes of ``other``."""
+        return self.include(other.lo, other.hi)
+
+    def state(self) -> dict[str, Any]:
+        """The two arrays."""
+        return {"lo": self.lo, "hi": self.hi}

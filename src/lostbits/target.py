@@ -1,0 +1,94 @@
+"""What a platform can run, as data; members are in the folder ``targets``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, final
+
+from lostbits.grid import Grid
+
+
+@final
+@dataclass(frozen=True)
+class Rule:
+    """How one role (weights or activations) is quantized.
+
+    Attributes:
+        grid: The integer codes.
+        symmetric: Zero point fixed (0, or the middle code of an unsigned grid).
+        per_channel: One scale per output channel (weights of convolutions and matrix products).
+        method: Name of the native range method (see ``lostbits methods``).
+        power_of_two: Scales are powers of two.
+        minimum_range: Ranges narrower than this are widened to it.
+    """
+
+    grid: Grid
+    symmetric: bool
+    per_channel: bool
+    method: str
+    power_of_two: bool = False
+    minimum_range: float = 0.0
+
+
+@final
+@dataclass(frozen=True)
+class Placement:
+    """Which tensors get a quantizer.
+
+    Attributes:
+        mode: ``tensors`` quantizes every float tensor that a fused group of nodes passes to
+            another one (integer-only accelerators); ``inputs`` only what the ops of ``ops``
+            read; ``inputs_outputs`` what they read and write.
+        ops: Op types that run in integers (ignored by mode ``tensors``).
+        fused_activations: Op types that a preceding linear op absorbs: nothing is rounded
+            between the two.
+        fusing_ops: Op types that absorb a following activation.
+        shared_scale: Op types whose inputs and output must carry one scale (Concat, pooling).
+        passes_through: Op types that only move values: their output needs no rounding of its own.
+        fused_residual_add: The input of an Add that a convolution feeds directly stays
+            unquantized, because the Add is fused into that convolution.
+    """
+
+    mode: Literal["tensors", "inputs", "inputs_outputs"]
+    ops: frozenset[str]
+    fused_activations: frozenset[str]
+    fusing_ops: frozenset[str]
+    shared_scale: frozenset[str]
+    passes_through: frozenset[str]
+    fused_residual_add: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Source:
+    """Where a rule was read: document, section, version."""
+
+    rule: str
+    document: str
+    version: str
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """A platform's quantizer, complete.
+
+    Attributes:
+        name: What users type.
+        title: One line for tables.
+        weights, activations: The two rules.
+        bias_bits: Width of the integer bias with scale ``s_x * s_w``; None leaves bias in float.
+        placement: Which tensors are quantized.
+        takes: Which parameters the platform takes from outside, in words.
+        sources: Where each rule stands.
+        notes: Anything a user of this platform should know, by topic.
+    """
+
+    name: str
+    title: str
+    weights: Rule
+    activations: Rule
+    bias_bits: int | None
+    placement: Placement
+    takes: str
+    sources: tuple[Source, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
