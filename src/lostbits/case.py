@@ -109,7 +109,8 @@ class Case:
         placed: Its sites in this model.
         seen: Statistics by site key (bias sites have none).
         plan: Parameters by site key.
-        output_power: Mean square of each output of the float network.
+        output_energy: Sum of squares of each float output of the float network, over the data.
+        samples: How many samples that was.
     """
 
     model: ir.Model
@@ -117,7 +118,7 @@ class Case:
     placed: Placed
     seen: Mapping[str, Seen]
     plan: Plan
-    output_power: Mapping[str, float]
+    output_energy: Mapping[str, float]
     samples: int
     left: Mapping[str, str] = field(default_factory=dict)
 
@@ -221,7 +222,7 @@ def _affine(
     method = estimator(rule.method)
     if whole.size < method.minimum_values:
         raise DataError(
-            "D006", f"tensor {site.tensor!r}",
+            "D030", f"tensor {site.tensor!r}",
             f"range method {method.name!r} needs at least {method.minimum_values} values",
             f"{whole.size}", "give more samples, or --set the tensor to min_max",
         )

@@ -91,19 +91,22 @@ class ImageReader:
         factor = max(width / image.width, height / image.height)
         if self.settings.shorter is not None:
             factor = self.settings.shorter / min(image.size)
-        covering = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
+        covering = (
+            max(width, round(image.width * factor)),
+            max(height, round(image.height * factor)),
+        )
         image = image.resize(covering, Image.Resampling.BILINEAR)
         left, top = (image.width - width) // 2, (image.height - height) // 2
         return image.crop((left, top, left + width, top + height))
 
 
-def images_in_files(name: str, paths: list[Path], interface: Interface, reader: ImageReader) -> Samples:
+def images_in_files(name: str, paths: list[Path], reader: ImageReader) -> Samples:
     """The samples of image files, which are decoded whenever they are read."""
 
     def read() -> Iterator[Item]:
         return (Item(str(path), 1, partial(reader.read, path)) for path in paths)
 
-    return Samples.all_of(name, interface, read, len(paths))
+    return Samples.all_of(name, Interface((reader.spec,)), read, len(paths))
 
 
 def _layout(spec: InputSpec) -> str:

@@ -118,7 +118,9 @@ class Interface:
         extra = [name for name in names if name not in known]
         for name in known:
             if name not in names:
-                todo = f"name its array {name!r}" + (f"; {close_match(name, extra)}" if extra else "")
+                todo = f"name its array {name!r}" + (
+                    f"; {close_match(name, extra)}" if extra else ""
+                )
                 found = f"there are {_listed(names)}"
                 raise DataError("D005", where, f"input {name!r} needs an array", found, todo)
         if extra:

@@ -39,7 +39,7 @@ def samples_of(data: object, interface: Interface) -> Samples:
     """
     name = type(data).__name__
     if isinstance(data, Mapping) or _is_array(data):
-        return arrays_in_memory(name, _named(name, data, interface), interface)
+        return arrays_in_memory(name, _named(name, data, interface), interface).tried()
     if isinstance(data, Reader | Iterator) and not isinstance(data, Rewindable):
         rule = "must be readable from the start again, since several passes are made"
         todo = "give a list, a callable that makes one, or an object whose __iter__ starts again"
@@ -67,20 +67,24 @@ def _called(name: str, function: Callable[[], Any]) -> Iterator[object]:
         made = function()
     except Exception as error:
         raise _failed(name, error) from error
-    if isinstance(made, Mapping | str) or _is_array(made) or not isinstance(made, Reader | Iterable):
+    if (
+        isinstance(made, Mapping | str)
+        or _is_array(made)
+        or not isinstance(made, Reader | Iterable)
+    ):
         rule = "must yield batches, or return a list of them"
         found = f"it returns {type(made).__name__}"
         raise DataError("D016", name, rule, found, "yield a dict of arrays for each batch")
     return _pull(name, made)
 
 
-def _pull(name: str, batches: object) -> Iterator[object]:
+def _pull(name: str, batches: Reader | Iterable[object]) -> Iterator[object]:
     """One pass over code that is not ours."""
     try:
         if isinstance(batches, Rewindable):
             batches.rewind()
         if not isinstance(batches, Reader):
-            yield from batches  # type: ignore[misc]
+            yield from batches
             return
         while (batch := batches.get_next()) is not None:
             yield batch
@@ -90,10 +94,12 @@ def _pull(name: str, batches: object) -> Iterator[object]:
 
 def _failed(name: str, error: Exception) -> DataError:
     found = f"{type(error).__name__}: {error}"
-    return DataError("D016", name, "must yield batches", found, "correct it; the cause is above")
+    return DataError("D016", name, "must yield batches", found, "correct that code")
 
 
-def _replayed(name: str, make_pass: Callable[[], Iterator[object]], interface: Interface) -> Samples:
+def _replayed(
+    name: str, make_pass: Callable[[], Iterator[object]], interface: Interface
+) -> Samples:
     """A source whose first pass is made here and now, and whose later ones must be equal to it."""
     total = 0
     checksums = []

@@ -13,7 +13,7 @@ from lostbits.data.objects import samples_of, samples_of_callable
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec, Source
-from lostbits.errors import DataError, close_match
+from lostbits.errors import DataError
 
 _FILES: dict[str, Callable[[Path, Interface], Samples]] = {
     ".npy": arrays_in_file,
@@ -42,12 +42,65 @@ def open_source(
     if not inputs:
         raise ValueError("open_source(inputs=...) must name at least one input")
     interface = Interface(tuple(inputs))
-    if isinstance(data, str) and is_target(data) and not Path(data).exists():
-        samples = samples_of_callable(data, imported(data), interface)
-    elif isinstance(data, str | Path):
-        samples, preprocess = _in_path(existing(Path(data)), interface, preprocess), None
-    else:
-        samples = samples_of(data, interface)
-    _refuse(preprocess)
-    next(samples.batches(1))
-    return samples
+    if isinstance(data, str | Path) and not _is_callable(data):
+        return _in_path(existing(Path(data)), interface, preprocess).tried()
+    _refuse(preprocess, type(data).__name__)
+    if isinstance(data, str):
+        return samples_of_callable(data, imported(data), interface)
+    return samples_of(data, interface)
+
+
+def _is_callable(data: str | Path) -> bool:
+    return isinstance(data, str) and is_target(data) and not Path(data).exists()
+
+
+def _in_path(path: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
+    if path.is_dir():
+        return _in_folder(path, interface, preprocess)
+    _refuse(preprocess, str(path))
+    if path.suffix.lower() in _FILES:
+        return _FILES[path.suffix.lower()](path, interface)
+    rule = "data are a folder, .npz, .npy, or a list of raw files in .txt"
+    found = f"a file of kind {path.suffix!r}"
+    todo = "convert it with numpy.savez, or put images into a folder"
+    raise DataError("D003", str(path), rule, found, todo)
+
+
+def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    arrays = [path for path in files if path.suffix.lower() in (".npy", ".npz")]
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    name = f"{folder.resolve().name}/"
+    if arrays and images:
+        rule = "a folder of samples holds either arrays or images"
+        found = f"both, as {arrays[0].name!r} and {images[0].name!r}"
+        raise DataError("D003", str(folder), rule, found, "move one kind elsewhere")
+    if images:
+        spec = interface.sole(str(folder), "images")
+        reader = ImageReader.for_input(_needed(preprocess, folder), spec)
+        return images_in_files(name, images, reader)
+    _refuse(preprocess, str(folder))
+    if arrays:
+        return arrays_in_files(name, arrays, interface)
+    rule = "there must be .npy, .npz or image files"
+    names = [path.name for path in folder.iterdir()]
+    todo = "give the folder or file that holds the samples"
+    raise DataError("D004", str(folder), rule, _found(names), todo)
+
+
+def _found(names: list[str]) -> str:
+    return f"{len(names)} others, as {min(names)!r}" if names else "it is empty"
+
+
+def _needed(preprocess: Preprocess | None, folder: Path) -> Preprocess:
+    if preprocess is None:
+        rule = "images need preprocess settings"
+        todo = "say at least mean, std and scale, as the model was trained"
+        raise DataError("D012", str(folder), rule, "there are none", todo)
+    return preprocess
+
+
+def _refuse(preprocess: Preprocess | None, where: str) -> None:
+    if preprocess is not None:
+        rule = "preprocess settings are for folders of images"
+        raise DataError("D012", where, rule, "these data are none", "leave the settings out")

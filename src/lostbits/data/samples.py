@@ -61,6 +61,11 @@ class Samples(Source):
             raise DataError("D004", name, "there must be at least one sample", "none", todo)
         return cls(name, interface, read, total, 0, total)
 
+    def tried(self) -> Self:
+        """This source, after its first samples have been read and found to fit."""
+        next(self.batches(1))
+        return self
+
     @property
     def description(self) -> str:
         """The name, and which samples."""

@@ -100,7 +100,9 @@ def _crops(operator: Operator, extent: Sizes, window: Window) -> tuple[Sizes, Si
     begin, end = [], []
     for size, stride, reach, more, out in axes:
         full = stride * (size - 1) + reach
-        total = max(0, full + more - out)
+        total = full + more - out
+        if total < 0:
+            raise Unsupported("an output_shape beyond the reach of the kernel")
         begin.append(total // 2 if auto_pad == "SAME_UPPER" else total - total // 2)
         end.append(full - out - begin[-1])
     return tuple(begin), tuple(end)

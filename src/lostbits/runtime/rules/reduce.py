@@ -57,7 +57,8 @@ def _empty(x: torch.Tensor, axes: list[int], keep: bool, value: float) -> torch.
 
 
 def _l2(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
-    return torch.linalg.vector_norm(_real(x), 2, axes, keep)
+    norm: torch.Tensor = torch.linalg.vector_norm(_real(x), 2, axes, keep)
+    return norm
 
 
 def _arg(operator: Operator, inputs: Values, function: Callable[..., torch.Tensor]) -> Outputs:

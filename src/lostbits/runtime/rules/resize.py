@@ -1,6 +1,7 @@
 """Rules of Resize and Upsample: every axis is resized on its own."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -21,6 +22,7 @@ from lostbits.runtime.rules.rule import (
 )
 
 _INTERPOLATE = {3: "linear", 4: "bilinear", 5: "trilinear"}
+_TIED = {"half_pixel_symmetric", "tf_half_pixel_for_nn"}
 _FASTEST_FACTORS = frozenset(range(1, 9))
 
 
@@ -88,7 +90,7 @@ def upsample(operator: Operator, inputs: Values) -> Outputs:
 def _axes(
     operator: Operator, x: torch.Tensor, scales: torch.Tensor | None, sizes: torch.Tensor | None
 ) -> list[Axis]:
-    """List the axes that change."""
+    """Read how much the axes change."""
     chosen = [axis % x.ndim for axis in operator.get("axes") or range(x.ndim)]
     before = [x.shape[axis] for axis in chosen]
     if sizes is not None and sizes.numel():
@@ -97,8 +99,7 @@ def _axes(
         # ONNX Runtime multiplies in float32; 0.7 * 10 is 7 there, and 6 in float64.
         factors = [np.float32(f) for f in given([scales], 0).tolist()]
         after = [int(np.float32(b) * f) for b, f in zip(before, factors, strict=True)]
-    axes = [Axis(*a) for a in zip(chosen, before, after, map(float, factors), strict=True)]
-    return [axis for axis in axes if axis.size != axis.out or axis.scale != 1]
+    return [Axis(*a) for a in zip(chosen, before, after, map(float, factors), strict=True)]
 
 
 def _fitted(
@@ -113,8 +114,8 @@ def _fitted(
 
 
 def _resized(x: torch.Tensor, axes: list[Axis], method: Method) -> torch.Tensor:
-    if method.mode != "nearest" and not x.is_floating_point():
-        raise Unsupported(f"mode {method.mode!r} on integers")
+    _refuse_doubtful(x, axes, method)
+    axes = [axis for axis in axes if axis.size != axis.out]
     if _is_fast(x, axes, method):
         size = list(x.shape)
         for axis in axes:
@@ -123,6 +124,23 @@ def _resized(x: torch.Tensor, axes: list[Axis], method: Method) -> torch.Tensor:
     for axis in axes:
         x = _along(x, axis, method)
     return x
+
+
+def _refuse_doubtful(x: torch.Tensor, axes: list[Axis], method: Method) -> None:
+    """Raise Unsupported where the standard and ONNX Runtime, or two ways of rounding, differ."""
+    if method.mode != "nearest" and not x.is_floating_point():
+        raise Unsupported(f"mode {method.mode!r} on integers")
+    if all(map(_is_exact, axes)):
+        return
+    if method.coordinates == "align_corners" or any(axis.size == axis.out for axis in axes):
+        raise Unsupported("a scale that makes no whole number of elements")
+    if method.mode == "nearest" and method.coordinates in _TIED:
+        raise Unsupported(f"nearest, {method.coordinates}, and a scale that is not size over size")
+
+
+def _is_exact(axis: Axis) -> bool:
+    # The scale of an axis resized to a size is out / size, rounded to float32.
+    return math.isclose(axis.out, axis.size * axis.scale, rel_tol=1e-6)
 
 
 def _interpolated(x: torch.Tensor, size: list[int], method: Method) -> torch.Tensor:
@@ -138,8 +156,7 @@ def _is_fast(x: torch.Tensor, axes: list[Axis], method: Method) -> bool:
         return False
     if method.mode == "nearest":
         return x.is_floating_point() and all(_is_repetition(axis, method) for axis in axes)
-    exact = all(axis.out == axis.size * axis.scale for axis in axes)
-    halves = method.coordinates == "half_pixel" and exact
+    halves = method.coordinates == "half_pixel" and all(map(_is_exact, axes))
     return method.mode == "linear" and (halves or method.coordinates == "align_corners")
 
 
@@ -162,10 +179,10 @@ def _along(x: torch.Tensor, axis: Axis, method: Method) -> torch.Tensor:
 def _coordinates(axis: Axis, method: Method) -> NDArray[np.float32]:
     """Where in the input every output element lies; in float32, as ONNX Runtime does it."""
     out, scale = np.arange(axis.out, dtype=np.float32), np.float32(axis.scale)
-    half = np.float32(0.5)
+    size, half = np.float32(axis.size), np.float32(0.5)
     match method.coordinates:
         case "asymmetric":
-            return out / scale
+            return (out * size / np.float32(axis.out)) if _is_exact(axis) else out / scale
         case "half_pixel":
             return (out + half) / scale - half
         case "pytorch_half_pixel":
@@ -173,11 +190,10 @@ def _coordinates(axis: Axis, method: Method) -> NDArray[np.float32]:
         case "align_corners":
             return out * np.float32(axis.size - 1) / np.float32(max(axis.out - 1, 1))
         case "tf_half_pixel_for_nn":
-            return (out + half) / scale
+            return ((out + half) * size / np.float32(axis.out)) if _is_exact(axis) else (out + half) / scale
         case "half_pixel_symmetric":
-            centre = np.float32(axis.size / 2)
-            shift = centre * (1 - np.float32(axis.out) / (scale * np.float32(axis.size)))
-            return shift + (out + half) / scale - half
+            shift = np.float64(size / 2 * (1 - np.float32(axis.out) / (scale * size)))
+            return (shift + (out + 0.5) / np.float64(scale) - 0.5).astype(np.float32)
     raise Unsupported(f"coordinate_transformation_mode {method.coordinates!r}")
 
 

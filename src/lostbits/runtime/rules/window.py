@@ -66,6 +66,8 @@ class Window:
         if auto_pad == "VALID":
             zeros = (0,) * len(extent)
             return replace(self, begin=zeros, end=zeros)
+        if set(self.dilations) != {1}:
+            raise Unsupported("auto_pad SAME with dilations")  # as ONNX Runtime does
         total = [
             max(0, (-(-size // stride) - 1) * stride + reach - size)
             for size, stride, reach in zip(extent, self.strides, self.reach, strict=True)

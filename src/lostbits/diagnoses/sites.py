@@ -1,0 +1,202 @@
+"""Per site: the exact split of the squared error, utilisation, and stability."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostbits.case import Case, Seen, constant_of, rule_of
+from lostbits.data import Batch
+from lostbits.diagnoses.waterfall import lost_bits, trade_off
+from lostbits.diagnosis import LostBits, SiteReport
+from lostbits.graph.site import Site
+from lostbits.grid import Affine, split_error
+from lostbits.runtime.lockstep import Pair
+from lostbits.runtime.simulation import Frozen, fake_quantize
+from lostbits.statistics import Histogram
+
+_PLOT_BINS = 128
+
+
+@dataclass
+class _Sums:
+    """Running sums over values of one site, float64."""
+
+    round: float = 0.0
+    clip: float = 0.0
+    dead_zone: float = 0.0
+    total: float = 0.0
+    power: float = 0.0
+    size: int = 0
+    halves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 2)))
+
+    @property
+    def mse(self) -> float:
+        return self.total / max(self.size, 1)
+
+
+@final
+class SiteErrors:
+    """Measures ``Q(x) - x`` of the float network's values, batch by batch.
+
+    ``mse_round + mse_clip == mse`` holds because the two parts have disjoint supports: the grid's
+    ends are grid points, so a value outside is only clipped and a value inside only rounded.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.sums = {s.key: _Sums() for s in case.sites}
+        for site in case.sites:
+            if not site.streams:
+                self._constant(site)
+
+    def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
+        """Add the float values of one activation."""
+        affine, sums = self.case.plan[site.key], self.sums[site.key]
+        value = fake_quantize(x, affine)
+        lo, hi = float(affine.lo), float(affine.hi)
+        square = (value - x).square_()
+        outside = (x < lo) | (x > hi)
+        total = _sum(square)
+        clip = _sum(square * outside) if bool(outside.any()) else 0.0
+        sums.clip += clip
+        sums.round += total - clip
+        sums.total += total
+        sums.dead_zone += _sum(square * ((value == 0) & ~outside))
+        sums.power += _sum(x.square())
+        sums.size += x.numel()
+        self._halve(sums, square, part)
+
+    def at_node(self, pair: Pair, frozen: Frozen) -> None:
+        """Nodes do not matter here."""
+
+    def reports(self) -> list[SiteReport]:
+        """One report a site, in the order of the plan."""
+        names = {node.name: node.op_type for node in self.case.model.graph}
+        return [self._report(site, names.get(site.node, "input")) for site in self.case.sites]
+
+    def _constant(self, site: Site) -> None:
+        x, sums = constant_of(self.case.model, site), self.sums[site.key]
+        part = split_error(x, self.case.plan[site.key])
+        sums.round, sums.clip, sums.dead_zone, sums.total = part
+        sums.power, sums.size = float((x.astype(np.float64) ** 2).sum()), x.size
+
+    def _halve(self, sums: _Sums, square: torch.Tensor, part: Batch) -> None:
+        """Error of the first and of the second half of the samples, for stability."""
+        if square.ndim == 0 or square.shape[0] != part.size:
+            return
+        each = square.reshape(part.size, -1).sum(dim=1, dtype=torch.float64).numpy()
+        second = np.arange(part.first, part.first + part.size) >= self.case.samples / 2
+        count = square[0].numel()
+        for half in (0, 1):
+            mine = second == bool(half)
+            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * count)
+
+    def _report(self, site: Site, op: str) -> SiteReport:
+        affine, sums = self.case.plan[site.key], self.sums[site.key]
+        seen, rule = self.case.seen.get(site.key), rule_of(site, self.case.target)
+        rule = type(rule)(
+            affine.grid, rule.symmetric, affine.axis is not None, rule.method, rule.power_of_two
+        )
+        bits = None if seen is None else lost_bits(seen, affine, rule)
+        return SiteReport(
+            tensor=site.tensor, role=site.role, node=site.node, op=op, group=site.group,
+            grid=affine.grid.name, bits=affine.grid.bits,
+            scale=_list(affine.scale), zero_point=[int(z) for z in np.atleast_1d(affine.zero_point)],
+            axis=affine.axis, lo=float(affine.lo.min()), hi=float(affine.hi.max()),
+            mse=sums.mse, mse_round=sums.round / max(sums.size, 1),
+            mse_clip=sums.clip / max(sums.size, 1), mse_dead_zone=sums.dead_zone / max(sums.size, 1),
+            sqnr_db=_decibel(sums.power, sums.total), effective_bits=_effective(affine, bits),
+            lost_bits=bits, utilisation=_utilisation(seen, affine), stability=_stability(sums),
+            trade_off=None if seen is None else trade_off(seen, affine, rule),
+            histogram=None if seen is None else _plot(seen.whole),
+            channel_range=None if seen is None else _channels(seen),
+        )
+
+
+def _sum(x: torch.Tensor) -> float:
+    return float(x.sum(dtype=torch.float64))
+
+
+def _list(values: NDArray[np.float32]) -> list[float]:
+    return [float(v) for v in np.atleast_1d(values)]
+
+
+def _decibel(power: float, error: float) -> float | None:
+    """None for an error of zero, where decibels end."""
+    return float(10 * np.log10(power / error)) if power > 0 and error > 0 else None
+
+
+def _effective(affine: Affine, bits: LostBits | None) -> float:
+    return affine.grid.bits - (0.0 if bits is None else bits.total)
+
+
+def _stability(sums: _Sums) -> dict[str, float] | None:
+    """Mean squared error on either half of the samples; the ratio is 1 for stable data."""
+    if not (sums.halves[:, 1] > 0).all():
+        return None
+    first, second = (float(e / n) for e, n in sums.halves)
+    ratio = 1.0 if max(first, second) == 0 else min(first, second) / max(first, second)
+    return {"mse_first_half": first, "mse_second_half": second, "ratio": ratio}
+
+
+def _utilisation(seen: Seen | None, affine: Affine) -> dict[str, float]:
+    """Codes used, entropy of the codes in bits, share of the range that data reach, headroom.
+
+    Codes are read off the histogram: a value counts for the code of its bin's middle.
+    """
+    if seen is None:
+        return {}
+    rows = seen.whole if affine.axis is None else seen.channels
+    middles = (rows.edges[:, :-1] + rows.edges[:, 1:]) / 2
+    middles[:, rows.bins] = np.where(rows.live[:, rows.bins] > 0, middles[:, rows.bins], 0.0)
+    scale, zero = np.atleast_1d(affine.scale)[:, None], np.atleast_1d(affine.zero_point)[:, None]
+    codes = np.clip(np.rint(middles / scale) + zero, affine.grid.qmin, affine.grid.qmax)
+    index = (codes - affine.grid.qmin).astype(np.int64)
+    levels = affine.grid.qmax - affine.grid.qmin + 1
+    used = np.bincount(index.ravel(), weights=rows.counts.ravel(), minlength=min(levels, 65536))
+    share = used[used > 0] / max(used.sum(), 1)
+    return {
+        "codes_used": float(np.count_nonzero(used)),
+        "codes_total": float(levels),
+        "entropy_bits": float(-(share * np.log2(share)).sum()),
+        "range_share": _range_share(rows, affine),
+        "headroom_bits": _headroom(seen.channels),
+    }
+
+
+def _range_share(rows: Histogram, affine: Affine) -> float:
+    full = np.atleast_1d(affine.hi - affine.lo).astype(np.float64)
+    reached = np.minimum(rows.hi, affine.hi) - np.maximum(rows.lo, affine.lo)
+    return float(np.clip(np.mean(reached / full), 0, 1))
+
+
+def _headroom(rows: Histogram) -> float:
+    """Mean over channels of ``log2(tensor range / channel range)``: bits that granularity idles."""
+    live = rows.absmax[rows.absmax > 0]
+    return float(np.mean(np.log2(live.max() / live))) if live.size else 0.0
+
+
+def _plot(rows: Histogram) -> dict[str, list[float]]:
+    """Counts over 128 bins between the extremes, for the report."""
+    edges = np.linspace(min(rows.lo[0], 0.0), max(rows.hi[0], 0.0), _PLOT_BINS + 1)
+    cumulated = np.concatenate([[0], np.cumsum(rows.live[0])])
+    at = np.interp(edges, rows.edges[0], cumulated)
+    return {
+        "edges": [float(e) for e in edges[[0, -1]]],
+        "counts": [float(c) for c in np.diff(at)],
+        "zeros": [float(rows.zeros[0])],
+    }
+
+
+def _channels(seen: Seen) -> list[list[float]] | None:
+    """Extremes per channel, at most 256 of them evenly chosen by range."""
+    rows: Iterable[int] = np.argsort(-seen.channels.absmax, kind="stable")
+    order = list(rows)
+    if len(order) <= 1:
+        return None
+    chosen = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, 256).astype(int))]
+    return [[int(c), float(seen.channels.lo[c]), float(seen.channels.hi[c])] for c in chosen]

@@ -1,0 +1,158 @@
+"""The range with the least squared error."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.estimator import Estimator
+from lostbits.grid import Affine, Grid, Range, affine_from_range
+from lostbits.statistics import Histogram
+
+Floats = NDArray[np.float64]
+_OCTAVES = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
+
+
+@final
+@dataclass(frozen=True)
+class MeanSquaredError(Estimator):
+    """The range whose grid minimises ``sum (Q(x) - x)^2``; clips what costs more to keep.
+
+    References:
+        Nagel, Fournarakis, Amjad, Bondarenko, van Baalen, Blankevoort, A White Paper on Neural
+        Network Quantization, 2021, arXiv:2106.08295, section 3.1 (range setting by MSE).
+
+    >>> x = np.r_[np.linspace(-1, 1, 100_000), 100.0]
+    >>> seen = Histogram([-1.0], [100.0]).update(x)
+    >>> MeanSquaredError()(seen, Grid.of(4, signed=True), symmetric=True).hi < 10
+    True
+    """
+
+    name: ClassVar[str] = "mse"
+    title: ClassVar[str] = "least squared error"
+
+    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+        """The best range found; never worse than the exact extremes."""
+        lo, hi, _ = best_ranges(seen, grid, symmetric=symmetric, per_channel=False)
+        return Range(float(lo[0]), float(hi[0]))
+
+
+def best_ranges(
+    seen: Histogram, grid: Grid, *, symmetric: bool, per_channel: bool
+) -> tuple[Floats, Floats, Floats]:
+    """Ranges with the least ``Histogram.distortion``, and that distortion.
+
+    Every candidate is judged by the grid that ``affine_from_range`` makes of it, zero point
+    rounded and all, for all rows at once. The exact extremes are the first of them, so the result
+    is never worse than min-max; asymmetric ranges start from the best symmetric grid as well, so
+    they are never worse than that (up to the rounding of scales to float32).
+
+    A range that clips may end anywhere inside the extremes. An asymmetric one of two ends may
+    also pass one of them, where a grid of few codes is better aligned for it.
+
+    Args:
+        seen: Values of ``rows`` channels.
+        grid: The integer codes.
+        symmetric: As in ``affine_from_range``.
+        per_channel: Whether every row has a range of its own, or one holds for all.
+
+    Returns:
+        Low ends, high ends, and squared error summed over the values; each of shape ``(rows,)``,
+        or ``(1,)`` if not ``per_channel``.
+    """
+    search = _Search(seen, grid, symmetric, per_channel)
+    if symmetric or not (search.lowest.any() and search.highest.any()):
+        search.one_end()
+    else:
+        fair = _Search(seen, grid, True, per_channel)
+        fair.one_end()
+        search.two_ends(fair.affine(fair.lo, fair.hi))
+    return search.lo, search.hi, search.total
+
+
+@final
+class _Search:
+    """The best ranges so far.
+
+    Attributes:
+        lowest, highest: The exact extremes, widened to hold zero.
+        lo, hi, total: Best ends and their squared error. All of shape (rows,) or (1,).
+    """
+
+    def __init__(self, seen: Histogram, grid: Grid, symmetric: bool, per_channel: bool) -> None:
+        self.grid, self.symmetric, self.per_channel = grid, symmetric, per_channel
+        self.lowest, self.highest = np.minimum(seen.lo, 0.0), np.maximum(seen.hi, 0.0)
+        if not per_channel:
+            self.lowest = self.lowest.min(keepdims=True)
+            self.highest = self.highest.max(keepdims=True)
+        self.depth = np.log2(2 * seen.bins)  # octaves down to half a bin
+        self.edges = seen.edges
+        width = seen.width[:, None]
+        density = np.divide(seen.live, width, out=np.zeros(seen.counts.shape), where=width > 0)
+        self.falls = -np.diff(density, axis=1, prepend=0.0, append=0.0)
+        self.lo, self.hi = self.lowest, self.highest
+        self.total = self.error(self.lo, self.hi)
+
+    def one_end(self) -> None:
+        """Shrink the larger end, in quarter octaves; then adjust it by ever smaller factors."""
+        top = np.maximum(-self.lowest, self.highest)
+        for octaves in np.arange(0.25, self.depth, 0.25):
+            self.reach(top * 0.5**octaves)
+        for octaves in _OCTAVES:
+            for factor in (2.0**octaves, 0.5**octaves):
+                self.reach(np.maximum(-self.lo, self.hi) * factor)
+
+    def two_ends(self, start: Affine) -> None:
+        """Halve each end again and again, in all combinations; then adjust both, or one.
+
+        Shifting by one code is tried too: at 2 to 4 bits the zero point has so few places that
+        the best ones are a whole step apart, with worse between them.
+        """
+        self.offer(start.lo.astype(np.float64), start.hi.astype(np.float64))
+        halves = 0.5 ** np.arange(self.depth)
+        for below, above in ((b, a) for b in halves for a in halves):
+            self.offer(self.lowest * below, self.highest * above)
+        for octaves in _OCTAVES:
+            for factor in (2.0**octaves, 0.5**octaves):
+                self.offer(self.lo * factor, self.hi * factor)
+                self.offer(self.lo * factor, self.hi)
+                self.offer(self.lo, self.hi * factor)
+            for codes in (-1, 1):
+                shift = codes * (self.hi - self.lo) / (self.grid.qmax - self.grid.qmin)
+                self.offer(self.lo + shift, self.hi + shift)
+
+    def reach(self, top: Floats) -> None:
+        """Offer the extremes limited to ``[-top, top]``."""
+        self.offer(np.maximum(self.lowest, -top), np.minimum(self.highest, top))
+
+    def offer(self, lo: Floats, hi: Floats) -> None:
+        """Take over the rows in which ``[lo, hi]`` is better."""
+        lo, hi = np.minimum(lo, 0.0), np.maximum(hi, 0.0)
+        total = self.error(lo, hi)
+        better = total < self.total
+        self.lo, self.hi = np.where(better, lo, self.lo), np.where(better, hi, self.hi)
+        self.total = np.where(better, total, self.total)
+
+    def affine(self, lo: Floats, hi: Floats) -> Affine:
+        """The grid that a range stands for."""
+        return affine_from_range(lo, hi, self.grid, symmetric=self.symmetric, axis=0)
+
+    def error(self, lo: Floats, hi: Floats) -> Floats:
+        """``Histogram.distortion(...).total`` of the grid of each range, 15 times as fast.
+
+        With ``u = x / s`` and ``n`` the code of x, counted from the zero point and limited to the
+        grid, the squared error of a density that is constant inside each bin has the
+        antiderivative ``s^3 (n/12 + (u - n)^3 / 3)``, round and clip alike. Summed by parts, each
+        edge is visited once, weighted by how far the density falls there.
+        """
+        affine = self.affine(lo, hi)
+        scale, zero = affine.scale.astype(np.float64)[:, None], affine.zero_point[:, None]
+        u = self.edges / scale
+        n = np.rint(u)
+        np.maximum(n, self.grid.qmin - zero, out=n)
+        np.minimum(n, self.grid.qmax - zero, out=n)
+        u -= n
+        n += 4 * u * u * u
+        total = np.einsum("rb,rb->r", self.falls, n) * scale[:, 0] ** 3 / 12
+        return total if self.per_channel else total.sum(keepdims=True)

@@ -1,0 +1,91 @@
+"""The first screen: verdict, findings, and where the loss sits, as rich tables."""
+
+import io
+from typing import Any, ClassVar, final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lostbits.reporter import Reporter, Result
+
+_ROWS = 10
+_FINDINGS = 5
+_STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
+
+
+@final
+class Terminal(Reporter):
+    """A summary for people; the command line prints it in colour where the terminal has some."""
+
+    name: ClassVar[str] = "console"
+    file: ClassVar[str | None] = None
+
+    def render(self, result: Result) -> str:
+        """The summary without colour."""
+        console = Console(file=io.StringIO(), width=110, force_terminal=False)
+        console.print(screen(result))
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return text
+
+
+def screen(result: Result) -> RenderableType:
+    """The summary as something rich can print."""
+    parts: list[RenderableType] = [Text(result["verdict"], style="bold"), Text("")]
+    for number, finding in enumerate(result["findings"][:_FINDINGS], 1):
+        parts += [_finding(number, finding), Text("")]
+    parts += [_attributions(result), Text(""), _lost_bits(result), Text(""), Text(_trust(result), style="dim")]
+    parts += [Text(note, style="yellow") for note in result["notes"]]
+    return Group(*parts)
+
+
+def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
+    title = Text(f"{number}. ", style="bold cyan")
+    title.append(finding["text"], style="default")
+    return Group(title, Padding(Text(finding["command"], style="green", overflow="fold"), (0, 0, 0, 3)))
+
+
+def _attributions(result: Result) -> Table:
+    table = Table(title="Where the output error comes from", title_justify="left", expand=False)
+    for name, justify in (("tensor", "left"), ("role", "left"), ("cause", "left"), ("share", "right")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("")
+    rows = result["network"]["attributions"]
+    for row in rows[:_ROWS]:
+        bar = "█" * max(round(30 * abs(row["share"])), 0)
+        table.add_row(row["tensor"], row["role"], row["cause"], f"{row['share']:.1%}", bar)
+    rest = sum(row["share"] for row in rows[_ROWS:])
+    if rows[_ROWS:]:
+        table.add_row(f"{len(rows) - _ROWS} others", "", "", f"{rest:.1%}", "")
+    return table
+
+
+def _lost_bits(result: Result) -> Table:
+    table = Table(title="Bits lost by the tensors that matter most", title_justify="left")
+    table.add_column("tensor", overflow="fold")
+    for name in ("grid", *_STEPS, "left"):
+        table.add_column(name.replace("_", " "), justify="right")
+    sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
+    leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
+    for key in list(leading)[:_ROWS]:
+        site = sites[key]
+        lost = site["lost_bits"]
+        steps = ["" if lost is None else _bits(lost[step]) for step in _STEPS]
+        table.add_row(site["tensor"], site["grid"], *steps, f"{site['effective_bits']:.1f}")
+    return table
+
+
+def _bits(value: float) -> str:
+    return f"-{value:.1f}" if value >= 0.05 else "·"
+
+
+def _trust(result: Result) -> str:
+    coverage, network = result["coverage"], result["network"]
+    return (
+        f"{coverage['sites_matched']} of {coverage['sites_total']} sites matched; attributed "
+        f"{1 + network['residual']:.1%} of the output error ({network['method']}, "
+        f"residual {network['residual']:+.2%}); {result['data']['samples']} samples; "
+        f"{sum(result['seconds'].values()):.1f} s; "
+        f"peak memory {result['peak_memory_bytes'] / 2**20:.0f} MiB"
+    )

@@ -1,0 +1,136 @@
+"""Calibration: two streamed passes over the data, whatever its size.
+
+The first measures the extremes of every activation inside the graph. They fix the range of the
+histograms that the second counts. Both statistics are exact under any split of the data, and
+nothing else is kept, so memory does not depend on the number of samples.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Seen
+from lostbits.data import Batch, Source
+from lostbits.errors import DataError, SimulationError
+from lostbits.graph.instrument import with_extremes, with_outputs
+from lostbits.graph.queries import is_float, name_of
+from lostbits.graph.site import Site
+from lostbits.runtime.progress import Progress, silent, tracked
+from lostbits.runtime.session import Session
+from lostbits.statistics import Extrema
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def calibrate(
+    model: ir.Model,
+    sites: Sequence[Site],
+    source: Source,
+    batch: int,
+    progress: Progress = silent,
+) -> tuple[dict[str, Seen], dict[str, float]]:
+    """Statistics of every activation site, and the energy of every float output.
+
+    Args:
+        model: The float reference.
+        sites: Those of role weight or bias are passed over.
+        source: Read twice.
+        batch: Samples a run; changes nothing in the result beyond the runtime's own rounding.
+        progress: Told after each batch.
+
+    Raises:
+        SimulationError: S003 when an activation is not finite, with tensor and samples.
+    """
+    streamed = [s for s in sites if s.streams]
+    own = _extremes(model, streamed, source, batch, progress)
+    seen = {s.key: Seen.empty(own[s.key], _of_group(s, streamed, own)) for s in streamed}
+    energy = _count(model, streamed, seen, source, batch, progress)
+    return seen, energy
+
+
+def _of_group(site: Site, sites: Sequence[Site], own: Mapping[str, Extrema]) -> Extrema:
+    mates = [own[s.key] for s in sites if s.group == site.group]
+    ends = [Extrema().include(e.lo.min(), e.hi.max()) for e in mates]
+    return reduce(lambda a, b: a.merge(b), ends)
+
+
+def _extremes(
+    model: ir.Model, sites: Sequence[Site], source: Source, batch: int, progress: Progress
+) -> dict[str, Extrema]:
+    session = Session(with_extremes(model, sites))
+    own = {s.key: Extrema(s.axis) for s in sites}
+    for part in tracked(source.batches(batch), "extremes", len(source), progress):
+        values = session.run(part.feeds)
+        for site in sites:
+            lo, hi = values[f"{site.tensor}__min"], values[f"{site.tensor}__max"]
+            _check_finite(site, lo, part)
+            _check_finite(site, hi, part)
+            own[site.key].include(lo, hi)
+    return own
+
+
+def _check_finite(site: Site, values: NDArray[Any], part: Batch) -> None:
+    if not np.isfinite(values).all():
+        raise SimulationError(
+            "S003", f"tensor {site.tensor!r}", "activations of the float network must be finite",
+            f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
+            "check the preprocessing; run the float model on these samples",
+        )
+
+
+def _count(
+    model: ir.Model,
+    sites: Sequence[Site],
+    seen: Mapping[str, Seen],
+    source: Source,
+    batch: int,
+    progress: Progress,
+) -> dict[str, float]:
+    """Second pass; one task per tensor, so that counting uses every core."""
+    outputs = [name_of(v) for v in model.graph.outputs if is_float(v)]
+    session = Session(with_outputs(model, [*(s.tensor for s in sites), *outputs]))
+    totals = {name: np.zeros(2) for name in outputs}
+    with ThreadPoolExecutor() as pool:
+        for part in tracked(source.batches(batch), "histograms", len(source), progress):
+            values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
+            tasks: list[Callable[[], None]] = [_counting(s, seen[s.key], values, part) for s in sites]
+            for done in [pool.submit(task) for task in tasks]:
+                done.result()
+            for name in outputs:
+                totals[name] += _energy(values[name])
+    if not totals or any(total[1] == 0 for total in totals.values()):
+        raise DataError(
+            "D031", source.description, "the network must produce values", "empty outputs",
+            "give samples of a size that the network answers",
+        )
+    return {name: float(energy) for name, (energy, _) in totals.items()}
+
+
+def _counting(site: Site, seen: Seen, values: Arrays, part: Batch) -> Callable[[], None]:
+    def count() -> None:
+        x = values[site.tensor]
+        _check_finite(site, x.sum(dtype=np.float64), part)
+        seen.update(x)
+
+    return count
+
+
+def _energy(output: NDArray[Any]) -> NDArray[np.float64]:
+    flat = output.astype(np.float64).ravel()
+    return np.array([flat @ flat, flat.size])
+
+
+def trimmed(values: Arrays, part: Batch) -> dict[str, NDArray[Any]]:
+    """Values without the repeated samples that filled up a static batch."""
+    run = next(iter(part.feeds.values()))
+    full = run.shape[0] if run.ndim else part.size
+    if full == part.size:
+        return dict(values)
+    return {
+        name: v[: part.size] if v.ndim and v.shape[0] == full else v for name, v in values.items()
+    }

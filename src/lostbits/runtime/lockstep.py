@@ -1,0 +1,99 @@
+"""The float and the quantized network, side by side, one node at a time.
+
+Whoever wants to compare the two listens; only the tensors that later nodes still read are held.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import torch
+from numpy.typing import NDArray
+
+from lostbits.data import Batch
+from lostbits.graph.site import Site
+from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.simulation import Frozen, replayed
+
+Tensors = Sequence[torch.Tensor | None]
+
+
+@final
+@dataclass(frozen=True)
+class Pair:
+    """A node in both networks.
+
+    Attributes:
+        step: The node.
+        inputs, quantized_inputs: What it reads.
+        outputs, quantized_outputs: What it computes, before any quantizer behind it.
+    """
+
+    step: Step
+    inputs: Tensors
+    quantized_inputs: Tensors
+    outputs: Sequence[torch.Tensor]
+    quantized_outputs: Sequence[torch.Tensor]
+
+
+class Listener(Protocol):
+    """Takes part in a comparison."""
+
+    def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
+        """``x`` is the float network's value at a site that streams."""
+        ...
+
+    def at_node(self, pair: Pair, frozen: Frozen) -> None:
+        """Both networks have just computed a node."""
+        ...
+
+
+def compare(
+    executor: Executor, part: Batch, frozen: Frozen, listeners: Sequence[Listener]
+) -> list[torch.Tensor]:
+    """Walk both networks over one batch; returns the outputs of the float one."""
+    feeds = real_feeds(part)
+    with torch.no_grad():
+        plain, quantized = (
+            Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen))
+        )
+        for name in feeds:
+            _tell_sites(executor, name, plain.values[name], part, listeners)
+        for step in executor.steps:
+            _advance(executor, step, (plain, quantized), part, frozen, listeners)
+        return plain.results()
+
+
+def _advance(
+    executor: Executor,
+    step: Step,
+    walks: tuple[Walk, Walk],
+    part: Batch,
+    frozen: Frozen,
+    listeners: Sequence[Listener],
+) -> None:
+    inputs = [walk.read(step) for walk in walks]
+    outputs = [executor.evaluate(step, read) for read in inputs]
+    for name, value in zip(step.outputs, outputs[0], strict=False):
+        _tell_sites(executor, name, value, part, listeners)
+    pair = Pair(step, *inputs, *outputs)  # type: ignore[arg-type]
+    for listener in listeners:
+        listener.at_node(pair, frozen)
+    for walk, value in zip(walks, outputs, strict=True):
+        walk.write(step, value)
+
+
+def _tell_sites(
+    executor: Executor, name: str, x: torch.Tensor, part: Batch, listeners: Sequence[Listener]
+) -> None:
+    for site in executor.by_tensor.get(name, ()):
+        for listener in listeners:
+            listener.at_site(site, x, part)
+
+
+def real_feeds(part: Batch) -> Mapping[str, NDArray[Any]]:
+    """Feeds without the samples that fill up a static batch; torch needs no filling."""
+    first = next(iter(part.feeds.values()))
+    if not first.ndim or first.shape[0] == part.size:
+        return part.feeds
+    return {name: v[: part.size] for name, v in part.feeds.items()}

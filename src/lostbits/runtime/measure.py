@@ -1,0 +1,137 @@
+"""How far the outputs of one network are from those of another, as numbers that add up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostbits.diagnosis import Baseline
+from lostbits.errors import SimulationError, TargetError, close_match
+
+Metric = Literal["nsr", "kl"]
+METRICS: dict[str, str] = {
+    "nsr": "squared error over the power of the float output, mean over outputs",
+    "kl": "Kullback-Leibler divergence of softmax(float) and softmax(quantized), nats per sample",
+}
+
+
+def check_metric(name: str) -> Metric:
+    """``name``, if it is a metric.
+
+    Raises:
+        TargetError: T007 for any other name.
+    """
+    if name not in METRICS:
+        raise TargetError(
+            "T007", f"metric {name!r}", "must be known", "no such metric", close_match(name, METRICS)
+        )
+    return name  # type: ignore[return-value]
+
+
+@final
+class Value:
+    """The scalar ``v`` of a batch of outputs; batches add up to the figure of the whole data.
+
+    Args:
+        metric: ``nsr`` or ``kl``.
+        energy: Sum of squares of every float output over all data.
+        samples: Number of samples of all data.
+    """
+
+    def __init__(self, metric: Metric, energy: Mapping[str, float], samples: int) -> None:
+        self.metric = metric
+        self.samples = samples
+        self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
+        if not any(self.weights):
+            raise SimulationError(
+                "S006", "outputs of the float network", "must carry a signal", "all are zero",
+                "check the preprocessing and the model",
+            )
+        count = sum(w > 0 for w in self.weights)
+        self.weights = [w / count for w in self.weights]
+
+    def __call__(self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``v`` of these outputs, float64, differentiable in ``others``."""
+        if self.metric == "kl":
+            return _kl(floats[0], others[0]) / self.samples
+        parts = [
+            w * (q - f).square().sum(dtype=torch.float64)
+            for w, f, q in zip(self.weights, floats, others, strict=True)
+            if w
+        ]
+        return torch.stack(parts).sum()
+
+
+def _kl(plain: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Sum over samples (mean over further positions) of the divergence along the last axis."""
+    p, q = torch.log_softmax(plain.double(), -1), torch.log_softmax(other.double(), -1)
+    each = (p.exp() * (p - q)).sum(-1)
+    return each.reshape(each.shape[0], -1).mean(1).sum() if each.ndim else each
+
+
+@dataclass
+class Comparison:
+    """Running figures of the quantized against the float outputs."""
+
+    labels: NDArray[np.int64] | None = None
+    error: NDArray[np.float64] | None = None
+    power: NDArray[np.float64] | None = None
+    divergence: float = 0.0
+    samples: int = 0
+    positions: int = 0
+    agreed: int = 0
+    right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+
+    def update(
+        self, floats: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]], first: int, size: int
+    ) -> None:
+        """Take in the outputs of samples ``first`` to ``first + size - 1``."""
+        pairs = [(f.astype(np.float64), q.astype(np.float64)) for f, q in zip(floats, others, strict=True)]
+        error = np.array([((q - f) ** 2).sum() for f, q in pairs])
+        power = np.array([(f**2).sum() for f, _ in pairs])
+        self.error = error if self.error is None else self.error + error
+        self.power = power if self.power is None else self.power + power
+        self.samples += size
+        plain, other = floats[0], others[0]
+        if classifies(plain):
+            self.divergence += float(_kl(torch.from_numpy(plain), torch.from_numpy(other)))
+            winners = plain.argmax(-1), other.argmax(-1)
+            self.positions += winners[0].size
+            self.agreed += int((winners[0] == winners[1]).sum())
+            if self.labels is not None and plain.ndim == 2:
+                labels = self.labels[first : first + size]
+                self.right += [int((w == labels).sum()) for w in winners]
+
+    def baseline(self, names: Sequence[str]) -> Baseline:
+        """The figures; None where they do not apply."""
+        assert self.error is not None and self.power is not None
+        per_output = {
+            name: decibels(float(p), float(e))
+            for name, p, e in zip(names, self.power, self.error, strict=True)
+        }
+        live = self.power > 0
+        nsr = float(np.mean(self.error[live] / self.power[live])) if live.any() else 0.0
+        accuracy: list[float | None] = [None, None]
+        if self.labels is not None and self.positions:
+            accuracy = [float(r) / self.samples for r in self.right]
+        return Baseline(
+            sqnr_db=decibels(1.0, nsr),
+            kl=self.divergence / self.samples if self.positions else None,
+            agreement=self.agreed / self.positions if self.positions else None,
+            accuracy_float=accuracy[0],
+            accuracy_quantized=accuracy[1],
+            outputs_sqnr_db=per_output,
+        )
+
+
+def classifies(output: NDArray[Any]) -> bool:
+    """Whether the largest entry along the last axis means something: scores, not maps."""
+    return output.ndim in (2, 3) and output.shape[-1] > 1
+
+
+def decibels(power: float, error: float) -> float | None:
+    """``10 log10(power / error)``; None where one of them is zero."""
+    return float(10 * np.log10(power / error)) if power > 0 and error > 0 else None

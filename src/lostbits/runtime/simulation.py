@@ -1,0 +1,150 @@
+"""The plan, simulated: ONNX Runtime runs the Q/DQ model and says what every quantizer did.
+
+The graph is run without optimisation, so that the arithmetic is the one that ONNX defines. The
+errors that it made are then frozen and replayed by the torch executor, which therefore ends at
+exactly the same outputs. A live torch simulation (``live``) rounds by itself; in a deep network a
+last-bit difference between two float kernels flips a code here and there, each flip perturbs what
+follows, and after some tens of layers the two roundings are independent of each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from lostbits.case import Case, Plan, constant_of
+from lostbits.data import Batch
+from lostbits.errors import SimulationError
+from lostbits.graph.instrument import after, before, quantized
+from lostbits.graph.queries import name_of
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+from lostbits.runtime.calibration import trimmed
+from lostbits.runtime.executor import Inject
+from lostbits.runtime.session import Session
+
+
+@final
+@dataclass(frozen=True)
+class Frozen:
+    """Errors that the quantizers of one run made, as torch tensors by site key.
+
+    Attributes:
+        total: What each site added: ``Q(x) - x`` at the input that it really had.
+        clip: The part from limiting; sites that clipped nothing are missing.
+    """
+
+    total: dict[str, torch.Tensor]
+    clip: dict[str, torch.Tensor]
+
+
+@final
+class Simulation:
+    """The quantized network of a case, ready to run on batches."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.streamed = [s for s in case.sites if s.streams]
+        taps = [name(s) for s in self.streamed for name in (before, after)]
+        model = quantized(case.model, case.sites, case.plan, taps)
+        self.outputs = [name_of(v) for v in model.graph.outputs[: len(case.model.graph.outputs)]]
+        self._session = Session(model, optimise=False)
+        self._constants = _freeze_constants(case)
+
+    def run(self, part: Batch) -> tuple[list[NDArray[Any]], Frozen]:
+        """Outputs of the quantized network, and the errors of every site, on one batch."""
+        values = trimmed({**part.feeds, **self._session.run(part.feeds)}, part)
+        frozen = Frozen(dict(self._constants.total), dict(self._constants.clip))
+        for site in self.streamed:
+            _freeze(frozen, site, self.case.plan[site.key], values[before(site)], values[after(site)])
+        outputs = [values[name] for name in self.outputs]
+        for name, output in zip(self.outputs, outputs, strict=True):
+            _check_output(name, output, part)
+        return outputs, frozen
+
+
+def quantized_model(case: Case) -> ir.Model:
+    """The Q/DQ model of a case, with the model's own outputs only."""
+    return quantized(case.model, case.sites, case.plan)
+
+
+def live(plan: Plan) -> Inject:
+    """An injection that rounds to the plan's grids by itself, with a straight-through gradient."""
+
+    def inject(site: Site, x: torch.Tensor) -> torch.Tensor:
+        affine = plan.get(site.key)
+        return x if affine is None else fake_quantize(x, affine)
+
+    return inject
+
+
+def replayed(frozen: Frozen, share: float = 1.0) -> Inject:
+    """An injection that adds ``share`` of the frozen errors."""
+
+    def inject(site: Site, x: torch.Tensor) -> torch.Tensor:
+        error = frozen.total.get(site.key)
+        return x if error is None else x + share * error
+
+    return inject
+
+
+def fake_quantize(x: torch.Tensor, affine: Affine) -> torch.Tensor:
+    """``x`` on the grid, as ONNX Q/DQ computes it; gradient 1 inside the range, 0 outside."""
+    shape = [1] * x.ndim
+    if affine.axis is not None:
+        shape[affine.axis] = -1
+    scale = torch.from_numpy(np.array(affine.scale)).reshape(shape if affine.axis is not None else [])
+    zero = torch.from_numpy(np.array(affine.zero_point)).reshape(scale.shape)
+    limited = torch.maximum(torch.minimum(x, _end(affine.hi, scale)), _end(affine.lo, scale))
+    steps = torch.round(x.detach().to(_kind(affine)) / scale.to(_kind(affine))) + zero
+    code = torch.clamp(steps, affine.grid.qmin, affine.grid.qmax)
+    value = ((code - zero) * scale.to(_kind(affine))).to(torch.float32)
+    return limited + (value - limited).detach()
+
+
+def _kind(affine: Affine) -> torch.dtype:
+    return torch.float32 if affine.grid.bits <= 24 else torch.float64
+
+
+def _end(values: NDArray[np.float32], like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.array(values)).reshape(like.shape)
+
+
+def _freeze_constants(case: Case) -> Frozen:
+    frozen = Frozen({}, {})
+    for site in case.sites:
+        if not site.streams:
+            x, affine = constant_of(case.model, site), case.plan[site.key]
+            _freeze(frozen, site, affine, x, affine.fake_quantize(x))
+    return frozen
+
+
+def _freeze(
+    frozen: Frozen, site: Site, affine: Affine, x: NDArray[Any], quantized_x: NDArray[Any]
+) -> None:
+    entering, leaving = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(quantized_x))
+    frozen.total[site.key] = leaving - entering
+    scale = torch.empty([1] * entering.ndim if affine.axis is not None else [])
+    shape = list(scale.shape)
+    if affine.axis is not None:
+        shape[affine.axis] = affine.scale.size
+        scale = torch.empty(shape)
+    clip = torch.clamp(entering, _end(affine.lo, scale), _end(affine.hi, scale)) - entering
+    if bool(clip.any()):
+        frozen.clip[site.key] = clip
+
+
+def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
+    if output.dtype.kind == "f" and not np.isfinite(output).all():
+        raise SimulationError(
+            "S005", f"output {name!r} of the quantized network", "must be finite",
+            f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
+            "look at the ranges of the tensors before it; --set a suspect tensor to float",
+        )
+
+
+Feeds = Mapping[str, NDArray[Any]]
