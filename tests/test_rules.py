@@ -322,7 +322,10 @@ def sliding(draw: st.DrawFn, *, below_kernel: bool = False) -> Sliding:
         return draw(st.lists(st.integers(least, most), min_size=rank, max_size=rank))
 
     kernel, dilations, extent = each(1, 3), each(1, 2), each(5, 8)
-    attributes = {"strides": each(1, 3), "dilations": dilations, "auto_pad": draw(st.sampled_from(PADDINGS))}
+    strides = each(1, 3)
+    if below_kernel:
+        strides = [min(s, k) for s, k in zip(strides, kernel, strict=True)]
+    attributes = {"strides": strides, "dilations": dilations, "auto_pad": draw(st.sampled_from(PADDINGS))}
     if attributes["auto_pad"] == "NOTSET":
         pads = each(0, 2) + each(0, 2)
         attributes["pads"] = [min(p, k - 1) if below_kernel else p for p, k in zip(pads, kernel * 2)]

@@ -152,7 +152,8 @@ def _take_over(node: ir.Node, source: ir.Node) -> None:
     name = name_of(value)
     value.name = f"{name}__folded"
     replacement.name = name
-    replacement.dtype, replacement.shape = value.dtype or replacement.dtype, value.shape
+    if value.type is not None:
+        replacement.type, replacement.shape = value.type, value.shape
     replace(graph, value, replacement)
     graph.remove(node, safe=True)
 

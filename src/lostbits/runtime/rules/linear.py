@@ -93,6 +93,9 @@ def _crops(operator: Operator, extent: Sizes, window: Window) -> tuple[Sizes, Si
     auto_pad = operator.get("auto_pad", "NOTSET")
     wanted = operator.get("output_shape")
     if wanted is None and auto_pad.startswith("SAME"):
+        if any(s > r for s, r in zip(window.strides, window.reach, strict=True)):
+            # By the standard zeros follow the result, ONNX Runtime makes it smaller.
+            raise Unsupported("auto_pad SAME with strides beyond the kernel")
         wanted = [size * stride for size, stride in zip(extent, window.strides, strict=True)]
     if wanted is None:
         return window.begin, tuple(e - a for e, a in zip(window.end, adjust, strict=True))
@@ -100,9 +103,7 @@ def _crops(operator: Operator, extent: Sizes, window: Window) -> tuple[Sizes, Si
     begin, end = [], []
     for size, stride, reach, more, out in axes:
         full = stride * (size - 1) + reach
-        total = full + more - out
-        if total < 0:
-            raise Unsupported("an output_shape beyond the reach of the kernel")
+        total = max(0, full + more - out)
         begin.append(total // 2 if auto_pad == "SAME_UPPER" else total - total // 2)
         end.append(full - out - begin[-1])
     return tuple(begin), tuple(end)

@@ -130,11 +130,10 @@ def _refuse_doubtful(x: torch.Tensor, axes: list[Axis], method: Method) -> None:
     """Raise Unsupported where the standard and ONNX Runtime, or two ways of rounding, differ."""
     if method.mode != "nearest" and not x.is_floating_point():
         raise Unsupported(f"mode {method.mode!r} on integers")
-    if all(map(_is_exact, axes)):
-        return
-    if method.coordinates == "align_corners" or any(axis.size == axis.out for axis in axes):
+    rough = [axis for axis in axes if not _is_exact(axis)]
+    if rough and method.coordinates == "align_corners" or any(a.size == a.out for a in rough):
         raise Unsupported("a scale that makes no whole number of elements")
-    if method.mode == "nearest" and method.coordinates in _TIED:
+    if rough and method.mode == "nearest" and method.coordinates in _TIED:
         raise Unsupported(f"nearest, {method.coordinates}, and a scale that is not size over size")
 
 

@@ -1,0 +1,128 @@
+"""The reference: the user's file, normalised, and proved equal to it on real inputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.data import InputSpec, Source
+from lostbits.errors import ModelError
+from lostbits.graph.load import load
+from lostbits.graph.normalise import Normalisation, normalise, without_quantizers
+from lostbits.graph.queries import name_of
+from lostbits.runtime.calibration import trimmed
+from lostbits.runtime.session import Session
+
+TOLERANCE = 1e-5
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+
+
+@final
+@dataclass(frozen=True)
+class Reference:
+    """A float network to compare with.
+
+    Attributes:
+        model: Normalised.
+        plain: The file's network without Q/DQ pairs, otherwise as it came.
+        changes: What normalising did.
+    """
+
+    model: ir.Model
+    plain: ir.Model
+    changes: Normalisation
+
+
+def open_reference(path: Path) -> Reference:
+    """Load and normalise the model at ``path``.
+
+    Raises:
+        ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
+            not tensors, M009 when nothing in it is float32.
+    """
+    plain, quantizers = without_quantizers(load(path))
+    _check_executable(plain, path)
+    model, changes = normalise(plain)
+    _check_executable(model, path)
+    return Reference(model, plain, replace(changes, quantizers=quantizers))
+
+
+def input_specs(model: ir.Model) -> list[InputSpec]:
+    """What the model takes, for the data sources."""
+    specs = []
+    for value in model.graph.inputs:
+        if value.dtype is None:
+            raise ModelError(
+                "M008", f"input {name_of(value)!r}", "must be a tensor of a numeric type",
+                str(value.type), "remove pre-processing that works on other types from the graph",
+            )
+        shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
+        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape))
+    return specs
+
+
+def check_equal(reference: Reference, source: Source, batch: int) -> float:
+    """Largest relative error of the normalised outputs on the first batch.
+
+    Raises:
+        ModelError: M010 at 1e-5 or more: normalising changed the network.
+    """
+    part = next(iter(source.batches(batch)))
+    before, after = (
+        trimmed({**part.feeds, **Session(m).run(part.feeds)}, part)
+        for m in (reference.plain, reference.model)
+    )
+    worst = 0.0
+    for value in reference.model.graph.outputs:
+        error = relative_error(after[name_of(value)], before[name_of(value)])
+        worst = max(worst, error)
+        if not error < TOLERANCE:
+            raise ModelError(
+                "M010", f"output {name_of(value)!r}",
+                f"normalising must keep the network to a relative error of {TOLERANCE}",
+                f"{error:.1e} on the first {part.size} samples",
+                "please report the model; onnxsim may simplify it beforehand",
+            )
+    return worst
+
+
+def relative_error(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """``|a - b| / |b|``; 0 for equal arrays, also where both are empty, infinite or zero."""
+    if a.shape != b.shape:
+        return float("inf")
+    if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+        return 0.0
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    return float(np.linalg.norm(x - y) / max(float(np.linalg.norm(y)), 1e-30))
+
+
+def _check_executable(model: ir.Model, path: Path) -> None:
+    nodes = list(model.graph)
+    for node in nodes:
+        if node.op_type in _CONTROL_FLOW:
+            raise ModelError(
+                "M007", f"{path}: node {node.name!r}", "control flow is not diagnosed",
+                node.op_type, "export the model without loops and branches, or unroll them",
+            )
+    _check_tensors([v for node in nodes for v in node.outputs], path)
+    _check_tensors(list(model.graph.inputs), path)
+    values = [*model.graph.inputs, *(v for node in nodes for v in node.outputs)]
+    if not any(v.dtype in (None, ir.DataType.FLOAT) for v in values):
+        raise ModelError(
+            "M009", str(path), "must compute in float32", "no float32 tensor",
+            "convert float16 or double models to float32 first",
+        )
+
+
+def _check_tensors(values: Sequence[ir.Value], path: Path) -> None:
+    for value in values:
+        odd = value.type is not None and not isinstance(value.type, ir.TensorType)
+        if odd or value.dtype == ir.DataType.STRING:
+            raise ModelError(
+                "M008", f"{path}: {value.name!r}", "values must be numeric tensors",
+                str(value.type), "remove pre- and post-processing from the graph",
+            )
