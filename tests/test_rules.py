@@ -399,7 +399,7 @@ ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
     coordinates=st.sampled_from(COORDINATES),
     rounding=st.sampled_from(ROUNDINGS),
     sizes=st.tuples(st.integers(1, 15), st.integers(1, 15)),
-    scales=st.none() | st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 1.5, 2.0, 2.6, 3.0])] * 2),
+    scales=st.none() | st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 1.1, 1.5, 2.0, 2.6, 3.0])] * 2),
 )
 def test_resize_is_that_of_onnx_runtime(
     mode: str,

@@ -14,19 +14,19 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lostbits.data.access import reading
-from lostbits.data.interface import Interface
+from lostbits.data.interface import Interface, Shaped
 from lostbits.data.samples import Item, Samples
 
 _ITEM_BYTES = 2**22
 
 
-class Rows(Protocol):
+class Rows(Shaped, Protocol):
     """An array that need not be in memory: its rows are read when they are asked for."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
     def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
 
 

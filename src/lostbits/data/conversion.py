@@ -41,4 +41,4 @@ def _holds(dtype: np.dtype[Any], x: NDArray[Any]) -> bool:
         least = -most
     else:
         least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    return least <= int(x.min()) and int(x.max()) <= most
+    return bool(least <= int(x.min()) and int(x.max()) <= most)

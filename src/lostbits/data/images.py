@@ -69,18 +69,29 @@ class ImageReader:
         mean, std = (np.array(v, np.float32) for v in (self.settings.mean, self.settings.std))
         x = (pixels * np.float32(self.settings.scale) - mean) / std
         x = x.transpose(2, 0, 1) if self.layout == "NCHW" else x
-        x = whole_numbers(x) if self.spec.dtype.kind in "iu" else x
-        return {self.spec.name: x[np.newaxis]}
+        return {self.spec.name: self._typed(x)[np.newaxis]}
+
+    def _typed(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        if self.spec.dtype.kind not in "iu":
+            return x
+        whole = whole_numbers(x)
+        if whole.dtype.kind == "f":
+            rule = f"input {self.spec.name!r} takes {self.spec.dtype}"
+            todo = "set scale = 1, and neither mean nor std"
+            raise DataError("D012", "preprocess 'scale'", rule, "fractions", todo)
+        return whole
 
     def _in_colour(self, path: Path, image: Image.Image) -> Image.Image:
-        opaque = "A" not in image.getbands() and "transparency" not in image.info
-        if image.mode in _ALPHA_MODES or not opaque:
+        rule, found = f"images are to become {self.colour}", ""
+        if image.mode in _ALPHA_MODES or "transparency" in image.info:
             image = image.convert("RGBA")
             opaque = image.getchannel("A").getextrema() == (255, 255)
-        if not opaque or image.mode not in _MODES | {"RGBA"}:
-            rule = f"images must have 8 bits a channel and no transparency to become {self.colour}"
-            found = f"mode {image.mode}" + ("" if opaque else ", partly transparent")
-            todo = "convert the image, on the background that the model is to see"
+            found = "" if opaque else "this one is transparent in places"
+            todo = "put it on the background that the model is to see"
+        elif image.mode not in _MODES:
+            found = f"this one, of mode {image.mode!r}, has other than 8 bits a channel"
+            todo = "give it as an array (.npy)"
+        if found:
             raise DataError("D013", str(path), rule, found, todo)
         return image.convert("L" if self.colour == "GRAY" else "RGB")
 
@@ -135,6 +146,12 @@ def _colour(settings: Preprocess, spec: InputSpec, channels: int | None) -> str:
 def _size(settings: Preprocess, spec: InputSpec, layout: str) -> tuple[int, int]:
     axes = spec.shape[2:] if layout == "NCHW" else spec.shape[1:3]
     height, width = settings.size or axes
+    if any(
+        fixed not in (None, chosen) for fixed, chosen in zip(axes, (height, width), strict=True)
+    ):
+        rule, found = f"input {spec.name!r} has shape {spec.shape}", f"{height} x {width}"
+        todo = "leave it out, or choose it after the model"
+        raise DataError("D012", "preprocess 'size'", rule, found, todo)
     if height is None or width is None:
         found = f"input {spec.name!r} leaves height or width open"
         raise DataError("D012", "preprocess 'size'", "must be known", found, "set it")

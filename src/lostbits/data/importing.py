@@ -19,7 +19,7 @@ def is_target(text: str) -> bool:
     return _TARGET.fullmatch(text) is not None
 
 
-def imported(target: str) -> Callable[[], Any]:
+def imported(target: str) -> Callable[..., Any]:
     """The callable of that name; modules in the current folder are found too.
 
     Raises:
@@ -28,7 +28,7 @@ def imported(target: str) -> Callable[[], Any]:
     module_name, attribute = target.split(":")
     module = _module(target, module_name)
     try:
-        function = operator.attrgetter(attribute)(module)
+        function: object = operator.attrgetter(attribute)(module)
     except AttributeError:
         known = [name for name, value in vars(module).items() if callable(value)]
         found, todo = f"{attribute!r} is not there", close_match(attribute, known)
@@ -36,7 +36,7 @@ def imported(target: str) -> Callable[[], Any]:
     if not callable(function):
         found, todo = type(function).__name__, "name a function without arguments"
         raise DataError("D016", target, "must be callable", found, todo)
-    return lambda: function()
+    return function
 
 
 def _module(target: str, name: str) -> ModuleType:

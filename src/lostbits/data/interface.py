@@ -1,5 +1,6 @@
 """What a model takes: which arrays, of which shapes and types, how many samples at a time."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -18,7 +19,8 @@ class Shaped(Protocol):
     """Anything with the shape of an array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
 
 
 @final
@@ -118,9 +120,8 @@ class Interface:
         extra = [name for name in names if name not in known]
         for name in known:
             if name not in names:
-                todo = f"name its array {name!r}" + (
-                    f"; {close_match(name, extra)}" if extra else ""
-                )
+                near = difflib.get_close_matches(name, extra, n=1)
+                todo = f"rename {near[0]!r} to it" if near else "add one of that name"
                 found = f"there are {_listed(names)}"
                 raise DataError("D005", where, f"input {name!r} needs an array", found, todo)
         if extra:

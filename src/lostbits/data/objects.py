@@ -38,6 +38,8 @@ def samples_of(data: object, interface: Interface) -> Samples:
             samples themselves give cause for.
     """
     name = type(data).__name__
+    if callable(data) and (isinstance(data, type) or not isinstance(data, Reader | Iterable)):
+        return samples_of_callable(getattr(data, "__qualname__", name), data, interface)
     if isinstance(data, Mapping) or _is_array(data):
         return arrays_in_memory(name, _named(name, data, interface), interface).tried()
     if isinstance(data, Reader | Iterator) and not isinstance(data, Rewindable):
@@ -47,8 +49,6 @@ def samples_of(data: object, interface: Interface) -> Samples:
         raise DataError("D011", name, rule, "it can be read once only", todo)
     if isinstance(data, Reader | Iterable):
         return _replayed(name, partial(_pull, name, data), interface)
-    if callable(data):
-        return samples_of_callable(getattr(data, "__qualname__", name), data, interface)
     todo = "give a path, a dict of arrays, an array, an iterable of batches, or a callable"
     raise DataError("D003", "data", "must be something that samples can be had from", name, todo)
 
@@ -103,25 +103,30 @@ def _replayed(
     """A source whose first pass is made here and now, and whose later ones must be equal to it."""
     total = 0
     checksums = []
+    for item in _items(name, make_pass, interface):
+        arrays = item.load()
+        interface.fit(item.where, arrays, total)
+        checksums.append(_checksum(arrays))
+        total += item.size
+
+    def read() -> Iterator[Item]:
+        for index, item in enumerate(_items(name, make_pass, interface)):
+            if index >= len(checksums) or _checksum(item.load()) != checksums[index]:
+                rule, found = "every pass must yield the same samples", "others than at first"
+                todo = "turn off shuffling and random changes, or give a list of batches"
+                raise DataError("D018", item.where, rule, found, todo)
+            yield item
+
+    return Samples.all_of(name, interface, read, total)
+
+
+def _items(
+    name: str, make_pass: Callable[[], Iterator[object]], interface: Interface
+) -> Iterator[Item]:
     for index, batch in enumerate(make_pass()):
         where = f"{name}, item {index}"
         arrays = _named(where, batch, interface)
-        size = interface.count(where, arrays)
-        interface.fit(where, arrays, total)
-        checksums.append(_checksum(arrays))
-        total += size
-
-    def read() -> Iterator[Item]:
-        for index, batch in enumerate(make_pass()):
-            where = f"{name}, item {index}"
-            arrays = _named(where, batch, interface)
-            if index >= len(checksums) or _checksum(arrays) != checksums[index]:
-                rule, found = "every pass must yield the same samples", "others than at first"
-                todo = "turn off shuffling and random changes, or give a list of batches"
-                raise DataError("D018", where, rule, found, todo)
-            yield Item(where, interface.count(where, arrays), partial(dict, arrays))
-
-    return Samples.all_of(name, interface, read, total)
+        yield Item(where, interface.count(where, arrays), partial(dict, arrays))
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
@@ -141,7 +146,7 @@ def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray
     if isinstance(batch, list | tuple) and len(batch) in (count, count + 1):
         values = zip(interface.inputs, batch, strict=False)
         return {spec.name: _array(where, value) for spec, value in values}
-    rule = f"a batch is a dict of arrays, an array, or a tuple of {count} (then labels)"
+    rule = f"a batch is a dict of arrays, an array, or a tuple of {count}, labels apart"
     found = type(batch).__name__
     found += f" of {len(batch)}" if isinstance(batch, list | tuple) else ""
     raise DataError("D017", where, rule, found, "yield a dict of arrays by the names of inputs")

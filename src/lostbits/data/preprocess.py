@@ -75,7 +75,9 @@ def _from_toml(key: str, value: Any) -> Any:
 
 
 def _wrong(key: str, rule: str, found: str) -> DataError:
-    return DataError("D012", f"preprocess {key!r}", f"must be {rule}", found, "correct it")
+    return DataError(
+        "D012", f"preprocess {key!r}", f"must be {rule}", found, "correct that setting"
+    )
 
 
 def _whole(value: object) -> bool:

@@ -62,7 +62,7 @@ class Samples(Source):
         return cls(name, interface, read, total, 0, total)
 
     def tried(self) -> Self:
-        """This source, after its first samples have been read and found to fit."""
+        """Itself, after its first samples have been read and found to fit."""
         next(self.batches(1))
         return self
 

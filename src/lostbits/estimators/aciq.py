@@ -23,7 +23,7 @@ class AciqLaplace(Estimator):
 
     References:
         Banner, Nahshan, Soudry, Post Training 4-bit Quantization of Convolutional Networks for
-        Rapid-Deployment, NeurIPS 2019, arXiv:1810.05723, equations 5 and 6.
+        Rapid-Deployment, NeurIPS 2019, arXiv:1810.05723, section 3.
 
     >>> x = np.random.default_rng(0).laplace(size=100_000)
     >>> seen = Histogram([x.min()], [x.max()]).update(x)
@@ -48,7 +48,7 @@ class AciqGauss(Estimator):
 
     References:
         Banner, Nahshan, Soudry, Post Training 4-bit Quantization of Convolutional Networks for
-        Rapid-Deployment, NeurIPS 2019, arXiv:1810.05723, appendix A.
+        Rapid-Deployment, NeurIPS 2019, arXiv:1810.05723, section 3.
 
     >>> x = np.random.default_rng(0).normal(size=100_000)
     >>> seen = Histogram([x.min()], [x.max()]).update(x)

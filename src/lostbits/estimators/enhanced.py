@@ -24,9 +24,9 @@ class SnpeEnhanced(Estimator):
     the min-max step, each at 21 places of the zero point and limited to what was observed, and
     min-max itself. For a symmetric one: 101 steps, in hundredths of ``max|x|`` over half the
     codes. The cost, ``3 E[clip^2] + E[round^2]``, is taken at the middles of 1,536 bins; what is
-    clipped is measured from the middle of the bin in which the range ends. Int8 has two to six
-    bins to a step, so the rounding error is sampled coarsely and the choice can be half again
-    worse than the best range; with 16 bits it can be worse than min-max. So it is there, too.
+    clipped is measured from the middle of the bin in which the range ends. With six bins to the
+    step of int8, rounding is sampled coarsely: the choice costs up to a fifth more squared error
+    than the best range (up to half as much again on the platform, which has two).
 
     Three faults of the platform are not reproduced: its bins are fixed by the first batch, and
     drop what later lies outside; its range ends at edges of bins, not at the extremes; and it

@@ -69,7 +69,7 @@ def divergences(counts: Floats, levels: int) -> Floats:
     last one. Sums over any bins are differences of cumulative ones: no loop over candidates.
     """
     kept = np.arange(levels, counts.size + 1)
-    # Bin k of candidate i belongs to group floor(k * levels / i): group j starts at ceil(j*i/levels).
+    # Bin k of candidate i is in group floor(k * levels / i), so group j starts at ceil(j*i/levels).
     starts = -(-np.arange(levels + 1) * kept[:, None] // levels)
     sums = np.diff(_cumulative(counts)[starts])
     filled = np.diff(_cumulative(counts > 0)[starts])
@@ -79,8 +79,8 @@ def divergences(counts: Floats, levels: int) -> Floats:
     last = counts[kept - 1]
     entropy = _cumulative(xlogy(counts, counts))[kept - 1] + xlogy(last + outliers, last + outliers)
     cross = xlogy(sums, level).sum(axis=1) + xlogy(outliers, level[:, -1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lost = (entropy - cross) / counts.sum() + np.log(inside / counts.sum())
+    share = np.divide(inside, counts.sum(), out=np.ones_like(inside), where=inside > 0)
+    lost: Floats = (entropy - cross) / counts.sum() + np.log(share)
     lost[(inside == 0) | ((outliers > 0) & (last == 0))] = np.inf
     return lost
 

@@ -154,5 +154,5 @@ class _Search:
         np.minimum(n, self.grid.qmax - zero, out=n)
         u -= n
         n += 4 * u * u * u
-        total = np.einsum("rb,rb->r", self.falls, n) * scale[:, 0] ** 3 / 12
+        total: Floats = np.einsum("rb,rb->r", self.falls, n) * scale[:, 0] ** 3 / 12
         return total if self.per_channel else total.sum(keepdims=True)

@@ -40,7 +40,7 @@ def gather(operator: Operator, inputs: Values) -> Outputs:
     x, indices = given(inputs, 0), given(inputs, 1)
     axis = operator.get("axis", 0) % x.ndim
     picked = x.index_select(axis, _wrapped(indices.flatten(), x.shape[axis]))
-    return (picked.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]),)
+    return (picked.reshape([*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]),)
 
 
 def gather_elements(operator: Operator, inputs: Values) -> Outputs:

@@ -115,7 +115,7 @@ def _fitted(
 
 def _resized(x: torch.Tensor, axes: list[Axis], method: Method) -> torch.Tensor:
     _refuse_doubtful(x, axes, method)
-    axes = [axis for axis in axes if axis.size != axis.out]
+    axes = [axis for axis in axes if axis.size != axis.out or not _is_exact(axis)]
     if _is_fast(x, axes, method):
         size = list(x.shape)
         for axis in axes:
@@ -131,8 +131,10 @@ def _refuse_doubtful(x: torch.Tensor, axes: list[Axis], method: Method) -> None:
     if method.mode != "nearest" and not x.is_floating_point():
         raise Unsupported(f"mode {method.mode!r} on integers")
     rough = [axis for axis in axes if not _is_exact(axis)]
-    if rough and method.coordinates == "align_corners" or any(a.size == a.out for a in rough):
-        raise Unsupported("a scale that makes no whole number of elements")
+    if rough and method.coordinates == "align_corners":
+        raise Unsupported("align_corners with a scale that is not size over size")
+    if rough and all(axis.size == axis.out for axis in axes):
+        raise Unsupported("scales that change no size")  # ONNX Runtime copies then
     if rough and method.mode == "nearest" and method.coordinates in _TIED:
         raise Unsupported(f"nearest, {method.coordinates}, and a scale that is not size over size")
 

@@ -1,0 +1,98 @@
+"""OpenVINO on CPU, as NNCF prepares ONNX models for it."""
+
+from lostbits.grid import Grid
+from lostbits.target import Placement, Rule, Source, Target
+from lostbits.targets.movement import MOVES_VALUES
+
+OPENVINO = Target(
+    name="openvino",
+    title="OpenVINO (CPU), int8 weights, uint8 activations",
+    # NNCF's weights have 255 levels, -127..127: the same scale, amax/127, and the same codes.
+    weights=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=True, method="min_max"),
+    activations=Rule(
+        Grid.of(8, signed=False), symmetric=False, per_channel=False, method="min_max"
+    ),
+    bias_bits=None,
+    placement=Placement(
+        mode="inputs",
+        ops=frozenset(
+            {
+                "Add",
+                "AveragePool",
+                "Conv",
+                "ConvTranspose",
+                "Gemm",
+                "GlobalAveragePool",
+                "MatMul",
+                "Max",
+                "Min",
+                "Mul",
+                "Pow",
+                "Reciprocal",
+                "Resize",
+                "Sub",
+                "Sum",
+            }
+        ),
+        fused_activations=frozenset(
+            {
+                "Clip",
+                "Elu",
+                "HardSigmoid",
+                "HardSwish",
+                "LeakyRelu",
+                "PRelu",
+                "Relu",
+                "Selu",
+                "Sigmoid",
+                "ThresholdedRelu",
+            }
+        ),
+        fusing_ops=frozenset(
+            {
+                "Add",
+                "BatchNormalization",
+                "Conv",
+                "ConvTranspose",
+                "Div",
+                "Gemm",
+                "MatMul",
+                "Mul",
+                "Sub",
+            }
+        ),
+        shared_scale=frozenset({"Concat"}),
+        passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
+        fused_residual_add=True,
+    ),
+    takes="Q/DQ model (read as FakeQuantize)",
+    sources=(
+        Source(
+            "which ops have their inputs quantized, which pass values through",
+            "NNCF, onnx/graph/metatypes/groups.py and common/hardware/setups/cpu.py",
+            "3.4",
+        ),
+        Source(
+            "linear ops absorb arithmetic, both absorb activations",
+            "NNCF, onnx/hardware/fused_patterns.py",
+            "3.4",
+        ),
+        Source(
+            "weights symmetric per channel, activations asymmetric per tensor, Concat unified",
+            "NNCF, common/hardware/setups/cpu.py, preset MIXED",
+            "3.4",
+        ),
+        Source(
+            "bias is not quantized",
+            "NNCF, quantization/algorithms/min_max/algorithm.py",
+            "3.4",
+        ),
+    ),
+    notes={
+        "preset": "NNCF takes MIXED (asymmetric activations, as here) for transformers and "
+        "PERFORMANCE (symmetric) otherwise",
+        "range": "NNCF averages the extremes of the samples; min_max takes those of all",
+        "bf16": "processors with AMX run even the float model in bf16 unless "
+        "INFERENCE_PRECISION_HINT is f32",
+    },
+)

@@ -1,0 +1,73 @@
+"""Qualcomm AI Engine Direct (QNN) on the Hexagon Tensor Processor."""
+
+from lostbits.grid import Grid
+from lostbits.target import Placement, Rule, Source, Target
+from lostbits.targets.movement import MOVES_VALUES
+
+QNN_HTP = Target(
+    name="qnn-htp",
+    title="Qualcomm QNN (Hexagon HTP), int8 weights, uint8 activations",
+    weights=Rule(
+        Grid.of(8, signed=True),
+        symmetric=True,
+        per_channel=True,
+        method="min_max",
+        minimum_range=1e-4,
+    ),
+    activations=Rule(
+        Grid.of(8, signed=False),
+        symmetric=False,
+        per_channel=False,
+        method="min_max",
+        minimum_range=1e-4,
+    ),
+    bias_bits=32,
+    placement=Placement(
+        mode="tensors",
+        ops=frozenset(),
+        fused_activations=frozenset({"Clip", "HardSwish", "LeakyRelu", "PRelu", "Relu"}),
+        fusing_ops=frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul"}),
+        # A Relu that nothing absorbs shares the scale of its input, negative half and all.
+        shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
+        passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
+    ),
+    takes="encodings overrides (converter, --quantization_overrides), or a Q/DQ model",
+    sources=(
+        Source(
+            "weights symmetric, per output channel of Conv, ConvTranspose, Gemm and MatMul; "
+            "activations asymmetric; what is fused with what",
+            "AIMET, quantsim_config/htp_quantsim_config_v75.json (v73 to v85 agree)",
+            "2.42",
+        ),
+        Source(
+            "one scale across Concat, AveragePool, Relu, Resize; ops that keep values on their "
+            "grid",
+            "AIMET, aimet_onnx/quantsim.py, common/onnx/_utils.py",
+            "2.42",
+        ),
+        Source(
+            "int32 bias with scale s_x * s_w, added to the accumulator",
+            "AIMET, aimet_onnx/quantsim.py, notes on HTP accumulators",
+            "2.42",
+        ),
+        Source(
+            "min-max is the default of --act_quantizer_calibration and its twin for parameters",
+            "Qualcomm AI Engine Direct documentation, qnn-onnx-converter",
+            "2.x",
+        ),
+        Source(
+            "ranges of at least 0.0001",
+            "ONNX Runtime, quantization/execution_providers/qnn/quant_config.py",
+            "1.32",
+        ),
+    ),
+    notes={
+        "per channel": "off by default in the converter: --use_per_channel_quantization",
+        "bias": "the converter defaults to 8 bits; give --bias_bitwidth 32",
+        "MatMul of two activations": "V66 to V69 take the second only as int8 symmetric",
+        "fixed ranges": "the platform holds Sigmoid and Softmax to 0..1 and Tanh to -1..1 whatever "
+        "was calibrated; that is not simulated",
+        "fusion": "HardSwish, LeakyRelu and PRelu are absorbed by Conv only, Clip by Conv; after "
+        "other ops the simulation has one rounding too few",
+    },
+)

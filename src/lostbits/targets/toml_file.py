@@ -1,0 +1,227 @@
+'''A user's own target: a TOML file with the fields of ``Target``.
+
+Each field of ``Target``, ``Rule`` and ``Placement`` is a key of the same name. Grids are written
+``"int8"``, ``"uint4"``, ``"int16"``; ``bias_bits`` is a number or ``"float"``; sources are an array
+of tables. With ``base`` the file starts from a target that exists and gives only what differs; it
+needs a ``name`` all the same. Tables are merged key by key, all else is replaced.
+
+>>> text = """
+... base = "snpe"
+... name = "our-dsp"
+... title = "SNPE with 16-bit activations"
+...
+... [activations]
+... grid = "uint16"
+... minimum_range = 0.01
+...
+... [placement]
+... fused_activations = ["Relu"]
+...
+... [notes]
+... owner = "the camera team"
+... """
+>>> from lostbits.targets import ALL
+>>> ours = parse_target(text, "our-dsp.toml", ALL)
+>>> ours.activations.grid.name, ours.activations.symmetric, ours.weights.grid.name
+('uint16', False, 'uint8')
+
+A file without ``base`` gives every field that has no default:
+
+>>> text = """
+... name = "npu"
+... title = "Our NPU"
+... bias_bits = 32
+... takes = "Q/DQ model"
+...
+... [weights]
+... grid = "int8"
+... symmetric = true
+... per_channel = true
+... method = "min_max"
+...
+... [activations]
+... grid = "int8"
+... symmetric = true
+... per_channel = false
+... method = "percentile"
+...
+... [placement]
+... mode = "inputs_outputs"
+... ops = ["Conv", "Gemm", "Add"]
+... fused_activations = ["Relu", "Clip"]
+... fusing_ops = ["Conv", "Add"]
+... shared_scale = ["Concat"]
+... passes_through = ["MaxPool", "Reshape", "Flatten", "Transpose"]
+...
+... [[sources]]
+... rule = "everything"
+... document = "NPU programming manual, chapter 4"
+... version = "1.2"
+... """
+>>> parse_target(text, "npu.toml", ALL).activations.method
+'percentile'
+'''
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+
+from lostbits.errors import TargetError, close_match
+from lostbits.grid import Grid
+from lostbits.target import Placement, Rule, Source, Target
+
+_T = TypeVar("_T", Target, Rule, Placement, Source)
+_MODES = get_args(get_type_hints(Placement)["mode"])
+
+
+def read_target(path: Path, bases: Collection[Target]) -> Target:
+    """Read a target from a TOML file.
+
+    Args:
+        path: The file.
+        bases: Targets that ``base`` may name.
+
+    Raises:
+        TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(str(path), "must be a readable file", str(error), "check the path")
+    return parse_target(text, str(path), bases)
+
+
+def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
+    """``read_target`` of a text; ``where`` stands for the file in messages."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        _refuse(where, "must be TOML", str(error), "correct the syntax there")
+    base = _base(given.pop("base", None), f"{where}: base", bases)
+    if base is not None and "name" not in given:
+        _refuse(f"{where}: name", "must be given", "nothing", "add name = ...")
+    return _fields(Target, given, where, base)
+
+
+def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
+    known = {target.name: target for target in bases}
+    if name is not None and str(name) not in known:
+        _refuse(where, "must be the name of a target", repr(name), close_match(str(name), known))
+    return known.get(str(name))
+
+
+def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _T:
+    """An instance of a dataclass from a table, each key read by the reader of that name."""
+    table: Mapping[str, Any] = _typed(dict, "a table")(given, where, None)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in fields:
+            known = [*fields, "base"] if kind is Target else fields
+            _refuse(f"{where}: {key}", "must be a field", "no such field", close_match(key, known))
+        values[key] = _READERS[key](value, f"{where}: {key}", getattr(base, key, None))
+    if base is not None:
+        return dataclasses.replace(base, **values)
+    for name, field in fields.items():
+        if name not in values and not _has_default(field):
+            _refuse(f"{where}: {name}", "must be given", "nothing", f"add {name} = ... or a base")
+    return kind(**values)
+
+
+def _has_default(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def _refuse(where: str, rule: str, found: str, todo: str) -> NoReturn:
+    raise TargetError("T003", where, rule, found, todo)
+
+
+# A reader takes the value, where it stands, and what the base has there.
+_Reader = Callable[[Any, str, Any], Any]
+
+
+def _typed(kind: type | tuple[type, ...], rule: str) -> _Reader:
+    def read(value: Any, where: str, base: Any) -> Any:
+        # TOML's true is Python's True, which is an int: a bool is a number for nobody but Python.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            _refuse(where, f"must be {rule}", repr(value), "change the value")
+        return value
+
+    return read
+
+
+def _grid(value: Any, where: str, base: Any) -> Grid:
+    found = re.fullmatch(r"(u?)int(\d{1,2})", value) if isinstance(value, str) else None
+    if found is None or not 2 <= int(found[2]) <= 32:
+        _refuse(where, "must be int2 to int32 or uint2 to uint32", repr(value), 'such as "int8"')
+    return Grid.of(int(found[2]), signed=not found[1])
+
+
+def _bias_bits(value: Any, where: str, base: Any) -> int | None:
+    if value == "float":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 32:
+        _refuse(where, 'must be 2 to 32, or "float"', repr(value), "change the value")
+    return value
+
+
+def _minimum_range(value: Any, where: str, base: Any) -> float:
+    number = float(_typed((int, float), "a number")(value, where, base))
+    if not 0 <= number < float("inf"):
+        _refuse(where, "must be finite and not negative", repr(value), "change the value")
+    return number
+
+
+def _mode(value: Any, where: str, base: Any) -> Any:
+    if value not in _MODES:
+        _refuse(where, "must be a placement mode", repr(value), close_match(str(value), _MODES))
+    return value
+
+
+def _op_types(value: Any, where: str, base: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(op, str) for op in value):
+        _refuse(where, "must be a list of op types", repr(value), 'such as ["Conv", "Gemm"]')
+    return frozenset(value)
+
+
+def _sources(value: Any, where: str, base: Any) -> tuple[Source, ...]:
+    if not isinstance(value, list) or not value:
+        _refuse(where, "must be one table or more", repr(value), "write [[sources]]")
+    return tuple(_fields(Source, entry, f"{where}: {n}") for n, entry in enumerate(value, 1))
+
+
+def _notes(value: Any, where: str, base: Any) -> dict[str, str]:
+    table = _typed(dict, "a table")(value, where, base)
+    new = {key: _text(note, f"{where}: {key}", None) for key, note in table.items()}
+    return {**(base or {}), **new}
+
+
+def _rule(value: Any, where: str, base: Rule | None) -> Rule:
+    return _fields(Rule, value, where, base)
+
+
+def _placement(value: Any, where: str, base: Placement | None) -> Placement:
+    return _fields(Placement, value, where, base)
+
+
+_text = _typed(str, "a text")
+_flag = _typed(bool, "true or false")
+_READERS: Mapping[str, _Reader] = {
+    **dict.fromkeys(("name", "title", "takes", "method", "rule", "document", "version"), _text),
+    **dict.fromkeys(("symmetric", "per_channel", "power_of_two", "fused_residual_add"), _flag),
+    **dict.fromkeys(
+        ("ops", "fused_activations", "fusing_ops", "shared_scale", "passes_through"), _op_types
+    ),
+    **dict.fromkeys(("weights", "activations"), _rule),
+    "placement": _placement,
+    "grid": _grid,
+    "minimum_range": _minimum_range,
+    "mode": _mode,
+    "bias_bits": _bias_bits,
+    "sources": _sources,
+    "notes": _notes,
+}
