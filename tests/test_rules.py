@@ -1,9 +1,8 @@
 """Rules against ONNX's own node tests, against ONNX Runtime, and against numeric gradients."""
 
 import collections
-import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,12 @@ def _plain(value: Any) -> Any:
 
 
 def apply(
-    op_type: str, inputs: Arrays, attributes: Mapping[str, Any], *, opset: int = 21, outputs: int = 1
+    op_type: str,
+    inputs: Arrays,
+    attributes: Mapping[str, Any],
+    *,
+    opset: int = 21,
+    outputs: int = 1,
 ) -> list[NDArray[Any]]:
     """Outputs of the rule, which must leave its inputs alone."""
     tensors = [None if x is None else torch.tensor(x) for x in inputs]
@@ -68,7 +72,12 @@ def apply(
 
 
 def onnx_runtime(
-    op_type: str, inputs: Arrays, attributes: Mapping[str, Any], *, opset: int = 21, outputs: int = 1
+    op_type: str,
+    inputs: Arrays,
+    attributes: Mapping[str, Any],
+    *,
+    opset: int = 21,
+    outputs: int = 1,
 ) -> list[NDArray[Any]]:
     """Outputs of a session of the node alone."""
     domain, _, name = op_type.rpartition("::")
@@ -115,7 +124,7 @@ class NodeCase(NamedTuple):
     name: str
     operator: Operator
     inputs: Arrays
-    expected: list[NDArray[Any]]
+    expected: Arrays
     rtol: float
     atol: float
 
@@ -224,7 +233,12 @@ OLD_AND_RARE: list[tuple[str, list[Any], dict[str, Any], dict[str, int]]] = [
     ("Split", [F4], {"axis": 1, "split": [1, 3, 2]}, {"opset": 11, "outputs": 3}),
     ("Split", [F4], {"axis": 1}, {"opset": 13, "outputs": 3}),
     ("Split", [F4], {"axis": -2, "num_outputs": 3}, {"opset": 18, "outputs": 3}),
-    ("GroupNormalization", [F4, F4[0, :2, 0, 0], F4[0, :2, 1, 0]], {"num_groups": 2}, {"opset": 18}),
+    (
+        "GroupNormalization",
+        [F4, F4[0, :2, 0, 0], F4[0, :2, 1, 0]],
+        {"num_groups": 2},
+        {"opset": 18},
+    ),
     ("InstanceNormalization", [F4[..., :1, :1], F4[0, :, 0, 0], F4[1, :, 0, 0]], {}, {}),
     ("LayerNormalization", [F4, F4[0, 0, 0]], {"axis": -1, "epsilon": 1e-3}, {}),
     ("LayerNormalization", [F4, noise(5, 1), noise(1, 4)], {"axis": 2}, {"opset": 17}),
@@ -263,6 +277,8 @@ OLD_AND_RARE: list[tuple[str, list[Any], dict[str, Any], dict[str, int]]] = [
     ("Range", [np.float32(3), np.float32(-1), np.float32(-0.3)], {}, {}),
     ("Dropout", [F4], {}, {"outputs": 2}),
     ("BatchNormalization", [F4, *POSITIVE[0, :, :4, 0].T], {"epsilon": 0.1}, {}),
+    ("AveragePool", [F4], {"kernel_shape": [5, 4]}, {}),
+    ("MaxPool", [F4.astype(np.int8)], {"kernel_shape": [3, 2], "pads": [0, 0, 1, 0]}, {}),
     ("MaxPool", [F4], {"kernel_shape": [3, 2], "pads": [2, 0, 1, 1]}, {"outputs": 2}),
     (
         "MaxPool",
@@ -325,10 +341,16 @@ def sliding(draw: st.DrawFn, *, below_kernel: bool = False) -> Sliding:
     strides = each(1, 3)
     if below_kernel:
         strides = [min(s, k) for s, k in zip(strides, kernel, strict=True)]
-    attributes = {"strides": strides, "dilations": dilations, "auto_pad": draw(st.sampled_from(PADDINGS))}
+    attributes = {
+        "strides": strides,
+        "dilations": dilations,
+        "auto_pad": draw(st.sampled_from(PADDINGS)),
+    }
     if attributes["auto_pad"] == "NOTSET":
         pads = each(0, 2) + each(0, 2)
-        attributes["pads"] = [min(p, k - 1) if below_kernel else p for p, k in zip(pads, kernel * 2)]
+        attributes["pads"] = [
+            min(p, k - 1) if below_kernel else p for p, k in zip(pads, kernel * 2, strict=True)
+        ]
     return Sliding(attributes, extent, kernel)
 
 
@@ -381,7 +403,11 @@ places = st.integers(-9, 9) | st.just(-(2**63))
 
 
 @EXAMPLES
-@given(cuts=st.lists(st.tuples(places, places, st.sampled_from([1, 2, -1, -3])), min_size=1, max_size=3))
+@given(
+    cuts=st.lists(
+        st.tuples(places, places, st.sampled_from([1, 2, -1, -3])), min_size=1, max_size=3
+    )
+)
 def test_slice_is_that_of_onnx_runtime(cuts: list[tuple[int, int, int]]) -> None:
     starts, ends, steps = zip(*cuts, strict=True)
     axes = [-1, 0, 1][: len(cuts)]
@@ -389,7 +415,13 @@ def test_slice_is_that_of_onnx_runtime(cuts: list[tuple[int, int, int]]) -> None
     assert_as_onnx_runtime("Slice", inputs, {})
 
 
-COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"]
+COORDINATES = [
+    "half_pixel",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "half_pixel_symmetric",
+]
 ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
 
@@ -415,3 +447,134 @@ def test_resize_is_that_of_onnx_runtime(
     if scales is not None:
         goal = [np.array([1, 1, *scales], np.float32)]
     assert_as_onnx_runtime("Resize", [noise(2, 3, 5, 6), None, *goal], attributes)
+
+
+# ----------------------------------------------------------------------------- gradients
+
+
+def wide(*shape: int) -> NDArray[np.float64]:
+    return noise(*shape, seed=7, dtype=np.float64)
+
+
+X4 = wide(1, 4, 5, 4)
+ROWS = ints(1, 0, 1, 2)
+CHANNELS = [wide(4), wide(4)]
+
+DIFFERENTIABLE: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("Add", [X4, wide(4, 1, 1)], {}),
+    ("AveragePool", [X4], {"kernel_shape": [3, 2], "pads": [1, 1, 1, 0]}),
+    ("AveragePool", [X4], {"kernel_shape": [2, 2], "dilations": [2, 1], "ceil_mode": 1}),
+    ("BatchNormalization", [X4, *CHANNELS, wide(4), np.abs(wide(4)) + 1], {}),
+    ("Clip", [X4, np.float64(-0.5), np.float64(0.75)], {}),
+    ("Concat", [X4, X4], {"axis": 1}),
+    ("Conv", [X4, wide(4, 1, 3, 3), wide(4)], {"group": 4, "pads": [1, 1, 1, 1]}),
+    ("Conv", [X4, wide(2, 4, 3, 3)], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    ("ConvTranspose", [X4, wide(4, 1, 3, 3), wide(2)], {"group": 2, "strides": [2, 2]}),
+    ("ConvTranspose", [X4, wide(4, 1, 3, 3), wide(1)], {"pads": [0, 1, 2, 0]}),
+    ("CumSum", [X4, ints(2)], {"exclusive": 1}),
+    ("DepthToSpace", [X4], {"blocksize": 2, "mode": "CRD"}),
+    ("Div", [X4, np.abs(X4) + 1], {}),
+    ("Einsum", [wide(2, 3), wide(3, 4)], {"equation": "ij, jk -> ki"}),
+    ("Gather", [X4, ROWS], {"axis": 2}),
+    ("GatherND", [X4, ROWS.reshape(1, 4, 1)], {"batch_dims": 1}),
+    ("Gelu", [X4], {"approximate": "tanh"}),
+    ("Gemm", [wide(3, 2), wide(4, 3), wide(4)], {"transA": 1, "transB": 1, "alpha": 0.5}),
+    ("GroupNormalization", [X4, *CHANNELS], {"num_groups": 2}),
+    ("HardSigmoid", [X4], {}),
+    ("HardSwish", [X4], {}),
+    ("InstanceNormalization", [X4, *CHANNELS], {}),
+    ("LRN", [X4], {"size": 2}),
+    ("LayerNormalization", [X4, wide(4), wide(4)], {}),
+    ("LpNormalization", [X4], {"axis": 1}),
+    ("LpPool", [X4], {"kernel_shape": [2, 2], "p": 3}),
+    ("MatMul", [X4, wide(4, 3)], {}),
+    ("Max", [X4, wide(5, 1)], {}),
+    ("MaxPool", [X4], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 1]}),
+    ("MaxPool", [X4], {"kernel_shape": [2, 2], "pads": [0, 0, 2, 1], "ceil_mode": 1}),
+    ("MaxPool", [X4[0]], {"kernel_shape": [2], "dilations": [2]}),
+    ("MeanVarianceNormalization", [X4], {}),
+    ("PRelu", [X4, wide(4, 1, 1)], {}),
+    ("PRelu", [X4, wide(5, 4)], {}),
+    ("Pad", [X4, ints(0, 0, 2, -1, 0, 0, 1, 2)], {"mode": "reflect"}),
+    ("Pow", [np.abs(X4), wide(4)], {}),
+    ("RMSNormalization", [X4, wide(4)], {}),
+    ("ReduceL2", [X4, ints(1, 3)], {}),
+    ("ReduceLogSumExp", [X4, ints(1, 3)], {}),
+    ("ReduceMax", [X4, ints(-1)], {"keepdims": 0}),
+    ("ReduceProd", [X4, ints(-1, 1)], {}),
+    ("Resize", [X4, None, np.array([1, 1, 1.4, 2.0])], {"mode": "cubic"}),
+    ("Resize", [X4, None, np.array([1, 1, 2.0, 2.0])], {"mode": "linear"}),
+    ("Resize", [X4, None, None, ints(1, 4, 7, 8)], {"mode": "nearest"}),
+    ("ScatterElements", [wide(3, 4), ROWS.reshape(1, 4), wide(1, 4)], {"reduction": "add"}),
+    ("ScatterND", [wide(3, 4), ints(2, 0).reshape(2, 1), wide(2, 4)], {}),
+    ("Slice", [X4, ints(-1), ints(-(2**63)), ints(2), ints(-2)], {}),
+    ("Softmax", [X4], {"axis": 1}),
+    ("TopK", [X4, ints(2)], {"axis": 1}),
+    ("Where", [X4 > 0, X4, wide(4)], {}),
+]
+
+
+NOT_ALL = {"BatchNormalization": 3, "Resize": 1}
+"""How many inputs are variables where the others are statistics or sizes."""
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case[0])
+def test_gradients_are_the_numeric_ones(case: tuple[str, list[Any], dict[str, Any]]) -> None:
+    op_type, arrays, attributes = case
+    inputs = [None if x is None else torch.tensor(x) for x in arrays]
+    count = NOT_ALL.get(op_type, len(inputs))
+    variables = [x for x in inputs[:count] if x is not None and x.is_floating_point()]
+
+    def function(*values: torch.Tensor) -> torch.Tensor:
+        replaced = iter(values)
+        chosen = {id(x): next(replaced) for x in variables}
+        mixed = [None if x is None else chosen.get(id(x), x) for x in inputs]
+        return RULES[op_type](Operator(op_type, attributes, 21), mixed)[0]
+
+    for variable in variables:
+        variable.requires_grad_()
+    assert torch.autograd.gradcheck(function, variables, fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [("LpPool", {"kernel_shape": [2, 2]}), ("ReduceL2", {}), ("LpNormalization", {})],
+)
+def test_norms_of_zeros_have_finite_gradients(op_type: str, attributes: dict[str, Any]) -> None:
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    (y,) = RULES[op_type](Operator(op_type, attributes, 21), [x])
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert bool(torch.isfinite(slope).all())
+
+
+# ----------------------------------------------------------------------------- refusals
+
+SCALES = np.array([1, 1, 1.1, 1.1], np.float32)
+SAME = {"auto_pad": "SAME_UPPER"}
+
+UNSUPPORTED: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("Add", [F4], {}),
+    ("Add", [F4, None], {}),
+    ("Add", [I4.astype(np.uint32), I4.astype(np.uint32)], {}),
+    ("Cast", [F4], {"to": onnx.TensorProto.STRING}),
+    ("Constant", [], {"value_string": "x"}),
+    ("Conv", [noise(1, 1, 2, 2, 2, 2), noise(1, 1, 1, 1, 1, 1)], {}),
+    ("Conv", [F4, noise(6, 6, 3, 3)], {"dilations": [2, 2], **SAME}),
+    ("ConvTranspose", [F4, noise(6, 6, 1, 1)], {"strides": [2, 2], **SAME}),
+    ("MaxPool", [F4], {"kernel_shape": [2]}),
+    ("Pad", [F4, ints(*[1] * 8)], {"mode": "other"}),
+    ("Resize", [F4, None, SCALES], {}),
+    ("Resize", [F4, None, 2 * SCALES], {"coordinate_transformation_mode": "align_corners"}),
+    ("Resize", [F4, None, 2 * SCALES], {"coordinate_transformation_mode": "half_pixel_symmetric"}),
+    ("Resize", [F4, None, 2 * SCALES], {"coordinate_transformation_mode": "other"}),
+    ("Resize", [F4, None, 2 * SCALES], {"mode": "other"}),
+    ("Resize", [F4, None, 2 * SCALES], {"mode": "linear", "exclude_outside": 1}),
+    ("Resize", [I4, None, 2 * SCALES], {"mode": "linear"}),
+    ("com.microsoft::FusedConv", [F4, noise(6, 6, 3, 3)], {"activation": "other"}),
+]
+
+
+@pytest.mark.parametrize("case", UNSUPPORTED, ids=lambda case: case[0])
+def test_what_a_rule_cannot_match_it_refuses(case: tuple[str, list[Any], dict[str, Any]]) -> None:
+    with pytest.raises(Unsupported):
+        apply(*case)

@@ -28,6 +28,10 @@ batches = st.lists(
 )
 
 
+def f32(*values: Any) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
 def makers(parts: list[Batch], axis: int | None) -> dict[type[Statistic], Make]:
     """How each statistic is begun for these batches."""
     seen = Extrema(axis)
@@ -89,13 +93,13 @@ def test_extremes_are_those_of_the_data() -> None:
     seen = Extrema(axis=1).update(x)
     np.testing.assert_array_equal(seen.lo, x.min(axis=(0, 2)))
     np.testing.assert_array_equal(seen.hi, x.max(axis=(0, 2)))
-    assert Extrema().update(x).include(np.float32(-99), np.float32(3)).lo == -99
+    assert Extrema().update(x).include(f32(-99), f32(3)).lo == -99
     assert Extrema().update(x[:0]).lo == np.inf
 
 
 def test_a_histogram_counts_values_where_they_lie() -> None:
-    x = np.float32([-1, -0.999, -0.26, -0.24, 0, 0, 0.1, 0.26, 0.5, 0.99, 1.0])
-    seen = Histogram([-1.0], [1.0], bins=4).update(x)
+    x = f32(-1, -0.999, -0.26, -0.24, 0, 0, 0.1, 0.26, 0.5, 0.99, 1.0)
+    seen = Histogram(f32(-1.0), f32(1.0), bins=4).update(x)
     np.testing.assert_array_equal(seen.counts, [[2, 0, 1, 1, 3, 1, 1, 2]])
     np.testing.assert_array_equal(seen.edges, [np.linspace(-1, 1, 9)])
     assert (seen.size, seen.zeros.tolist(), seen.live[0, 4]) == (11, [2], 1)
@@ -107,7 +111,7 @@ def test_a_histogram_agrees_with_numpy_away_from_edges() -> None:
     top = np.abs(x).max()
     position = x.astype(np.float64) / top * 512
     x = x[np.abs(position - np.rint(position)) > 1e-3]
-    seen = Histogram([-top], [top], bins=512).update(x)
+    seen = Histogram(f32(-top), f32(top), bins=512).update(x)
     expected = np.histogram(x.astype(np.float64), bins=1024, range=(-float(top), float(top)))[0]
     np.testing.assert_array_equal(seen.counts[0], expected)
 
@@ -125,9 +129,9 @@ def test_each_channel_has_its_own_row() -> None:
 
 
 def test_histograms_of_different_ranges_do_not_merge() -> None:
-    for other in (Histogram([-2.0], [1.0]), Histogram([-1.0], [1.0], bins=64)):
+    for other in (Histogram(f32(-2.0), f32(1.0)), Histogram(f32(-1.0), f32(1.0), bins=64)):
         with pytest.raises(ValueError, match="differ"):
-            Histogram([-1.0], [1.0]).merge(other)
+            Histogram(f32(-1.0), f32(1.0)).merge(other)
 
 
 GRIDS = [
@@ -144,11 +148,13 @@ def test_distortion_is_exact_for_values_spread_evenly_in_each_bin(
 ) -> None:
     bins, per_bin = 16, 20_000
     middles = (np.arange(2 * bins * per_bin) + 0.5) / (bins * per_bin) - 1
-    seen = Histogram([-1.0], [1.0], bins)
+    seen = Histogram(f32(-1.0), f32(1.0), bins)
     seen.counts[0] = np.arange(2 * bins) % 5 * per_bin  # any counts will do
     weight = np.repeat(seen.counts[0] / per_bin, per_bin)
     affine = affine_from_range(*ends, grid, symmetric=symmetric)
-    lo, hi, scale = (np.float64(v)[None] for v in (affine.lo, affine.hi, affine.scale))
+    lo, hi, scale = (
+        np.atleast_1d(v).astype(np.float64) for v in (affine.lo, affine.hi, affine.scale)
+    )
     error = seen.distortion(lo, hi, scale)
     limited = np.clip(middles, lo, hi)
     rounded = np.rint(limited / scale) * scale
@@ -163,10 +169,10 @@ def test_distortion_is_the_error_of_the_samples(grid: Grid, symmetric: bool, shr
     rng = np.random.default_rng(3)
     x = np.maximum(rng.normal(0.5, 1, size=400_000), -0.7).astype(np.float32)
     x[x < -0.6] = 0  # a third of a rectified tensor is exactly zero
-    seen = Histogram([x.min()], [x.max()]).update(x)
+    seen = Histogram(f32(x.min()), f32(x.max())).update(x)
     affine = affine_from_range(shrink * x.min(), shrink * x.max(), grid, symmetric=symmetric)
     split = split_error(x, affine)
-    error = seen.distortion(*(np.float64(v)[None] for v in (affine.lo, affine.hi, affine.scale)))
+    error = seen.distortion(*(np.atleast_1d(v) for v in (affine.lo, affine.hi, affine.scale)))
     assert error.round[0] == pytest.approx(split.round, rel=0.01)
     assert error.clip[0] == pytest.approx(split.clip, rel=0.01, abs=1e-3)
 
@@ -182,6 +188,6 @@ def test_distortion_takes_many_candidates_at_once() -> None:
 
 
 def test_zeros_cost_nothing() -> None:
-    seen = Histogram([0.0], [1.0], bins=8).update(np.zeros(100, np.float32))
+    seen = Histogram(f32(0.0), f32(1.0), bins=8).update(np.zeros(100, np.float32))
     error = seen.distortion(np.zeros(1), np.ones(1), np.full(1, 1 / 3))
     assert error.total == 0

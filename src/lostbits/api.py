@@ -1,6 +1,7 @@
 """One function per verb."""
 
 import hashlib
+import json
 import os
 import resource
 import tempfile
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ class Settings:
 
     Attributes:
         labels: Class numbers of the samples, for accuracy.
+        calibration: Samples that set the ranges, if not the ones that are diagnosed.
         metric: ``nsr`` or ``kl``: what is attributed.
         method: Of the network attribution; ``auto`` takes the gradient where there is one.
         samples: Use only the first of them.
@@ -65,6 +67,7 @@ class Settings:
     """
 
     labels: Path | None = None
+    calibration: object = None
     metric: str = "nsr"
     method: Method = "auto"
     samples: int | None = None
@@ -93,6 +96,21 @@ def build_case(
 ) -> tuple[Reference, Source, Case]:
     """Load, check, calibrate and plan: everything that comes before a diagnosis or a recovery."""
     reference = open_reference(model)
+    source = _open(data, reference, settings)
+    shown = source if settings.calibration is None else _open(settings.calibration, reference, settings)
+    check_equal(reference, source, settings.batch)
+    placed = place(reference.model, target)
+    _check_sites(placed, model, target)
+    seen, energy = calibrate(reference.model, placed.sites, shown, settings.batch, progress)
+    seen |= look_at_constants(reference.model, placed.sites)
+    plan = make_plan(reference.model, placed, seen, target, settings.overrides)
+    scale = len(source) / len(shown)
+    energy = {name: e * scale for name, e in energy.items()}
+    case = Case(reference.model, target, placed, seen, plan, energy, len(source))
+    return reference, source, case
+
+
+def _open(data: object, reference: Reference, settings: Settings) -> Source:
     source = open_source(data, input_specs(reference.model), preprocess=settings.preprocess)
     if settings.samples is not None and settings.samples < len(source):
         source = source.slice(0, settings.samples)
@@ -101,14 +119,7 @@ def build_case(
             "D032", source.description, "a diagnosis needs at least 2 samples (it compares halves)",
             f"{len(source)}", "give more samples",
         )
-    check_equal(reference, source, settings.batch)
-    placed = place(reference.model, target)
-    _check_sites(placed, model, target)
-    seen, energy = calibrate(reference.model, placed.sites, source, settings.batch, progress)
-    seen |= look_at_constants(reference.model, placed.sites)
-    plan = make_plan(reference.model, placed, seen, target, settings.overrides)
-    case = Case(reference.model, target, placed, seen, plan, energy, len(source))
-    return reference, source, case
+    return source
 
 
 def diagnose(
@@ -268,6 +279,7 @@ class _Run:
             "data": {
                 "source": self.source.description,
                 "samples": self.done,
+                "interrupted": self.interrupted,
                 "sha256": self.source.fingerprint(),
             },
             "target": _target(self.case.target),
@@ -417,11 +429,52 @@ def _replace(path: Path, text: str) -> None:
         ) from error
 
 
+def read(folder: Path) -> Result:
+    """The result in ``folder``.
+
+    Raises:
+        OutputError: O002 when there is none, or none of this format.
+    """
+    path = folder / "result.json"
+    try:
+        result: Result = json.loads(path.read_text(encoding="utf-8"))
+        found = str(result.get("format"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise OutputError(
+            "O002", str(path), "must hold a result", str(error), "run lostbits diagnose first"
+        ) from error
+    if found != FORMAT:
+        raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
+    return result
+
+
+def check_method(name: str) -> Method:
+    """``name``, if it is an attribution method.
+
+    Raises:
+        TargetError: T010.
+    """
+    known = get_args(Method)
+    if name not in known:
+        raise TargetError(
+            "T010", f"--method {name}", "must be known", "no such method", close_match(name, known)
+        )
+    return name  # type: ignore[no-any-return]
+
+
+def demo_note(result: Result) -> str:
+    """Whether the demo network's channels were rescaled to make it fragile."""
+    if result["model"]["metadata"].get("lostbits.demo.rescaled") == "true":
+        return "The demo network's channels were rescaled without changing its float function."
+    return "The demo network is as training left it; nothing was rescaled to make int8 fail."
+
+
 def demo_files() -> dict[str, Path]:
     """Paths of the embedded model and its data."""
     folder = Path(str(files("lostbits") / "demo"))
     return {
         "model": folder / "digits.onnx",
+        "calibration": folder / "calibration.npz",
         "data": folder / "heldout.npz",
         "labels": folder / "labels.npy",
     }

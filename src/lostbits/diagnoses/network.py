@@ -70,7 +70,7 @@ class NetworkErrors:
         case: Case,
         executor: Executor,
         value: Value,
-        tolerance: float = 0.01,
+        tolerance: float = 0.015,
         intervals: tuple[int, int] = (4, 16),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value

@@ -1,6 +1,7 @@
 """Per site: the exact split of the squared error, utilisation, and stability."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import final
 
@@ -15,7 +16,7 @@ from lostbits.diagnosis import LostBits, SiteReport
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, split_error
 from lostbits.runtime.lockstep import Pair
-from lostbits.runtime.simulation import Frozen, fake_quantize
+from lostbits.runtime.simulation import Frozen, ends, fake_quantize
 from lostbits.statistics import Histogram
 
 _PLOT_BINS = 128
@@ -57,7 +58,7 @@ class SiteErrors:
         """Add the float values of one activation."""
         affine, sums = self.case.plan[site.key], self.sums[site.key]
         value = fake_quantize(x, affine)
-        lo, hi = float(affine.lo), float(affine.hi)
+        lo, hi = ends(affine, x.ndim)
         square = (value - x).square_()
         outside = (x < lo) | (x > hi)
         total = _sum(square)
@@ -75,8 +76,9 @@ class SiteErrors:
 
     def reports(self) -> list[SiteReport]:
         """One report a site, in the order of the plan."""
-        names = {node.name: node.op_type for node in self.case.model.graph}
-        return [self._report(site, names.get(site.node, "input")) for site in self.case.sites]
+        ops = {node.name: node.op_type for node in self.case.model.graph}
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda s: self._report(s, ops.get(s.node, "input")), self.case.sites))
 
     def _constant(self, site: Site) -> None:
         x, sums = constant_of(self.case.model, site), self.sums[site.key]

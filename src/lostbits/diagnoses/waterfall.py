@@ -5,6 +5,8 @@ every step is at least zero and the steps sum to the whole (reference: Bennett 1
 companding quantizer, Banner et al. 2019, arXiv:1810.05723, for the trade-off of round and clip).
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,40 +18,39 @@ from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.statistics import Histogram
 from lostbits.target import Rule
 
+_NOTABLE = 0.02  # bits: below this the range in use counts as the best one
 _FACTORS = np.geomspace(1 / 32, 2.0, 49)
 
 
 def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
-    """The waterfall of one site; None for a tensor that its grid represents exactly."""
+    """The waterfall of one site; None for a tensor that its grid represents exactly.
+
+    Args:
+        seen: Its histograms; the one per channel serves every step, so that all are comparable.
+        affine: The parameters in use.
+        rule: The constraints that they obey.
+    """
     rows = seen.channels
     used = float(_distortion(rows, affine).sum())
     if used <= 0 or not rows.live.any():
         return None
     per_channel = affine.axis is not None
-    classes = [used]
-    if rule.power_of_two:
-        free = _best(rows, rule.grid, rule.symmetric, per_channel)
-        classes.append(min(used, _power_of_two_best(rows, rule, per_channel, free)))
-        classes.append(min(classes[-1], free))
-    else:
-        best = min(used, _best(rows, rule.grid, rule.symmetric, per_channel))
-        classes += [best, best]
-    loose = _unsigned(rule.grid) if rule.symmetric else rule.grid
-    classes.append(min(classes[-1], _best(rows, loose, False, per_channel)))
-    classes.append(min(classes[-1], _best(rows, loose, False, True)))
-    classes.append(min(classes[-1], _ideal(rows, rule.grid)))
-    if classes[-1] <= 0:
+    lo, hi, totals = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=per_channel)
+    free = float(np.sum(totals))
+    classes = [used, _power_of_two_best(rows, rule, per_channel, free), free]
+    loose = Grid.of(rule.grid.bits, signed=False) if rule.symmetric else rule.grid
+    classes.append(_best(rows, loose, per_channel) if rule.symmetric else free)
+    classes.append(classes[-1] if per_channel else _best(rows, loose, True))
+    classes.append(_ideal(rows, rule.grid))
+    # Every search holds the optimum of the narrower class among its candidates; what float
+    # rounding of the scales leaves of an inversion is taken out here.
+    nested = np.minimum.accumulate(classes)
+    if nested[-1] <= 0:
         return None
-    choice, scale, symmetry, granularity, shape = (
-        0.5 * float(np.log2(a / b)) for a, b in zip(classes, classes[1:], strict=False)
-    )
-    total = 0.5 * float(np.log2(classes[0] / classes[-1]))
-    direction = _direction(seen, affine, rule) if choice > 0.02 else "best"
-    return LostBits(shape, granularity, symmetry, scale, choice, direction, total)  # type: ignore[arg-type]
-
-
-def _unsigned(grid: Grid) -> Grid:
-    return Grid.of(grid.bits, signed=False)
+    choice, scale, symmetry, granularity, shape = (0.5 * np.log2(nested[:-1] / nested[1:])).tolist()
+    total = 0.5 * float(np.log2(nested[0] / nested[-1]))
+    direction = _direction(affine, lo, hi) if choice > _NOTABLE else "best"
+    return LostBits(shape, granularity, symmetry, scale, choice, direction, total)
 
 
 def _distortion(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
@@ -57,21 +58,22 @@ def _distortion(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
     return rows.distortion(lo, hi, scale).total
 
 
-def _best(rows: Histogram, grid: Grid, symmetric: bool, per_channel: bool) -> float:
-    _, _, total = best_ranges(rows, grid, symmetric=symmetric, per_channel=per_channel)
+def _best(rows: Histogram, grid: Grid, per_channel: bool) -> float:
+    """Least squared error of an asymmetric grid."""
+    _, _, total = best_ranges(rows, grid, symmetric=False, per_channel=per_channel)
     return float(np.sum(total))
 
 
 def _power_of_two_best(rows: Histogram, rule: Rule, per_channel: bool, free: float) -> float:
     """Least error over neighbouring powers of two (scales are few, so all are tried)."""
+    if not rule.power_of_two:
+        return free
     widest = rows.absmax if per_channel else rows.absmax.max(keepdims=True)
-    live = np.where(widest > 0, widest, 1.0)
-    start = np.ceil(np.log2(live / rule.grid.qmax))
+    start = np.ceil(np.log2(np.where(widest > 0, widest, 1.0) / rule.grid.qmax))
     trials = []
     for down in range(8):
         scale = np.broadcast_to(np.exp2(start - down), rows.absmax.shape)
-        low, high = scale * rule.grid.qmin, scale * rule.grid.qmax
-        trials.append(rows.distortion(low, high, scale).total)
+        trials.append(rows.distortion(scale * rule.grid.qmin, scale * rule.grid.qmax, scale).total)
     table = np.stack(trials)
     least = table.min(axis=0).sum() if per_channel else table.sum(axis=1).min()
     return max(float(least), free)
@@ -92,13 +94,11 @@ def _ideal(rows: Histogram, grid: Grid) -> float:
     return float(np.sum(rows.live.sum(axis=1) * rows.absmax**2) * unit)
 
 
-def _direction(seen: Seen, affine: Affine, rule: Rule) -> str:
-    rows = seen.channels
-    lo, hi, _ = best_ranges(
-        rows, rule.grid, symmetric=rule.symmetric, per_channel=affine.axis is not None
-    )
-    used = np.log(np.maximum(affine.hi - affine.lo, 1e-30)).mean()
-    return "too_wide" if used > np.log(np.maximum(hi - lo, 1e-30)).mean() else "too_narrow"
+def _direction(
+    affine: Affine, lo: NDArray[np.float64], hi: NDArray[np.float64]
+) -> Literal["too_wide", "too_narrow"]:
+    used, best = (np.log(np.maximum(w, 1e-30)).mean() for w in (affine.hi - affine.lo, hi - lo))
+    return "too_wide" if used > best else "too_narrow"
 
 
 def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:

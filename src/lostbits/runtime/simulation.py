@@ -7,7 +7,6 @@ last-bit difference between two float kernels flips a code here and there, each 
 follows, and after some tens of layers the two roundings are independent of each other.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -22,7 +21,7 @@ from lostbits.errors import SimulationError
 from lostbits.graph.instrument import after, before, quantized
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
-from lostbits.grid import Affine
+from lostbits.grid import Affine, along
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.executor import Inject
 from lostbits.runtime.session import Session
@@ -94,24 +93,22 @@ def replayed(frozen: Frozen, share: float = 1.0) -> Inject:
 
 def fake_quantize(x: torch.Tensor, affine: Affine) -> torch.Tensor:
     """``x`` on the grid, as ONNX Q/DQ computes it; gradient 1 inside the range, 0 outside."""
-    shape = [1] * x.ndim
-    if affine.axis is not None:
-        shape[affine.axis] = -1
-    scale = torch.from_numpy(np.array(affine.scale)).reshape(shape if affine.axis is not None else [])
-    zero = torch.from_numpy(np.array(affine.zero_point)).reshape(scale.shape)
-    limited = torch.maximum(torch.minimum(x, _end(affine.hi, scale)), _end(affine.lo, scale))
-    steps = torch.round(x.detach().to(_kind(affine)) / scale.to(_kind(affine))) + zero
+    kind = torch.float32 if affine.grid.bits <= 24 else torch.float64
+    scale, zero = (_shaped(v, x.ndim, affine).to(kind) for v in (affine.scale, affine.zero_point))
+    limited = torch.clamp(x, *ends(affine, x.ndim))
+    steps = torch.round(x.detach().to(kind) / scale) + zero
     code = torch.clamp(steps, affine.grid.qmin, affine.grid.qmax)
-    value = ((code - zero) * scale.to(_kind(affine))).to(torch.float32)
-    return limited + (value - limited).detach()
+    value = ((code - zero) * scale).to(torch.float32)
+    return limited + (value - limited).detach() if x.requires_grad else value
 
 
-def _kind(affine: Affine) -> torch.dtype:
-    return torch.float32 if affine.grid.bits <= 24 else torch.float64
+def ends(affine: Affine, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """``lo`` and ``hi`` of the grid, shaped to broadcast over a tensor of that rank."""
+    return _shaped(affine.lo, rank, affine), _shaped(affine.hi, rank, affine)
 
 
-def _end(values: NDArray[np.float32], like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.array(values)).reshape(like.shape)
+def _shaped(values: NDArray[Any], rank: int, affine: Affine) -> torch.Tensor:
+    return torch.from_numpy(np.array(along(values, rank, affine.axis)))
 
 
 def _freeze_constants(case: Case) -> Frozen:
@@ -128,12 +125,7 @@ def _freeze(
 ) -> None:
     entering, leaving = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(quantized_x))
     frozen.total[site.key] = leaving - entering
-    scale = torch.empty([1] * entering.ndim if affine.axis is not None else [])
-    shape = list(scale.shape)
-    if affine.axis is not None:
-        shape[affine.axis] = affine.scale.size
-        scale = torch.empty(shape)
-    clip = torch.clamp(entering, _end(affine.lo, scale), _end(affine.hi, scale)) - entering
+    clip = torch.clamp(entering, *ends(affine, entering.ndim)) - entering
     if bool(clip.any()):
         frozen.clip[site.key] = clip
 
@@ -146,5 +138,3 @@ def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
             "look at the ranges of the tensors before it; --set a suspect tensor to float",
         )
 
-
-Feeds = Mapping[str, NDArray[Any]]

@@ -116,7 +116,7 @@ def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
 def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _T:
     """An instance of a dataclass from a table, each key read by the reader of that name."""
     table: Mapping[str, Any] = _typed(dict, "a table")(given, where, None)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields: dict[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in fields:
@@ -131,7 +131,7 @@ def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _
     return kind(**values)
 
 
-def _has_default(field: "dataclasses.Field[Any]") -> bool:
+def _has_default(field: dataclasses.Field[Any]) -> bool:
     missing = dataclasses.MISSING
     return field.default is not missing or field.default_factory is not missing
 

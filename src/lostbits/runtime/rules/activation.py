@@ -20,11 +20,17 @@ def _with(function: Callable[..., torch.Tensor], **defaults: Any) -> Rule:
 
 
 def _prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    if x.is_floating_point() and (slope.numel() == 1 or _is_per_channel(slope, x)):
+        return torch.prelu(x, slope.flatten())
     return torch.where(x < 0, slope * x, x)
 
 
+def _is_per_channel(slope: torch.Tensor, x: torch.Tensor) -> bool:
+    return x.ndim > 1 and slope.shape == (x.shape[1], *[1] * (x.ndim - 2))
+
+
 def _hard_sigmoid(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
-    return torch.clamp(alpha * x + beta, 0, 1)
+    return functional.hardtanh(alpha * x + beta, 0, 1)
 
 
 def _selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional
 
 from lostbits.runtime.rules.rule import (
     Operator,
@@ -46,10 +47,18 @@ def clip(operator: Operator, inputs: Values) -> Outputs:
     if any(bound is not None and bound.requires_grad for bound in (lo, hi)):
         x = x if lo is None else torch.maximum(x, lo)
         return (x if hi is None else torch.minimum(x, hi),)
+    return (_clipped(x, None if lo is None else lo.item(), None if hi is None else hi.item()),)
+
+
+def _clipped(x: torch.Tensor, lo: float | None, hi: float | None) -> torch.Tensor:
+    # The gradients of relu and hardtanh are several times faster than that of clamp.
     if lo is None and hi is None:
-        return (x,)
-    # Clamping to numbers is several times faster, forwards and backwards, than to tensors.
-    return (torch.clamp(x, *(None if bound is None else bound.item() for bound in (lo, hi))),)
+        return x
+    if lo == 0 and hi is None:
+        return torch.relu(x)
+    if lo is not None and hi is not None and lo < hi and x.is_floating_point():
+        return functional.hardtanh(x, lo, hi)
+    return torch.clamp(x, lo, hi)
 
 
 def _variadic(function: _Fold) -> Rule:

@@ -18,11 +18,6 @@ from lostbits.runtime.rules.rule import (
 )
 from lostbits.runtime.rules.window import Sizes, Window, flat_pads
 
-_CONV: dict[int, Callable[..., torch.Tensor]] = {
-    1: functional.conv1d,
-    2: functional.conv2d,
-    3: functional.conv3d,
-}
 _CONV_TRANSPOSE: dict[int, Callable[..., torch.Tensor]] = {
     1: functional.conv_transpose1d,
     2: functional.conv_transpose2d,
@@ -34,11 +29,7 @@ def conv(operator: Operator, inputs: Values) -> Outputs:
     """Conv over one to three spatial axes."""
     x, weight, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     window = Window.of(operator, x.shape[2:], weight.shape[2:])
-    padding: Sizes | int = window.begin
-    if not window.symmetric:
-        x, padding = window.pad(x), 0
-    convolve, groups = _CONV[x.ndim - 2], operator.get("group", 1)
-    return (convolve(x, weight, bias, window.strides, padding, window.dilations, groups),)
+    return (window.convolve(x, weight, bias, operator.get("group", 1)),)
 
 
 def fused_conv(operator: Operator, inputs: Values) -> Outputs:
@@ -58,8 +49,8 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor, list[float]], torch.Tensor]] = {
     "Sigmoid": lambda y, _: torch.sigmoid(y),
     "Tanh": lambda y, _: torch.tanh(y),
     "LeakyRelu": lambda y, p: functional.leaky_relu(y, p[0]),
-    "Clip": lambda y, p: torch.clamp(y, p[0], p[1]),
-    "HardSigmoid": lambda y, p: torch.clamp(p[0] * y + p[1], 0, 1),
+    "Clip": lambda y, p: functional.hardtanh(y, p[0], p[1]),
+    "HardSigmoid": lambda y, p: functional.hardtanh(p[0] * y + p[1], 0, 1),
 }
 
 

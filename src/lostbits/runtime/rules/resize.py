@@ -157,8 +157,13 @@ def _is_fast(x: torch.Tensor, axes: list[Axis], method: Method) -> bool:
         return False
     if method.mode == "nearest":
         return x.is_floating_point() and all(_is_repetition(axis, method) for axis in axes)
-    halves = method.coordinates == "half_pixel" and all(map(_is_exact, axes))
-    return method.mode == "linear" and (halves or method.coordinates == "align_corners")
+    match method.coordinates:
+        case "align_corners":
+            return method.mode == "linear"
+        case "half_pixel" | "pytorch_half_pixel":
+            plain = all(_is_exact(axis) and axis.out > 1 for axis in axes)
+            return method.mode == "linear" and plain
+    return False
 
 
 def _is_repetition(axis: Axis, method: Method) -> bool:
@@ -180,10 +185,10 @@ def _along(x: torch.Tensor, axis: Axis, method: Method) -> torch.Tensor:
 def _coordinates(axis: Axis, method: Method) -> NDArray[np.float32]:
     """Where in the input every output element lies; in float32, as ONNX Runtime does it."""
     out, scale = np.arange(axis.out, dtype=np.float32), np.float32(axis.scale)
-    size, half = np.float32(axis.size), np.float32(0.5)
+    half = np.float32(0.5)
     match method.coordinates:
         case "asymmetric":
-            return (out * size / np.float32(axis.out)) if _is_exact(axis) else out / scale
+            return _shrunk(out, axis)
         case "half_pixel":
             return (out + half) / scale - half
         case "pytorch_half_pixel":
@@ -191,11 +196,19 @@ def _coordinates(axis: Axis, method: Method) -> NDArray[np.float32]:
         case "align_corners":
             return out * np.float32(axis.size - 1) / np.float32(max(axis.out - 1, 1))
         case "tf_half_pixel_for_nn":
-            return ((out + half) * size / np.float32(axis.out)) if _is_exact(axis) else (out + half) / scale
+            return _shrunk(out + half, axis)
         case "half_pixel_symmetric":
+            size = np.float32(axis.size)
             shift = np.float64(size / 2 * (1 - np.float32(axis.out) / (scale * size)))
             return (shift + (out + 0.5) / np.float64(scale) - 0.5).astype(np.float32)
     raise Unsupported(f"coordinate_transformation_mode {method.coordinates!r}")
+
+
+def _shrunk(places: NDArray[np.float32], axis: Axis) -> NDArray[np.float32]:
+    """``places / scale``; from the sizes where they make the scale, as ties are exact then."""
+    if _is_exact(axis):
+        return places * np.float32(axis.size) / np.float32(axis.out)
+    return places / np.float32(axis.scale)
 
 
 _ROUND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {

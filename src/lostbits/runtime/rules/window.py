@@ -1,6 +1,6 @@
 """Geometry of the sliding windows of convolutions and pools."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -10,6 +10,12 @@ from torch.nn import functional
 from lostbits.runtime.rules.rule import Operator, Unsupported
 
 Sizes = tuple[int, ...]
+
+_CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
+    1: functional.conv1d,
+    2: functional.conv2d,
+    3: functional.conv3d,
+}
 
 
 @final
@@ -76,27 +82,32 @@ class Window:
         lower = auto_pad == "SAME_LOWER"
         return replace(self, begin=more if lower else less, end=less if lower else more)
 
-    def fitted(self, extent: Sequence[int], *, ceil: bool) -> "Window":
-        """Choose ``end`` anew such that the windows cover the padded input exactly.
+    def grown(self, extent: Sequence[int]) -> "Window":
+        """Choose ``end`` anew such that the last window ends there: ``ceil_mode``.
 
-        ``ceil`` admits a last window that overlaps the end, unless it would start past the input
-        and its left padding.
+        A window that would start past the input and its left padding does not count.
         """
         ends = []
         axes = zip(extent, self.strides, self.reach, self.begin, self.end, strict=True)
         for size, stride, reach, begin, end in axes:
-            room = size + begin + end - reach
-            count = -(-room // stride) if ceil else room // stride
-            if ceil and count * stride >= size + begin:
-                count -= 1
+            count = -(-(size + begin + end - reach) // stride)
+            count -= count * stride >= size + begin
             ends.append(count * stride + reach - size - begin)
         return replace(self, end=tuple(ends))
 
     def pad(self, x: torch.Tensor, value: float = 0.0) -> torch.Tensor:
         """``x`` with its spatial axes padded."""
-        if not any(self.begin) and not any(self.end):
-            return x
         return functional.pad(x, flat_pads(self.begin, self.end), value=value)
+
+    def convolve(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int
+    ) -> torch.Tensor:
+        """Convolution over all windows of ``x``."""
+        padding: Sizes | int = self.begin
+        if not self.symmetric:
+            x, padding = self.pad(x), 0
+        convolution = _CONVOLUTIONS[len(self.kernel)]
+        return convolution(x, weight, bias, self.strides, padding, self.dilations, groups)
 
 
 def flat_pads(begin: Sequence[int], end: Sequence[int]) -> list[int]:

@@ -1,0 +1,9 @@
+"""lostbits: finds the bits that quantization lost."""
+
+from lostbits.api import Settings, diagnose, write
+from lostbits.case import Override
+from lostbits.errors import LostbitsError
+from lostbits.target import Target
+from lostbits.targets import target
+
+__all__ = ["LostbitsError", "Override", "Settings", "Target", "diagnose", "target", "write"]
