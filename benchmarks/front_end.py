@@ -35,15 +35,22 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["models", "nodes"], choices=["models", "nodes"])
-    parser.add_argument("--targets", nargs="+", default=[], help="instead of a choice for each model")
+    parser.add_argument(
+        "--parts", nargs="+", default=["models", "nodes"], choices=["models", "nodes"]
+    )
+    parser.add_argument(
+        "--targets", nargs="+", default=[], help="instead of a choice for each model"
+    )
     parser.add_argument("--every", type=int, default=1, help="take each n-th node test only")
     return parser.parse_args()
 
 
 def _models(targets: list[str]) -> Iterator[Job]:
     """Small models on all targets, each large one on another."""
-    print(f"{'model':24}{'target':14}{'sites':>9}{'SQNR dB':>9}{'residual':>10}{'seconds':>9}", flush=True)
+    print(
+        f"{'model':24}{'target':14}{'sites':>9}{'SQNR dB':>9}{'residual':>10}{'seconds':>9}",
+        flush=True,
+    )
     for number, name in enumerate(light_names()):
         some = TARGETS if name in SMALL else [TARGETS[number % len(TARGETS)]]
         yield from light_jobs([name], targets or some)

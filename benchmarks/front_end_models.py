@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.backend.test
-from front_end_guard import Job
 from numpy.typing import NDArray
 from onnx import numpy_helper, version_converter
+
+from front_end_guard import Job
 
 BENCH = Path(__file__).resolve().parent.parent / "build" / "bench"
 LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
@@ -53,7 +54,9 @@ def _fill(graph: onnx.GraphProto, random: np.random.Generator) -> None:
     for node in list(graph.node):
         if node.op_type == "ConstantOfShape" and node.attribute[0].t.data_type == _FLOAT:
             shape = tuple(int(d) for d in shapes[node.input[0]])
-            graph.initializer.append(numpy_helper.from_array(_weight(shape, random), node.output[0]))
+            graph.initializer.append(
+                numpy_helper.from_array(_weight(shape, random), node.output[0])
+            )
             graph.node.remove(node)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from front_end_guard import Job
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
+
+from front_end_guard import Job
 
 OPSETS = (11, 23)
 Data = Mapping[str, Any]

@@ -1,5 +1,6 @@
 """lostbits: finds the bits that quantization lost."""
 
+from lostbits import openmp as openmp  # first: torch reads the setting when it is imported
 from lostbits.api import Settings, diagnose, write
 from lostbits.case import Override
 from lostbits.errors import LostbitsError

@@ -26,7 +26,14 @@ from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors
 from lostbits.diagnoses.sites import SiteErrors
 from lostbits.diagnosis import Baseline, Finding, NetworkReport
-from lostbits.errors import DataError, ModelError, OutputError, SimulationError, TargetError, close_match
+from lostbits.errors import (
+    DataError,
+    ModelError,
+    OutputError,
+    SimulationError,
+    TargetError,
+    close_match,
+)
 from lostbits.graph.place import Placed, place
 from lostbits.graph.queries import name_of
 from lostbits.reporter import FORMAT, Reporter, Result
@@ -36,7 +43,13 @@ from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import compare
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.progress import Progress, silent, tracked
-from lostbits.runtime.reference import Reference, check_equal, input_specs, open_reference, relative_error
+from lostbits.runtime.reference import (
+    Reference,
+    check_equal,
+    input_specs,
+    open_reference,
+    relative_error,
+)
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
 from lostbits.target import Target
@@ -97,7 +110,9 @@ def build_case(
     """Load, check, calibrate and plan: everything that comes before a diagnosis or a recovery."""
     reference = open_reference(model)
     source = _open(data, reference, settings)
-    shown = source if settings.calibration is None else _open(settings.calibration, reference, settings)
+    shown = (
+        source if settings.calibration is None else _open(settings.calibration, reference, settings)
+    )
     check_equal(reference, source, settings.batch)
     placed = place(reference.model, target)
     _check_sites(placed, model, target)
@@ -116,8 +131,11 @@ def _open(data: object, reference: Reference, settings: Settings) -> Source:
         source = source.slice(0, settings.samples)
     if len(source) < 2:
         raise DataError(
-            "D032", source.description, "a diagnosis needs at least 2 samples (it compares halves)",
-            f"{len(source)}", "give more samples",
+            "D032",
+            source.description,
+            "a diagnosis needs at least 2 samples (it compares halves)",
+            f"{len(source)}",
+            "give more samples",
         )
     return source
 
@@ -163,7 +181,9 @@ def diagnose(
 def _check_sites(placed: Placed, model: Path, target: Target) -> None:
     if not placed.sites:
         raise ModelError(
-            "M011", str(model), f"target {target.name!r} must find something to quantize",
+            "M011",
+            str(model),
+            f"target {target.name!r} must find something to quantize",
             f"no site; {len(placed.left_in_float)} tensors stay in float",
             "check that the model has Conv, Gemm or MatMul with constant weights",
         )
@@ -232,12 +252,16 @@ class _Run:
         """The explaining executor must compute what ONNX Runtime computes."""
         expected = self.plain.run(part.feeds)
         for value, array in zip(self.case.model.graph.outputs, arrays, strict=True):
-            reference = expected[name_of(value)][: part.size] if array.ndim else expected[name_of(value)]
+            reference = (
+                expected[name_of(value)][: part.size] if array.ndim else expected[name_of(value)]
+            )
             error = relative_error(array, reference)
             if not error < 1e-3:
                 raise SimulationError(
-                    "S002", f"output {name_of(value)!r}",
-                    "the executor must agree with ONNX Runtime", f"relative error {error:.1e}",
+                    "S002",
+                    f"output {name_of(value)!r}",
+                    "the executor must agree with ONNX Runtime",
+                    f"relative error {error:.1e}",
                     "please report the model; --method permutation does without it",
                 )
 
@@ -245,8 +269,11 @@ class _Run:
         opaque = sorted(self.executor.opaque)
         if self.settings.method == "aumann-shapley" and opaque:
             raise TargetError(
-                "T008", "--method aumann-shapley", "needs a gradient through every node",
-                f"none through {', '.join(opaque[:5])}", "use --method auto or permutation",
+                "T008",
+                "--method aumann-shapley",
+                "needs a gradient through every node",
+                f"none through {', '.join(opaque[:5])}",
+                "use --method auto or permutation",
             )
         if self.settings.method == "permutation" or (self.settings.method == "auto" and opaque):
             self.permutation = PermutationErrors(self.case, self.value, self.settings.seed)
@@ -262,9 +289,15 @@ class _Run:
         """Everything that was found, as plain data."""
         sites = self.site_errors.reports()
         network = self._network()
-        command = self.settings.command or f"lostbits diagnose {model} --target {self.case.target.name}"
+        command = (
+            self.settings.command or f"lostbits diagnose {model} --target {self.case.target.name}"
+        )
         found = findings(self.case, sites, network, command)
-        names = [name_of(v) for v in self.case.model.graph.outputs if name_of(v) in self.case.output_energy]
+        names = [
+            name_of(v)
+            for v in self.case.model.graph.outputs
+            if name_of(v) in self.case.output_energy
+        ]
         baseline = self.comparison.baseline(names)
         left = self.case.placed.left_in_float
         return {
@@ -391,7 +424,10 @@ def reporter(name: str) -> Reporter:
         if known.name == name:
             return known
     raise TargetError(
-        "T009", f"--format {name}", "must name a report", "no such format",
+        "T009",
+        f"--format {name}",
+        "must name a report",
+        "no such format",
         close_match(name, [r.name for r in REPORTERS]),
     )
 
@@ -424,7 +460,10 @@ def _replace(path: Path, text: str) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise OutputError(
-            "O001", str(path), "must be writable", error.strerror or str(error),
+            "O001",
+            str(path),
+            "must be writable",
+            error.strerror or str(error),
             "free some space or choose another --out; what was there before is unchanged",
         ) from error
 

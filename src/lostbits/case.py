@@ -196,8 +196,11 @@ def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
     for tensor in wishes:
         if tensor not in known:
             raise TargetError(
-                "T005", f"--set {tensor}", "must name a quantized tensor",
-                placed.left_in_float.get(tensor, "no such tensor"), close_match(tensor, known),
+                "T005",
+                f"--set {tensor}",
+                "must name a quantized tensor",
+                placed.left_in_float.get(tensor, "no such tensor"),
+                close_match(tensor, known),
             )
 
 
@@ -222,9 +225,11 @@ def _affine(
     method = estimator(rule.method)
     if whole.size < method.minimum_values:
         raise DataError(
-            "D030", f"tensor {site.tensor!r}",
+            "D030",
+            f"tensor {site.tensor!r}",
             f"range method {method.name!r} needs at least {method.minimum_values} values",
-            f"{whole.size}", "give more samples, or --set the tensor to min_max",
+            f"{whole.size}",
+            "give more samples, or --set the tensor to min_max",
         )
     low, high = method(whole, rule.grid, symmetric=rule.symmetric)
     return _finish(np.asarray(low), np.asarray(high), rule, None)
@@ -244,8 +249,11 @@ def _channel_ranges(
         lo, hi, _ = best_ranges(channels, rule.grid, symmetric=rule.symmetric, per_channel=True)
         return lo, hi
     raise TargetError(
-        "T006", f"range method {rule.method!r}", "per-channel ranges use min_max or mse",
-        rule.method, "name one of the two in the target's weights rule",
+        "T006",
+        f"range method {rule.method!r}",
+        "per-channel ranges use min_max or mse",
+        rule.method,
+        "name one of the two in the target's weights rule",
     )
 
 

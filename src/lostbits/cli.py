@@ -44,9 +44,14 @@ _out, _err = Console(), Console(stderr=True)
 
 Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
 Data = Annotated[
-    str, typer.Option(help=".npz, .npy, a folder of those or of images, input_list.txt, or module:callable.")
+    str,
+    typer.Option(
+        help=".npz, .npy, a folder of those or of images, input_list.txt, or module:callable."
+    ),
 ]
-TargetName = Annotated[str, typer.Option("--target", help="A target's name, or the path of a TOML file.")]
+TargetName = Annotated[
+    str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
+]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
 Sets = Annotated[
@@ -70,11 +75,15 @@ def diagnose(  # noqa: PLR0913 - one parameter per option of the command line
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
-    samples: Annotated[int | None, typer.Option(min=2, help="Use only the first N samples.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=2, help="Use only the first N samples.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
-    preprocess: Annotated[Path | None, typer.Option(help="TOML file: how images become tensors.")] = None,
+    preprocess: Annotated[
+        Path | None, typer.Option(help="TOML file: how images become tensors.")
+    ] = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
 ) -> None:
@@ -113,7 +122,10 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
     )
     with _guarded():
         settings = replace(
-            api.Settings(), labels=files["labels"], calibration=files["calibration"], command=command
+            api.Settings(),
+            labels=files["labels"],
+            calibration=files["calibration"],
+            command=command,
         )
         with _progress() as listener:
             result = api.diagnose(files["model"], files["data"], target, settings, listener)
@@ -177,7 +189,9 @@ def _guarded() -> Iterator[None]:
         _err.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        _err.print("interrupted before there was a first result; nothing was written", style="yellow")
+        _err.print(
+            "interrupted before there was a first result; nothing was written", style="yellow"
+        )
         raise typer.Exit(130) from error
 
 

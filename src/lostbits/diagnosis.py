@@ -8,7 +8,13 @@ Cause = Literal["round", "clip"]
 
 # Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
 Reason = Literal[
-    "granularity", "symmetry", "scale_format", "too_wide", "too_narrow", "resolution", "bias_overflow"
+    "granularity",
+    "symmetry",
+    "scale_format",
+    "too_wide",
+    "too_narrow",
+    "resolution",
+    "bias_overflow",
 ]
 
 

@@ -65,7 +65,9 @@ class LayerErrors:
         head = next((n for n in pair.step.inputs if n in self._open), None)
         if head is not None:
             layer = _through(self._open.pop(head), pair)
-        elif pair.step.operator.op_type in LINEAR and pair.step.inputs[1] in self.executor.constants:
+        elif (
+            pair.step.operator.op_type in LINEAR and pair.step.inputs[1] in self.executor.constants
+        ):
             layer = _Open(pair.step, self._linear(pair))
         elif self.executor.by_tensor.get(pair.step.outputs[0]):
             difference = pair.quantized_outputs[0] - pair.outputs[0]
@@ -86,11 +88,18 @@ class LayerErrors:
         terms: dict[str, torch.Tensor] = {}
         dx, dw = xq - x, wq - w
         if bool(dw.any()):
-            both = self.executor.evaluate(step, [torch.cat([x, dx]), dw])[0] if _stacks(x, dw) else None
+            both = (
+                self.executor.evaluate(step, [torch.cat([x, dx]), dw])[0]
+                if _stacks(x, dw)
+                else None
+            )
             terms["weight"], terms["interaction"] = (
                 both.tensor_split([x.shape[0]])
                 if both is not None
-                else (self.executor.evaluate(step, [x, dw])[0], self.executor.evaluate(step, [dx, dw])[0])
+                else (
+                    self.executor.evaluate(step, [x, dw])[0],
+                    self.executor.evaluate(step, [dx, dw])[0],
+                )
             )
         terms["activation"] = self.executor.evaluate(step, [dx, w])[0]
         if b is not None and bq is not None:
@@ -184,5 +193,3 @@ def _report(step: Step, tensor: str, sums: _Sums) -> LayerReport:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
-
-

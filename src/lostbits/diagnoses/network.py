@@ -81,7 +81,11 @@ class NetworkErrors:
         self._sums: dict[tuple[str, str], Vector] = {}
 
     def update(
-        self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
+        self,
+        part: Batch,
+        frozen: Frozen,
+        floats: Sequence[torch.Tensor],
+        others: Sequence[torch.Tensor],
     ) -> None:
         """Attribute one batch; ``others`` are the outputs of the quantized network."""
         total = float(self.value(floats, others))

@@ -33,10 +33,14 @@ class Coalitions:
         self.count = len(case.sites)
         self._session = Session(switched(case.model, case.sites, case.plan), optimise=False)
 
-    def outputs(self, part: Batch, clip: NDArray[np.bool_], rounded: NDArray[np.bool_]) -> list[torch.Tensor]:
+    def outputs(
+        self, part: Batch, clip: NDArray[np.bool_], rounded: NDArray[np.bool_]
+    ) -> list[torch.Tensor]:
         """Float outputs with the given causes on, one entry a site."""
         feeds: Mapping[str, NDArray[Any]] = {
-            **part.feeds, "lostbits_clip": clip, "lostbits_round": rounded
+            **part.feeds,
+            "lostbits_clip": clip,
+            "lostbits_round": rounded,
         }
         run = self._session.run(feeds)
         values = trimmed({**part.feeds, **run}, part)
@@ -73,7 +77,9 @@ class PermutationErrors:
         for order in self.orders:
             self._walk(part, order, floats)
         everything = np.ones(count, bool)
-        self.total += float(self.value(floats, self.coalitions.outputs(part, everything, everything)))
+        self.total += float(
+            self.value(floats, self.coalitions.outputs(part, everything, everything))
+        )
         self.samples += part.size
 
     def _walk(self, part: Batch, order: Sequence[int], floats: Sequence[torch.Tensor]) -> None:
@@ -92,7 +98,9 @@ class PermutationErrors:
         attributions = [
             Attribution(site.tensor, site.role, cause, float(v), float(v) / (self.total or 1.0))  # type: ignore[arg-type]
             for number, site in enumerate(self.case.sites)
-            for cause, v in zip(("clip", "round"), self.sums[2 * number : 2 * number + 2], strict=True)
+            for cause, v in zip(
+                ("clip", "round"), self.sums[2 * number : 2 * number + 2], strict=True
+            )
             if cause == "round" or v
         ]
         attributions.sort(key=lambda a: -abs(a.value))

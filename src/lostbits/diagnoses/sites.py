@@ -78,7 +78,9 @@ class SiteErrors:
         """One report a site, in the order of the plan."""
         ops = {node.name: node.op_type for node in self.case.model.graph}
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(lambda s: self._report(s, ops.get(s.node, "input")), self.case.sites))
+            return list(
+                pool.map(lambda s: self._report(s, ops.get(s.node, "input")), self.case.sites)
+            )
 
     def _constant(self, site: Site) -> None:
         x, sums = constant_of(self.case.model, site), self.sums[site.key]
@@ -105,14 +107,27 @@ class SiteErrors:
         )
         bits = None if seen is None else lost_bits(seen, affine, rule)
         return SiteReport(
-            tensor=site.tensor, role=site.role, node=site.node, op=op, group=site.group,
-            grid=affine.grid.name, bits=affine.grid.bits,
-            scale=_list(affine.scale), zero_point=[int(z) for z in np.atleast_1d(affine.zero_point)],
-            axis=affine.axis, lo=float(affine.lo.min()), hi=float(affine.hi.max()),
-            mse=sums.mse, mse_round=sums.round / max(sums.size, 1),
-            mse_clip=sums.clip / max(sums.size, 1), mse_dead_zone=sums.dead_zone / max(sums.size, 1),
-            sqnr_db=_decibel(sums.power, sums.total), effective_bits=_effective(affine, bits),
-            lost_bits=bits, utilisation=_utilisation(seen, affine), stability=_stability(sums),
+            tensor=site.tensor,
+            role=site.role,
+            node=site.node,
+            op=op,
+            group=site.group,
+            grid=affine.grid.name,
+            bits=affine.grid.bits,
+            scale=_list(affine.scale),
+            zero_point=[int(z) for z in np.atleast_1d(affine.zero_point)],
+            axis=affine.axis,
+            lo=float(affine.lo.min()),
+            hi=float(affine.hi.max()),
+            mse=sums.mse,
+            mse_round=sums.round / max(sums.size, 1),
+            mse_clip=sums.clip / max(sums.size, 1),
+            mse_dead_zone=sums.dead_zone / max(sums.size, 1),
+            sqnr_db=_decibel(sums.power, sums.total),
+            effective_bits=_effective(affine, bits),
+            lost_bits=bits,
+            utilisation=_utilisation(seen, affine),
+            stability=_stability(sums),
             trade_off=None if seen is None else trade_off(seen, affine, rule),
             histogram=None if seen is None else _plot(seen.whole),
             channel_range=None if seen is None else _channels(seen),

@@ -54,7 +54,9 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
 
 
 def _distortion(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
-    lo, hi, scale = (np.broadcast_to(v, rows.absmax.shape) for v in (affine.lo, affine.hi, affine.scale))
+    lo, hi, scale = (
+        np.broadcast_to(v, rows.absmax.shape) for v in (affine.lo, affine.hi, affine.scale)
+    )
     return rows.distortion(lo, hi, scale).total
 
 
@@ -145,7 +147,9 @@ def _mark(
 
 
 def _used(rows: Histogram, affine: Affine, size: int) -> dict[str, float]:
-    lo, hi, scale = (np.atleast_1d(v).astype(np.float64) for v in (affine.lo, affine.hi, affine.scale))
+    lo, hi, scale = (
+        np.atleast_1d(v).astype(np.float64) for v in (affine.lo, affine.hi, affine.scale)
+    )
     part = rows.distortion(lo, hi, scale)
     factor = _factor(rows, lo, hi)
     return {

@@ -9,7 +9,14 @@ from onnx.reference import ReferenceEvaluator
 from lostbits.graph.queries import constant, name_of, opset, sole_consumer
 
 _RANDOM = frozenset(
-    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+    {
+        "RandomNormal",
+        "RandomUniform",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+    }
 )
 
 
@@ -30,7 +37,10 @@ def fold_constants(model: ir.Model) -> int:
 def _foldable(node: ir.Node) -> bool:
     if node.op_type in _RANDOM or node.domain not in ("", "ai.onnx") or not node.inputs:
         return False
-    if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+    if any(
+        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+        for a in node.attributes.values()
+    ):
         return False
     if any(output.is_graph_output() for output in node.outputs):
         return False
@@ -40,11 +50,15 @@ def _foldable(node: ir.Node) -> bool:
 def _replace_by_constants(model: ir.Model, node: ir.Node) -> None:
     arrays = evaluate(node, opset(model))
     graph = model.graph
-    named = [(output, name_of(output), array) for output, array in zip(node.outputs, arrays, strict=True)]
+    named = [
+        (output, name_of(output), array) for output, array in zip(node.outputs, arrays, strict=True)
+    ]
     for output, name, array in named:
         output.name = f"{name}__folded"
         tensor = ir.tensor(array, name=name)
-        value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        value = ir.Value(
+            name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+        )
         graph.register_initializer(value)
         output.replace_all_uses_with(value)
     graph.remove(node, safe=True)
@@ -137,7 +151,9 @@ def _set_input(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.flo
             graph.initializers.pop(name)
             old.name = f"{name}__folded"
     tensor = ir.tensor(np.ascontiguousarray(array, np.float32), name=name)
-    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)

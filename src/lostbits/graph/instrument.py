@@ -92,11 +92,16 @@ def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine])
     """
     copy = model.clone()
     values = _values(copy.graph)
-    switches = [_switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")]
+    switches = [
+        _switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")
+    ]
     for number, site in enumerate(sites):
         value, affine = values[site.tensor], plan[site.key]
         if site.streams:
-            full, limited = _round_trip(copy, site, value, affine), _limited(copy, site, value, affine)
+            full, limited = (
+                _round_trip(copy, site, value, affine),
+                _limited(copy, site, value, affine),
+            )
         else:
             full, limited = _fixed(copy, site, value, affine)
         _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
@@ -116,7 +121,7 @@ def _choose(
     switches: Sequence[ir.Value],
     values: tuple[ir.Value, ir.Value, ir.Value],
 ) -> ir.Value:
-    """clip and round: full; clip: limited; round: full inside the range, float outside."""
+    """Clip and round: full; clip: limited; round: full inside the range, float outside."""
     plain, limited, full = values
     index = _initializer(model.graph, f"{site.key}__number", np.asarray(number, np.int64))
     clip, rounded = (ir.node("Gather", [s, index], {"axis": 0}) for s in switches)
@@ -194,13 +199,20 @@ def _storage(affine: Affine, site: Site) -> type[np.signedinteger] | type[np.uns
     bits, signed = affine.grid.bits, affine.grid.signed
     if bits > 16 and site.streams:
         raise SimulationError(
-            "S004", f"activation {site.tensor!r}", "activations have at most 16 bits", f"{bits}",
+            "S004",
+            f"activation {site.tensor!r}",
+            "activations have at most 16 bits",
+            f"{bits}",
             "use 16 bits, or leave the tensor in float",
         )
     width = 8 if bits <= 8 else 16 if bits <= 16 else 32
     return {
-        (8, True): np.int8, (8, False): np.uint8, (16, True): np.int16,
-        (16, False): np.uint16, (32, True): np.int32, (32, False): np.int32,
+        (8, True): np.int8,
+        (8, False): np.uint8,
+        (16, True): np.int16,
+        (16, False): np.uint16,
+        (32, True): np.int32,
+        (32, False): np.int32,
     }[width, signed]
 
 

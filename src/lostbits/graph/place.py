@@ -190,7 +190,9 @@ def _data_values(graph: ir.Graph) -> set[str]:
     """Tensors whose values (not only shapes) come from the inputs of the graph."""
     data = {name_of(v) for v in graph.inputs}
     for node in graph:
-        if node.op_type not in _SHAPES and any(v is not None and v.name in data for v in node.inputs):
+        if node.op_type not in _SHAPES and any(
+            v is not None and v.name in data for v in node.inputs
+        ):
             data |= {o.name for o in node.outputs if o.name}
     return data
 
@@ -317,8 +319,14 @@ class _Constants:
             site = replace(known, uses=(*known.uses, use))
         else:
             site = Site(
-                name, role, node_name(node), (use,), name, axis,  # type: ignore[arg-type]
-                role == "weight" and axis is not None and self.target.weights.per_channel, scales,
+                name,
+                role,
+                node_name(node),
+                (use,),
+                name,
+                axis,  # type: ignore[arg-type]
+                role == "weight" and axis is not None and self.target.weights.per_channel,
+                scales,
             )
         self.found[site.key] = site
         return site

@@ -35,7 +35,13 @@ def screen(result: Result) -> RenderableType:
     parts: list[RenderableType] = [Text(result["verdict"], style="bold"), Text("")]
     for number, finding in enumerate(result["findings"][:_FINDINGS], 1):
         parts += [_finding(number, finding), Text("")]
-    parts += [_attributions(result), Text(""), _lost_bits(result), Text(""), Text(_trust(result), style="dim")]
+    parts += [
+        _attributions(result),
+        Text(""),
+        _lost_bits(result),
+        Text(""),
+        Text(_trust(result), style="dim"),
+    ]
     parts += [Text(note, style="yellow") for note in result["notes"]]
     return Group(*parts)
 
@@ -43,12 +49,19 @@ def screen(result: Result) -> RenderableType:
 def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
     title = Text(f"{number}. ", style="bold cyan")
     title.append(finding["text"], style="default")
-    return Group(title, Padding(Text(finding["command"], style="green", overflow="fold"), (0, 0, 0, 3)))
+    return Group(
+        title, Padding(Text(finding["command"], style="green", overflow="fold"), (0, 0, 0, 3))
+    )
 
 
 def _attributions(result: Result) -> Table:
     table = Table(title="Where the output error comes from", title_justify="left", expand=False)
-    for name, justify in (("tensor", "left"), ("role", "left"), ("cause", "left"), ("share", "right")):
+    for name, justify in (
+        ("tensor", "left"),
+        ("role", "left"),
+        ("cause", "left"),
+        ("share", "right"),
+    ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("")
     rows = result["network"]["attributions"]

@@ -77,7 +77,9 @@ def _extremes(
 def _check_finite(site: Site, values: NDArray[Any], part: Batch) -> None:
     if not np.isfinite(values).all():
         raise SimulationError(
-            "S003", f"tensor {site.tensor!r}", "activations of the float network must be finite",
+            "S003",
+            f"tensor {site.tensor!r}",
+            "activations of the float network must be finite",
             f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
             "check the preprocessing; run the float model on these samples",
         )
@@ -98,14 +100,19 @@ def _count(
     with ThreadPoolExecutor() as pool:
         for part in tracked(source.batches(batch), "histograms", len(source), progress):
             values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
-            tasks: list[Callable[[], None]] = [_counting(s, seen[s.key], values, part) for s in sites]
+            tasks: list[Callable[[], None]] = [
+                _counting(s, seen[s.key], values, part) for s in sites
+            ]
             for done in [pool.submit(task) for task in tasks]:
                 done.result()
             for name in outputs:
                 totals[name] += _energy(values[name])
     if not totals or any(total[1] == 0 for total in totals.values()):
         raise DataError(
-            "D031", source.description, "the network must produce values", "empty outputs",
+            "D031",
+            source.description,
+            "the network must produce values",
+            "empty outputs",
             "give samples of a size that the network answers",
         )
     return {name: float(energy) for name, (energy, _) in totals.items()}

@@ -102,7 +102,9 @@ class Executor:
             table.setdefault(site.tensor, []).append(site)
         return table
 
-    def evaluate(self, step: Step, inputs: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, ...]:
+    def evaluate(
+        self, step: Step, inputs: Sequence[torch.Tensor | None]
+    ) -> tuple[torch.Tensor, ...]:
         """Outputs of one node: by its torch rule, else by a one-node ONNX Runtime session."""
         operator = step.operator
         rule = RULES.get(operator.op_type)
@@ -115,7 +117,9 @@ class Executor:
             self.opaque.add(step.name)
         return self._outside(step, inputs)
 
-    def _outside(self, step: Step, inputs: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, ...]:
+    def _outside(
+        self, step: Step, inputs: Sequence[torch.Tensor | None]
+    ) -> tuple[torch.Tensor, ...]:
         if step.name not in self._sessions:
             self._sessions[step.name] = Session(_one_node(step.node, self.model))
         feeds = {
@@ -124,7 +128,9 @@ class Executor:
         values = self._sessions[step.name].run(feeds)
         return tuple(_tensor(np.asarray(v), step.name) for v in values.values())
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], inject: Inject | None = None) -> list[torch.Tensor]:
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], inject: Inject | None = None
+    ) -> list[torch.Tensor]:
         """Outputs of the graph on one batch, with ``inject`` applied at every site."""
         walk = Walk(self, feeds, inject)
         for step in self.steps:
@@ -168,7 +174,9 @@ class Walk:
                 self._visit(name)
         for name in step.last_reads:
             self.values.pop(name, None)
-            self.quantized = {k: v for k, v in self.quantized.items() if not k.startswith(f"{name}:")}
+            self.quantized = {
+                k: v for k, v in self.quantized.items() if not k.startswith(f"{name}:")
+            }
 
     def advance(self, step: Step) -> None:
         """Read, evaluate and write one node."""
@@ -180,7 +188,9 @@ class Walk:
 
     def _seen(self, node: str, index: int, name: str) -> torch.Tensor:
         site = self.executor.reader_site(node, index)
-        return self.values[name] if site is None else self.quantized.get(site.key, self.values[name])
+        return (
+            self.values[name] if site is None else self.quantized.get(site.key, self.values[name])
+        )
 
     def _visit(self, name: str) -> None:
         if self.inject is not None:
@@ -208,7 +218,10 @@ def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
         return torch.from_numpy(np.array(array, order="C"))
     except TypeError as error:
         raise ModelError(
-            "M008", f"tensor {name!r}", "tensors must be of a numeric type", str(array.dtype),
+            "M008",
+            f"tensor {name!r}",
+            "tensors must be of a numeric type",
+            str(array.dtype),
             "remove pre- and post-processing that works on other types from the graph",
         ) from error
 

@@ -54,9 +54,7 @@ def compare(
     """Walk both networks over one batch; returns the outputs of the float one."""
     feeds = real_feeds(part)
     with torch.no_grad():
-        plain, quantized = (
-            Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen))
-        )
+        plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen)))
         for name in feeds:
             _tell_sites(executor, name, plain.values[name], part, listeners)
         for step in executor.steps:

@@ -26,7 +26,11 @@ def check_metric(name: str) -> Metric:
     """
     if name not in METRICS:
         raise TargetError(
-            "T007", f"metric {name!r}", "must be known", "no such metric", close_match(name, METRICS)
+            "T007",
+            f"metric {name!r}",
+            "must be known",
+            "no such metric",
+            close_match(name, METRICS),
         )
     return name  # type: ignore[return-value]
 
@@ -47,13 +51,18 @@ class Value:
         self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
         if not any(self.weights):
             raise SimulationError(
-                "S006", "outputs of the float network", "must carry a signal", "all are zero",
+                "S006",
+                "outputs of the float network",
+                "must carry a signal",
+                "all are zero",
                 "check the preprocessing and the model",
             )
         count = sum(w > 0 for w in self.weights)
         self.weights = [w / count for w in self.weights]
 
-    def __call__(self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(
+        self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
         """``v`` of these outputs, float64, differentiable in ``others``."""
         if self.metric == "kl":
             return _kl(floats[0], others[0]) / self.samples
@@ -89,7 +98,10 @@ class Comparison:
         self, floats: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]], first: int, size: int
     ) -> None:
         """Take in the outputs of samples ``first`` to ``first + size - 1``."""
-        pairs = [(f.astype(np.float64), q.astype(np.float64)) for f, q in zip(floats, others, strict=True)]
+        pairs = [
+            (f.astype(np.float64), q.astype(np.float64))
+            for f, q in zip(floats, others, strict=True)
+        ]
         error = np.array([((q - f) ** 2).sum() for f, q in pairs])
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error

@@ -57,8 +57,11 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
     for value in model.graph.inputs:
         if value.dtype is None:
             raise ModelError(
-                "M008", f"input {name_of(value)!r}", "must be a tensor of a numeric type",
-                str(value.type), "remove pre-processing that works on other types from the graph",
+                "M008",
+                f"input {name_of(value)!r}",
+                "must be a tensor of a numeric type",
+                str(value.type),
+                "remove pre-processing that works on other types from the graph",
             )
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
         specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape))
@@ -82,7 +85,8 @@ def check_equal(reference: Reference, source: Source, batch: int) -> float:
         worst = max(worst, error)
         if not error < TOLERANCE:
             raise ModelError(
-                "M010", f"output {name_of(value)!r}",
+                "M010",
+                f"output {name_of(value)!r}",
                 f"normalising must keep the network to a relative error of {TOLERANCE}",
                 f"{error:.1e} on the first {part.size} samples",
                 "please report the model; onnxsim may simplify it beforehand",
@@ -105,15 +109,21 @@ def _check_executable(model: ir.Model, path: Path) -> None:
     for node in nodes:
         if node.op_type in _CONTROL_FLOW:
             raise ModelError(
-                "M007", f"{path}: node {node.name!r}", "control flow is not diagnosed",
-                node.op_type, "export the model without loops and branches, or unroll them",
+                "M007",
+                f"{path}: node {node.name!r}",
+                "control flow is not diagnosed",
+                node.op_type,
+                "export the model without loops and branches, or unroll them",
             )
     _check_tensors([v for node in nodes for v in node.outputs], path)
     _check_tensors(list(model.graph.inputs), path)
     values = [*model.graph.inputs, *(v for node in nodes for v in node.outputs)]
     if not any(v.dtype in (None, ir.DataType.FLOAT) for v in values):
         raise ModelError(
-            "M009", str(path), "must compute in float32", "no float32 tensor",
+            "M009",
+            str(path),
+            "must compute in float32",
+            "no float32 tensor",
             "convert float16 or double models to float32 first",
         )
 
@@ -123,6 +133,9 @@ def _check_tensors(values: Sequence[ir.Value], path: Path) -> None:
         odd = value.type is not None and not isinstance(value.type, ir.TensorType)
         if odd or value.dtype == ir.DataType.STRING:
             raise ModelError(
-                "M008", f"{path}: {value.name!r}", "values must be numeric tensors",
-                str(value.type), "remove pre- and post-processing from the graph",
+                "M008",
+                f"{path}: {value.name!r}",
+                "values must be numeric tensors",
+                str(value.type),
+                "remove pre- and post-processing from the graph",
             )

@@ -45,8 +45,11 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         level = ort.GraphOptimizationLevel
-        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+        options.graph_optimization_level = (
+            level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+        )
         self.engine = "onnxruntime"
         try:
             self._runner: Runner = _native(model, options)
@@ -64,16 +67,30 @@ class Session:
             values = self._runner.run(self.names, feeds)
         except (*_REFUSED, RuntimeError, ValueError, TypeError, IndexError) as error:
             raise SimulationError(
-                "S001", "running the model", "every node must run on the given samples",
-                str(error).strip().splitlines()[0], "check that the samples fit the model",
+                "S001",
+                "running the model",
+                "every node must run on the given samples",
+                str(error).strip().splitlines()[0],
+                "check that the samples fit the model",
             ) from error
         return dict(zip(self.names, values, strict=True))
 
 
 _REFUSED = tuple(
     getattr(ort.capi.onnxruntime_pybind11_state, name)
-    for name in ("NotImplemented", "InvalidGraph", "Fail", "InvalidArgument", "RuntimeException",
-                 "NoSuchFile", "InvalidProtobuf", "EPFail", "ModelLoaded", "NoModel", "EngineError")
+    for name in (
+        "NotImplemented",
+        "InvalidGraph",
+        "Fail",
+        "InvalidArgument",
+        "RuntimeException",
+        "NoSuchFile",
+        "InvalidProtobuf",
+        "EPFail",
+        "ModelLoaded",
+        "NoModel",
+        "EngineError",
+    )
     if hasattr(ort.capi.onnxruntime_pybind11_state, name)
 )
 
@@ -96,8 +113,11 @@ def _reference(model: ir.Model, reason: str) -> Runner:
         return ReferenceEvaluator(ir.to_proto(model))  # type: ignore[no-any-return]
     except Exception as error:  # it raises whatever the op's implementation raises
         raise ModelError(
-            "M006", "model", "every op must be known to ONNX Runtime or to ONNX's reference",
-            reason.strip().splitlines()[0], "replace the op, or export with another opset",
+            "M006",
+            "model",
+            "every op must be known to ONNX Runtime or to ONNX's reference",
+            reason.strip().splitlines()[0],
+            "replace the op, or export with another opset",
         ) from error
 
 

@@ -59,7 +59,9 @@ class Simulation:
         values = trimmed({**part.feeds, **self._session.run(part.feeds)}, part)
         frozen = Frozen(dict(self._constants.total), dict(self._constants.clip))
         for site in self.streamed:
-            _freeze(frozen, site, self.case.plan[site.key], values[before(site)], values[after(site)])
+            _freeze(
+                frozen, site, self.case.plan[site.key], values[before(site)], values[after(site)]
+            )
         outputs = [values[name] for name in self.outputs]
         for name, output in zip(self.outputs, outputs, strict=True):
             _check_output(name, output, part)
@@ -133,8 +135,9 @@ def _freeze(
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
     if output.dtype.kind == "f" and not np.isfinite(output).all():
         raise SimulationError(
-            "S005", f"output {name!r} of the quantized network", "must be finite",
+            "S005",
+            f"output {name!r} of the quantized network",
+            "must be finite",
             f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
             "look at the ranges of the tensors before it; --set a suspect tensor to float",
         )
-

@@ -54,7 +54,9 @@ class Histogram(Statistic):
 
     def update(self, x: Array) -> Self:
         """Count one batch (values beyond the fixed range fall into the outermost bins)."""
-        scale = np.divide(self.bins, self.absmax, out=np.zeros_like(self.absmax), where=self.absmax > 0)
+        scale = np.divide(
+            self.bins, self.absmax, out=np.zeros_like(self.absmax), where=self.absmax > 0
+        )
         position = x * along(scale.astype(np.float32), x.ndim, self.axis) + np.float32(self.bins)
         np.clip(position, 0, 2 * self.bins - 1, out=position)
         index = position.astype(np.int32)

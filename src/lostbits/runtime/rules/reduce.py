@@ -77,7 +77,7 @@ def cum_sum(operator: Operator, inputs: Values) -> Outputs:
     x = x.flip(axis) if reverse else x
     y = x.cumsum(axis, dtype=x.dtype)
     if operator.get("exclusive", 0) and x.shape[axis]:
-        first = torch.ones_like(x.narrow(axis, 0, 1))
+        first = torch.zeros_like(x.narrow(axis, 0, 1))
         y = torch.cat([first, y.narrow(axis, 0, x.shape[axis] - 1)], axis)
     return (y.flip(axis) if reverse else y,)
 

@@ -1,0 +1,93 @@
+"""Numbers as a reader wants them; all are filters of the templates."""
+
+from collections.abc import Callable
+from typing import Any
+
+NONE = "–"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits.
+
+    >>> number(0.000012345), number(12.0), number(None)
+    ('1.235e-05', '12', '–')
+    """
+    return NONE if value is None else f"{value:.4g}"
+
+
+def brief(value: float | None) -> str:
+    """Three significant digits, for narrow columns."""
+    return NONE if value is None else f"{value:.3g}"
+
+
+def count(value: float) -> str:
+    """A whole number with thousands apart."""
+    return f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """One decimal.
+
+    >>> percent(0.12345), percent(-0.00001)
+    ('12.3%', '0.0%')
+    """
+    return NONE if value is None else f"{round(value, 6) + 0.0:z.1%}"
+
+
+def decibel(value: float | None) -> str:
+    """One decimal, without the unit."""
+    return NONE if value is None else f"{value:z.1f}"
+
+
+def bits(value: float | None) -> str:
+    """One decimal; a loss that rounds to nothing is a dot."""
+    return NONE if value is None else f"{value:z.1f}" if abs(value) >= 0.05 else "·"
+
+
+def span(lo: float, hi: float) -> str:
+    """A closed interval."""
+    return f"[{brief(lo)}, {brief(hi)}]"
+
+
+def several(values: list[Any]) -> str:
+    """A few numbers in full, many by their first and their count."""
+    shown = ", ".join(number(v) for v in values[:3])
+    return shown if len(values) <= 3 else f"{shown}, … ({len(values)} values)"
+
+
+def memory(value: float) -> str:
+    """Bytes as MiB."""
+    return f"{value / 2**20:,.0f} MiB"
+
+
+def seconds(value: float) -> str:
+    """One decimal with unit."""
+    return f"{value:.1f} s"
+
+
+def words(name: str) -> str:
+    """A name of the result in plain words.
+
+    >>> words("range_choice")
+    'range choice'
+    """
+    return name.replace("_", " ")
+
+
+def fill(share: float) -> float:
+    """How much of a cell is coloured, 0 to 1."""
+    return round(min(max(share, 0.0), 1.0), 3)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "brief": brief,
+    "count": count,
+    "percent": percent,
+    "decibel": decibel,
+    "bits": bits,
+    "memory": memory,
+    "seconds": seconds,
+    "words": words,
+    "fill": fill,
+}
