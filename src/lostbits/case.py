@@ -72,19 +72,19 @@ class Override:
 
     @classmethod
     def parse(cls, text: str) -> "Override":
-        """``TENSOR=float``, ``=per_channel``, ``=asymmetric``, ``=16bit``, or ``=`` a range method."""
+        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
         tensor, _, setting = text.rpartition("=")
         if not tensor or not setting:
             raise TargetError(
                 "T004", f"--set {text}", "must read TENSOR=SETTING", "no '='", "--set x=per_channel"
             )
-        if setting in ("per_channel", "asymmetric"):
-            return cls(tensor, **{setting: True})
-        if setting == "float":
-            return cls(tensor, as_float=True)
-        if setting.endswith("bit") and setting[:-3].isdigit() and 2 <= int(setting[:-3]) <= 16:
-            return cls(tensor, bits=int(setting[:-3]))
-        return cls(tensor, method=estimator(setting).name)
+        named = {
+            "per_channel": cls(tensor, per_channel=True),
+            "asymmetric": cls(tensor, asymmetric=True),
+            "float": cls(tensor, as_float=True),
+            **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
+        }
+        return named.get(setting) or cls(tensor, method=estimator(setting).name)
 
     def apply(self, rule: Rule) -> Rule:
         """``rule`` with the wish granted."""

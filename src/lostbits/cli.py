@@ -25,6 +25,7 @@ from rich.table import Table
 from lostbits import api
 from lostbits.case import Override
 from lostbits.data import Preprocess
+from lostbits.diagnoses.settings import check_method
 from lostbits.errors import LostbitsError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.reporter import Result
@@ -99,7 +100,7 @@ def diagnose(  # noqa: PLR0913 - one parameter per option of the command line
             labels=labels,
             calibration=calibration,
             metric=metric,
-            method=api.check_method(method),
+            method=check_method(method),
             samples=samples,
             batch=batch,
             seed=seed,

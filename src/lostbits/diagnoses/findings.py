@@ -77,7 +77,7 @@ def _finding(case: Case, site: SiteReport, part: Attribution, command: str) -> F
         bits=bits,
         gain_db=gain,
         remedy=remedy.words,
-        command=f"{command} --set '{site.tensor}={_setting(remedy, site, case)}'",
+        command=f"{command} --set '{site.tensor}={'float' if site.role == 'bias' else remedy.setting}'",
         text=_text(site, part, reason, bits, gain, case),
     )
 
@@ -103,10 +103,6 @@ def reason_of(site: SiteReport, part: Attribution) -> tuple[Reason, float]:
     return (reason, bits) if bits >= _LEAST_BITS else ("resolution", 8.0)
 
 
-def _setting(remedy: _Remedy, site: SiteReport, case: Case) -> str:
-    return "float" if site.role == "bias" else remedy.setting
-
-
 def _text(
     site: SiteReport, part: Attribution, reason: Reason, bits: float, gain: float, case: Case
 ) -> str:
@@ -129,35 +125,26 @@ def _name(site: SiteReport) -> str:
 
 
 def _because(site: SiteReport, reason: Reason, bits: float) -> str:
+    """One sentence on what the quantizer does to this tensor."""
     levels = 2**site.bits
+    span = f"[{site.lo:.4g}, {site.hi:.4g}]"
     used = site.utilisation.get("codes_used", 0)
-    match reason:
-        case "granularity":
-            return (
-                f"Its channels share one scale although their ranges differ {_spread(site)}: the "
-                f"small ones keep few of the {levels} levels ({bits:.1f} bits lost)."
-            )
-        case "symmetry":
-            return (
-                f"Its values are not centred on zero but its range must be: part of the {levels} "
-                f"levels is never used ({bits:.1f} bits lost)."
-            )
-        case "scale_format":
-            return f"Its scale must be a power of two ({bits:.1f} bits lost)."
-        case "too_wide":
-            return (
-                f"Its range [{site.lo:.4g}, {site.hi:.4g}] is far wider than most of its values: "
-                f"only {used:.0f} of {levels} levels are used ({bits:.1f} bits lost)."
-            )
-        case "too_narrow":
-            return (
-                f"Its range [{site.lo:.4g}, {site.hi:.4g}] cuts off larger values, and what is cut "
-                f"off is {site.mse_clip / site.mse:.0%} of its error ({bits:.1f} bits lost)."
-            )
-        case "bias_overflow":
-            return "It does not fit into 32 bits at the scale of its layer, and is cut off."
-        case _:
-            return f"Its {levels} levels are too coarse for what the following layers do with it."
+    cut = site.mse_clip / site.mse if site.mse else 0.0
+    sentence = {
+        "granularity": f"Its channels share one scale although their ranges differ {_spread(site)}: "
+        f"the small ones keep few of the {levels} levels",
+        "symmetry": "Its values are not centred on zero but its range must be: part of the "
+        f"{levels} levels is never used",
+        "scale_format": "Its scale must be a power of two",
+        "too_wide": f"Its range {span} is far wider than most of its values: only {used:.0f} of "
+        f"{levels} levels are used",
+        "too_narrow": f"Its range {span} cuts off larger values, and what is cut off is {cut:.0%} "
+        "of its error",
+        "bias_overflow": "It does not fit into 32 bits at the scale of its layer, and is cut off",
+    }
+    if reason in sentence:
+        return f"{sentence[reason]} ({bits:.1f} bits lost)."
+    return f"Its {levels} levels are too coarse for what the following layers do with it."
 
 
 def _spread(site: SiteReport) -> str:
@@ -166,7 +153,8 @@ def _spread(site: SiteReport) -> str:
     live = [s for s in sizes if s > 0]
     if len(live) < 2:
         return "widely"
-    return f"up to {max(live) / min(live):,.0f}-fold (median {max(live) / float(np.median(live)):.1f}-fold)"
+    median = max(live) / float(np.median(live))
+    return f"up to {max(live) / min(live):,.0f}-fold (median {median:.1f}-fold)"
 
 
 def _platform(site: SiteReport, reason: Reason, case: Case) -> str:

@@ -13,7 +13,7 @@ nested, its node at t=0 is free (``v`` is least there, its gradient zero), and i
 by batch until the attributions close on the measured total.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
-from lostbits.diagnosis import Attribution, NetworkReport
+from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import real_feeds
@@ -127,7 +127,7 @@ class NetworkErrors:
             z = x + t * error
             if not z.requires_grad:
                 leaves.append(z.requires_grad_())
-            z.register_hook(_collector(slopes, site, frozen))
+            z.register_hook(_collector(slopes, site, frozen))  # type: ignore[no-untyped-call]
             return z
 
         outputs = self.executor.run(real_feeds(part), inject)
@@ -137,33 +137,33 @@ class NetworkErrors:
 
     def report(self) -> NetworkReport:
         """Attributions, largest first, with the measured total and the residual."""
+        scale = self.case.samples / max(self.samples, 1)  # 1 but for an interrupted run
         attributions = [
-            Attribution(site.tensor, site.role, cause, value, _ratio(value, self.total))  # type: ignore[arg-type]
+            Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, self.total))
             for site in self.case.sites
-            for cause in ("round", "clip")
-            if (value := self._value(site, cause)) is not None
+            for cause, value in self._causes(site)
         ]
         attributions.sort(key=lambda a: -abs(a.value))
         attributed = sum(a.value for a in attributions)
         return NetworkReport(
             method="aumann-shapley",
             metric=self.value.metric,
-            total=self.total,
-            residual=_ratio(attributed - self.total, self.total),
+            total=scale * self.total,
+            residual=_ratio(attributed - scale * self.total, scale * self.total),
             evaluations=self.evaluations / max(self.samples, 1),
             attributions=attributions,
             channels=self._channels(attributions),
-            note=f"every sample: {self.samples}",
+            note=f"{self.samples} samples",
         )
 
-    def _value(self, site: Site, cause: str) -> float | None:
+    def _causes(self, site: Site) -> Iterator[tuple[Cause, float]]:
         """A site always has a round value, zero if it never mattered; clip only if it clipped."""
         total = self._sums.get((site.key, "total"))
         clip = self._sums.get((site.key, "clip"))
         clipped = 0.0 if clip is None else float(clip.sum())
-        if cause == "clip":
-            return None if clip is None else clipped
-        return 0.0 if total is None else float(total.sum()) - clipped
+        yield "round", 0.0 if total is None else float(total.sum()) - clipped
+        if clip is not None:
+            yield "clip", clipped
 
     def _channels(self, attributions: Sequence[Attribution]) -> dict[str, list[float]]:
         largest = list(dict.fromkeys(f"{a.tensor}:{a.role}" for a in attributions))[:_CHANNEL_SITES]

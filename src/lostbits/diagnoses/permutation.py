@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
-from lostbits.diagnosis import Attribution, NetworkReport
+from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.measure import Value
 from lostbits.runtime.session import Session
+
+CAUSES: tuple[Cause, Cause] = ("clip", "round")  # the order of a site's two players
 
 
 @final
@@ -33,27 +35,14 @@ class Coalitions:
         self.count = len(case.sites)
         self._session = Session(switched(case.model, case.sites, case.plan), optimise=False)
 
-    def outputs(
-        self, part: Batch, clip: NDArray[np.bool_], rounded: NDArray[np.bool_]
-    ) -> list[torch.Tensor]:
-        """Float outputs with the given causes on, one entry a site."""
-        feeds: Mapping[str, NDArray[Any]] = {
-            **part.feeds,
-            "lostbits_clip": clip,
-            "lostbits_round": rounded,
-        }
+    def outputs(self, part: Batch, on: NDArray[np.bool_]) -> list[torch.Tensor]:
+        """Float outputs with some causes on; ``on`` has one row a site, columns clip and round."""
+        switches = {"lostbits_clip": on[:, 0].copy(), "lostbits_round": on[:, 1].copy()}
+        feeds: Mapping[str, NDArray[Any]] = {**part.feeds, **switches}
         run = self._session.run(feeds)
         values = trimmed({**part.feeds, **run}, part)
         arrays = [np.asarray(values[name]) for name in run]
         return [torch.from_numpy(np.array(a)) for a in arrays if a.dtype.kind == "f"]
-
-    def value(self, part: Batch, players: Sequence[int], value: Value) -> float:
-        """``v`` of a set of players; player ``2 i`` is the clip of site i, ``2 i + 1`` its round."""
-        on = np.zeros((self.count, 2), bool)
-        on.reshape(-1)[list(players)] = True
-        nothing = np.zeros(self.count, bool)
-        floats = self.outputs(part, nothing, nothing)
-        return float(value(floats, self.outputs(part, on[:, 0].copy(), on[:, 1].copy())))
 
 
 @final
@@ -71,15 +60,11 @@ class PermutationErrors:
 
     def update(self, part: Batch) -> None:
         """Walk every permutation over one batch."""
-        count = self.coalitions.count
-        nothing = np.zeros(count, bool)
-        floats = self.coalitions.outputs(part, nothing, nothing)
+        nothing = np.zeros((self.coalitions.count, 2), bool)
+        floats = self.coalitions.outputs(part, nothing)
         for order in self.orders:
             self._walk(part, order, floats)
-        everything = np.ones(count, bool)
-        self.total += float(
-            self.value(floats, self.coalitions.outputs(part, everything, everything))
-        )
+        self.total += float(self.value(floats, self.coalitions.outputs(part, ~nothing)))
         self.samples += part.size
 
     def _walk(self, part: Batch, order: Sequence[int], floats: Sequence[torch.Tensor]) -> None:
@@ -87,7 +72,7 @@ class PermutationErrors:
         before = 0.0
         for player in order:
             on.reshape(-1)[player] = True
-            outputs = self.coalitions.outputs(part, on[:, 0].copy(), on[:, 1].copy())
+            outputs = self.coalitions.outputs(part, on)
             now = float(self.value(floats, outputs))
             self.sums[player] += (now - before) / len(self.orders)
             before = now
@@ -95,21 +80,19 @@ class PermutationErrors:
 
     def report(self, reason: str) -> NetworkReport:
         """Attributions, largest first; the residual is rounding of float sums."""
+        scale = self.case.samples / max(self.samples, 1)  # only the first samples were walked
         attributions = [
-            Attribution(site.tensor, site.role, cause, float(v), float(v) / (self.total or 1.0))  # type: ignore[arg-type]
-            for number, site in enumerate(self.case.sites)
-            for cause, v in zip(
-                ("clip", "round"), self.sums[2 * number : 2 * number + 2], strict=True
-            )
+            Attribution(site.tensor, site.role, cause, scale * v, v / (self.total or 1.0))
+            for site, row in zip(self.case.sites, self.sums.reshape(-1, 2).tolist(), strict=True)
+            for cause, v in zip(CAUSES, row, strict=True)
             if cause == "round" or v
         ]
         attributions.sort(key=lambda a: -abs(a.value))
-        attributed = float(self.sums.sum())
         return NetworkReport(
             method="permutation",
             metric=self.value.metric,
-            total=self.total,
-            residual=(attributed - self.total) / (self.total or 1.0),
+            total=scale * self.total,
+            residual=(float(self.sums.sum()) - self.total) / (self.total or 1.0),
             evaluations=self.evaluations / max(self.samples, 1),
             attributions=attributions,
             channels={},

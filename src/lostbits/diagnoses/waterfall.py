@@ -107,17 +107,17 @@ def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:
     """Round and clip error of the site over ranges from 1/32 to twice the full one."""
     rows = seen.channels if affine.axis is not None else seen.whole
     size = max(rows.size, 1)
-    points = [_at(rows, factor * rows.lo, factor * rows.hi, affine, rule) for factor in _FACTORS]
+    points = [_at(rows, factor * rows.lo, factor * rows.hi, rule) for factor in _FACTORS]
     marks = {"in use": _used(rows, affine, size)}
     if affine.axis is None:
         for method in ALL:
             if rows.size >= method.minimum_values:
-                lo, hi = method(rows, rule.grid, symmetric=rule.symmetric)
-                marks[method.name] = _mark(rows, np.array([lo]), np.array([hi]), affine, rule, size)
+                ends = np.array(method(rows, rule.grid, symmetric=rule.symmetric))
+                marks[method.name] = _mark(rows, ends[:1], ends[1:], rule, size)
     else:
         lo, hi, _ = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=True)
-        marks["min_max"] = _mark(rows, rows.lo, rows.hi, affine, rule, size)
-        marks["mse"] = _mark(rows, lo, hi, affine, rule, size)
+        marks["min_max"] = _mark(rows, rows.lo, rows.hi, rule, size)
+        marks["mse"] = _mark(rows, lo, hi, rule, size)
     return TradeOff(
         [float(f) for f in _FACTORS],
         [r / size for r, _ in points],
@@ -127,7 +127,7 @@ def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:
 
 
 def _at(
-    rows: Histogram, lo: NDArray[np.float64], hi: NDArray[np.float64], affine: Affine, rule: Rule
+    rows: Histogram, lo: NDArray[np.float64], hi: NDArray[np.float64], rule: Rule
 ) -> tuple[float, float]:
     grid = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric)
     part = rows.distortion(grid.lo, grid.hi, grid.scale)
@@ -138,11 +138,10 @@ def _mark(
     rows: Histogram,
     lo: NDArray[np.float64],
     hi: NDArray[np.float64],
-    affine: Affine,
     rule: Rule,
     size: int,
 ) -> dict[str, float]:
-    rounded, clipped = _at(rows, lo, hi, affine, rule)
+    rounded, clipped = _at(rows, lo, hi, rule)
     return {"factor": _factor(rows, lo, hi), "round": rounded / size, "clip": clipped / size}
 
 

@@ -3,7 +3,8 @@
 from lostbits.reporter import Reporter
 from lostbits.reporters.console import Terminal
 from lostbits.reporters.json import Json
+from lostbits.reporters.page import Html
 
-ALL: tuple[Reporter, ...] = (Terminal(), Json())
+ALL: tuple[Reporter, ...] = (Terminal(), Json(), Html())
 
-__all__ = ["ALL", "Json", "Terminal"]
+__all__ = ["ALL", "Html", "Json", "Terminal"]

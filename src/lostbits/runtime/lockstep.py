@@ -77,8 +77,8 @@ def _advance(
     pair = Pair(step, *inputs, *outputs)  # type: ignore[arg-type]
     for listener in listeners:
         listener.at_node(pair, frozen)
-    for walk, value in zip(walks, outputs, strict=True):
-        walk.write(step, value)
+    for walk, computed in zip(walks, outputs, strict=True):
+        walk.write(step, computed)
 
 
 def _tell_sites(

@@ -1,0 +1,56 @@
+"""What a diagnosis may be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from lostbits.case import Override
+from lostbits.data import Preprocess
+from lostbits.errors import TargetError, close_match
+
+Method = Literal["auto", "aumann-shapley", "permutation"]
+METHODS: tuple[Method, ...] = ("auto", "aumann-shapley", "permutation")
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """What a diagnosis may be told beyond model, data and target.
+
+    Attributes:
+        labels: Class numbers of the samples, for accuracy.
+        calibration: Samples that set the ranges, if not the ones that are diagnosed.
+        metric: ``nsr`` or ``kl``: what is attributed.
+        method: Of the network attribution; ``auto`` takes the gradient where there is one.
+        samples: Use only the first of them.
+        batch: Samples a run while calibrating.
+        seed: Of permutations beyond the first two.
+        overrides: Wishes for single tensors.
+        preprocess: For folders of images.
+        command: The command line that stands in findings and result.
+    """
+
+    labels: Path | None = None
+    calibration: object = None
+    metric: str = "nsr"
+    method: Method = "auto"
+    samples: int | None = None
+    batch: int = 8
+    seed: int = 0
+    overrides: tuple[Override, ...] = ()
+    preprocess: Preprocess | None = None
+    command: str = ""
+
+
+def check_method(name: str) -> Method:
+    """``name``, if it is an attribution method.
+
+    Raises:
+        TargetError: T010 for any other name.
+    """
+    for method in METHODS:
+        if method == name:
+            return method
+    raise TargetError(
+        "T010", f"--method {name}", "must be known", "no such method", close_match(name, METHODS)
+    )

@@ -1,0 +1,1 @@
+"""ONNX in: loading, normalising, placing quantizers, instrumenting copies."""

@@ -1,0 +1,86 @@
+"use strict";
+// Charts in the colours of the page. Names reach the page as text only, never as markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+const drawn = new Map();
+const narrow = () => window.innerWidth < 640;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const percent = (v) => `${(100 * v).toFixed(Math.abs(v) < 0.01 ? 2 : 1)}%`;
+const tick = (v) => `${Number((100 * v).toFixed(3))}%`;
+const figure = (v) => (v === null || v === undefined ? "none" : Number(v.toPrecision(3)).toString());
+
+function element(tag, text, name) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+/** Draws a figure, or says why there is none; `make` returns the options in today's colours. */
+function draw(id, make, missing, choose) {
+  const place = document.getElementById(id);
+  const known = drawn.get(id);
+  if (known) {
+    known.observer.disconnect();
+    known.chart.dispose();
+    drawn.delete(id);
+  }
+  place.textContent = "";
+  place.classList.toggle("empty", !make);
+  if (!make) {
+    place.textContent = missing;
+    return;
+  }
+  const chart = echarts.init(place, null, { renderer: "svg" });
+  chart.setOption(make());
+  if (choose) chart.on("click", choose);
+  const observer = new ResizeObserver(() => chart.resize());
+  observer.observe(place);
+  drawn.set(id, { chart, make, observer });
+}
+
+function redraw() {
+  for (const { chart, make } of drawn.values()) {
+    chart.setOption(make(), true);
+    chart.resize();
+  }
+}
+
+/** What all charts share. */
+function base(rest) {
+  return {
+    animation: false,
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colour("text") },
+    grid: { left: 8, right: 20, top: 36, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
+    legend: { type: "scroll", top: 0, left: 0, textStyle: { color: colour("text") }, inactiveColor: colour("line"),
+      pageTextStyle: { color: colour("text") }, pageIconColor: colour("text"), itemHeight: 10 },
+    ...rest,
+  };
+}
+
+function tooltip(lines, rest) {
+  const formatter = (hit) => {
+    const box = element("div");
+    box.style.cssText = "max-width:18rem;white-space:normal;overflow-wrap:anywhere";
+    for (const line of lines(Array.isArray(hit) ? hit : [hit])) box.append(element("div", line));
+    return box;
+  };
+  return { confine: true, backgroundColor: colour("card"), borderColor: colour("line"),
+    textStyle: { color: colour("text"), fontSize: 13 }, formatter, ...rest };
+}
+
+function axis(type, rest) {
+  const { axisLabel, ...others } = rest || {};
+  return {
+    type,
+    axisLine: { show: type !== "category", lineStyle: { color: colour("line") } },
+    axisTick: { show: false },
+    splitLine: { show: type !== "category", lineStyle: { color: colour("line"), opacity: 0.6 } },
+    nameTextStyle: { color: colour("quiet") },
+    nameLocation: "middle",
+    ...others,
+    axisLabel: { color: colour("quiet"), hideOverlap: true, ...axisLabel },
+  };
+}
+
+/** The end of a long name says most. */
+const shortened = (name, most) => (name.length <= most ? name : `…${name.slice(1 - most)}`);

@@ -1,0 +1,1 @@
+"""Running models: calibration, simulation, and the executor with gradients."""
