@@ -355,6 +355,35 @@ def test_one_range_for_all_rows_is_that_of_the_pooled_values() -> None:
         assert ours == pytest.approx(squared_error(flat, pooled, grid, symmetric), rel=0.01)
 
 
+def every_grid(seen: Histogram, bits: int) -> Floats:
+    """Least distortion over all zero points and steps in 1/24 octave; shape (rows,)."""
+    below = np.arange(2**bits)[:, None]
+    best = np.full(seen.absmax.shape, np.inf)
+    for factor in 2.0 ** np.arange(1, -6, -1 / 24):
+        step = np.broadcast_to(2 * factor * seen.absmax / 2**bits, (2**bits, best.size))
+        error = seen.distortion(-below * step, (2**bits - 1 - below) * step, step).total
+        best = np.minimum(best, error.min(axis=0))
+    return best
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_small_grids_are_searched_as_well_as_by_trying_all(bits: int) -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(18, 400)) * rng.uniform(0.3, 2, (18, 1))
+    x[2:4] += 2
+    x[4:6, 0] = 40
+    x[5, 1] = -15
+    x[6:8] = np.where(rng.random((2, 400)) < 0.5, -1, 3) + 0.05 * x[6:8]
+    x[8:10] = x[8:10] ** 3
+    x[10:] += rng.normal(size=(8, 1))
+    x[10:, 0] = -rng.uniform(5, 300, 8)
+    seen = rows(x)
+    found = best_ranges(seen, Grid.of(bits, signed=False), symmetric=False, per_channel=True)[2]
+    ratio = found / every_grid(seen, bits)
+    assert ratio.max() < 1.05
+    assert ratio.mean() < 1.005
+
+
 def test_few_codes_are_aligned_with_the_values() -> None:
     rng = np.random.default_rng(3)
     x = np.r_[rng.normal(-1, 0.01, 3000), rng.normal(3, 0.01, 3000)].astype(np.float32)

@@ -98,7 +98,7 @@ class Affine:
         kind = np.float32 if self.grid.bits <= 24 else np.float64
         scale = along(self.scale, x.ndim, self.axis).astype(kind)
         zero = along(self.zero_point, x.ndim, self.axis).astype(kind)
-        steps = np.rint(x.astype(kind) / scale)
+        steps: NDArray[Any] = np.rint(np.divide(x.astype(kind), scale))
         result: NDArray[np.float32] = np.clip(steps + zero, self.grid.qmin, self.grid.qmax)
         return result
 
@@ -116,7 +116,7 @@ class Affine:
 
 
 def along(values: NDArray[Any], rank: int, axis: int | None) -> NDArray[Any]:
-    """``values`` of shape (channels,) shaped to broadcast along ``axis`` of a rank-``rank`` array."""
+    """``values`` of shape (channels,), shaped to broadcast along ``axis`` of ``rank`` axes."""
     if axis is None or values.ndim == 0:
         return values
     shape = [1] * rank

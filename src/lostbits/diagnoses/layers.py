@@ -166,7 +166,7 @@ def _accumulate(sums: _Sums, terms: dict[str, torch.Tensor], output: torch.Tenso
 def _gram(stack: torch.Tensor) -> NDArray[np.float64]:
     """Inner products, float32 within slices of 64 K values and float64 across them."""
     total = torch.zeros(len(stack), len(stack), dtype=torch.float64)
-    for part in torch.split(stack, 65536, dim=1):  # type: ignore[no-untyped-call]
+    for part in torch.split(stack, 65536, dim=1):
         total += (part @ part.T).double()
     return total.numpy()
 

@@ -106,13 +106,17 @@ class _Search:
     def two_ends(self, start: Affine) -> None:
         """Halve each end again and again, in all combinations; then adjust both, or one.
 
-        Shifting by one code is tried too: at 2 to 4 bits the zero point has so few places that
-        the best ones are a whole step apart, with worse between them.
+        With 2 to 4 bits the error has many minima: as the step grows, clusters of values move on
+        and off the codes, and the zero point has few places, a whole step apart. Hence the sweep
+        over an octave of steps, and the shifts by one code.
         """
         self.offer(start.lo.astype(np.float64), start.hi.astype(np.float64))
         halves = 0.5 ** np.arange(self.depth)
         for below, above in ((b, a) for b in halves for a in halves):
             self.offer(self.lowest * below, self.highest * above)
+        lo, hi = self.lo, self.hi
+        for factor in 2.0 ** np.linspace(-0.5, 0.5, 24):
+            self.offer(lo * factor, hi * factor)
         for octaves in _OCTAVES:
             for factor in (2.0**octaves, 0.5**octaves):
                 self.offer(self.lo * factor, self.hi * factor)

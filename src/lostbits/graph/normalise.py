@@ -6,12 +6,9 @@ from typing import final
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.fold import (
-    fold_batch_norms,
-    fold_constants,
-    remove_dropouts,
-    strip_quantizers,
-)
+from lostbits.graph.batch_norm import fold_batch_norms
+from lostbits.graph.bypass import remove_dropouts, strip_quantizers
+from lostbits.graph.fold import fold_constants
 
 
 @final
@@ -35,9 +32,13 @@ class Normalisation:
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
-    """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were."""
+    """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were.
+
+    Every node and tensor has a name of its own in it, and constants are initializers.
+    """
     copy = model.clone()
     common.InlinePass()(copy)
+    common.NameFixPass()(copy)
     common.RemoveInitializersFromInputsPass()(copy)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy, strip_quantizers(copy)

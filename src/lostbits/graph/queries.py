@@ -6,7 +6,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-DATA_INPUTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 2, "MatMul": 2, "PRelu": 2}
+# How many of an op's inputs, from the first, carry data; all of them where the op is not listed.
+_DATA_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "MatMul": 2} | dict.fromkeys(
+    ("Clip", "Dropout", "Expand", "Pad", "Reshape", "Resize", "Tile", "Upsample"), 1
+)
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
@@ -57,10 +60,16 @@ def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
 
     Bias is not among them; the weight of a linear op is.
     """
-    settings = {"Clip", "Resize", "Pad", "Upsample", "Dropout", "Tile", "Expand", "Reshape"}
-    limit = 1 if node.op_type in settings else DATA_INPUTS.get(node.op_type, len(node.inputs))
-    if node.op_type in ("Conv", "ConvTranspose"):
-        limit = 2
+    limit = _DATA_INPUTS.get(node.op_type, len(node.inputs))
     for index, value in enumerate(node.inputs[:limit]):
         if value is not None and is_float(value):
             yield index, value
+
+
+def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """A new constant of the graph."""
+    tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
+    kind = ir.TensorType(tensor.dtype)
+    value = ir.Value(name=name, shape=tensor.shape, type=kind, const_value=tensor)
+    graph.register_initializer(value)
+    return value

@@ -8,6 +8,9 @@ const percent = (v) => `${(100 * v).toFixed(Math.abs(v) < 0.01 ? 2 : 1)}%`;
 const tick = (v) => `${Number((100 * v).toFixed(3))}%`;
 const figure = (v) => (v === null || v === undefined ? "none" : Number(v.toPrecision(3)).toString());
 
+const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] || "⁻").join("");
+const power = (v) => (v >= 0.001 && v < 1e5 ? figure(v) : `10${raised(Math.round(Math.log10(v)))}`);
+
 function element(tag, text, name) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;

@@ -10,10 +10,10 @@ _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def json_text(data: Any) -> Markup:
-    """Compact JSON that can stand inside ``<script>``: no name in it can end the element.
+    r"""Compact JSON that can stand inside ``<script>``: no name in it can end the element.
 
     >>> print(json_text({"</script>": 1 / 3}))
-    {"\\u003c/script\\u003e":0.333333}
+    {"\u003c/script\u003e":0.333333}
     """
     text = json.dumps(short(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Markup(text.translate(_ESCAPES))

@@ -50,7 +50,7 @@ function depth(layers) {
         `inherited ${figure(layer.inherited_error)}`, `whole ${figure(layer.error)}`];
     }, { trigger: "axis" }),
     xAxis: axis("category", { data: layers.map((_, i) => i + 1), name: "layer, in the order of the network", nameGap: 26 }),
-    yAxis: axis("log", { name: narrow() ? "" : "error / power of the float output", nameGap: 48, axisLabel: { formatter: figure } }),
+    yAxis: axis("log", { name: narrow() ? "" : "error / power of the float output", nameGap: 44, axisLabel: { formatter: power } }),
     series: [
       line("own", "own_error", "clip", { symbol: "diamond" }),
       line("inherited", "inherited_error", "round", { symbol: "circle" }),
@@ -59,7 +59,9 @@ function depth(layers) {
   });
 }
 
-const ends = (range) => range.map((v, i) => ({ xAxis: v, name: i ? "highest code" : "lowest code" }));
+/** The two ends of the range in use, labelled towards the middle. */
+const ends = (range) => range.map((v, i) => ({
+  xAxis: v, name: i ? "highest code" : "lowest code", label: { show: !narrow(), align: i ? "right" : "left" } }));
 
 function histogram(shown) {
   const [lo, hi] = shown.range;
@@ -70,11 +72,11 @@ function histogram(shown) {
     tooltip: tooltip(([hit]) => [`near ${figure(hit.value[0])}`, `${figure(hit.value[1])} values`]),
     xAxis: axis("value", { min: first, max: last, name: `value (${shown.zeros} exact zeros not drawn)`, nameGap: 26,
       axisLabel: { formatter: figure, showMinLabel: false, showMaxLabel: false } }),
-    yAxis: axis("log", { min: 0.5, axisLabel: { formatter: (v) => (v < 1 ? "" : v.toLocaleString("en")) } }),
+    yAxis: axis("log", { min: 0.5, startValue: 0.5, axisLabel: { formatter: (v) => (v < 1 ? "" : v.toLocaleString("en")) } }),
     series: [series("values", "bar", colour("round"), {
       barWidth: "99%", data: shown.points,
       markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
-        label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: narrow() ? ends(shown.range).map((e) => ({ xAxis: e.xAxis, label: { show: false } })) : ends(shown.range) },
+        label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: ends(shown.range) },
       markArea: { silent: true, itemStyle: { color: colour("clip"), opacity: 0.15 },
         data: [[{ xAxis: first }, { xAxis: lo }], [{ xAxis: hi }, { xAxis: last }]] },
     })],
@@ -92,14 +94,14 @@ function tradeOff(shown) {
   const marks = new Map(shown.marks.map((m) => [m[0], m]));
   return base({
     grid: { left: 8, right: 20, top: narrow() ? 36 : 60, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
-    legend: { ...base({}).legend, type: narrow() ? "scroll" : "plain" },
+    legend: { ...base({}).legend, type: narrow() ? "scroll" : "plain", itemWidth: 14, itemHeight: 8, itemGap: 8 },
     tooltip: tooltip(([hit]) => {
       const m = marks.get(hit.seriesName);
       return m ? [m[0], `range ${figure(m[1])} × full`, `round ${figure(m[3])}`, `clip ${figure(m[4])}`]
         : [hit.seriesName, `range ${figure(hit.value[0])} × full`, `error ${figure(hit.value[1])}`];
     }),
     xAxis: axis("log", { logBase: 2, name: "range / full range of the data", nameGap: 26, axisLabel: { formatter: figure } }),
-    yAxis: axis("log", { name: narrow() ? "" : "mean squared error", nameGap: 52, axisLabel: { formatter: figure } }),
+    yAxis: axis("log", { name: narrow() ? "" : "mean squared error", nameGap: 44, axisLabel: { formatter: power } }),
     series: [line("round", "round"), line("clip", "clip"), line("total", "total", { type: "dashed" }), ...shown.marks.map(mark)],
   });
 }

@@ -1,7 +1,10 @@
 """Numbers as a reader wants them; all are filters of the templates."""
 
+import re
 from collections.abc import Callable
 from typing import Any
+
+from markupsafe import Markup
 
 NONE = "–"
 
@@ -9,8 +12,8 @@ NONE = "–"
 def number(value: float | None) -> str:
     """Four significant digits.
 
-    >>> number(0.000012345), number(12.0), number(None)
-    ('1.235e-05', '12', '–')
+    >>> number(0.000012344), number(12.0), number(None)
+    ('1.234e-05', '12', '–')
     """
     return NONE if value is None else f"{value:.4g}"
 
@@ -74,6 +77,15 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def breakable(name: str) -> Markup:
+    """A long name that may break after its separators.
+
+    >>> print(breakable("a/b<c"))
+    a/<wbr>b&lt;c
+    """
+    return Markup("<wbr>").join(re.split(r"(?<=[/_.:])(?=.)", name))
+
+
 def fill(share: float) -> float:
     """How much of a cell is coloured, 0 to 1."""
     return round(min(max(share, 0.0), 1.0), 3)
@@ -90,4 +102,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "seconds": seconds,
     "words": words,
     "fill": fill,
+    "breakable": breakable,
 }

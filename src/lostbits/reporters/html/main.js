@@ -19,7 +19,7 @@ function choose(hit) {
 
 function start() {
   const bars = data.attribution;
-  document.getElementById("attribution").style.height = `${Math.max(8, 4 + 1.55 * bars.length)}rem`;
+  document.getElementById("attribution").style.minHeight = `${Math.max(8, 4 + 1.55 * bars.length)}rem`;
   drawIfAny("attribution", bars, () => shares(bars), choose);
   drawIfAny("roles", data.roles, () => shares(data.roles));
   if (data.layers.length) draw("depth", () => depth(data.layers));

@@ -142,7 +142,13 @@ def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("of that, values that became zero", formats.number(site["mse_dead_zone"])),
         ("from clipping", formats.number(site["mse_clip"])),
         ("stability", halves),
+        ("left idle by small channels", _idle(site["utilisation"])),
     ]
+
+
+def _idle(used: Mapping[str, float]) -> str:
+    bits = used.get("headroom_bits")
+    return formats.NONE if bits is None else f"{bits:.1f} bits, mean over channels"
 
 
 def _meters(site: Mapping[str, Any]) -> list[tuple[str, str, float]]:
@@ -160,11 +166,6 @@ def _meters(site: Mapping[str, Any]) -> list[tuple[str, str, float]]:
                 used["entropy_bits"] / width,
             ),
             ("range reached by data", formats.percent(used["range_share"]), used["range_share"]),
-            (
-                "left idle by small channels",
-                f"{used['headroom_bits']:.1f} bits",
-                used["headroom_bits"] / width,
-            ),
         ]
     return [(label, text, min(max(part, 0.0), 1.0)) for label, text, part in meters]
 

@@ -26,6 +26,7 @@ class Cell(NamedTuple):
     value: float | str
     kind: str = "figure"
     fill: float = 0.0
+    long: bool = False
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -67,7 +68,7 @@ def _cells(site: Mapping[str, Any], causes: Mapping[str, float]) -> list[Cell]:
     share = sum(causes.values())
     return [
         Cell(site["role"], site["role"], "name"),
-        Cell(site["node"] or formats.NONE, site["node"], "name long"),
+        Cell(site["node"] or formats.NONE, site["node"], "name long", long=True),
         Cell(site["grid"], site["bits"], "name"),
         Cell(formats.percent(share), share, "figure bar", formats.fill(share)),
         _figure(site["sqnr_db"], formats.decibel),

@@ -1,0 +1,201 @@
+"""Which activations a target quantizes, and which of them share one scale."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import onnx_ir as ir
+
+from lostbits.graph.fusion import fused_tensors, residual_edges
+from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
+from lostbits.graph.site import Site, Use
+from lostbits.target import Placement
+
+# They read a tensor's shape, not its values: what they see needs no rounding, and what is
+# computed from their outputs is never quantized.
+_SHAPES = frozenset({"Shape", "Size"})
+_COUNTS = _SHAPES | {"NonZero"}
+# Their channels lie along the last axis, those of all other ops along axis 1.
+_LAST_AXIS = frozenset({"MatMul", "Gemm", "LayerNormalization"})
+
+
+@final
+@dataclass(frozen=True)
+class Activations:
+    """The activations of a graph under a target.
+
+    Attributes:
+        sites: In topological order.
+        groups: Every tensor whose values lie on a grid, sites and those that inherit one, with
+            the group whose grid it is.
+        live: Tensors whose values, not only shapes, come from the inputs of the graph.
+        left: Float tensors without a site, with the reason.
+    """
+
+    sites: tuple[Site, ...]
+    groups: dict[str, str]
+    live: frozenset[str]
+    left: dict[str, str]
+
+
+def find_activations(graph: ir.Graph, rules: Placement) -> Activations:
+    """Visit inputs and nodes in topological order; a tensor's producer comes before it."""
+    walk = _Walk(graph, rules)
+    for value in graph.inputs:
+        walk.visit(value)
+    for node in graph:
+        for output in node.outputs:
+            walk.visit(output, node)
+    groups = {name: walk.groups.find(first) for name, first in walk.on_grid.items()}
+    sites = tuple(walk.site(v, groups[n]) for n, v in walk.placed.items())
+    return Activations(sites, groups, frozenset(walk.live), walk.left)
+
+
+@final
+class _Groups:
+    """Sets of tensors that share one scale, each known by its first member."""
+
+    def __init__(self) -> None:
+        self._leader: dict[str, str] = {}
+
+    def find(self, name: str) -> str:
+        while (up := self._leader.get(name, name)) != name:
+            name = up
+        return name
+
+    def join(self, names: Iterable[str]) -> str:
+        first, *rest = (self.find(n) for n in names)
+        for other in rest:
+            if other != first:
+                self._leader[other] = first
+        return first
+
+
+@final
+class _Walk:
+    """What is known about the tensors before the one that is visited."""
+
+    def __init__(self, graph: ir.Graph, rules: Placement) -> None:
+        self.graph, self.rules = graph, rules
+        self.live = _live_tensors(graph)
+        self.fused = fused_tensors(graph, rules)
+        self.unrounded = residual_edges(graph) if rules.fused_residual_add else set()
+        self.groups = _Groups()
+        self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
+        self.placed: dict[str, ir.Value] = {}
+        self.left: dict[str, str] = {}
+
+    def visit(self, value: ir.Value, node: ir.Node | None = None) -> None:
+        """Give ``value`` a site, or the grid it comes from, or a reason to stay in float."""
+        name = value.name
+        if not name or name not in self.live or not is_float(value):
+            return
+        if name in self.fused:
+            self.left[name] = "fused with the activation or bias that follows"
+        elif node is not None and self._inherits(node, name):
+            self.left[name] = "its values already lie on the grid of the tensor it comes from"
+        elif self._wanted(value, node):
+            self.placed[name] = value
+            self.on_grid[name] = name
+            self._share(node, name)
+        else:
+            self.left[name] = self._reason(value)
+
+    def site(self, value: ir.Value, group: str) -> Site:
+        """The site of a tensor that got one."""
+        producer, uses = value.producer(), tuple(self._uses(value))
+        return Site(
+            tensor=name_of(value),
+            role="output" if any(not use.node for use in uses) else "activation",
+            node="" if producer is None else node_name(producer),
+            uses=uses,
+            group=group,
+            axis=channel_axis(value),
+        )
+
+    def _inherits(self, node: ir.Node, name: str) -> bool:
+        """Data movement keeps values on their grid; Concat does when its inputs share one."""
+        if node.op_type in self.rules.passes_through:
+            sources = [node.inputs[0].name if node.inputs and node.inputs[0] else None]
+        elif node.op_type == "Concat" and "Concat" in self.rules.shared_scale:
+            sources = [v.name for _, v in data_inputs(node)]
+        else:
+            return False
+        known = [self.on_grid[s] for s in sources if s in self.on_grid]
+        if not known or len(known) < len(sources):
+            return False
+        self.on_grid[name] = self.groups.join(known)
+        return True
+
+    def _share(self, node: ir.Node | None, name: str) -> None:
+        """Tie the output of pooling, Concat, Resize to the scale of its inputs."""
+        if node is not None and node.op_type in self.rules.shared_scale:
+            inputs = [self.on_grid[v.name] for _, v in data_inputs(node) if v.name in self.on_grid]
+            self.groups.join([*inputs, name])
+
+    def _wanted(self, value: ir.Value, node: ir.Node | None) -> bool:
+        if not any(True for _ in self._uses(value)):
+            return False
+        if self.rules.mode == "tensors" or any(self._reads(u.node, u.idx) for u in value.uses()):
+            return True
+        return self.rules.mode == "inputs_outputs" and node is not None and self._computes(node)
+
+    def _reads(self, node: ir.Node, index: int) -> bool:
+        """Whether ``node`` takes this input as integers, or hands it on to one that does."""
+        if index not in dict(data_inputs(node)):
+            return False
+        if node.op_type in self.rules.passes_through and node.op_type not in self.rules.ops:
+            return any(self._reads(u.node, u.idx) for o in node.outputs for u in o.uses())
+        return node.op_type in self.rules.ops and not _computed_weight(node)
+
+    def _computes(self, node: ir.Node) -> bool:
+        """Whether ``node``, or the one it is fused to, gives its output as integers."""
+        if node.op_type in self.rules.ops:
+            return not _computed_weight(node)
+        source = node.inputs[0] if node.inputs else None
+        return source is not None and source.name in self.fused
+
+    def _uses(self, value: ir.Value) -> Iterator[Use]:
+        """Readers that see the rounded value; an output of the graph too, unless ops read only."""
+        for reader, index in value.uses():
+            use = Use(node_name(reader), index)
+            data = index in dict(data_inputs(reader)) and reader.op_type not in _SHAPES
+            if data and use not in self.unrounded:
+                yield use
+        if self.rules.mode != "inputs":
+            for index, output in enumerate(self.graph.outputs):
+                if output is value:
+                    yield Use("", index)
+
+    def _reason(self, value: ir.Value) -> str:
+        if any(Use(node_name(u.node), u.idx) in self.unrounded for u in value.uses()):
+            return "the Add that reads it is part of the convolution that writes it"
+        return "no op that the target runs in integers reads it"
+
+
+def channel_axis(value: ir.Value) -> int | None:
+    """The axis of the channels, where it has the same length in every sample.
+
+    Statistics per channel are merged over batches, so an axis of dynamic length will not do.
+    """
+    axes = rank(value)
+    if axes is None or axes < 2 or value.shape is None:
+        return None
+    producer = value.producer()
+    neighbours = [] if producer is None else [producer]
+    neighbours += [use.node for use in value.uses()]
+    axis = axes - 1 if any(n.op_type in _LAST_AXIS for n in neighbours) else 1
+    return axis if isinstance(value.shape[axis], int) else None
+
+
+def _live_tensors(graph: ir.Graph) -> set[str]:
+    live = {name_of(v) for v in graph.inputs}
+    for node in graph:
+        if node.op_type not in _COUNTS and any(v is not None and v.name in live for v in node.inputs):
+            live |= {o.name for o in node.outputs if o.name}
+    return live
+
+
+def _computed_weight(node: ir.Node) -> bool:
+    """Integer kernels of convolutions take constant weights only."""
+    return node.op_type in ("Conv", "ConvTranspose") and constant(node.inputs[1]) is None

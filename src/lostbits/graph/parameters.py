@@ -1,0 +1,143 @@
+"""Which constants a target quantizes: weights, biases, and operands of pointwise ops."""
+
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+
+from lostbits.graph.activations import Activations
+from lostbits.graph.fusion import bias_of_matmul
+from lostbits.graph.queries import LINEAR, constant, data_inputs, is_float, name_of, node_name
+from lostbits.graph.site import Role, Site, Use
+from lostbits.target import Target
+
+# Constants read by these are operands; elsewhere (LayerNormalization, LSTM) they stay in float.
+_OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "PRelu", "Where", "Pow"})
+
+
+def find_parameters(
+    graph: ir.Graph, target: Target, activations: Activations
+) -> tuple[list[Site], dict[str, str]]:
+    """Sites of constants, and the constants without one, with reasons."""
+    search = _Search(graph, target, activations)
+    for node in graph:
+        search.visit(node)
+    return list(search.found.values()), search.left
+
+
+@final
+class _Search:
+    """The sites found so far; a constant that nodes share gets one site with several uses."""
+
+    def __init__(self, graph: ir.Graph, target: Target, activations: Activations) -> None:
+        self.target, self.activations = target, activations
+        self.nodes = {node_name(node): node for node in graph}
+        self.biases = {edge for node in graph if (edge := bias_of_matmul(node)) is not None}
+        self.found: dict[str, Site] = {}
+        self.left: dict[str, str] = {}
+
+    def visit(self, node: ir.Node) -> None:
+        """Give the constants that ``node`` reads their sites."""
+        if self._integer(node) and node.op_type in LINEAR:
+            self._layer(node)
+        elif self._integer(node) and self._takes_operands(node):
+            self._operands(node)
+        else:
+            self._leave(node)
+
+    def _integer(self, node: ir.Node) -> bool:
+        rules = self.target.placement
+        return rules.mode == "tensors" or node.op_type in rules.ops
+
+    def _takes_operands(self, node: ir.Node) -> bool:
+        live = any(o.name in self.activations.live for o in node.outputs)
+        return live and node.op_type in _OPERANDS and self.target.placement.mode != "inputs"
+
+    def _layer(self, node: ir.Node) -> None:
+        """Weight and bias of a linear op; only where its input is quantized too."""
+        weights = [i for i, v in data_inputs(node) if constant(v) is not None]
+        groups = [self.activations.groups.get(name_of(v)) for _, v in data_inputs(node)]
+        known = [group for group in groups if group is not None]
+        if len(weights) != 1 or len(known) != 1:
+            return self._leave(node)
+        weight = self._add(node, weights[0], "weight", weight_axis(node, weights[0]))
+        edge = _bias(node)
+        if weight is not None and edge is not None and self.target.bias_bits is not None:
+            reader = self.nodes[edge.node]
+            self._add(reader, edge.index, "bias", None, (known[0], weight.key))
+        return None
+
+    def _operands(self, node: ir.Node) -> None:
+        for index, value in data_inputs(node):
+            if constant(value) is not None and Use(node_name(node), index) not in self.biases:
+                self._add(node, index, "weight", None)
+
+    def _add(
+        self,
+        node: ir.Node,
+        index: int,
+        role: Role,
+        axis: int | None,
+        scales: tuple[str, str] | None = None,
+    ) -> Site | None:
+        """A new site, or one more reader of a known one; None where the constant has no grid."""
+        value = node.inputs[index]
+        array = constant(value)
+        assert value is not None and array is not None
+        name, use = name_of(value), Use(node_name(node), index)
+        if array.size == 0 or not np.isfinite(array).all():  # masks of attention hold -infinity
+            self.left[name] = "holds infinities" if array.size else "is empty"
+            return None
+        known = self.found.get(f"{name}:{role}")
+        if known is not None and known.scales != scales:
+            self.left[f"{name} at {use.node}"] = "shared by layers of different scales"
+            return None
+        per_channel = role == "weight" and axis is not None and self.target.weights.per_channel
+        site = known or Site(name, role, use.node, (), name, axis, per_channel, scales)
+        self.found[site.key] = replace(site, uses=(*site.uses, use))
+        return self.found[site.key]
+
+    def _leave(self, node: ir.Node) -> None:
+        for value in node.inputs:
+            array = constant(value)
+            if value is not None and array is not None and is_float(value) and array.size > 1:
+                self.left[name_of(value)] = f"{node.op_type} runs in float on this target"
+
+
+def _bias(node: ir.Node) -> Use | None:
+    """Where a linear op takes a constant vector that goes into its accumulator unscaled."""
+    if node.op_type == "MatMul":
+        return bias_of_matmul(node)
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+    scaled = node.op_type == "Gemm" and factors != [1.0, 1.0]
+    weight = constant(node.inputs[1])
+    if bias is None or weight is None or scaled or bias.ndim != 1:
+        return None
+    axis = weight_axis(node, 1)
+    channels = weight.shape[axis or 0] * _groups_of_outputs(node)
+    return Use(node_name(node), 2) if bias.size == channels else None
+
+
+def _groups_of_outputs(node: ir.Node) -> int:
+    """How often the channel axis of the weight is repeated in the output."""
+    return node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1
+
+
+def weight_axis(node: ir.Node, index: int) -> int | None:
+    """Axis of the output channels in the constant operand ``index`` of a linear op."""
+    weight = constant(node.inputs[index])
+    assert weight is not None
+    match node.op_type:
+        case "Conv":
+            return 0
+        case "ConvTranspose":
+            return 1
+        case "Gemm":
+            transposed = node.attributes.get_int("transB" if index else "transA", 0)
+            return (0 if transposed else 1) if index else (1 if transposed else 0)
+        case _:
+            if weight.ndim < 2:
+                return None
+            return weight.ndim - 1 if index else weight.ndim - 2

@@ -1,0 +1,301 @@
+"""Reporters: the schema of result.json, the page, the first screen; all from one real diagnosis."""
+
+import base64
+import copy
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from lostbits import api
+from lostbits.reporter import Result
+from lostbits.reporters import ALL, Html, Json, Terminal
+from lostbits.reporters.html import formats, plots, tables
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    demo = api.demo_files()
+    labels = tmp_path_factory.mktemp("labels") / "labels.npy"
+    np.save(labels, np.load(demo["labels"])[:32])
+    settings = api.Settings(labels=labels, samples=32)
+    return api.diagnose(demo["model"], demo["data"], "snpe", settings)
+
+
+@pytest.fixture(scope="module")
+def page(result: Result) -> str:
+    return Html().render(result)
+
+
+def errors(result: Result) -> list[str]:
+    read_back = json.loads(Json().render(result))
+    return [e.message for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(read_back)]
+
+
+def changed(result: Result, change: Callable[[Result], Any]) -> Result:
+    other = copy.deepcopy(result)
+    change(other)
+    return other
+
+
+class Seen(HTMLParser):
+    """Tags with attributes, and the text of every script."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and data.strip():
+            self.scripts.append(data)
+
+
+def embedded(page: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+# The schema.
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_real_result_is_valid(result: Result) -> None:
+    assert errors(result) == []
+
+
+def test_every_object_of_fixed_shape_is_closed() -> None:
+    loose = {"attempt", "export", "check"}
+    for name, shape in SCHEMA["$defs"].items():
+        if shape.get("type") == "object" and name not in loose:
+            assert shape["additionalProperties"] is False, name
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["format", "verdict", "model", "data", "target", "coverage", "sites", "network", "findings"],
+)
+def test_a_missing_field_is_refused(result: Result, field: str) -> None:
+    assert errors(changed(result, lambda r: r.pop(field)))
+
+
+BROKEN: dict[str, Callable[[Result], Any]] = {
+    "cause": lambda r: r["network"]["attributions"][0].update(cause="noise"),
+    "role": lambda r: r["sites"][0].update(role="tensor"),
+    "reason": lambda r: r["findings"][0].update(reason="bad luck"),
+    "code": lambda r: r["findings"][0].update(code="X1"),
+    "format": lambda r: r.update(format="lostbits-result/2"),
+    "metric": lambda r: r["network"].update(metric="mse"),
+    "more in a site": lambda r: r["sites"][0].update(colour="red"),
+    "more at the top": lambda r: r.update(extra=1),
+    "a lost step": lambda r: next(s for s in r["sites"] if s["lost_bits"])["lost_bits"].pop(
+        "shape"
+    ),
+    "a negative error": lambda r: r["sites"][0].update(mse=-1.0),
+    "text for a number": lambda r: r["layers"][0].update(error="0.1"),
+    "short hash": lambda r: r["model"].update(sha256="abc"),
+    "more than all": lambda r: r["baseline"].update(agreement=1.5),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_result_is_refused(result: Result, name: str) -> None:
+    assert errors(changed(result, BROKEN[name]))
+
+
+def test_json_refuses_what_json_does_not_have(result: Result) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Json().render(changed(result, lambda r: r["network"].update(total=math.nan)))
+
+
+# Every reporter.
+
+
+@pytest.mark.parametrize("reporter", ALL, ids=lambda r: r.name)
+def test_the_same_result_gives_the_same_text_and_stays(reporter: Any, result: Result) -> None:
+    before = copy.deepcopy(result)
+    assert reporter.render(result) == reporter.render(copy.deepcopy(result))
+    assert result == before
+
+
+def test_names_and_files_of_reporters_differ() -> None:
+    assert len({r.name for r in ALL}) == len({r.file for r in ALL}) == len(ALL)
+
+
+def test_the_first_screen_gives_verdict_findings_and_commands(result: Result) -> None:
+    text = " ".join(Terminal().render(result).split())
+    assert result["verdict"].split(",")[0] in text
+    first = result["findings"][0]
+    assert first["tensor"] in text
+    assert f"predicted to win about {first['gain_db']:.1f} dB" in text
+    coverage = result["coverage"]
+    assert f"{coverage['sites_matched']} of {coverage['sites_total']} sites matched" in text
+
+
+# The page.
+
+
+def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Result) -> None:
+    rows = [a for tag, a in Seen(page).tags if tag == "tr" and "data-site" in a]
+    assert len(rows) == len(result["sites"])
+    text = re.sub(r"<[^>]*>", "", page)
+    for finding in result["findings"]:
+        assert f"{100 * finding['share']:.1f}%" in text
+    for site in result["sites"]:
+        assert site["tensor"] in text
+
+
+def test_the_page_loads_nothing(page: str) -> None:
+    for tag, attributes in Seen(page).tags:
+        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form"}
+        assert "src" not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "@import" not in page
+    assert not re.search(r"url\(\s*[\"']?(https?:)?//", page)
+    assert "default-src 'none'" in page
+
+
+def test_the_policy_lets_the_script_run_and_no_other(page: str) -> None:
+    policy = next(a["content"] for tag, a in Seen(page).tags if a.get("http-equiv"))
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in str(policy)
+    assert not any(name.startswith("on") for _, a in Seen(page).tags for name in a)
+
+
+def renamed(result: Result, name: str) -> Result:
+    """A result in which the tensor of the first finding, and all free text, is ``name``."""
+
+    def change(r: Result) -> None:
+        old = r["findings"][0]["tensor"]
+        text = json.dumps(r).replace(json.dumps(old), json.dumps(name))
+        r.update(
+            json.loads(text.replace(json.dumps(f"{old}:")[1:-1], json.dumps(f"{name}:")[1:-1]))
+        )
+        r.update(verdict=name, command=name, notes=[name])
+        r["model"].update(path=name, inputs=[name], metadata={name: name})
+        r["data"].update(source=name)
+        r["target"].update(name=name, title=name)
+        r["layers"][0].update(node=name)
+        entries = [{"tensor": name, "reason": name}]
+        r["coverage"].update(unmatched=entries, left_in_float=entries)
+
+    return changed(result, change)
+
+
+NAMES = [HOSTILE, "<!--<script>", "{{ 7 * 7 }}", "a\u2028b", '\' onclick="x"']
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names_are_text(page: str, result: Result, name: str) -> None:
+    other = Html().render(renamed(result, name))
+    if "<" in name:
+        assert name not in other
+    tags = [tag for tag, _ in Seen(other).tags]
+    assert tags.count("script") == 2
+    assert "img" not in tags
+    assert not any(a.startswith("on") for _, attributes in Seen(other).tags for a in attributes)
+    assert name in {site["name"] for site in embedded(other)["sites"]}
+
+
+def test_the_page_is_small(page: str, result: Result) -> None:
+    assert len(page.encode()) < 0.9e6 + 15e3 * len(result["sites"])
+
+
+def test_the_waterfall_goes_from_the_grid_to_what_is_left(result: Result) -> None:
+    for site in result["sites"]:
+        bars = plots.waterfall(site)
+        if bars is not None:
+            lost = sum(length for _, _, length in bars[1:-1])
+            assert bars[0][2] - lost == pytest.approx(bars[-1][2], abs=1e-9)
+            assert bars[-2][1] == pytest.approx(site["effective_bits"], abs=1e-9)
+
+
+def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Result) -> None:
+    data = embedded(page)
+    total = sum(a["share"] for a in result["network"]["attributions"])
+    for chart in ("attribution", "roles"):
+        assert sum(b["round"] + b["clip"] for b in data[chart]) == pytest.approx(total, abs=1e-4)
+
+
+def test_many_tensors_end_in_one_bar(result: Result) -> None:
+    rows = tables.rows(changed(result, lambda r: r["sites"].extend(r["sites"] * 2)))
+    bars = plots.figures(result, rows)["attribution"]
+    assert len(bars) == 26
+    assert bars[-1]["name"] == f"{len(rows) - 25} others"
+
+
+OPTIONAL = ("lost_bits", "stability", "trade_off", "histogram", "channel_range", "sqnr_db")
+
+
+def bare(r: Result) -> None:
+    """As little as a result may hold."""
+    for site in r["sites"]:
+        site.update(dict.fromkeys(OPTIONAL), utilisation={}, node="")
+    r["network"].update(attributions=[], channels={}, total=0.0)
+    r["baseline"].update(dict.fromkeys(r["baseline"], None), outputs_sqnr_db={})
+    r.update(findings=[], layers=[], notes=[])
+
+
+def test_a_bare_result_makes_a_page(result: Result) -> None:
+    other = changed(result, bare)
+    assert errors(other) == []
+    assert "Nothing carries a share" in Html().render(other)
+
+
+def test_attempts_and_checks_are_shown(result: Result) -> None:
+    attempt: Result = {"method": "bias_correction", "scope": "conv", "predicted_gain_db": None}
+    more = {"before": {}, "after": {}, "note": "no gain here"}
+    attempt |= {**more, "kept": False, "seconds": 1.0}
+    other = changed(result, lambda r: r["ledger"].append(attempt))
+    other["verify"].append({"backend": "onnxruntime", "max_abs": 0.5})
+    assert errors(other) == []
+    text = Html().render(other)
+    assert "bias correction" in text and "no gain here" in text and "max abs 0.5" in text
+
+
+def test_several_outputs_are_listed(result: Result) -> None:
+    figures = {"left": 20.0, "right": None}
+    other = changed(result, lambda r: r["baseline"].update(outputs_sqnr_db=figures))
+    assert "<code>left</code> 20.0 dB" in Html().render(other)
+
+
+def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> None:
+    written = api.write(result, tmp_path, ("json", "html"))
+    assert [p.name for p in written] == ["result.json", "report.html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (formats.several([1.0, 2.0, 3.0, 4.0]), "1, 2, 3, … (4 values)"),
+        (formats.percent(None), "–"),
+        (formats.decibel(-0.01), "0.0"),
+        (formats.bits(0.01), "·"),
+        (formats.memory(2**30), "1,024 MiB"),
+        (formats.fill(-1.0), 0.0),
+        (formats.breakable("a<b/c"), "a&lt;b/<wbr>c"),
+    ],
+)
+def test_numbers_as_a_reader_wants_them(text: object, shown: object) -> None:
+    assert text == shown
