@@ -24,7 +24,7 @@ def _cases() -> dict[str, tuple[onnx.ModelProto, list[Any]]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cases = load_model_tests(kind="node")
-    return {c.name: (c.model, list(c.data_sets[0][0])) for c in cases if c.data_sets}
+    return {c.name: (c.model, list(c.data_sets[0][0])) for c in cases if c.model and c.data_sets}
 
 
 def node_names() -> list[str]:
@@ -45,7 +45,7 @@ def load_node(name: str, constants: bool) -> tuple[onnx.ModelProto, Data]:
     model = _restamped(model)
     feeds = dict(zip([i.name for i in model.graph.input], arrays, strict=False))
     if constants:
-        feeds = _with_constants(model.graph, feeds)
+        feeds = _with_constants(model.graph, feeds, model.ir_version)
     return model, twice(feeds)
 
 
@@ -76,16 +76,19 @@ def _runs_at(model: onnx.ModelProto, version: int) -> bool:
     return True
 
 
-def _with_constants(graph: onnx.GraphProto, feeds: dict[str, Any]) -> dict[str, Any]:
+def _with_constants(
+    graph: onnx.GraphProto, feeds: dict[str, Any], ir_version: int
+) -> dict[str, Any]:
     """All inputs but the first float one become initializers, where there is such a one."""
     floats = [n for n, a in feeds.items() if isinstance(a, np.ndarray) and a.dtype == np.float32]
     kept = floats[:1] or list(feeds)[:1]
     moved = {n: a for n, a in feeds.items() if n not in kept and isinstance(a, np.ndarray)}
     for name, array in moved.items():
         graph.initializer.append(numpy_helper.from_array(array, name))
-    left = [i for i in graph.input if i.name not in moved]
-    del graph.input[:]
-    graph.input.extend(left)
+    if ir_version >= 4:  # before, initializers had to be among the inputs
+        left = [i for i in graph.input if i.name not in moved]
+        del graph.input[:]
+        graph.input.extend(left)
     return {n: a for n, a in feeds.items() if n not in moved}
 
 
@@ -99,4 +102,6 @@ def twice(feeds: dict[str, Any]) -> Data:
 
 def _array(value: Any) -> NDArray[Any]:
     """Values that are no arrays (sequences, optionals) are refused before data are looked at."""
-    return value if isinstance(value, np.ndarray) else np.zeros(2, np.float32)
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.zeros(2)

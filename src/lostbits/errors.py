@@ -52,6 +52,18 @@ class OutputError(LostbitsError):
     """Results cannot be written."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""What another library's exception says, in one line.
+
+    >>> first_line(ValueError("no such op\nat node 7"))
+    'no such op'
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def close_match(name: str, known: Iterable[str]) -> str:
     """Advice for a misspelt name: the nearest known ones, or all of them.
 

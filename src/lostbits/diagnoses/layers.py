@@ -5,7 +5,9 @@ activation is crossed by its secant slope ``(act(Y^) - act(Y)) / (Y^ - Y)``, whi
 The share ``<e_i, E>/|E|^2`` of a term is also its Shapley value under ``v(S) = |sum_S e_i|^2``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import final
 
 import numpy as np
@@ -18,6 +20,7 @@ from lostbits.diagnosis import LayerReport
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor, Step
+from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.simulation import Frozen
 
@@ -26,9 +29,20 @@ TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
 @dataclass
 class _Sums:
-    """Inner products of the terms with each other, and the mean error per channel."""
+    """Inner products of the terms, and the error per channel.
 
-    gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    Attributes:
+        with_error: ``<e_i, E>`` of each term.
+        own_energy: ``|e_i|^2`` of each term.
+        local: ``|E - W dX - dW dX|^2``: what is there even when the inputs are exact.
+        power: ``|Y|^2``.
+        shift: Sum of the error per channel.
+        count: Values per channel.
+    """
+
+    with_error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
+    own_energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
+    local: float = 0.0
     power: float = 0.0
     shift: NDArray[np.float64] | None = None
     count: int = 0
@@ -80,32 +94,25 @@ class LayerErrors:
             self._close(layer, pair, frozen)
 
     def _linear(self, pair: Pair) -> dict[str, torch.Tensor]:
-        """The terms before any activation; an unquantized weight or bias contributes none."""
+        """The terms before any activation; an unquantized weight or bias contributes none.
+
+        ``dW X`` and ``W dX`` are computed; ``dW dX`` is what the whole leaves, so the accumulator
+        of this simulation, which is float32, counts as exact.
+        """
         x, w, b = [*pair.inputs, None, None][:3]
         xq, wq, bq = [*pair.quantized_inputs, None, None][:3]
         assert x is not None and w is not None and xq is not None and wq is not None
         step = replace(pair.step, inputs=pair.step.inputs[:2])
-        terms: dict[str, torch.Tensor] = {}
-        dx, dw = xq - x, wq - w
-        if bool(dw.any()):
-            both = (
-                self.executor.evaluate(step, [torch.cat([x, dx]), dw])[0]
-                if _stacks(x, dw)
-                else None
-            )
-            terms["weight"], terms["interaction"] = (
-                both.tensor_split([x.shape[0]])
-                if both is not None
-                else (
-                    self.executor.evaluate(step, [x, dw])[0],
-                    self.executor.evaluate(step, [dx, dw])[0],
-                )
-            )
-        terms["activation"] = self.executor.evaluate(step, [dx, w])[0]
-        if b is not None and bq is not None:
-            terms["bias"] = _as_bias(step, bq - b, pair.outputs[0])
         whole = pair.quantized_outputs[0] - pair.outputs[0]
-        terms["accumulate"] = whole - sum(terms.values())
+        terms: dict[str, torch.Tensor] = {}
+        if b is not None and bq is not None and not torch.equal(b, bq):
+            terms["bias"] = _as_bias(step, bq - b, whole)
+            whole = whole - terms["bias"]
+        if torch.equal(w, wq):
+            return {**terms, "activation": whole}
+        terms["weight"] = self.executor.evaluate(step, [x, wq - w])[0]
+        terms["activation"] = self.executor.evaluate(step, [xq - x, w])[0]
+        terms["interaction"] = whole - terms["weight"] - terms["activation"]
         return terms
 
     def _close(self, layer: _Open, pair: Pair, frozen: Frozen) -> None:
@@ -121,11 +128,6 @@ class LayerErrors:
     def reports(self) -> list[LayerReport]:
         """One report a layer, in topological order."""
         return [_report(*self.step_of[name], sums) for name, sums in self.sums.items()]
-
-
-def _stacks(x: torch.Tensor, dw: torch.Tensor) -> bool:
-    """Whether two inputs may share one call along the batch axis."""
-    return x.ndim >= 2 and dw.ndim <= x.ndim and x.ndim != 2
 
 
 def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -150,44 +152,40 @@ def _through(layer: _Open, pair: Pair) -> _Open:
 
 
 def _accumulate(sums: _Sums, terms: dict[str, torch.Tensor], output: torch.Tensor) -> None:
-    present = [(TERMS.index(cause), term.reshape(-1)) for cause, term in terms.items()]
-    stack = torch.stack([term for _, term in present])
-    gram = _gram(stack)
-    where = [index for index, _ in present]
-    sums.gram[np.ix_(where, where)] += gram
-    sums.power += float(output.square().sum(dtype=torch.float64))
-    error = stack.sum(dim=0).reshape(output.shape)
+    error = _added(terms)
+    for cause, term in terms.items():
+        index = TERMS.index(cause)
+        sums.with_error[index] += dot(term, error)
+        sums.own_energy[index] += dot(term, term)
+    local = {c: t for c, t in terms.items() if c not in ("activation", "interaction")}
+    if local:
+        own = _added(local)
+        sums.local += dot(own, own)
+    sums.power += dot(output, output)
     axes = [d for d in range(output.ndim) if d != 1] if output.ndim >= 2 else []
-    shift = error.sum(dim=axes, dtype=torch.float64).numpy() if axes else error.double().numpy()
+    shift = (error.sum(dim=axes) if axes else error).double().numpy()
     sums.shift = shift if sums.shift is None else sums.shift + shift
     sums.count += output.numel() // max(shift.size, 1)
 
 
-def _gram(stack: torch.Tensor) -> NDArray[np.float64]:
-    """Inner products, float32 within slices of 64 K values and float64 across them."""
-    total = torch.zeros(len(stack), len(stack), dtype=torch.float64)
-    for part in torch.split(stack, 65536, dim=1):
-        total += (part @ part.T).double()
-    return total.numpy()
+def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return reduce(torch.add, terms.values())
 
 
 def _report(step: Step, tensor: str, sums: _Sums) -> LayerReport:
-    energy = float(sums.gram.sum())
-    shares = sums.gram.sum(axis=1) / energy if energy > 0 else np.zeros(6)
-    separate = float(np.trace(sums.gram))
-    own = [0, 3, 4, 5]  # all terms that are there even when the inputs are exact
+    energy = float(sums.with_error.sum())
+    shares = sums.with_error / energy if energy > 0 else np.zeros(len(TERMS))
     shift = np.zeros(1) if sums.shift is None else sums.shift
-    power = max(sums.power, 1e-300)
     return LayerReport(
         node=step.name,
         op=step.operator.op_type,
         tensor=tensor,
-        error=energy / power,
-        shares=dict(zip(TERMS, (float(s) for s in shares), strict=True)),
-        own_error=float(sums.gram[np.ix_(own, own)].sum()) / power,
-        inherited_error=float(sums.gram[1, 1]) / power,
+        error=_ratio(energy, sums.power),
+        shares=dict(zip(TERMS, shares.tolist(), strict=True)),
+        own_error=_ratio(sums.local, sums.power),
+        inherited_error=_ratio(float(sums.own_energy[TERMS.index("activation")]), sums.power),
         bias_share=_ratio(float((shift**2).sum()) / max(sums.count, 1), energy),
-        coherence=_ratio(energy, separate),
+        coherence=_ratio(energy, float(sums.own_energy.sum())),
     )
 
 

@@ -15,6 +15,7 @@ from lostbits.diagnoses.waterfall import lost_bits, trade_off
 from lostbits.diagnosis import LostBits, SiteReport
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, split_error
+from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.simulation import Frozen, ends, fake_quantize
 from lostbits.statistics import Histogram
@@ -57,19 +58,22 @@ class SiteErrors:
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
         affine, sums = self.case.plan[site.key], self.sums[site.key]
-        value = fake_quantize(x, affine)
-        lo, hi = ends(affine, x.ndim)
-        square = (value - x).square_()
-        outside = (x < lo) | (x > hi)
-        total = _sum(square)
-        clip = _sum(square * outside) if bool(outside.any()) else 0.0
+        value = _on_grid(x, affine)
+        vanished = torch.where(value == 0, x, 0.0)
+        error = value.sub_(x)
+        each = _each_sample(error, part.size)
+        total, clip = float(each.sum()), 0.0
+        outside = _outside(x, affine)
+        if outside is not None:
+            clip = dot(error, error * outside)
+            vanished *= ~outside
         sums.clip += clip
         sums.round += total - clip
         sums.total += total
-        sums.dead_zone += _sum(square * ((value == 0) & ~outside))
-        sums.power += _sum(x.square())
+        sums.dead_zone += dot(vanished, vanished)
+        sums.power += dot(x, x)
         sums.size += x.numel()
-        self._halve(sums, square, part)
+        self._halve(sums, each, x.numel(), part)
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
@@ -88,16 +92,14 @@ class SiteErrors:
         sums.round, sums.clip, sums.dead_zone, sums.total = part
         sums.power, sums.size = float((x.astype(np.float64) ** 2).sum()), x.size
 
-    def _halve(self, sums: _Sums, square: torch.Tensor, part: Batch) -> None:
+    def _halve(self, sums: _Sums, each: NDArray[np.float64], size: int, part: Batch) -> None:
         """Error of the first and of the second half of the samples, for stability."""
-        if square.ndim == 0 or square.shape[0] != part.size:
+        if each.size != part.size:
             return
-        each = square.reshape(part.size, -1).sum(dim=1, dtype=torch.float64).numpy()
         second = np.arange(part.first, part.first + part.size) >= self.case.samples / 2
-        count = square[0].numel()
         for half in (0, 1):
             mine = second == bool(half)
-            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * count)
+            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
 
     def _report(self, site: Site, op: str) -> SiteReport:
         affine, sums = self.case.plan[site.key], self.sums[site.key]
@@ -134,8 +136,29 @@ class SiteErrors:
         )
 
 
-def _sum(x: torch.Tensor) -> float:
-    return float(x.sum(dtype=torch.float64))
+def _on_grid(x: torch.Tensor, affine: Affine) -> torch.Tensor:
+    """``Q(x)``; torch's fused kernel where it applies (it differs at most in the last bit)."""
+    if affine.axis is not None or affine.grid.bits > 16:
+        return fake_quantize(x, affine)
+    grid, scale, zero = affine.grid, float(affine.scale), int(affine.zero_point)
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero, grid.qmin, grid.qmax)
+
+
+def _outside(x: torch.Tensor, affine: Affine) -> torch.Tensor | None:
+    """Where ``x`` lies beyond the grid; None where it nowhere does."""
+    lo, hi = ends(affine, x.ndim)
+    if x.numel() and affine.axis is None:
+        least, most = torch.aminmax(x)
+        if bool(least >= lo) and bool(most <= hi):
+            return None
+    return (x < lo) | (x > hi)
+
+
+def _each_sample(error: torch.Tensor, samples: int) -> NDArray[np.float64]:
+    """Squared error of every sample, or of all together where axis 0 does not count samples."""
+    if error.ndim == 0 or error.shape[0] != samples:
+        return np.array([dot(error, error)])
+    return np.array([dot(e, e) for e in error.split(1)])
 
 
 def _list(values: NDArray[np.float32]) -> list[float]:

@@ -191,7 +191,9 @@ def channel_axis(value: ir.Value) -> int | None:
 def _live_tensors(graph: ir.Graph) -> set[str]:
     live = {name_of(v) for v in graph.inputs}
     for node in graph:
-        if node.op_type not in _COUNTS and any(v is not None and v.name in live for v in node.inputs):
+        if node.op_type not in _COUNTS and any(
+            v is not None and v.name in live for v in node.inputs
+        ):
             live |= {o.name for o in node.outputs if o.name}
     return live
 

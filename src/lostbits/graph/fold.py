@@ -1,8 +1,8 @@
 """Constant folding."""
 
+import numpy as np
 import onnx
 import onnx_ir as ir
-import numpy as np
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 

@@ -1,17 +1,26 @@
 """Copies of a graph with quantizers, switches or measuring nodes put in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from lostbits.errors import SimulationError
-from lostbits.graph.queries import constant, name_of, node_name, opset, rank
+from lostbits.graph.queries import add_initializer, constant, name_of, node_name, opset, rank
 from lostbits.graph.site import Site
-from lostbits.grid import Affine
+from lostbits.grid import Affine, along
 
 _MICROSOFT = "com.microsoft"
+_Integer = type[np.integer[Any]]
+_STORAGE: dict[tuple[int, bool], _Integer] = {
+    (8, True): np.int8,
+    (8, False): np.uint8,
+    (16, True): np.int16,
+    (16, False): np.uint16,
+    (32, True): np.int32,
+    (32, False): np.int32,
+}
 
 
 def before(site: Site) -> str:
@@ -52,7 +61,7 @@ def _reduce(model: ir.Model, value: ir.Value, kind: str, axis: int | None) -> No
     attributes: dict[str, int | list[int]] = {"keepdims": 0}
     inputs: list[ir.Value | None] = [value]
     if axes and opset(model) >= 18:
-        inputs.append(_initializer(graph, f"{name}_axes", np.asarray(axes, np.int64)))
+        inputs.append(add_initializer(graph, f"{name}_axes", np.asarray(axes, np.int64)))
     elif axes:
         attributes["axes"] = axes
     node = ir.node(f"Reduce{kind}", inputs, attributes, name=name)
@@ -123,7 +132,7 @@ def _choose(
 ) -> ir.Value:
     """Clip and round: full; clip: limited; round: full inside the range, float outside."""
     plain, limited, full = values
-    index = _initializer(model.graph, f"{site.key}__number", np.asarray(number, np.int64))
+    index = add_initializer(model.graph, f"{site.key}__number", np.asarray(number, np.int64))
     clip, rounded = (ir.node("Gather", [s, index], {"axis": 0}) for s in switches)
     inside = ir.node("Equal", [plain, limited])
     part = ir.node("Where", [inside.outputs[0], full, plain])
@@ -142,37 +151,42 @@ def _fixed(
     array = constant(value)
     assert array is not None
     floats = array.astype(np.float32)
-    full = _initializer(model.graph, f"{site.key}__full", affine.fake_quantize(floats))
-    return full, _initializer(model.graph, f"{site.key}__limited", affine.clip(floats))
+    full = add_initializer(model.graph, f"{site.key}__full", affine.fake_quantize(floats))
+    return full, add_initializer(model.graph, f"{site.key}__limited", affine.clip(floats))
 
 
 def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
-    """Clip between the dequantized ends of the grid."""
-    ends = [
-        _initializer(model.graph, f"{site.key}__{end}", np.asarray(limit, np.float32))
+    """Limit to the dequantized ends of the grid; Clip takes scalars only, Max and Min any shape."""
+    axes = rank(value) or 0
+    lo, hi = (
+        add_initializer(model.graph, f"{site.key}__{end}", along(limit, axes, affine.axis))
         for end, limit in (("lo", affine.lo), ("hi", affine.hi))
-    ]
-    node = ir.node("Clip", [value, *ends])
-    _name([node], f"{site.key}__limited")
-    _insert_after(model.graph, value, [node])
-    return node.outputs[0]
+    )
+    if affine.axis is None:
+        nodes = [ir.node("Clip", [value, lo, hi])]
+    else:
+        nodes = [ir.node("Max", [value, lo])]
+        nodes.append(ir.node("Min", [nodes[0].outputs[0], hi]))
+    _name(nodes, f"{site.key}__limited")
+    _insert_after(model.graph, value, nodes)
+    return nodes[-1].outputs[0]
 
 
 def _round_trip(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
-    """QuantizeLinear -> DequantizeLinear, with a Clip first where the grid is narrower than its type."""
+    """QuantizeLinear -> DequantizeLinear; a grid narrower than its type needs limits before."""
     storage = _storage(affine, site)
-    source, nodes = value, []
+    source = value
     info = np.iinfo(storage)
     if (affine.grid.qmin, affine.grid.qmax) != (info.min, info.max):
         source = _limited(model, site, value, affine)
     domain = _domain(model, affine)
     scale, zero = _parameters(model.graph, site, affine, storage)
-    code = ir.node("QuantizeLinear", [source, scale, zero], domain=domain)
-    back = ir.node("DequantizeLinear", [code.outputs[0], scale, zero], domain=domain)
-    nodes = [code, back]
-    _name(nodes, site.key)
+    axis = {} if affine.axis is None else {"axis": affine.axis}
+    code = ir.node("QuantizeLinear", [source, scale, zero], axis, domain=domain)
+    back = ir.node("DequantizeLinear", [code.outputs[0], scale, zero], axis, domain=domain)
+    _name([code, back], site.key)
     back.outputs[0].name = after(site)
-    _insert_after(model.graph, source, nodes)
+    _insert_after(model.graph, source, [code, back])
     return back.outputs[0]
 
 
@@ -182,19 +196,19 @@ def _dequantized(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -
     assert array is not None
     storage = _storage(affine, site)
     codes = affine.codes(array.astype(np.float32)).astype(storage)
-    source = _initializer(model.graph, f"{site.key}__codes", codes)
+    source = add_initializer(model.graph, f"{site.key}__codes", codes)
     scale, zero = _parameters(model.graph, site, affine, storage)
     inputs = [source, scale] if affine.grid.bits == 32 else [source, scale, zero]
     axis = {} if affine.axis is None else {"axis": affine.axis}
     node = ir.node("DequantizeLinear", inputs, axis, domain=_domain(model, affine))
     _name([node], site.key)
     node.outputs[0].name = after(site)
-    reader = min((u.node for u in value.uses()), key=lambda n: model.graph.index(n))
+    reader = min((u.node for u in value.uses()), key=model.graph.index)
     model.graph.insert_before(reader, node)
     return node.outputs[0]
 
 
-def _storage(affine: Affine, site: Site) -> type[np.signedinteger] | type[np.unsignedinteger]:
+def _storage(affine: Affine, site: Site) -> _Integer:
     """Integer type that holds the codes; ONNX has no quantizer wider than 16 bits for data."""
     bits, signed = affine.grid.bits, affine.grid.signed
     if bits > 16 and site.streams:
@@ -206,14 +220,7 @@ def _storage(affine: Affine, site: Site) -> type[np.signedinteger] | type[np.uns
             "use 16 bits, or leave the tensor in float",
         )
     width = 8 if bits <= 8 else 16 if bits <= 16 else 32
-    return {
-        (8, True): np.int8,
-        (8, False): np.uint8,
-        (16, True): np.int16,
-        (16, False): np.uint16,
-        (32, True): np.int32,
-        (32, False): np.int32,
-    }[width, signed]
+    return _STORAGE[width, signed]
 
 
 def _domain(model: ir.Model, affine: Affine) -> str:
@@ -226,21 +233,12 @@ def _domain(model: ir.Model, affine: Affine) -> str:
 
 
 def _parameters(
-    graph: ir.Graph, site: Site, affine: Affine, storage: type
+    graph: ir.Graph, site: Site, affine: Affine, storage: _Integer
 ) -> tuple[ir.Value, ir.Value]:
     return (
-        _initializer(graph, f"{site.key}__scale", affine.scale),
-        _initializer(graph, f"{site.key}__zero_point", affine.zero_point.astype(storage)),
+        add_initializer(graph, f"{site.key}__scale", affine.scale),
+        add_initializer(graph, f"{site.key}__zero_point", affine.zero_point.astype(storage)),
     )
-
-
-def _initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
-    value = ir.Value(
-        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value
 
 
 def _name(nodes: Sequence[ir.Node], prefix: str) -> None:
@@ -251,11 +249,12 @@ def _name(nodes: Sequence[ir.Node], prefix: str) -> None:
 
 def _insert_after(graph: ir.Graph, value: ir.Value, nodes: Sequence[ir.Node]) -> None:
     producer = value.producer()
-    if producer is None:
-        first = graph[0]
-        graph.insert_before(first, nodes)
-    else:
+    if producer is not None:
         graph.insert_after(producer, nodes)
+    elif len(graph):
+        graph.insert_before(graph[0], nodes)
+    else:
+        graph.extend(nodes)
 
 
 def _redirect(graph: ir.Graph, site: Site, made: ir.Value) -> None:

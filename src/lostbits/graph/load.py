@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from lostbits.errors import ModelError, close_match
+from lostbits.errors import ModelError, close_match, first_line
 
 OPSETS = range(11, 24)
 
@@ -22,8 +22,9 @@ def load(path: Path) -> ir.Model:
         near = close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
         raise ModelError("M001", str(path), "must be an ONNX file", "no such file", near)
     model = _parse(path)
-    _check_opset(model, path)
     _check_external_data(model, path)
+    _check_valid(path)
+    _check_opset(model, path)
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError(
             "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
@@ -33,14 +34,22 @@ def load(path: Path) -> ir.Model:
 
 def _parse(path: Path) -> ir.Model:
     try:
-        model = ir.load(path)
+        return ir.load(path)
+    except (DecodeError, ValueError, TypeError, KeyError, OSError) as error:
+        raise _invalid(path, error) from error
+
+
+def _check_valid(path: Path) -> None:
+    """By ONNX's checker, which also reads the external data."""
+    try:
         onnx.checker.check_model(str(path))
-    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            "M002", str(path), "must be a valid ONNX model", first, "export it again"
-        ) from error
-    return model
+    except (onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: Path, error: Exception) -> ModelError:
+    found = first_line(error)
+    return ModelError("M002", str(path), "must be a valid ONNX model", found, "export it again")
 
 
 def _check_opset(model: ir.Model, path: Path) -> None:

@@ -69,7 +69,7 @@ def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
 def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
     """A new constant of the graph."""
     tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
-    kind = ir.TensorType(tensor.dtype)
-    value = ir.Value(name=name, shape=tensor.shape, type=kind, const_value=tensor)
+    kind, shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
+    value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
     graph.register_initializer(value)
     return value

@@ -1,12 +1,14 @@
 """A site: one place where a value is quantized."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, final
+from typing import Literal, final
 
 Role = Literal["activation", "weight", "bias", "output"]
 
 
-class Use(NamedTuple):
+@final
+@dataclass(frozen=True)
+class Use:
     """One reader of a tensor: a node's input, or (node ``""``) an output of the graph."""
 
     node: str

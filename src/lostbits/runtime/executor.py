@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lostbits.errors import ModelError
 from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
 from lostbits.graph.site import Site
+from lostbits.runtime.layout import channels_last
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
 
@@ -111,8 +112,8 @@ class Executor:
         if rule is not None and step.node.domain in ("", "ai.onnx"):
             try:
                 return rule(operator, inputs)
-            except Unsupported:
-                pass
+            except (Unsupported, RuntimeError, ValueError, IndexError, TypeError):
+                pass  # what torch will not do, ONNX Runtime may; if not, it says why
         if any(v is not None and is_float(v) and constant(v) is None for v in step.node.inputs):
             self.opaque.add(step.name)
         return self._outside(step, inputs)
@@ -126,7 +127,8 @@ class Executor:
             f"in{i}": v.detach().contiguous().numpy() for i, v in enumerate(inputs) if v is not None
         }
         values = self._sessions[step.name].run(feeds)
-        return tuple(_tensor(np.asarray(v), step.name) for v in values.values())
+        nothing = torch.empty(0)
+        return tuple(_tensor(np.asarray(values[n]), n) if n else nothing for n in step.outputs)
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], inject: Inject | None = None
@@ -167,7 +169,7 @@ class Walk:
         ]
 
     def write(self, step: Step, outputs: Sequence[torch.Tensor]) -> None:
-        """Store what ``step`` computed, quantize it where it is a site, forget what is done with."""
+        """Store what ``step`` computed, quantize it at a site, forget what nobody reads again."""
         for name, value in zip(step.outputs, outputs, strict=False):
             if name:
                 self.values[name] = value
@@ -215,7 +217,7 @@ def _python(attribute: ir.Attr) -> Any:
 
 def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
     try:
-        return torch.from_numpy(np.array(array, order="C"))
+        return channels_last(torch.from_numpy(np.array(array, order="C")))
     except TypeError as error:
         raise ModelError(
             "M008",

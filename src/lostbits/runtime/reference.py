@@ -1,6 +1,5 @@
 """The reference: the user's file, normalised, and proved equal to it on real inputs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -13,12 +12,14 @@ from lostbits.data import InputSpec, Source
 from lostbits.errors import ModelError
 from lostbits.graph.load import load
 from lostbits.graph.normalise import Normalisation, normalise, without_quantizers
-from lostbits.graph.queries import name_of
+from lostbits.graph.queries import LINEAR, name_of
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.session import Session
 
 TOLERANCE = 1e-5
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+_INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 
 @final
@@ -42,7 +43,7 @@ def open_reference(path: Path) -> Reference:
 
     Raises:
         ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
-            not tensors, M009 when nothing in it is float32.
+            not tensors, M009 when it does not compute in float32.
     """
     plain, quantizers = without_quantizers(load(path))
     _check_executable(plain, path)
@@ -105,37 +106,52 @@ def relative_error(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def _check_executable(model: ir.Model, path: Path) -> None:
-    nodes = list(model.graph)
-    for node in nodes:
-        if node.op_type in _CONTROL_FLOW:
-            raise ModelError(
-                "M007",
-                f"{path}: node {node.name!r}",
-                "control flow is not diagnosed",
-                node.op_type,
-                "export the model without loops and branches, or unroll them",
-            )
-    _check_tensors([v for node in nodes for v in node.outputs], path)
-    _check_tensors(list(model.graph.inputs), path)
-    values = [*model.graph.inputs, *(v for node in nodes for v in node.outputs)]
-    if not any(v.dtype in (None, ir.DataType.FLOAT) for v in values):
-        raise ModelError(
-            "M009",
-            str(path),
-            "must compute in float32",
-            "no float32 tensor",
-            "convert float16 or double models to float32 first",
-        )
-
-
-def _check_tensors(values: Sequence[ir.Value], path: Path) -> None:
+    """Every node must compute with numeric tensors, once, and something must be in float32."""
+    values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
+    for node in model.graph:
+        _check_node(node, path)
     for value in values:
-        odd = value.type is not None and not isinstance(value.type, ir.TensorType)
-        if odd or value.dtype == ir.DataType.STRING:
-            raise ModelError(
-                "M008",
-                f"{path}: {value.name!r}",
-                "values must be numeric tensors",
-                str(value.type),
-                "remove pre- and post-processing from the graph",
-            )
+        _check_numeric(value, path)
+    if not any(v.dtype in (None, ir.DataType.FLOAT) for v in values):
+        raise _not_float32(str(path), "no float32 tensor")
+    if not any(v.dtype in (None, ir.DataType.FLOAT) for v in model.graph.outputs):
+        found = ", ".join(f"{v.name!r} is {v.dtype}" for v in model.graph.outputs)
+        raise _not_float32(f"{path}: outputs", found)
+
+
+def _check_node(node: ir.Node, path: Path) -> None:
+    where = f"{path}: node {node.name!r}"
+    if node.op_type in _CONTROL_FLOW:
+        raise ModelError(
+            "M007",
+            where,
+            "control flow is not diagnosed",
+            node.op_type,
+            "export the model without loops and branches, or unroll them",
+        )
+    if node.op_type in _INTEGER:
+        raise _not_float32(where, f"{node.op_type} computes in integers")
+    if node.op_type in LINEAR and node.outputs[0].dtype in _OTHER_FLOATS:
+        raise _not_float32(where, f"{node.op_type} computes in {node.outputs[0].dtype}")
+
+
+def _not_float32(where: str, found: str) -> ModelError:
+    return ModelError(
+        "M009",
+        where,
+        "must compute in float32",
+        found,
+        "give the float32 model, without a final ArgMax and the like",
+    )
+
+
+def _check_numeric(value: ir.Value, path: Path) -> None:
+    odd = value.type is not None and not isinstance(value.type, ir.TensorType)
+    if odd or value.dtype == ir.DataType.STRING:
+        raise ModelError(
+            "M008",
+            f"{path}: {value.name!r}",
+            "values must be numeric tensors",
+            str(value.type),
+            "remove pre- and post-processing from the graph",
+        )

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from lostbits.errors import ModelError, SimulationError
+from lostbits.errors import ModelError, SimulationError, first_line
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROTOBUF_LIMIT = 1_800_000_000  # a protobuf message holds 2 GiB; leave room for the nodes
@@ -54,7 +54,7 @@ class Session:
         try:
             self._runner: Runner = _native(model, options)
         except _REFUSED as error:
-            self._runner = _reference(model, str(error))
+            self._runner = _reference(model, first_line(error))
             self.engine = "onnx reference"
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -110,7 +110,8 @@ def _native(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSessio
 def _reference(model: ir.Model, reason: str) -> Runner:
     """ONNX's own evaluator; slow, but it knows ops that ONNX Runtime does not."""
     try:
-        return ReferenceEvaluator(ir.to_proto(model))  # type: ignore[no-any-return]
+        evaluator: Runner = ReferenceEvaluator(ir.to_proto(model))
+        return evaluator
     except Exception as error:  # it raises whatever the op's implementation raises
         raise ModelError(
             "M006",

@@ -24,6 +24,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.executor import Inject
+from lostbits.runtime.layout import channels_last
 from lostbits.runtime.session import Session
 
 
@@ -88,7 +89,7 @@ def replayed(frozen: Frozen, share: float = 1.0) -> Inject:
 
     def inject(site: Site, x: torch.Tensor) -> torch.Tensor:
         error = frozen.total.get(site.key)
-        return x if error is None else x + share * error
+        return x if error is None else torch.add(x, error, alpha=share)
 
     return inject
 
@@ -125,11 +126,11 @@ def _freeze_constants(case: Case) -> Frozen:
 def _freeze(
     frozen: Frozen, site: Site, affine: Affine, x: NDArray[Any], quantized_x: NDArray[Any]
 ) -> None:
-    entering, leaving = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(quantized_x))
-    frozen.total[site.key] = leaving - entering
-    clip = torch.clamp(entering, *ends(affine, entering.ndim)) - entering
-    if bool(clip.any()):
-        frozen.clip[site.key] = clip
+    entering, leaving = torch.from_numpy(x), torch.from_numpy(quantized_x)
+    frozen.total[site.key] = channels_last(leaving - entering)
+    lo, hi = ends(affine, entering.ndim)
+    if bool((entering < lo).any()) or bool((entering > hi).any()):
+        frozen.clip[site.key] = channels_last(torch.clamp(entering, lo, hi) - entering)
 
 
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:

@@ -83,7 +83,7 @@ function histogram(shown) {
   });
 }
 
-const symbols = ["triangle", "rect", "roundRect", "diamond", "pin", "arrow", "circle"];
+const symbols = ["triangle", "rect", "diamond", "emptyTriangle", "emptyRect", "emptyDiamond", "arrow"];
 
 function tradeOff(shown) {
   const line = (kind, hue, rest) => series(kind, "line", colour(hue), {
@@ -107,7 +107,8 @@ function tradeOff(shown) {
 }
 
 function channels(shown) {
-  const lines = (shown.range || []).map((v, i) => ({ yAxis: v, name: i ? "highest code" : "lowest code" }));
+  const lines = (shown.range || []).map((v, i) => ({
+    yAxis: v, name: i ? "highest code" : "lowest code", label: { position: i ? "insideEndTop" : "insideEndBottom" } }));
   return base({
     legend: { show: false },
     grid: { left: 8, right: 20, top: 20, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
@@ -121,7 +122,7 @@ function channels(shown) {
       { type: "bar", stack: "range", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: shown.lo },
       series("range", "bar", colour("round"), { stack: "range", stackStrategy: "all", barCategoryGap: "15%", data: shown.extent,
         markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
-          label: { position: "insideEndTop", formatter: "{b}", color: colour("text"), fontSize: 11 }, data: lines } }),
+          label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: lines } }),
     ],
   });
 }

@@ -1,7 +1,7 @@
 """Everything that the scripts of the page draw, as plain lists; they only lay it out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from lostbits.reporter import Result
 from lostbits.reporters.html import formats
@@ -10,6 +10,7 @@ _BARS = 25  # tensors that the chart names one by one
 _CAUSES = ("round", "clip")
 
 
+@final
 class Step(NamedTuple):
     """A step of the waterfall or a term of a layer: name in the result, label, meaning."""
 

@@ -1,7 +1,8 @@
 // Tables that sort by a click or Enter on a heading, and search.
 
 function sortBy(head) {
-  const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+  const orders = head.classList.contains("figure") ? ["descending", "ascending"] : ["ascending", "descending"];
+  const order = head.getAttribute("aria-sort") === orders[0] ? orders[1] : orders[0];
   for (const other of head.parentNode.children) other.setAttribute("aria-sort", "none");
   head.setAttribute("aria-sort", order);
   const body = head.closest("table").tBodies[0];

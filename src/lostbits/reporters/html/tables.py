@@ -1,7 +1,7 @@
 """The rows of the page's tables, laid out and sorted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from lostbits.reporter import Result
 from lostbits.reporters.html import formats
@@ -12,6 +12,7 @@ _HEAT = 3.0  # bits lost at which a cell has its full colour
 _NO_CAUSE = {"round": 0.0, "clip": 0.0}
 
 
+@final
 class Column(NamedTuple):
     """Head of a column, and what it means in a few words."""
 
@@ -19,6 +20,7 @@ class Column(NamedTuple):
     hint: str
 
 
+@final
 class Cell(NamedTuple):
     """Text, what it sorts by, and how much of the cell is coloured (0 to 1)."""
 

@@ -1,0 +1,24 @@
+"""Memory layout of tensors in the executor.
+
+Feature maps are kept channels-last: torch's convolutions on a CPU then run about twice as fast
+forward and backward (three times for the weights of depthwise ones) as on ONNX's own layout.
+"""
+
+import torch
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """``x``, with the channels of a feature map or of a 2-D kernel innermost in memory."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def flat(x: torch.Tensor) -> torch.Tensor:
+    """Elements in memory order, shape ``(size,)``; the same order for every tensor of a shape."""
+    return channels_last(x).permute(0, 2, 3, 1).reshape(-1) if x.ndim == 4 else x.reshape(-1)
+
+
+def dot(x: torch.Tensor, y: torch.Tensor) -> float:
+    """``<x, y>`` of two tensors of one shape: float32 within slices of a million, float64 across."""
+    a, b = flat(x), flat(y)
+    parts = zip(a.split(1 << 20), b.split(1 << 20), strict=True)
+    return sum(float(torch.dot(p, q)) for p, q in parts)
