@@ -43,6 +43,19 @@ class Batch:
     feeds: Feeds
     size: int
 
+    @property
+    def filled(self) -> int | None:
+        """Length of axis 0 where samples were repeated to fill the batch, else None."""
+        lengths = {x.shape[0] if x.ndim else 0 for x in self.feeds.values()}
+        length = lengths.pop()
+        return length if not lengths and length > self.size > 0 else None
+
+    def real(self, x: Any) -> Any:
+        """An array or tensor that the model made of the feeds, without the repeated samples."""
+        if self.filled is None or not x.ndim or x.shape[0] != self.filled:
+            return x
+        return x[: self.size]
+
 
 class Source(abc.ABC):
     """A known number of samples that can be read in the same order again and again."""

@@ -25,7 +25,6 @@ from lostbits.data import Batch
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.lockstep import real_feeds
 from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen
 
@@ -137,7 +136,7 @@ class NetworkErrors:
             z.register_hook(_collector(slopes, site, frozen))  # type: ignore[no-untyped-call]
             return z
 
-        outputs = self.executor.run(real_feeds(part), inject)
+        outputs = [part.real(o) for o in self.executor.run(part.feeds, inject)]
         v = self.value(floats, [o for o in outputs if o.is_floating_point()])
         torch.autograd.grad(v, leaves, allow_unused=True)
         return slopes

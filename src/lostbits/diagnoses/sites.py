@@ -68,7 +68,7 @@ class SiteErrors:
             clip = dot(error, error * outside)
             vanished *= ~outside
         sums.clip += clip
-        sums.round += total - clip
+        sums.round += max(total - clip, 0.0)
         sums.total += total
         sums.dead_zone += dot(vanished, vanished)
         sums.power += dot(x, x)

@@ -134,10 +134,4 @@ def _energy(output: NDArray[Any]) -> NDArray[np.float64]:
 
 def trimmed(values: Arrays, part: Batch) -> dict[str, NDArray[Any]]:
     """Values without the repeated samples that filled up a static batch."""
-    run = next(iter(part.feeds.values()))
-    full = run.shape[0] if run.ndim else part.size
-    if full == part.size:
-        return dict(values)
-    return {
-        name: v[: part.size] if v.ndim and v.shape[0] == full else v for name, v in values.items()
-    }
+    return {name: part.real(v) for name, v in values.items()}

@@ -18,7 +18,7 @@ def flat(x: torch.Tensor) -> torch.Tensor:
 
 
 def dot(x: torch.Tensor, y: torch.Tensor) -> float:
-    """``<x, y>`` of two tensors of one shape: float32 within slices of a million, float64 across."""
+    """``<x, y>`` of two tensors of one shape: float32 within a million values, float64 across."""
     a, b = flat(x), flat(y)
     parts = zip(a.split(1 << 20), b.split(1 << 20), strict=True)
     return sum(float(torch.dot(p, q)) for p, q in parts)

@@ -51,15 +51,19 @@ class Listener(Protocol):
 def compare(
     executor: Executor, part: Batch, frozen: Frozen, listeners: Sequence[Listener]
 ) -> list[torch.Tensor]:
-    """Walk both networks over one batch; returns the outputs of the float one."""
-    feeds = real_feeds(part)
+    """Walk both networks over one batch; returns the outputs of the float one.
+
+    A batch that was filled up runs as a whole, because a static batch size may be written into
+    the graph. Sites see the real samples only; nodes see all, which counts the last one twice.
+    """
+    feeds = part.feeds
     with torch.no_grad():
         plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen)))
         for name in feeds:
             _tell_sites(executor, name, plain.values[name], part, listeners)
         for step in executor.steps:
             _advance(executor, step, (plain, quantized), part, frozen, listeners)
-        return plain.results()
+        return [part.real(output) for output in plain.results()]
 
 
 def _advance(
@@ -86,12 +90,4 @@ def _tell_sites(
 ) -> None:
     for site in executor.by_tensor.get(name, ()):
         for listener in listeners:
-            listener.at_site(site, x, part)
-
-
-def real_feeds(part: Batch) -> Mapping[str, NDArray[Any]]:
-    """Feeds without the samples that fill up a static batch; torch needs no filling."""
-    first = next(iter(part.feeds.values()))
-    if not first.ndim or first.shape[0] == part.size:
-        return part.feeds
-    return {name: v[: part.size] for name, v in part.feeds.items()}
+            listener.at_site(site, part.real(x) if site.streams else x, part)

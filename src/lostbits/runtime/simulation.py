@@ -22,7 +22,6 @@ from lostbits.graph.instrument import after, before, quantized
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
-from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.executor import Inject
 from lostbits.runtime.layout import channels_last
 from lostbits.runtime.session import Session
@@ -57,13 +56,13 @@ class Simulation:
 
     def run(self, part: Batch) -> tuple[list[NDArray[Any]], Frozen]:
         """Outputs of the quantized network, and the errors of every site, on one batch."""
-        values = trimmed({**part.feeds, **self._session.run(part.feeds)}, part)
+        values = {**part.feeds, **self._session.run(part.feeds)}
         frozen = Frozen(dict(self._constants.total), dict(self._constants.clip))
         for site in self.streamed:
             _freeze(
                 frozen, site, self.case.plan[site.key], values[before(site)], values[after(site)]
             )
-        outputs = [values[name] for name in self.outputs]
+        outputs = [part.real(values[name]) for name in self.outputs]
         for name, output in zip(self.outputs, outputs, strict=True):
             _check_output(name, output, part)
         return outputs, frozen
@@ -126,7 +125,7 @@ def _freeze_constants(case: Case) -> Frozen:
 def _freeze(
     frozen: Frozen, site: Site, affine: Affine, x: NDArray[Any], quantized_x: NDArray[Any]
 ) -> None:
-    entering, leaving = torch.from_numpy(x), torch.from_numpy(quantized_x)
+    entering, leaving = torch.from_numpy(np.asarray(x)), torch.from_numpy(np.asarray(quantized_x))
     frozen.total[site.key] = channels_last(leaving - entering)
     lo, hi = ends(affine, entering.ndim)
     if bool((entering < lo).any()) or bool((entering > hi).any()):
