@@ -57,7 +57,7 @@ def _factors(node: ir.Node) -> _Factors | None:
     """None where the statistics are not constant, or those of the batch are asked for."""
     parameters = [constant(v) for v in node.inputs[1:5]]
     statistics = any(o.uses() or o.is_graph_output() for o in node.outputs[1:])
-    if statistics or node.attributes.get_int("training_mode", default=0):
+    if statistics or node.attributes.get_int("training_mode", 0):
         return None
     known = [p.astype(np.float64) for p in parameters if p is not None]
     if len(known) < 4:

@@ -3,12 +3,11 @@
 Whoever wants to compare the two listens; only the tensors that later nodes still read are held.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import torch
-from numpy.typing import NDArray
 
 from lostbits.data import Batch
 from lostbits.graph.site import Site

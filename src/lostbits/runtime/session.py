@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, cast, final
 
 import numpy as np
 import onnx
@@ -110,8 +110,7 @@ def _native(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSessio
 def _reference(model: ir.Model, reason: str) -> Runner:
     """ONNX's own evaluator; slow, but it knows ops that ONNX Runtime does not."""
     try:
-        evaluator: Runner = ReferenceEvaluator(ir.to_proto(model))
-        return evaluator
+        return cast(Runner, ReferenceEvaluator(ir.to_proto(model)))
     except Exception as error:  # it raises whatever the op's implementation raises
         raise ModelError(
             "M006",

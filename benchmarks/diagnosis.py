@@ -1,0 +1,225 @@
+"""The diagnosis on EfficientNet-Lite0: closure, deletion test, simulation, time, memory.
+
+Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
+
+    python benchmarks/diagnosis.py [--only closure,deletion,simulation,time,memory]
+
+Time is a ratio of two measurements of one run on one machine; nothing here is a test.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+import lostbits
+from lostbits.api import build_case
+from lostbits.case import Case
+from lostbits.data import Batch, Source
+from lostbits.diagnoses.permutation import Coalitions
+from lostbits.diagnoses.settings import Settings
+from lostbits.reporter import Result
+from lostbits.runtime.executor import Executor
+from lostbits.runtime.measure import decibels
+from lostbits.runtime.reference import input_specs
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
+from lostbits.targets import target
+
+FOLDER = Path(__file__).parents[1] / "build" / "bench"
+MODEL, DATA, HELD_OUT = (
+    FOLDER / name for name in ("efficientnet_lite0.onnx", "calibration.npy", "evaluation.npy")
+)
+TARGETS = ("snpe", "tensorrt", "qnn-htp")
+SAMPLES = 64
+
+
+def closure() -> None:
+    """Sum of the attributions against the measured total, and coverage, for three targets."""
+    print("\n## Closure (64 photographs)\n")
+    print("| target | sites | coverage | SQNR dB | agreement | sum / total | passes | top share |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in TARGETS:
+        result = lostbits.diagnose(MODEL, DATA, name, Settings(samples=SAMPLES))
+        network, coverage, base = result["network"], result["coverage"], result["baseline"]
+        share = network["attributions"][0]["share"]
+        print(
+            f"| {name} | {coverage['sites_total']} | {coverage['sites_matched']} of "
+            f"{coverage['sites_total']} | {base['sqnr_db']:.1f} | {base['agreement']:.3f} | "
+            f"{1 + network['residual']:.4f} | {network['evaluations']:.1f} | {share:.1%} |"
+        )
+        splits = [
+            abs(s["mse_round"] + s["mse_clip"] - s["mse"]) / max(s["mse"], 1e-300)
+            for s in result["sites"]
+        ]
+        print(f"<!-- {name}: worst |round + clip - total| / total = {max(splits):.1e} -->")
+
+
+def deletion() -> None:
+    """Output error left on other photographs when the first k sites are set to float."""
+    print("\n## Deletion test (`snpe`, judged on 64 other photographs)\n")
+    result = lostbits.diagnose(MODEL, DATA, "snpe", Settings(samples=SAMPLES))
+    _, _, case = build_case(MODEL, DATA, target("snpe"), Settings(samples=SAMPLES))
+    source = lostbits.data.open_source(str(HELD_OUT), _specs(case)).slice(0, SAMPLES)
+    orders = {"attribution": _by_attribution(result, case), "local SQNR": _by_noise(result, case)}
+    random = np.random.default_rng(0)
+    orders |= {f"random {i}": list(random.permutation(len(case.sites))) for i in range(3)}
+    print("| order | k = 1 | 3 | 5 | 10 |")
+    print("|---|---|---|---|---|")
+    coalitions = Coalitions(case)
+    nothing = np.zeros((coalitions.count, 2), bool)
+    floats = [coalitions.outputs(part, nothing)[0] for part in source.batches(8)]
+    whole = _left(coalitions, source, floats, [])
+    for name, order in orders.items():
+        left = [_left(coalitions, source, floats, order[:k]) / whole for k in (1, 3, 5, 10)]
+        print(f"| {name} | " + " | ".join(f"{v:.0%}" for v in left) + " |")
+
+
+def _specs(case: Case) -> list[Any]:
+    return input_specs(case.model)
+
+
+def _by_attribution(result: Result, case: Case) -> list[int]:
+    numbers = {s.key: i for i, s in enumerate(case.sites)}
+    totals: dict[str, float] = {}
+    for a in result["network"]["attributions"]:
+        key = f"{a['tensor']}:{a['role']}"
+        totals[key] = totals.get(key, 0.0) + a["value"]
+    return [numbers[k] for k in sorted(totals, key=lambda k: -totals[k])]
+
+
+def _by_noise(result: Result, case: Case) -> list[int]:
+    """What other tools print: the site with the worst signal-to-noise ratio first."""
+    numbers = {s.key: i for i, s in enumerate(case.sites)}
+    sites = [s for s in result["sites"] if s["sqnr_db"] is not None]
+    return [
+        numbers[f"{s['tensor']}:{s['role']}"] for s in sorted(sites, key=lambda s: s["sqnr_db"])
+    ]
+
+
+def _left(
+    coalitions: Coalitions, source: Source, floats: Sequence[torch.Tensor], deleted: Sequence[int]
+) -> float:
+    """Squared error of the output with some sites in float."""
+    on = np.ones((coalitions.count, 2), bool)
+    on[list(deleted)] = False
+    parts = zip(source.batches(8), floats, strict=True)
+    return sum(float((coalitions.outputs(p, on)[0] - f).square().sum()) for p, f in parts)
+
+
+def simulation() -> None:
+    """Distance of our simulations to the Q/DQ model as a file in ONNX Runtime."""
+    print("\n## Simulation against the Q/DQ model in ONNX Runtime (16 photographs)\n")
+    print(
+        "| target | replayed errors, unoptimised | live torch, unoptimised | default int8 kernels |"
+    )
+    print("|---|---|---|---|")
+    for name in TARGETS:
+        _, source, case = build_case(MODEL, DATA, target(name), Settings(samples=16))
+        plain, fused = (Session(quantized_model(case), optimise=o) for o in (False, True))
+        simulated, executor = Simulation(case), Executor(case.model, case.sites)
+        sums = np.zeros(4)
+        for part in source.batches(8):
+            sums += _distances(part, plain, fused, simulated, executor, case)
+        print(
+            f"| {name} | "
+            + " | ".join(f"{decibels(sums[0], e) or np.inf:.1f} dB" for e in sums[1:])
+            + " |"
+        )
+
+
+def _distances(
+    part: Batch,
+    plain: Session,
+    fused: Session,
+    simulated: Simulation,
+    executor: Executor,
+    case: Case,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    reference = plain.run(part.feeds)["logits" if "logits" in plain.names else plain.names[0]]
+    _, frozen = simulated.run(part)
+    with torch.no_grad():
+        replay = executor.run(part.feeds, replayed(frozen))[0].numpy()
+        alive = executor.run(part.feeds, live(case.plan))[0].numpy()
+    others = (replay, alive, next(iter(fused.run(part.feeds).values())))
+    return np.array(
+        [
+            (reference.astype(float) ** 2).sum(),
+            *(((o - reference).astype(float) ** 2).sum() for o in others),
+        ]
+    )
+
+
+def seconds() -> None:
+    """Time of a full diagnosis, in plain float inferences of ONNX Runtime of the same samples."""
+    print("\n## Time of a full diagnosis (64 photographs)\n")
+    print("| target | ONNX Runtime float s | diagnosis s | ratio | stages s |")
+    print("|---|---|---|---|---|")
+    for name in TARGETS:
+        unit = _inference()
+        start = time.perf_counter()
+        result = lostbits.diagnose(MODEL, DATA, name, Settings(samples=SAMPLES))
+        wall = time.perf_counter() - start
+        unit = min(unit, _inference())
+        stages = ", ".join(f"{k} {v:.1f}" for k, v in result["seconds"].items())
+        print(f"| {name} | {unit:.2f} | {wall:.1f} | {wall / unit:.0f} | {stages} |")
+
+
+def _inference() -> float:
+    session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    data, name = np.load(DATA, mmap_mode="r")[:SAMPLES], session.get_inputs()[0].name
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        for first in range(0, SAMPLES, 8):
+            session.run(None, {name: data[first : first + 8]})
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def memory() -> None:
+    """Peak memory of a diagnosis of 64, 128, 256 and 512 photographs, each in its own process."""
+    print("\n## Peak memory\n")
+    print("| samples | peak MiB | of 64 samples |")
+    print("|---|---|---|")
+    first = 0.0
+    for count in (64, 128, 256, 512):
+        code = (
+            f"import lostbits, json; r = lostbits.diagnose({str(MODEL)!r}, {str(FOLDER / 'many.npy')!r}, "
+            f"'snpe', lostbits.Settings(samples={count})); print(json.dumps(r['peak_memory_bytes']))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        peak = json.loads(run.stdout.splitlines()[-1]) / 2**20
+        first = first or peak
+        print(f"| {count} | {peak:.0f} | {peak / first:.3f} |")
+
+
+TABLES: dict[str, Callable[[], None]] = {
+    "closure": closure,
+    "deletion": deletion,
+    "simulation": simulation,
+    "time": seconds,
+    "memory": memory,
+}
+
+
+def main() -> None:
+    """Print the tables that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(TABLES), help="comma-separated tables")
+    for name in parser.parse_args().only.split(","):
+        TABLES[name]()
+
+
+if __name__ == "__main__":
+    main()
