@@ -193,11 +193,13 @@ def memory() -> None:
     first = 0.0
     for count in (64, 128, 256, 512):
         code = (
-            f"import lostbits, json; r = lostbits.diagnose({str(MODEL)!r}, {str(FOLDER / 'many.npy')!r}, "
-            f"'snpe', lostbits.Settings(samples={count})); print(json.dumps(r['peak_memory_bytes']))"
+            "import json, sys, lostbits; model, data, n = sys.argv[1:];"
+            "r = lostbits.diagnose(model, data, 'snpe', lostbits.Settings(samples=int(n)));"
+            "print(json.dumps(r['peak_memory_bytes']))"
         )
+        arguments = [str(MODEL), str(FOLDER / "many.npy"), str(count)]
         run = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
         )
         peak = json.loads(run.stdout.splitlines()[-1]) / 2**20
         first = first or peak

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lostbits.case import Case, Seen, look_at_constants, make_plan
 from lostbits.data import Source, open_source, read_labels
 from lostbits.diagnoses.result import assemble
@@ -115,13 +118,25 @@ def diagnose(
     clock = _Clock()
     with clock.stage("calibrate"):
         reference, source, case = build_case(Path(model), data, chosen, settings, progress)
-    labels = None if settings.labels is None else read_labels(settings.labels, len(source))
+    labels = _labels(reference, data, source, settings)
     with clock.stage("diagnose"):
         run = Run(case, source, settings, labels)
         run.diagnose(progress)
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
     return result
+
+
+def _labels(
+    reference: Reference, data: object, source: Source, settings: Settings
+) -> NDArray[np.int64] | None:
+    """Labels of the samples in use; the file holds those of the whole data."""
+    if settings.labels is None:
+        return None
+    whole = source
+    if settings.samples is not None:
+        whole = open_source(data, input_specs(reference.model), preprocess=settings.preprocess)
+    return read_labels(settings.labels, len(whole))[: len(source)]
 
 
 def _check_sites(placed: Placed, model: Path, target: Target) -> None:
@@ -153,6 +168,30 @@ def reporter(name: str) -> Reporter:
     )
 
 
+def check_writable(folder: Path) -> None:
+    """Fail before the work rather than after it.
+
+    Raises:
+        OutputError: O001 when nothing can be written into ``folder``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        "O001",
+        str(path),
+        "must be writable",
+        error.strerror or str(error),
+        "free some space or choose another --out; what was there before is unchanged",
+    )
+
+
 def write(result: Result, folder: Path, formats: Sequence[str] = ("json",)) -> list[Path]:
     """Write result files, each replaced as a whole or not at all.
 
@@ -180,13 +219,7 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise OutputError(
-            "O001",
-            str(path),
-            "must be writable",
-            error.strerror or str(error),
-            "free some space or choose another --out; what was there before is unchanged",
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def read(folder: Path) -> Result:

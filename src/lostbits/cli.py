@@ -59,14 +59,14 @@ Sets = Annotated[
     list[str],
     typer.Option(
         "--set",
-        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, 16bit, or a "
-        "range method. Repeatable.",
+        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, 16bit, "
+        "or a range method. Repeatable.",
     ),
 ]
 
 
 @app.command()
-def diagnose(  # noqa: PLR0913 - one parameter per option of the command line
+def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
     target: TargetName = "onnxruntime",
@@ -96,6 +96,7 @@ def diagnose(  # noqa: PLR0913 - one parameter per option of the command line
     with _guarded():
         for name in names:
             api.reporter(name)
+        api.check_writable(out)
         chosen = api.Settings(
             labels=labels,
             calibration=calibration,
@@ -122,6 +123,7 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
         f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
     )
     with _guarded():
+        api.check_writable(out)
         settings = replace(
             api.Settings(),
             labels=files["labels"],
@@ -219,8 +221,7 @@ def _progress() -> Iterator[Listener]:
 
 def _command() -> str:
     """The command line as it can be run again."""
-    arguments = [a for a in sys.argv[1:]]
-    return shlex.join(["lostbits", *arguments])
+    return shlex.join(["lostbits", *sys.argv[1:]])
 
 
 def main() -> None:

@@ -108,8 +108,8 @@ def verdict(
     few = sum(f.share for f in found[:4])
     return (
         f"{first} ({noise}). {roles[1]:.0%} of the loss comes from {roles[0]}s; the first "
-        f"{min(len(found), 4)} findings carry {few:.0%}, led by {found[0].reason.replace('_', ' ')} of "
-        f"{found[0].tensor}."
+        f"{min(len(found), 4)} findings carry {few:.0%}, led by "
+        f"{found[0].reason.replace('_', ' ')} of {found[0].tensor}."
     )
 
 

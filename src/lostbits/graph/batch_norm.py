@@ -56,8 +56,8 @@ def _layer_before(node: ir.Node) -> ir.Node | None:
 def _factors(node: ir.Node) -> _Factors | None:
     """None where the statistics are not constant, or those of the batch are asked for."""
     parameters = [constant(v) for v in node.inputs[1:5]]
-    statistics = any(o.uses() or o.is_graph_output() for o in node.outputs[1:])
-    if statistics or node.attributes.get_int("training_mode", 0):
+    training = node.attributes.get_int("training_mode", 0)
+    if training or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
         return None
     known = [p.astype(np.float64) for p in parameters if p is not None]
     if len(known) < 4:

@@ -32,21 +32,23 @@ def remove_dropouts(model: ir.Model) -> int:
     """Bypass Dropout (inference) and Identity nodes; returns how many."""
     removed = 0
     for node in list(model.graph):
-        if node.op_type in ("Dropout", "Identity") and _idle(node):
+        if node.op_type in ("Dropout", "Identity") and idle(node) and _only_first_read(node):
             assert node.inputs[0] is not None
             removed += _bypass(model.graph, node, node.inputs[0])
     return removed
 
 
-def _idle(node: ir.Node) -> bool:
-    """Whether the node hands on its first input, and nothing else is asked of it."""
-    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return False
+def idle(node: ir.Node) -> bool:
+    """Whether a Dropout or Identity hands on its first input, as in inference."""
     training = node.inputs[2] if len(node.inputs) > 2 else None
     if training is None:
         return True
     flag = constant(training)
     return flag is not None and not bool(flag)
+
+
+def _only_first_read(node: ir.Node) -> bool:
+    return not any(output.uses() or output.is_graph_output() for output in node.outputs[1:])
 
 
 def _bypass(graph: ir.Graph, node: ir.Node, source: ir.Value) -> bool:

@@ -6,18 +6,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from lostbits.graph.queries import add_initializer, constant, name_of, opset
+from lostbits.graph.queries import RANDOM, add_initializer, constant, name_of, opset
 
-_RANDOM = frozenset(
-    {
-        "Bernoulli",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
 # ONNX Runtime's own quantizers became ONNX's with opset 21.
 _CONTRIBUTED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _CONTRIBUTED_OPSET = 21
@@ -41,7 +31,7 @@ def fold_constants(model: ir.Model) -> int:
 
 def _foldable(node: ir.Node) -> bool:
     known = node.domain in ("", "ai.onnx") or node.op_type in _CONTRIBUTED
-    if not known or node.op_type in _RANDOM or not node.inputs:
+    if not known or node.op_type in RANDOM or not node.inputs:
         return False
     graphs = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
     if any(a.type in graphs for a in node.attributes.values()):

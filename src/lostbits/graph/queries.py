@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 _DATA_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "MatMul": 2} | dict.fromkeys(
     ("Clip", "Dropout", "Expand", "Pad", "Reshape", "Resize", "Tile", "Upsample"), 1
 )
+RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from lostbits.data import InputSpec, Source
 from lostbits.errors import ModelError
+from lostbits.graph.bypass import idle
 from lostbits.graph.load import load
 from lostbits.graph.normalise import Normalisation, normalise, without_quantizers
-from lostbits.graph.queries import LINEAR, name_of
+from lostbits.graph.queries import LINEAR, RANDOM, name_of
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.session import Session
 
@@ -43,7 +44,7 @@ def open_reference(path: Path) -> Reference:
 
     Raises:
         ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
-            not tensors, M009 when it does not compute in float32.
+            not tensors, M009 when it does not compute in float32, M012 for random nodes.
     """
     plain, quantizers = without_quantizers(load(path))
     _check_executable(plain, path)
@@ -128,6 +129,14 @@ def _check_node(node: ir.Node, path: Path) -> None:
             "control flow is not diagnosed",
             node.op_type,
             "export the model without loops and branches, or unroll them",
+        )
+    if node.op_type in RANDOM or (node.op_type == "Dropout" and not idle(node)):
+        raise ModelError(
+            "M012",
+            where,
+            "the network must give the same answer twice",
+            f"{node.op_type} is random",
+            "export the model for inference, not for training",
         )
     if node.op_type in _INTEGER:
         raise _not_float32(where, f"{node.op_type} computes in integers")

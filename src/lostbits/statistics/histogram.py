@@ -1,15 +1,18 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
-from functools import cached_property
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.grid import Array, along
+from lostbits.grid import Array
 from lostbits.statistic import Statistic
 
 Floats = NDArray[np.float64]
+_BLOCK = 1 << 16  # values counted at once: their positions and indices stay in a core's cache
 
 
 class Distortion(NamedTuple):
@@ -54,22 +57,35 @@ class Histogram(Statistic):
 
     def update(self, x: Array) -> Self:
         """Count one batch (values beyond the fixed range fall into the outermost bins)."""
-        scale = np.divide(
-            self.bins, self.absmax, out=np.zeros_like(self.absmax), where=self.absmax > 0
-        )
-        position = x * along(scale.astype(np.float32), x.ndim, self.axis) + np.float32(self.bins)
-        np.clip(position, 0, 2 * self.bins - 1, out=position)
-        index = position.astype(np.int32)
-        if self.axis is not None:
-            first = np.arange(self.absmax.size, dtype=np.int32) * (2 * self.bins)
-            index += along(first, x.ndim, self.axis)
-        counted = np.bincount(index.reshape(-1), minlength=self.counts.size)
-        self.counts += counted.reshape(self.counts.shape)
-        others = tuple(d for d in range(x.ndim) if d != self.axis)
-        self.zeros += x.size // self.zeros.size - np.count_nonzero(
-            x, axis=None if self.axis is None else others
-        )
+        if x.size == 0:
+            return self
+        rows = self.absmax.size
+        axis = 0 if self.axis is None else self.axis % x.ndim
+        before = 1 if self.axis is None else math.prod(x.shape[:axis])
+        table = x.reshape(before, rows, -1)
+        scale = np.divide(self.bins, self.absmax, out=np.zeros(rows), where=self.absmax > 0)
+        factors = scale.astype(np.float32)[:, None]
+        for across, along in _blocks(table.shape):
+            for first in range(0, table.shape[2], _BLOCK):
+                part = table[across, along, first : first + _BLOCK]
+                self._count(part, along, factors[along])
         return self
+
+    def _count(self, part: Array, rows: slice, scale: NDArray[np.float32]) -> None:
+        """Count a block that stays in the cache; shape (any, rows, any)."""
+        columns = 2 * self.bins
+        position = part * scale
+        position += np.float32(self.bins)
+        np.clip(position, 0, columns - 1, out=position)
+        index = position.astype(np.int64)  # what bincount would make a copy of anything else
+        if index.shape[1] > 1:
+            index += np.arange(index.shape[1])[:, None] * columns
+        counts = self.counts[rows]
+        counts += np.bincount(index.ravel(), minlength=counts.size).reshape(counts.shape)
+        empty = part == 0
+        self.zeros[rows] += (
+            np.count_nonzero(empty) if len(counts) == 1 else np.count_nonzero(empty, axis=(0, 2))
+        )
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``, which must have the same range and bins."""
@@ -93,7 +109,7 @@ class Histogram(Statistic):
         """How many values have been counted."""
         return int(self.counts.sum())
 
-    @cached_property
+    @property
     def edges(self) -> Floats:
         """Bin edges, shape ``(rows, 2 * bins + 1)``."""
         return self.absmax[:, None] * np.linspace(-1.0, 1.0, 2 * self.bins + 1)
@@ -105,22 +121,78 @@ class Histogram(Statistic):
         counts[:, self.bins] -= self.zeros
         return counts
 
+    def density(self) -> "Density":
+        """What the counts say of the values between the edges; hold it for many grids."""
+        width = self.width[:, None]
+        height = np.divide(self.live, width, out=np.zeros(self.counts.shape), where=width > 0)
+        falls = -np.diff(height, axis=1, prepend=0.0, append=0.0)
+        used = falls.any(axis=0)
+        return Density(self.edges[:, used], falls[:, used])
+
+    def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
+        """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows)."""
+        return self.density().distortion(lo, hi, scale)
+
+
+@final
+@dataclass(frozen=True)
+class Density:
+    """A density that is constant inside each bin, one row per channel.
+
+    Attributes:
+        edges: Where it changes, shape (rows, edges); edges at which no row changes are left out.
+        falls: By how much it falls there, in values per unit.
+    """
+
+    edges: Floats
+    falls: Floats
+
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows).
 
-        Exact for a density that is constant inside each bin: the squared rounding error has the
-        antiderivative ``s^3 (n/12 + (u-n)^3/3)`` with ``u = x/s`` and ``n = rint(u)``, so no bin
-        is ever too coarse for the step. Zero must be a grid point.
+        Exact for this density: with ``y`` the value limited to the range and ``n`` its code
+        counted from zero, the squared rounding error has the antiderivative
+        ``s^3 (n/12 + (y/s - n)^3 / 3)`` and the clipping error ``(x - y)^3 / 3``, so no bin is
+        ever too coarse for the step. Summed by parts, each edge is visited once, weighted by how
+        far the density falls there. Zero must be a grid point.
         """
-        low, high, step = (np.asarray(v, np.float64)[..., None] for v in (lo, hi, scale))
-        edges = self.edges
-        u = np.clip(edges, low, high) / step
-        n = np.rint(u)
-        rounded = step**3 * (n / 12 + (u - n) ** 3 / 3)
-        clipped = (np.maximum(edges - high, 0) ** 3 - np.maximum(low - edges, 0) ** 3) / 3
-        width = self.width[:, None]
-        density = np.divide(self.live, width, out=np.zeros(self.counts.shape), where=width > 0)
-        return Distortion(
-            np.einsum("...rb,rb->...r", np.diff(rounded, axis=-1), density),
-            np.einsum("...rb,rb->...r", np.diff(clipped, axis=-1), density),
-        )
+        low, high, step = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (lo, hi, scale)))
+        # One candidate at a time: all of them at once would leave the cache.
+        each = [
+            self._one(*ends)
+            for ends in zip(
+                *(v.reshape(-1, v.shape[-1], 1) for v in (low, high, step)), strict=True
+            )
+        ]
+        shape = (*low.shape[:-1], len(self.edges))
+        rounded, clipped = (np.reshape(part, shape) for part in zip(*each, strict=True))
+        return Distortion(rounded, clipped)
+
+    def _one(self, low: Floats, high: Floats, step: Floats) -> tuple[Floats, Floats]:
+        limited = np.clip(self.edges, low, high)
+        beyond = self.edges - limited
+        limited /= step
+        code = np.rint(limited)
+        limited -= code
+        code += 4 * _cube(limited)
+        rounded = np.einsum("rb,rb->r", self.falls, code) * step[:, 0] ** 3 / 12
+        return rounded, np.einsum("rb,rb->r", self.falls, _cube(beyond)) / 3
+
+
+def _cube(x: Floats) -> Floats:
+    cube = x * x
+    cube *= x
+    return cube
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Slices of the first two axes that hold about ``_BLOCK`` values each, or the least there is.
+
+    Few rows at a time and all that belongs to them, because every block adds up whole rows.
+    """
+    before, rows, after = shape
+    deep = min(before, max(_BLOCK // max(after, 1), 1))
+    wide = min(rows, max(_BLOCK // max(deep * after, 1), 1))
+    for first in range(0, before, deep):
+        for row in range(0, rows, wide):
+            yield slice(first, first + deep), slice(row, row + wide)

@@ -1,0 +1,160 @@
+"""Calibration: streamed, exact, whatever the batches; and cli-visible errors of activations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from lostbits.api import build_case, demo_files
+from lostbits.case import Case, Override, make_plan
+from lostbits.data import InputSpec, open_source
+from lostbits.diagnoses.settings import Settings
+from lostbits.errors import LostbitsError
+from lostbits.graph.place import place
+from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.targets import target
+
+
+def demo_images(count: int) -> NDArray[np.float32]:
+    images: NDArray[np.float32] = np.load(demo_files()["data"])["image"][:count]
+    return images
+
+
+def relu_net(folder: Path, batch: int | str = "n") -> Path:
+    """y = Relu(x) @ W: the products of a row do not depend on its neighbours."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 3], np.linspace(-1, 1, 12))
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="relu"),
+        helper.make_node("MatMul", ["r", "w"], ["y"], name="product"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 3])],
+        [weight],
+    )
+    path = folder / f"relu_{batch}.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def states(path: Path, data: Any, batch: int) -> list[dict[str, Any]]:
+    model = open_reference(path).model
+    sites = place(model, target("snpe")).sites
+    seen, energy = calibrate(model, sites, open_source(data, input_specs(model)), batch)
+    parts = [p.state() for s in seen.values() for p in (s.whole, s.channels)]
+    return [*parts, {"energy": np.round(list(energy.values()), 3)}]
+
+
+def assert_equal(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> None:
+    assert len(a) == len(b) > 2
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        for key in x:
+            np.testing.assert_array_equal(x[key], y[key])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 50])
+def test_the_size_of_a_batch_changes_nothing(tmp_path: Path, batch: int) -> None:
+    data = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
+    path = relu_net(tmp_path)
+    assert_equal(states(path, data, 23), states(path, data, batch))
+
+
+def test_the_order_of_the_samples_changes_nothing(tmp_path: Path) -> None:
+    data = np.random.default_rng(1).normal(size=(23, 4)).astype(np.float32)
+    path = relu_net(tmp_path)
+    assert_equal(states(path, data, 5), states(path, data[::-1].copy(), 5))
+
+
+@pytest.mark.parametrize("fixed", [1, 4])
+def test_a_model_of_fixed_batch_counts_no_sample_twice(tmp_path: Path, fixed: int) -> None:
+    data = np.random.default_rng(2).normal(size=(23, 4)).astype(np.float32)
+    free = states(relu_net(tmp_path), data, 23)
+    assert_equal(free, states(relu_net(tmp_path, fixed), data, 8))
+
+
+def test_extremes_and_counts_are_those_of_the_tensor_itself(tmp_path: Path) -> None:
+    data = np.random.default_rng(3).normal(size=(40, 4)).astype(np.float32)
+    model = open_reference(relu_net(tmp_path)).model
+    seen, _ = calibrate(
+        model, place(model, target("snpe")).sites, open_source(data, input_specs(model)), 7
+    )
+    relu = np.maximum(data, 0)
+    key = next(k for k in seen if k.startswith("r:"))
+    np.testing.assert_array_equal(seen[key].channels.hi, relu.max(axis=0).astype(np.float64))
+    assert seen[key].whole.size == relu.size
+    assert seen[key].whole.zeros[0] == np.count_nonzero(relu == 0)
+
+
+def test_the_pictures_of_the_demo_do_not_depend_on_the_batch() -> None:
+    """Convolutions too: at most a last bit of the runtime's own, never a count that is lost."""
+    files = demo_files()
+    one, two = (states(files["model"], demo_images(24), batch) for batch in (24, 5))
+    for x, y in zip(one[:-1], two[:-1], strict=True):
+        assert int(np.sum(x["counts"])) == int(np.sum(y["counts"]))
+        np.testing.assert_allclose(x["hi"], y["hi"], rtol=1e-5, atol=1e-6)
+
+
+def test_activations_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    node = helper.make_node("Log", ["x"], ["l"], name="log")
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 3], np.ones(12))
+    graph = helper.make_graph(
+        [node, helper.make_node("MatMul", ["l", "w"], ["y"], name="product")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [weight],
+    )
+    path = tmp_path / "log.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    data = np.full((6, 4), 2.0, np.float32)
+    data[4, 1] = 0.0
+    with pytest.raises(LostbitsError, match=r"S003: tensor 'l'.*samples 4 to 5"):
+        states(path, data, 2)
+
+
+def demo_case(**wishes: Any) -> Case:
+    settings = Settings(samples=16, **wishes)
+    files = demo_files()
+    return build_case(files["model"], files["data"], target("snpe"), settings)[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("stem.conv.weight=per_channel", lambda a: a.axis == 0 and a.scale.size == 16),
+        ("stem.conv.weight=4bit", lambda a: a.grid.bits == 4),
+        ("stem.conv.weight=mse", lambda a: a.axis is None),
+    ],
+)
+def test_an_override_changes_its_tensor_and_no_other(text: str, check: Any) -> None:
+    plain, changed = demo_case(), demo_case(overrides=(Override.parse(text),))
+    assert check(changed.plan["stem.conv.weight:weight"])
+    same = [k for k in plain.plan if plain.plan[k] == changed.plan[k]]
+    bias = {"stem.conv.Conv.bias:bias"}  # takes the scale of its weight
+    assert set(plain.plan) - set(same) <= {"stem.conv.weight:weight"} | bias
+
+
+def test_a_tensor_set_to_float_has_no_parameters() -> None:
+    case = demo_case(overrides=(Override.parse("stem.conv.weight=float"),))
+    assert "stem.conv.weight:weight" not in case.plan
+    assert len(case.sites) < len(case.placed.sites)
+
+
+def test_too_few_values_for_a_method_are_refused(tmp_path: Path) -> None:
+    data = np.ones((2, 4), np.float32)
+    model = open_reference(relu_net(tmp_path)).model
+    chosen = target("tensorrt")
+    placed = place(model, chosen)
+    source = open_source(data, [InputSpec("x", np.dtype(np.float32), (None, 4))])
+    seen, _ = calibrate(model, placed.sites, source, 2)
+    with pytest.raises(LostbitsError, match="D030.*entropy.*128.*found|D030"):
+        make_plan(model, placed, seen, chosen)

@@ -1,0 +1,211 @@
+"""The command line: what a person types and reads, and the exit status."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from lostbits import api, cli
+from lostbits.api import demo_files
+
+FILES = {name: str(path) for name, path in demo_files().items()}
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def diagnose(folder: Path, *more: str) -> Result:
+    common = ("--data", FILES["data"], "--samples", "8", "--out", str(folder))
+    return run("diagnose", FILES["model"], *common, *more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("out")
+    return folder, diagnose(folder, "--target", "snpe", "--labels", FILES["labels"])
+
+
+def test_a_diagnosis_prints_the_verdict_and_writes_both_files(
+    finished: tuple[Path, Result],
+) -> None:
+    folder, result = finished
+    assert result.exit_code == 0, result.output
+    written = json.loads((folder / "result.json").read_text())
+    assert written["format"] == "lostbits-result/1"
+    assert written["verdict"].split(".")[0].split()[0] in result.output
+    assert "block2.depthwise" in result.output
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert {p.name for p in folder.iterdir()} == {"result.json", "report.html"}
+
+
+def test_the_first_finding_of_the_demo_is_the_depthwise_weight(
+    finished: tuple[Path, Result],
+) -> None:
+    found = json.loads((finished[0] / "result.json").read_text())["findings"][0]
+    assert (found["tensor"], found["reason"]) == ("block2.depthwise.conv.weight", "granularity")
+    assert "--set 'block2.depthwise.conv.weight=per_channel'" in found["command"]
+
+
+def test_the_command_of_a_finding_wins_what_it_says(
+    tmp_path: Path, finished: tuple[Path, Result]
+) -> None:
+    before = json.loads((finished[0] / "result.json").read_text())["baseline"]["sqnr_db"]
+    wish = "block2.depthwise.conv.weight=per_channel"
+    assert diagnose(tmp_path, "--target", "snpe", "--set", wish, "--format", "json").exit_code == 0
+    after = json.loads((tmp_path / "result.json").read_text())["baseline"]["sqnr_db"]
+    assert after > before + 2
+
+
+def test_the_report_is_made_again_from_the_result(finished: tuple[Path, Result]) -> None:
+    folder = finished[0]
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    assert run("report", str(folder)).exit_code == 0
+    assert (folder / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["targets", "methods"])
+def test_tables_list_every_member(name: str) -> None:
+    result = run(name)
+    assert result.exit_code == 0
+    members = cli.TARGETS if name == "targets" else cli.ESTIMATORS
+    text = re.sub(r"\s|│", "", result.output)
+    assert all(member.name[:6] in text for member in members)
+
+
+@pytest.mark.parametrize("command", ["diagnose", "demo", "report", "targets", "methods"])
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--target", "snep"), r"T001.*'?snpe'?"),
+        (("--metric", "nrs"), r"T007.*did you mean 'nsr'"),
+        (("--method", "shapley"), r"T010"),
+        (("--format", "html,pdf"), r"T009.*pdf"),
+        (("--set", "stem.conv.weight"), r"T004"),
+        (("--set", "stem.conv.wight=float"), r"T005.*'stem.conv.weight'"),
+        (("--set", "stem.conv.weight=mes"), r"T002.*'mse'"),
+        (("--labels", "nowhere.npy"), r"D001"),
+        (("--preprocess", "nowhere.toml"), r"D001|D012"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_one(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = diagnose(tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert re.search(message, result.stderr.replace("\n", " ")), result.stderr
+    assert "Traceback" not in result.output
+    assert not list((tmp_path / "out").glob("*")), "nothing half written"
+
+
+def test_a_missing_model_names_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "network.onnx").write_bytes(b"")
+    result = run("diagnose", str(tmp_path / "netwrok.onnx"), "--data", FILES["data"])
+    assert result.exit_code == 2
+    assert "M001" in result.stderr
+    assert "network.onnx" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08\x12\x00"])
+def test_a_corrupt_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    result = run("diagnose", str(path), "--data", FILES["data"], "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert re.search(r"M00[235]", result.stderr), result.stderr
+
+
+def test_data_under_another_name_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", imag=np.zeros((4, 1, 8, 8), np.float32))
+    result = run("diagnose", FILES["model"], "--data", str(tmp_path / "d.npz"))
+    assert result.exit_code == 2
+    assert "D005" in result.stderr
+    assert "imag" in result.stderr
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_too_few_samples_are_refused(tmp_path: Path, samples: int) -> None:
+    np.save(tmp_path / "d.npy", np.zeros((samples, 1, 8, 8), np.float32))
+    result = run("diagnose", FILES["model"], "--data", str(tmp_path / "d.npy"))
+    assert result.exit_code == 2
+    assert re.search(r"D004|D032", result.stderr)
+
+
+def test_not_a_number_in_the_data_is_found(tmp_path: Path) -> None:
+    data = np.zeros((6, 1, 8, 8), np.float32)
+    data[3, 0, 2, 2] = np.nan
+    np.save(tmp_path / "d.npy", data)
+    out = ("--out", str(tmp_path / "out"))
+    result = run("diagnose", FILES["model"], "--data", str(tmp_path / "d.npy"), *out)
+    assert result.exit_code == 2
+    assert "D010" in result.stderr
+    assert "3" in result.stderr
+
+
+def test_a_full_disk_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "result.json").write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(api.os, "replace", full)
+    result = diagnose(tmp_path, "--format", "json")
+    assert result.exit_code == 2
+    assert "O001" in result.stderr
+    assert "No space left" in result.stderr
+    assert (tmp_path / "result.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_an_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = diagnose(tmp_path / "file" / "out")
+    assert result.exit_code == 2
+    assert "O001" in result.stderr
+
+
+def test_an_interrupt_keeps_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lostbits.diagnoses.run import Run
+
+    original, calls = Run._one, []
+
+    def stopping(self: Run, part: object) -> None:
+        calls.append(part)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(self, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "_one", stopping)
+    monkeypatch.setattr(Run, "_batch", lambda self: 4)
+    result = diagnose(tmp_path, "--target", "snpe")
+    assert result.exit_code == 130
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["data"]["interrupted"] is True
+    assert written["data"]["samples"] == 4
+    assert "first 4 of 8" in " ".join(written["notes"])
+    assert abs(written["network"]["residual"]) < 0.05
+
+
+def test_an_interrupt_before_the_first_result_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopping(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "calibrate", stopping)
+    result = diagnose(tmp_path / "out", "--target", "snpe")
+    assert result.exit_code == 130
+    assert "nothing was written" in result.stderr
+    assert not list((tmp_path / "out").glob("*"))
