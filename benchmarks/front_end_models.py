@@ -68,7 +68,7 @@ def _weight(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.f
     return random.standard_normal(shape, np.float32) * np.float32(deviation)
 
 
-def ocr_jobs(targets: list[str], samples: int = 2) -> Iterator[Job]:
+def ocr_jobs(targets: list[str], samples: int = 4) -> Iterator[Job]:
     """The three networks of PP-OCRv4, where benchmarks/prepare.py has put them."""
     for part in ("cls", "rec", "det"):
         if (BENCH / f"ppocr_v4_{part}.onnx").is_file():

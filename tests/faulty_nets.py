@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
+import onnx.reference
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
 from lostbits.api import build_case, demo_files
 from lostbits.case import Case, Override, Plan, make_plan
 from lostbits.data import Source
@@ -20,8 +25,6 @@ from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
 from lostbits.targets import target
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 SAMPLES = 24
 SETTINGS = Settings(samples=SAMPLES, batch=SAMPLES)
@@ -95,7 +98,9 @@ def _at(kind: Kind, net: str, platform: str, *tensors: str) -> list[Fault]:
 # differ in how even they are; depthwise, residual and dense layers all take their turn.
 FAULTS = [
     *_between("rescaled", "plain", "snpe", ("conv1", "relu1", "conv2")),
-    *_between("rescaled", "plain", "snpe", ("conv2", "relu2", "conv3"), ("conv3", "relu3", "conv4")),
+    *_between(
+        "rescaled", "plain", "snpe", ("conv2", "relu2", "conv3"), ("conv3", "relu3", "conv4")
+    ),
     *_between("rescaled", "mobile", "snpe", ("expand1", "expand1.relu", "depthwise1")),
     *_between("rescaled", "mobile", "snpe", ("depthwise2", "depthwise2.relu", "project2")),
     *_at("quarter", "plain", "snpe", "relu3"),
@@ -158,9 +163,7 @@ class Net:
         x = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 12, 12])
         y = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])
         graph = helper.make_graph(self.nodes, "net", [x], [y], self.constants)
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
     def _constants(self, name: str, shape: Sequence[int]) -> None:
         fan_in = shape[0] if len(shape) == 2 else int(np.prod(shape[1:]))
@@ -175,7 +178,7 @@ def plain() -> onnx.ModelProto:
     """Four convolutions in a row."""
     net, x = Net(1), "image"
     widths = (3, 16, 16, 24, 24)
-    for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False), 1):
+    for i, (before, after) in enumerate(pairwise(widths), 1):
         x = net.conv(x, f"conv{i}", (after, before, 3, 3), stride=2 if i == 3 else 1)
         x = net.node("Relu", [x], f"relu{i}")
     net.head(x, widths[-1])
@@ -224,10 +227,10 @@ def _liveliest(model: onnx.ModelProto, pair: Pair) -> int:
     """The channel that is positive most often: a dead one would be no fault at all."""
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
-    tapped.graph.output.append(
-        helper.make_tensor_value_info(pair.between, TensorProto.FLOAT, None)
+    tapped.graph.output.append(helper.make_tensor_value_info(pair.between, TensorProto.FLOAT, None))
+    values: Any = onnx.reference.ReferenceEvaluator(tapped).run(
+        [pair.between], {"image": images()[:4]}
     )
-    values = onnx.reference.ReferenceEvaluator(tapped).run([pair.between], {"image": images()[:4]})
     return int((values[0] > 0).mean((0, 2, 3)).argmax())
 
 
@@ -266,15 +269,16 @@ class Patient:
 def patient(net: str, platform: str, folder: Path, fault: Fault | None = None) -> Patient:
     """The network with the fault, or a healthy one."""
     demo = demo_files()
-    model, data = demo["model"], object()
     if net == "digits":
-        data = str(demo["data"])
-    else:
-        proto, data = {"plain": plain, "mobile": mobile}[net](), images()
-        if fault is not None and fault.pair is not None:
-            proto = scaled(proto, fault.pair)
-        model = folder / f"{net}.onnx"
-        onnx.save(proto, model)
+        return _patient(demo["model"], str(demo["data"]), platform, fault)
+    proto = {"plain": plain, "mobile": mobile}[net]()
+    if fault is not None and fault.pair is not None:
+        proto = scaled(proto, fault.pair)
+    onnx.save(proto, folder / f"{net}.onnx")
+    return _patient(folder / f"{net}.onnx", images(), platform, fault)
+
+
+def _patient(model: Path, data: object, platform: str, fault: Fault | None) -> Patient:
     _, source, case = build_case(model, data, target(platform), SETTINGS)
     return Patient(fault, source, replace(case, plan=_plan(case, fault)))
 

@@ -368,20 +368,21 @@ def every_grid(seen: Histogram, bits: int) -> Floats:
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_small_grids_are_searched_as_well_as_by_trying_all(bits: int) -> None:
-    rng = np.random.default_rng(7)
-    x = rng.normal(size=(18, 400)) * rng.uniform(0.3, 2, (18, 1))
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(20, 400)) * rng.uniform(0.3, 2, (20, 1))
     x[2:4] += 2
     x[4:6, 0] = 40
     x[5, 1] = -15
-    x[6:8] = np.where(rng.random((2, 400)) < 0.5, -1, 3) + 0.05 * x[6:8]
-    x[8:10] = x[8:10] ** 3
-    x[10:] += rng.normal(size=(8, 1))
-    x[10:, 0] = -rng.uniform(5, 300, 8)
+    x[6:8] = np.where(rng.random((2, 400)) < 0.5, -1, 3) + 0.1 * x[6:8]
+    x[8:] += rng.normal(size=(12, 1))
+    x[8::3] = x[8::3] ** 3
+    x[9:, 0] = -rng.uniform(5, 300, 11)
+    x[10::2, 1] = rng.uniform(5, 300, 5)
     seen = rows(x)
     found = best_ranges(seen, Grid.of(bits, signed=False), symmetric=False, per_channel=True)[2]
     ratio = found / every_grid(seen, bits)
-    assert ratio.max() < 1.03
-    assert ratio.mean() < 1.003
+    assert ratio.max() < 1.02
+    assert ratio.mean() < 1.001
 
 
 def test_few_codes_are_aligned_with_the_values() -> None:

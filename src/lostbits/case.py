@@ -19,7 +19,7 @@ from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.statistics import Extrema, Histogram
 from lostbits.target import Rule, Target
 
-CHANNEL_BINS = 64
+CHANNEL_BINS = 32
 Plan = Mapping[str, Affine]
 
 
@@ -30,7 +30,7 @@ class Seen:
 
     Attributes:
         whole: One row of 2,048 bins a side, over the extremes of the site's group.
-        channels: One row of 64 bins a side for each channel, over that channel's extremes.
+        channels: One row of 32 bins a side for each channel, over that channel's extremes.
     """
 
     whole: Histogram

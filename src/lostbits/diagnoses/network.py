@@ -14,11 +14,10 @@ the attributions close on the measured total.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
@@ -27,10 +26,9 @@ from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen
+from lostbits.runtime.slopes import Key, Vector, slopes
 
 _CHANNEL_SITES = 24  # of how many sites the result keeps the split by channel
-Vector = NDArray[np.float64]
-Key = tuple[str, str]  # site, and which of its errors: total or clip
 
 
 def clenshaw_curtis(intervals: int) -> tuple[Vector, Vector]:
@@ -123,23 +121,12 @@ class NetworkErrors:
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], t: float
     ) -> dict[Key, Vector]:
         """``<dv/dx_i, e_i>`` per channel at one t, for every site and cause at once."""
-        slopes: dict[Key, Vector] = {}
-        leaves: list[torch.Tensor] = []
 
-        def inject(site: Site, x: torch.Tensor) -> torch.Tensor:
-            error = frozen.total.get(site.key)
-            if error is None:
-                return x
-            z = torch.add(x, error, alpha=t)
-            if not z.requires_grad:
-                leaves.append(z.requires_grad_())
-            z.register_hook(_collector(slopes, site, frozen))  # type: ignore[no-untyped-call]
-            return z
+        def value(outputs: list[torch.Tensor]) -> torch.Tensor:
+            real = [part.real(o) for o in outputs]
+            return self.value(floats, [o for o in real if o.is_floating_point()])
 
-        outputs = [part.real(o) for o in self.executor.run(part.feeds, inject)]
-        v = self.value(floats, [o for o in outputs if o.is_floating_point()])
-        torch.autograd.grad(v, leaves, allow_unused=True)
-        return slopes
+        return slopes(self.executor, part.feeds, frozen, t, value)
 
     def report(self) -> NetworkReport:
         """Attributions, largest first, with the measured total and the residual."""
@@ -175,26 +162,6 @@ class NetworkErrors:
         largest = list(dict.fromkeys(f"{a.tensor}:{a.role}" for a in attributions))[:_CHANNEL_SITES]
         table = {key: self._sums.get((key, "total")) for key in largest}
         return {k: [float(v) for v in t] for k, t in table.items() if t is not None and t.size > 1}
-
-
-def _collector(slopes: dict[Key, Vector], site: Site, frozen: Frozen) -> Any:
-    """A hook that keeps ``<gradient, error>`` and lets go of the gradient."""
-
-    def collect(gradient: torch.Tensor) -> None:
-        for kind, errors in (("total", frozen.total), ("clip", frozen.clip)):
-            error = errors.get(site.key)
-            if error is not None:
-                slopes[site.key, kind] = _per_channel(gradient * error, site.axis)
-
-    return collect
-
-
-def _per_channel(product: torch.Tensor, axis: int | None) -> Vector:
-    if axis is None or product.ndim <= axis:
-        return np.atleast_1d(product.sum(dtype=torch.float64).numpy())
-    others = [d for d in range(product.ndim) if d != axis]
-    sums = product.sum(dim=others) if others else product
-    return sums.double().numpy()
 
 
 def _weighted(

@@ -14,36 +14,39 @@ from lostbits.case import Seen
 from lostbits.diagnosis import LostBits, TradeOff
 from lostbits.estimators import ALL
 from lostbits.estimators.mse import best_ranges
-from lostbits.grid import Affine, Grid, affine_from_range
+from lostbits.grid import Affine, Array, Grid, affine_from_range
 from lostbits.statistics import Histogram
+from lostbits.statistics.histogram import Density, Distortion
 from lostbits.target import Rule
 
+Floats = NDArray[np.float64]
+
 _NOTABLE = 0.02  # bits: below this the range in use counts as the best one
-_FACTORS = np.geomspace(1 / 32, 2.0, 49)
+_FACTORS = np.geomspace(1 / 32, 2.0, 33)
 
 
 def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
     """The waterfall of one site; None for a tensor that its grid represents exactly.
 
     Args:
-        seen: Its histograms; the one per channel serves every step, so that all are comparable.
+        seen: Its histograms; the one per channel judges every step, so that all are comparable.
         affine: The parameters in use.
         rule: The constraints that they obey.
     """
     rows = seen.channels
-    used = float(_distortion(rows, affine).sum())
-    if used <= 0 or not rows.live.any():
+    density = rows.density()
+    used = float(_distortion(density, affine).total.sum())
+    if used <= 0 or not density.sides:
         return None
     per_channel = affine.axis is not None
-    lo, hi, totals = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=per_channel)
-    free = float(np.sum(totals))
-    classes = [used, _power_of_two_best(rows, rule, per_channel, free), free]
+    lo, hi, free = _best(seen, density, rule.grid, rule.symmetric, per_channel)
     loose = Grid.of(rule.grid.bits, signed=False) if rule.symmetric else rule.grid
-    classes.append(_best(rows, loose, per_channel) if rule.symmetric else free)
-    classes.append(classes[-1] if per_channel else _best(rows, loose, True))
+    classes = [used, _power_of_two_best(rows, density, rule, per_channel, free), free]
+    classes.append(_best(seen, density, loose, False, per_channel)[2] if rule.symmetric else free)
+    classes.append(classes[-1] if per_channel else _best(seen, density, loose, False, True)[2])
     classes.append(_ideal(rows, rule.grid))
-    # Every search holds the optimum of the narrower class among its candidates; what float
-    # rounding of the scales leaves of an inversion is taken out here.
+    # Every class holds the optimum of the narrower one; what a search missed of it, and float
+    # rounding of the scales, is taken out here.
     nested = np.minimum.accumulate(classes)
     if nested[-1] <= 0:
         return None
@@ -53,30 +56,46 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
     return LostBits(shape, granularity, symmetry, scale, choice, direction, total)
 
 
-def _distortion(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
-    lo, hi, scale = (
-        np.broadcast_to(v, rows.absmax.shape) for v in (affine.lo, affine.hi, affine.scale)
-    )
-    return rows.distortion(lo, hi, scale).total
+def _distortion(density: Density, affine: Affine) -> Distortion:
+    ends = (np.atleast_1d(v) for v in (affine.lo, affine.hi, affine.scale))
+    return density.distortion(*ends)
 
 
-def _best(rows: Histogram, grid: Grid, per_channel: bool) -> float:
-    """Least squared error of an asymmetric grid."""
-    _, _, total = best_ranges(rows, grid, symmetric=False, per_channel=per_channel)
-    return float(np.sum(total))
+def _best(
+    seen: Seen, density: Density, grid: Grid, symmetric: bool, per_channel: bool
+) -> tuple[Floats, Floats, float]:
+    """Ranges with the least squared error of their class, and that error summed up.
+
+    One range for all channels is looked for in the one row of the whole tensor, which is far
+    quicker, and judged by the rows of the channels like everything else; min-max contends.
+    """
+    if per_channel:
+        lo, hi, totals = best_ranges(seen.channels, grid, symmetric=symmetric, per_channel=True)
+        return lo, hi, float(totals.sum())
+    rows = seen.channels
+    low, high, _ = best_ranges(seen.whole, grid, symmetric=symmetric, per_channel=False)
+    contenders = [(low, high), (rows.lo.min(keepdims=True), rows.hi.max(keepdims=True))]
+    judged = [
+        (lo, hi, _judge(density, affine_from_range(lo, hi, grid, symmetric=symmetric)))
+        for lo, hi in contenders
+    ]
+    return min(judged, key=lambda each: each[2])
 
 
-def _power_of_two_best(rows: Histogram, rule: Rule, per_channel: bool, free: float) -> float:
+def _judge(density: Density, affine: Affine) -> float:
+    return float(_distortion(density, affine).total.sum())
+
+
+def _power_of_two_best(
+    rows: Histogram, density: Density, rule: Rule, per_channel: bool, free: float
+) -> float:
     """Least error over neighbouring powers of two (scales are few, so all are tried)."""
     if not rule.power_of_two:
         return free
     widest = rows.absmax if per_channel else rows.absmax.max(keepdims=True)
     start = np.ceil(np.log2(np.where(widest > 0, widest, 1.0) / rule.grid.qmax))
-    trials = []
-    for down in range(8):
-        scale = np.broadcast_to(np.exp2(start - down), rows.absmax.shape)
-        trials.append(rows.distortion(scale * rule.grid.qmin, scale * rule.grid.qmax, scale).total)
-    table = np.stack(trials)
+    scale = np.exp2(start - np.arange(8)[:, None])
+    table = density.distortion(scale * rule.grid.qmin, scale * rule.grid.qmax, scale).total
     least = table.min(axis=0).sum() if per_channel else table.sum(axis=1).min()
     return max(float(least), free)
 
@@ -96,9 +115,7 @@ def _ideal(rows: Histogram, grid: Grid) -> float:
     return float(np.sum(rows.live.sum(axis=1) * rows.absmax**2) * unit)
 
 
-def _direction(
-    affine: Affine, lo: NDArray[np.float64], hi: NDArray[np.float64]
-) -> Literal["too_wide", "too_narrow"]:
+def _direction(affine: Affine, lo: Floats, hi: Floats) -> Literal["too_wide", "too_narrow"]:
     used, best = (np.log(np.maximum(w, 1e-30)).mean() for w in (affine.hi - affine.lo, hi - lo))
     return "too_wide" if used > best else "too_narrow"
 
@@ -106,59 +123,48 @@ def _direction(
 def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:
     """Round and clip error of the site over ranges from 1/32 to twice the full one."""
     rows = seen.channels if affine.axis is not None else seen.whole
-    size = max(rows.size, 1)
-    points = [_at(rows, factor * rows.lo, factor * rows.hi, rule) for factor in _FACTORS]
-    marks = {"in use": _used(rows, affine, size)}
-    if affine.axis is None:
-        for method in ALL:
-            if rows.size >= method.minimum_values:
-                ends = np.array(method(rows, rule.grid, symmetric=rule.symmetric))
-                marks[method.name] = _mark(rows, ends[:1], ends[1:], rule, size)
-    else:
-        lo, hi, _ = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=True)
-        marks["min_max"] = _mark(rows, rows.lo, rows.hi, rule, size)
-        marks["mse"] = _mark(rows, lo, hi, rule, size)
+    density = rows.density()
+    scaled = (_grid(factor * rows.lo, factor * rows.hi, rule) for factor in _FACTORS)
+    points = [_means(rows, density, grid) for grid in scaled]
+    marks = {"in use": _mark(rows, density, affine, affine.lo, affine.hi)}
+    for name, (lo, hi) in _ranges(rows, rule, affine.axis is not None).items():
+        marks[name] = _mark(rows, density, _grid(lo, hi, rule), lo, hi)
     return TradeOff(
         [float(f) for f in _FACTORS],
-        [r / size for r, _ in points],
-        [c / size for _, c in points],
+        [point["round"] for point in points],
+        [point["clip"] for point in points],
         marks,
     )
 
 
-def _at(
-    rows: Histogram, lo: NDArray[np.float64], hi: NDArray[np.float64], rule: Rule
-) -> tuple[float, float]:
-    grid = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric)
-    part = rows.distortion(grid.lo, grid.hi, grid.scale)
-    return float(part.round.sum()), float(part.clip.sum())
+def _ranges(rows: Histogram, rule: Rule, per_channel: bool) -> dict[str, tuple[Floats, Floats]]:
+    """What each method makes of these values; there are two for channels."""
+    if per_channel:
+        lo, hi, _ = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=True)
+        return {"min_max": (rows.lo, rows.hi), "mse": (lo, hi)}
+    known = (method for method in ALL if rows.size >= method.minimum_values)
+    ends = {m.name: m(rows, rule.grid, symmetric=rule.symmetric) for m in known}
+    return {name: (np.array([lo]), np.array([hi])) for name, (lo, hi) in ends.items()}
+
+
+def _grid(lo: Floats, hi: Floats, rule: Rule) -> Affine:
+    return affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=0)
+
+
+def _means(rows: Histogram, density: Density, affine: Affine) -> dict[str, float]:
+    part, size = _distortion(density, affine), max(rows.size, 1)
+    return {"round": float(part.round.sum()) / size, "clip": float(part.clip.sum()) / size}
 
 
 def _mark(
-    rows: Histogram,
-    lo: NDArray[np.float64],
-    hi: NDArray[np.float64],
-    rule: Rule,
-    size: int,
+    rows: Histogram, density: Density, affine: Affine, lo: Array, hi: Array
 ) -> dict[str, float]:
-    rounded, clipped = _at(rows, lo, hi, rule)
-    return {"factor": _factor(rows, lo, hi), "round": rounded / size, "clip": clipped / size}
-
-
-def _used(rows: Histogram, affine: Affine, size: int) -> dict[str, float]:
-    lo, hi, scale = (
-        np.atleast_1d(v).astype(np.float64) for v in (affine.lo, affine.hi, affine.scale)
+    return {"factor": _factor(rows, np.atleast_1d(lo), np.atleast_1d(hi))} | _means(
+        rows, density, affine
     )
-    part = rows.distortion(lo, hi, scale)
-    factor = _factor(rows, lo, hi)
-    return {
-        "factor": factor,
-        "round": float(part.round.sum()) / size,
-        "clip": float(part.clip.sum()) / size,
-    }
 
 
-def _factor(rows: Histogram, lo: NDArray[np.float64], hi: NDArray[np.float64]) -> float:
+def _factor(rows: Histogram, lo: Array, hi: Array) -> float:
     """Width of a range relative to the full one (mean over channels)."""
     full = np.maximum(rows.hi, 0) - np.minimum(rows.lo, 0)
     live = full > 0

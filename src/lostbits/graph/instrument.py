@@ -203,8 +203,11 @@ def _dequantized(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -
     node = ir.node("DequantizeLinear", inputs, axis, domain=_domain(model, affine))
     _name([node], site.key)
     node.outputs[0].name = after(site)
-    reader = min((u.node for u in value.uses()), key=model.graph.index)
-    model.graph.insert_before(reader, node)
+    readers = {use.node for use in value.uses()}
+    if len(readers) == 1:  # next to its reader, so that the runtime need not hold it for long
+        model.graph.insert_before(readers.pop(), node)
+    else:
+        _insert_after(model.graph, source, [node])
     return node.outputs[0]
 
 

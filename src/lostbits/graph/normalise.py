@@ -37,11 +37,23 @@ def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
     Every node and tensor has a name of its own in it, and constants are initializers.
     """
     copy = model.clone()
+    _open_dimensions(copy.graph)
     common.InlinePass()(copy)
     common.NameFixPass()(copy)
     common.RemoveInitializersFromInputsPass()(copy)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy, strip_quantizers(copy)
+
+
+def _open_dimensions(graph: ir.Graph) -> None:
+    """Forget dimensions that no tensor can have: -1, and 0 of an input, stand for any length."""
+    inputs = set(graph.inputs)
+    for value in (*inputs, *graph.outputs, *(o for node in graph for o in node.outputs)):
+        if value.shape is not None:
+            least = 1 if value in inputs else 0
+            impossible = [isinstance(d, int) and d < least for d in value.shape]
+            dims = zip(value.shape, impossible, strict=True)
+            value.shape = ir.Shape([None if odd else d for d, odd in dims])
 
 
 def normalise(model: ir.Model) -> tuple[ir.Model, Normalisation]:

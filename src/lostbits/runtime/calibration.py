@@ -100,8 +100,10 @@ def _count(
     with ThreadPoolExecutor() as pool:
         for part in tracked(source.batches(batch), "histograms", len(source), progress):
             values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
+            # The largest first, so that no core is left with one of them at the end.
+            ordered = sorted(sites, key=lambda s: -values[s.tensor].size)
             tasks: list[Callable[[], None]] = [
-                _counting(s, seen[s.key], values, part) for s in sites
+                _counting(s, seen[s.key], values, part) for s in ordered
             ]
             for done in [pool.submit(task) for task in tasks]:
                 done.result()
@@ -121,7 +123,8 @@ def _count(
 def _counting(site: Site, seen: Seen, values: Arrays, part: Batch) -> Callable[[], None]:
     def count() -> None:
         x = values[site.tensor]
-        _check_finite(site, x.sum(dtype=np.float64), part)
+        if not np.isfinite(x.sum()):  # which may also overflow
+            _check_finite(site, x, part)
         seen.update(x)
 
     return count

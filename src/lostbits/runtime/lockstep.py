@@ -12,6 +12,7 @@ import torch
 from lostbits.data import Batch
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.simulation import Frozen, replayed
 
 Tensors = Sequence[torch.Tensor | None]
@@ -55,6 +56,7 @@ def compare(
     A batch that was filled up runs as a whole, because a static batch size may be written into
     the graph. Sites see the real samples only; nodes see all, which counts the last one twice.
     """
+    keep_freed_memory()
     feeds = part.feeds
     with torch.no_grad():
         plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen)))

@@ -128,8 +128,16 @@ def _freeze(
     entering, leaving = torch.from_numpy(np.asarray(x)), torch.from_numpy(np.asarray(quantized_x))
     frozen.total[site.key] = channels_last(leaving - entering)
     lo, hi = ends(affine, entering.ndim)
-    if bool((entering < lo).any()) or bool((entering > hi).any()):
+    if _reaches_beyond(entering, lo, hi):
         frozen.clip[site.key] = channels_last(torch.clamp(entering, lo, hi) - entering)
+
+
+def _reaches_beyond(x: torch.Tensor, lo: torch.Tensor, hi: torch.Tensor) -> bool:
+    """Whether a value lies outside; one pass over memory where the grid is the same for all."""
+    if x.numel() and lo.numel() == 1:
+        least, most = torch.aminmax(x)
+        return bool(least < lo) or bool(most > hi)
+    return bool((x < lo).any()) or bool((x > hi).any())
 
 
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:

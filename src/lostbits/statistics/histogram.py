@@ -1,7 +1,7 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
 
@@ -12,7 +12,14 @@ from lostbits.grid import Array
 from lostbits.statistic import Statistic
 
 Floats = NDArray[np.float64]
-_BLOCK = 1 << 16  # values counted at once: their positions and indices stay in a core's cache
+_BLOCK = 1 << 18  # values counted at once: long enough for threads, short enough for the cache
+
+
+class _Room(NamedTuple):
+    """Scratch space for one block. Arrays made anew for each would cost threads their speed."""
+
+    position: NDArray[np.float32]
+    index: NDArray[np.int64]
 
 
 class Distortion(NamedTuple):
@@ -64,20 +71,25 @@ class Histogram(Statistic):
         before = 1 if self.axis is None else math.prod(x.shape[:axis])
         table = x.reshape(before, rows, -1)
         scale = np.divide(self.bins, self.absmax, out=np.zeros(rows), where=self.absmax > 0)
-        factors = scale.astype(np.float32)[:, None]
+        # A channel of denormal values would overflow float32 and make NaN of its zeros.
+        factors = np.minimum(scale, np.finfo(np.float32).max).astype(np.float32)[:, None]
+        room = _Room(np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int64))
         for across, along in _blocks(table.shape):
             for first in range(0, table.shape[2], _BLOCK):
                 part = table[across, along, first : first + _BLOCK]
-                self._count(part, along, factors[along])
+                self._count(part, along, factors[along], room)
         return self
 
-    def _count(self, part: Array, rows: slice, scale: NDArray[np.float32]) -> None:
-        """Count a block that stays in the cache; shape (any, rows, any)."""
+    def _count(
+        self, part: Array, rows: slice, scale: NDArray[np.float32], room: "_Room"
+    ) -> None:
+        """Count a block of shape (any, rows, any) that stays in the cache."""
         columns = 2 * self.bins
-        position = part * scale
+        position, index = (space[: part.size].reshape(part.shape) for space in room)
+        np.multiply(part, scale, out=position)
         position += np.float32(self.bins)
         np.clip(position, 0, columns - 1, out=position)
-        index = position.astype(np.int64)  # what bincount would make a copy of anything else
+        np.copyto(index, position, casting="unsafe")
         if index.shape[1] > 1:
             index += np.arange(index.shape[1])[:, None] * columns
         counts = self.counts[rows]
@@ -126,8 +138,11 @@ class Histogram(Statistic):
         width = self.width[:, None]
         height = np.divide(self.live, width, out=np.zeros(self.counts.shape), where=width > 0)
         falls = -np.diff(height, axis=1, prepend=0.0, append=0.0)
-        used = falls.any(axis=0)
-        return Density(self.edges[:, used], falls[:, used])
+        falls[:, self.bins] = 0.0  # at zero, which has no error
+        sides = (slice(0, self.bins), slice(self.bins, None))
+        edges = self.edges
+        used = [(edges[:, side], falls[:, side]) for side in sides if falls[:, side].any()]
+        return Density(self.absmax.size, [(e.copy(), f.copy()) for e, f in used])
 
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows)."""
@@ -140,12 +155,13 @@ class Density:
     """A density that is constant inside each bin, one row per channel.
 
     Attributes:
-        edges: Where it changes, shape (rows, edges); edges at which no row changes are left out.
-        falls: By how much it falls there, in values per unit.
+        rows: How many.
+        sides: Edges, and by how much the density falls there in values per unit, both of shape
+            (rows, edges), below and above zero; a side without values is left out.
     """
 
-    edges: Floats
-    falls: Floats
+    rows: int
+    sides: Sequence[tuple[Floats, Floats]]
 
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows).
@@ -156,27 +172,31 @@ class Density:
         ever too coarse for the step. Summed by parts, each edge is visited once, weighted by how
         far the density falls there. Zero must be a grid point.
         """
-        low, high, step = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (lo, hi, scale)))
+        ends = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (lo, hi, scale)))
+        flat = [v.reshape(-1, v.shape[-1], 1) for v in ends]
+        sums = np.zeros((2, len(flat[0]), self.rows))
         # One candidate at a time: all of them at once would leave the cache.
-        each = [
-            self._one(*ends)
-            for ends in zip(
-                *(v.reshape(-1, v.shape[-1], 1) for v in (low, high, step)), strict=True
-            )
-        ]
-        shape = (*low.shape[:-1], len(self.edges))
-        rounded, clipped = (np.reshape(part, shape) for part in zip(*each, strict=True))
+        for i, (low, high, step) in enumerate(zip(*flat, strict=True)):
+            for edges, falls in self.sides:
+                sums[:, i] += _parts(edges, falls, low, high, step)
+        rounded, clipped = sums.reshape(2, *ends[0].shape[:-1], self.rows)
         return Distortion(rounded, clipped)
 
-    def _one(self, low: Floats, high: Floats, step: Floats) -> tuple[Floats, Floats]:
-        limited = np.clip(self.edges, low, high)
-        beyond = self.edges - limited
-        limited /= step
-        code = np.rint(limited)
-        limited -= code
-        code += 4 * _cube(limited)
-        rounded = np.einsum("rb,rb->r", self.falls, code) * step[:, 0] ** 3 / 12
-        return rounded, np.einsum("rb,rb->r", self.falls, _cube(beyond)) / 3
+
+def _parts(
+    edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats
+) -> tuple[Floats, Floats]:
+    """Round and clip error of each row; the ends and the step have shape (rows, 1) or (1, 1)."""
+    limited = np.clip(edges, low, high)
+    beyond = edges - limited
+    limited /= step
+    code = np.rint(limited)
+    limited -= code
+    cube = _cube(limited)
+    cube *= 4
+    code += cube
+    rounded = np.einsum("rb,rb->r", falls, code) * step[:, 0] ** 3 / 12
+    return rounded, np.einsum("rb,rb->r", falls, _cube(beyond)) / 3
 
 
 def _cube(x: Floats) -> Floats:
@@ -188,11 +208,13 @@ def _cube(x: Floats) -> Floats:
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Slices of the first two axes that hold about ``_BLOCK`` values each, or the least there is.
 
-    Few rows at a time and all that belongs to them, because every block adds up whole rows.
+    Few rows at a time and all that belongs to them, because every block adds up whole rows; but
+    all rows at a time where they are the innermost axis, and one of them a walk through memory.
     """
     before, rows, after = shape
-    deep = min(before, max(_BLOCK // max(after, 1), 1))
-    wide = min(rows, max(_BLOCK // max(deep * after, 1), 1))
+    whole = rows if after == 1 else 1
+    deep = min(before, max(_BLOCK // (whole * after), 1))
+    wide = min(rows, max(_BLOCK // (deep * after), 1))
     for first in range(0, before, deep):
         for row in range(0, rows, wide):
             yield slice(first, first + deep), slice(row, row + wide)

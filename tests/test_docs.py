@@ -1,0 +1,326 @@
+"""The documents say what the code does: codes, targets, dependencies, options, links, examples."""
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from typer.main import get_command
+
+from lostbits import errors
+from lostbits.cli import app
+from lostbits.data import Preprocess
+from lostbits.diagnoses.findings import CODES
+from lostbits.target import Placement, Rule, Target
+from lostbits.targets import ALL, target
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "lostbits"
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+_CODE = re.compile(r"[A-Z]\d{3}")
+_LETTERS = {
+    "ModelError": "M",
+    "DataError": "D",
+    "TargetError": "T",
+    "SimulationError": "S",
+    "OutputError": "O",
+}
+# Codes that several files raise, and the one thing that each of them means there.
+_SHARED = {
+    "D003": "data of a kind that nobody here reads",
+    "D004": "there are no samples",
+    "D007": "the shape does not fit the input",
+    "D012": "a preprocess setting is missing, unknown, misplaced or wrong",
+    "D016": "code that supplies samples cannot be imported, fails, or yields no batches",
+    "D018": "a later pass does not yield the samples of the first",
+    "M008": "a value of the graph is no numeric tensor",
+}
+
+
+class Raised(NamedTuple):
+    """One place where an error is made."""
+
+    code: str
+    kind: str
+    file: str
+    line: int
+    rule: str
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL)
+
+
+# ---- messages -------------------------------------------------------------------------------
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    sources = sorted(PACKAGE.rglob("*.py"))
+    return {str(p.relative_to(PACKAGE)): ast.parse(text(p)) for p in sources}
+
+
+@cache
+def constants() -> frozenset[str]:
+    """Codes that the source holds as a string of their own."""
+    nodes = (node for tree in _trees().values() for node in ast.walk(tree))
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return frozenset(v for v in texts if isinstance(v, str) and _CODE.fullmatch(v))
+
+
+def raised() -> list[Raised]:
+    """Every call that makes an error from a code."""
+    found = []
+    for file, tree in _trees().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            code = _text(node.args[0]) if node.args else ""
+            if _CODE.fullmatch(code):
+                rule = ast.unparse(node.args[2])
+                found.append(Raised(code, node.func.id, file, node.lineno, rule))
+    return found
+
+
+def _text(node: ast.expr) -> str:
+    """A literal text, or nothing."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def entries() -> dict[str, str]:
+    """The entries of docs/messages.md: code to text."""
+    parts = re.split(r"^### (.*)$", text(DOCS / "messages.md"), flags=re.MULTILINE)[1:]
+    titles, bodies = parts[::2], parts[1::2]
+    assert all(_CODE.fullmatch(title) for title in titles), titles
+    assert len(set(titles)) == len(titles), "an entry stands there twice"
+    return {t: b.split("\n## ")[0].strip() for t, b in zip(titles, bodies, strict=True)}
+
+
+def test_the_source_raises_what_this_test_reads() -> None:
+    kinds = {r.kind for r in raised()}
+    assert kinds == set(_LETTERS), "an error class without a letter, or one that is not used"
+    assert {r.code for r in raised()} | set(CODES.values()) == constants()
+
+
+def test_every_code_has_an_entry() -> None:
+    assert not constants() - set(entries())
+
+
+def test_every_entry_has_a_code() -> None:
+    assert not set(entries()) - constants()
+
+
+def test_entries_are_in_order_and_of_a_few_lines() -> None:
+    order = list(entries())
+    for letter in "MDTSOF":
+        mine = [code for code in order if code.startswith(letter)]
+        assert mine == sorted(mine)
+    for code, body in entries().items():
+        assert 2 <= len(body.splitlines()) <= 4, code
+
+
+def test_letters_tell_the_class() -> None:
+    wrong = [r for r in raised() if not r.code.startswith(_LETTERS[r.kind])]
+    assert not wrong, wrong
+    assert all(issubclass(getattr(errors, kind), errors.LostbitsError) for kind in _LETTERS)
+
+
+def test_a_code_means_one_thing() -> None:
+    """One file may raise a code with several rules; several files only where it is agreed."""
+    files: dict[str, set[str]] = defaultdict(set)
+    for r in raised():
+        files[r.code].add(r.file)
+    shared = {code for code, where in files.items() if len(where) > 1}
+    places = sorted(r for r in raised() if r.code in shared ^ set(_SHARED))
+    assert shared == set(_SHARED), places
+
+
+def test_docstrings_and_pages_mention_existing_codes_only() -> None:
+    mentions = re.compile(r"\b[MDTSOF]0\d\d\b")
+    pages = {str(p.relative_to(ROOT)): text(p) for p in PAGES}
+    sources = {str(p.relative_to(ROOT)): text(p) for p in PACKAGE.rglob("*.py")}
+    unknown = {
+        f"{name}: {code}"
+        for name, content in (pages | sources).items()
+        for code in mentions.findall(content)
+        if code not in constants()
+    }
+    assert not unknown, unknown
+
+
+# ---- links ----------------------------------------------------------------------------------
+
+
+def _links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+            if not re.match(r"[a-z]+:", link):
+                yield page, link
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_relative_links_hold() -> None:
+    broken = []
+    for page, link in _links():
+        name, _, anchor = link.partition("#")
+        goal = page.parent / name if name else page
+        if not goal.exists() or (anchor and anchor not in _anchors(goal)):
+            broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert not broken, broken
+
+
+# ---- dependencies ---------------------------------------------------------------------------
+
+
+def _declared() -> tuple[set[str], set[str]]:
+    """Names of the packages needed to run, and to develop."""
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    extras = [name for group in project["optional-dependencies"].values() for name in group]
+    run, develop = (
+        {re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in group}
+        for group in (project["dependencies"], extras)
+    )
+    return run, develop
+
+
+def _rows(section: str) -> dict[str, str]:
+    """First and second column of the table under a heading of docs/dependencies.md."""
+    part = text(DOCS / "dependencies.md").split(f"## {section}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", part, re.MULTILINE)
+    return dict(rows[1:])
+
+
+def test_every_dependency_has_a_reason() -> None:
+    run, develop = _declared()
+    assert set(_rows("To run")) == run
+    assert set(_rows("To develop")) == develop
+    assert all(reason for table in ("To run", "To develop") for reason in _rows(table).values())
+
+
+def test_vendored_files_have_a_reason() -> None:
+    vendored = {f"`{p.relative_to(ROOT)}`" for p in PACKAGE.rglob("*.min.js")}
+    assert set(_rows("Shipped inside")) == vendored
+
+
+# ---- targets --------------------------------------------------------------------------------
+
+
+def _target_table() -> str:
+    """The built-in targets as docs/targets.md shows them."""
+    lines = ["| name | platform | weights | activations | bias | placement | takes from outside |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for t in ALL:
+        bias = "float" if t.bias_bits is None else f"int{t.bias_bits}"
+        cells = (f"`{t.name}`", t.title, _rule(t.weights), _rule(t.activations), bias)
+        lines.append(f"| {' | '.join(cells)} | `{t.placement.mode}` | {t.takes} |")
+    return "\n".join(lines)
+
+
+def _rule(rule: Rule) -> str:
+    symmetry = "symmetric" if rule.symmetric else "asymmetric"
+    granularity = "per channel" if rule.per_channel else "per tensor"
+    return f"{rule.grid.name} {symmetry} {granularity}, `{rule.method}`"
+
+
+def test_the_table_of_targets_is_that_of_the_code() -> None:
+    page = text(DOCS / "targets.md")
+    shown = page.split("<!-- targets:begin -->\n")[1].split("\n<!-- targets:end -->")[0]
+    assert shown == _target_table(), f"the table should read\n{_target_table()}"
+
+
+@pytest.mark.parametrize("example", blocks(DOCS / "targets.md", "toml"))
+def test_examples_of_targets_can_be_read(example: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(example, encoding="utf-8")
+    read = target(str(path))
+    assert read.name == tomllib.loads(example)["name"]
+    assert read not in ALL
+
+
+def test_the_complete_example_has_every_key() -> None:
+    complete = tomllib.loads(blocks(DOCS / "targets.md", "toml")[-1])
+    kinds: list[tuple[Any, Any]] = [
+        (Target, complete),
+        (Rule, complete["weights"]),
+        (Placement, complete["placement"]),
+    ]
+    for kind, table in kinds:
+        assert set(table) == set(kind.__dataclass_fields__)
+
+
+def test_the_page_has_every_placement_mode() -> None:
+    page = text(DOCS / "targets.md").split("## Placement modes\n")[1]
+    assert re.findall(r"^\| `(\w+)` \| .*\| .*\|$", page, re.MULTILINE) == [
+        "tensors",
+        "inputs",
+        "inputs_outputs",
+    ]
+    assert {t.placement.mode for t in ALL} <= {"tensors", "inputs", "inputs_outputs"}
+
+
+# ---- README ---------------------------------------------------------------------------------
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    first = re.findall(r"^```\n(.*?)^```$", text(ROOT / "README.md"), re.MULTILINE | re.DOTALL)[0]
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
+
+
+def _commands() -> dict[str, Any]:
+    group: Any = get_command(app)
+    return dict(group.commands)
+
+
+def test_the_readme_lists_every_command() -> None:
+    line = re.compile(r"^lostbits (\w+)(?: [A-Z].*)? {3,}\w", re.MULTILINE)
+    listed = line.findall(text(ROOT / "README.md"))
+    assert sorted(listed) == sorted(_commands())
+
+
+def test_pages_mention_existing_options_only() -> None:
+    known = {o for c in _commands().values() for p in c.params for o in p.opts}
+    known |= {"--help", "--constraint"}  # of pip, in the instructions to install
+    for page in (ROOT / "README.md", *(DOCS / f"{n}.md" for n in ("messages", "how-it-works"))):
+        options = set(re.findall(r"(?<![\w<!-])--[a-z][a-z-]*", text(page)))
+        assert options <= known, f"{page.name}: {options - known}"
+
+
+def test_examples_of_preprocessing_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "preprocess.toml"
+    for example in blocks(ROOT / "README.md", "toml"):
+        path.write_text(example, encoding="utf-8")
+        assert Preprocess.from_toml(path) != Preprocess()
+
+
+def test_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = blocks(ROOT / "README.md", "python")
+    assert examples
+    names: dict[str, Any] = {}
+    for example in examples:
+        assert "samples=32" in example, "examples must be quick"
+        exec(compile(example, "README.md", "exec"), names)
+    assert "snpe" in capsys.readouterr().out
+    assert {p.name for p in (tmp_path / "lostbits-out").iterdir()} == {
+        "result.json",
+        "report.html",
+    }

@@ -1,0 +1,288 @@
+"""Findings: reason, order, forecast and wording, from reports made by hand."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from lostbits.case import Case, Override, Seen, make_plan
+from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, by_role, findings, reason_of
+from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
+from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkReport, SiteReport
+from lostbits.errors import TargetError
+from lostbits.graph.place import Placed
+from lostbits.graph.site import Site, Use
+from lostbits.statistics import Extrema
+from lostbits.targets import target
+
+SNPE, TENSORRT = target("snpe"), target("tensorrt")
+NO_LOSS = LostBits(0.1, 0.0, 0.0, 0.0, 0.0, "best", 0.1)
+RANDOM = np.random.default_rng(0)
+# Channels of a thousandth, of one and of eight: one scale for all leaves the first with nothing.
+VALUES = (RANDOM.normal(0, 1, (64, 3, 5, 5)) * np.array([0.001, 1, 8])[:, None, None]).astype(
+    np.float32
+)
+WEIGHT = RANDOM.normal(0, 1, (4, 3, 1, 1)).astype(np.float32)
+
+
+def seen(array: np.ndarray[Any, np.dtype[np.float32]], axis: int) -> Seen:
+    own = Extrema(axis).update(array)
+    result = Seen.empty(own, own)
+    result.update(array)
+    return result
+
+
+def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:
+    """A convolution with one weight; tensors x, w, b."""
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT))
+    w = ir.Value(name="w", const_value=ir.tensor(weight, name="w"))
+    node = ir.node("Conv", [x, w], name="conv")
+    graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[w])
+    sites = (
+        Site("x", "activation", "", (Use("conv", 0),), "x", axis=1),
+        Site("w", "weight", "conv", (Use("conv", 1),), "w", axis=0, per_channel=True),
+        Site("b", "bias", "conv", (Use("conv", 2),), "b", scales=("x", "w:weight")),
+    )
+    known = {"x:activation": seen(VALUES, 1), "w:weight": seen(weight, 0)}
+    placed = Placed(sites, {})
+    chosen = target(platform)
+    model = ir.Model(graph, ir_version=10)
+    plan = make_plan(model, placed, known, chosen, [Override("x", method="min_max")])
+    return Case(model, chosen, placed, known, plan, {"y": 1.0}, 64)
+
+
+def site(tensor: str = "x", **changes: Any) -> SiteReport:
+    role, node = {
+        "x": ("activation", ""),
+        "w": ("weight", "conv"),
+        "b": ("bias", "conv"),
+    }[tensor]
+    report = SiteReport(
+        tensor=tensor,
+        role=role,
+        node=node,
+        op="Conv",
+        group=tensor,
+        grid="uint8",
+        bits=8,
+        scale=[0.1],
+        zero_point=[128],
+        axis=None,
+        lo=-12.8,
+        hi=12.7,
+        mse=1e-3,
+        mse_round=1e-3,
+        mse_clip=0.0,
+        mse_dead_zone=0.0,
+        sqnr_db=30.0,
+        effective_bits=7.0,
+        lost_bits=NO_LOSS,
+        utilisation={"codes_used": 200.0, "range_share": 0.9},
+        stability=None,
+        trade_off=None,
+        histogram=None,
+        channel_range=[[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]],
+    )
+    return replace(report, **changes)
+
+
+def lost(**steps: Any) -> LostBits:
+    return replace(NO_LOSS, **steps)
+
+
+def part(tensor: str = "x", cause: Cause = "round", share: float = 0.6) -> Attribution:
+    return Attribution(tensor, site(tensor).role, cause, share, share)
+
+
+def network(
+    *parts: Attribution, channels: Mapping[str, list[float]] | None = None
+) -> NetworkReport:
+    table = dict(channels or {})
+    return NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, list(parts), table, "")
+
+
+def found(*parts: Attribution, platform: str = "snpe", **changes: Any) -> list[Finding]:
+    sites = [site(t, **(changes if t == parts[0].tensor else {})) for t in ("x", "w", "b")]
+    return findings(case(platform), sites, network(*parts), "lostbits diagnose m.onnx")
+
+
+REASONS: list[tuple[str, Attribution, dict[str, Any]]] = [
+    ("granularity", part(), {"lost_bits": lost(granularity=2.5, symmetry=1.0)}),
+    ("symmetry", part("w"), {"lost_bits": lost(symmetry=1.0)}),
+    ("scale_format", part("w"), {"lost_bits": lost(scale_format=0.8)}),
+    (
+        "too_wide",
+        part(),
+        {
+            "lost_bits": lost(range_choice=4.0, direction="too_wide", granularity=1.0),
+            "utilisation": {"codes_used": 16.0, "range_share": 1 / 16},
+        },
+    ),
+    (
+        "too_narrow",
+        part(cause="clip"),
+        {
+            "lost_bits": lost(range_choice=5.0, direction="too_narrow", granularity=2.0),
+            "mse_clip": 9e-4,
+        },
+    ),
+    ("resolution", part("w"), {"bits": 3}),
+    ("resolution", part("b"), {"bits": 32, "lost_bits": None}),
+    ("bias_overflow", part("b", "clip"), {"bits": 32, "lost_bits": None}),
+]
+
+
+@pytest.mark.parametrize(("reason", "share", "changes"), REASONS)
+def test_every_reason(reason: str, share: Attribution, changes: dict[str, Any]) -> None:
+    (finding,) = found(share, **changes)
+    assert finding.reason == reason
+    assert finding.code == CODES[finding.reason]
+    assert (finding.tensor, finding.role, finding.cause) == (share.tensor, share.role, share.cause)
+    assert finding.share == share.share
+    assert math.isfinite(finding.bits) and finding.bits >= 0
+    assert math.isfinite(finding.gain_db) and finding.gain_db >= 0
+
+
+@pytest.mark.parametrize(("reason", "share", "changes"), REASONS)
+def test_texts_name_tensor_share_and_remedy(
+    reason: str, share: Attribution, changes: dict[str, Any]
+) -> None:
+    (finding,) = found(share, **changes)
+    for words in (f" {share.tensor}", "60%", finding.remedy, "predicted to win"):
+        assert words in finding.text
+    for nonsense in ("nan", "inf ", "None", "  ", ".."):
+        assert nonsense not in finding.text
+    assert finding.command.startswith("lostbits diagnose m.onnx --set '")
+    assert Override.parse(finding.command.split("'")[1]).tensor == share.tensor
+
+
+def test_what_a_typical_channel_is_left_with_is_said() -> None:
+    (finding,) = found(part(), lost_bits=lost(granularity=2.5))
+    assert "12.8 times as much as a typical channel" in finding.text
+    assert "21 of 256 levels (2.5 bits lost)" in finding.text
+
+
+def test_how_far_a_range_is_too_wide_is_said() -> None:
+    changes = REASONS[3][2]
+    (finding,) = found(part(), **changes)
+    assert "16.0 times as wide as its values reach: 16 of 256 levels" in finding.text
+
+
+def test_a_small_step_is_not_the_reason() -> None:
+    assert reason_of(site(lost_bits=lost(granularity=0.4)), part()).reason == "resolution"
+    assert reason_of(site(lost_bits=lost(granularity=0.6)), part()).reason == "granularity"
+
+
+def test_clipping_that_pays_is_not_blamed_on_the_range() -> None:
+    share = part(cause="clip")
+    good = lost(range_choice=0.0, direction="best", granularity=1.0)
+    assert reason_of(site(lost_bits=good), share).reason == "granularity"
+    bad = lost(range_choice=3.0, direction="too_narrow", granularity=1.0)
+    assert reason_of(site(lost_bits=bad), share).reason == "too_narrow"
+
+
+def test_a_narrow_range_is_not_blamed_for_what_rounding_does() -> None:
+    narrow = lost(range_choice=3.0, direction="too_narrow")
+    assert reason_of(site(lost_bits=narrow), part(cause="round")).reason == "resolution"
+
+
+def test_findings_are_ordered_by_share_then_name() -> None:
+    parts = [part("w", share=0.2), part("x", share=0.2), part("b", share=0.5)]
+    assert [f.tensor for f in found(*parts)] == ["b", "w", "x"]
+    assert [f.tensor for f in found(*parts[::-1])] == ["b", "w", "x"]
+
+
+def test_small_shares_are_left_out_but_never_all() -> None:
+    small = LEAST_SHARE / 4
+    assert [f.tensor for f in found(part("x"), part("w", share=small))] == ["x"]
+    assert [f.tensor for f in found(part("x", share=small), part("w", share=0.001))] == ["x"]
+    assert "0.5%" in found(part("x", share=small))[0].text
+
+
+def test_no_loss_no_finding() -> None:
+    assert found(part("x", share=0.0), part("w", share=0.0)) == []
+
+
+def test_there_are_never_too_many() -> None:
+    assert len(found(*[part("x", share=0.03)] * 20)) == MOST
+
+
+def test_roles_add_up() -> None:
+    parts = (part("x", share=0.5), part("x", "clip", 0.2), part("w", share=0.3))
+    assert by_role(network(*parts)) == pytest.approx({"activation": 0.7, "weight": 0.3})
+
+
+# The forecast.
+
+
+def gain(
+    setting: str, tensor: str = "x", shares: tuple[float, float] = (0.9, 0.1), **more: Any
+) -> float:
+    parts = network(part("x", share=shares[0]), part("w", share=shares[1]), **more)
+    subject = case()
+    chosen = next(s for s in subject.sites if s.tensor == tensor)
+    return predicted_gain(subject, parts, chosen, setting)
+
+
+def test_float_wins_the_whole_share() -> None:
+    assert gain("float") == pytest.approx(10)
+
+
+def test_sixteen_bits_win_nearly_as_much() -> None:
+    assert 9.9 < gain("16bit") < 10
+
+
+def test_what_is_planned_already_wins_nothing() -> None:
+    assert gain("min_max") == pytest.approx(0, abs=1e-9)
+
+
+def test_a_channel_counts_by_what_it_does_to_the_output() -> None:
+    small = gain("per_channel", channels={"x:activation": [0.9, 0.0, 0.0]})
+    large = gain("per_channel", channels={"x:activation": [0.0, 0.0, 0.9]})
+    assert small == pytest.approx(10, abs=0.1)
+    assert large == pytest.approx(0, abs=0.1)
+
+
+def test_what_is_not_attributed_is_not_promised() -> None:
+    assert gain("float", shares=(0.5, 0.1)) == pytest.approx(10 * math.log10(2))
+
+
+def test_sites_that_cancel_others_are_no_debt() -> None:
+    assert gain("float", shares=(1.01, -0.01)) == pytest.approx(40)
+
+
+def test_a_setting_that_the_target_cannot_plan_is_replaced() -> None:
+    with pytest.raises(TargetError, match="T006"):
+        predicted_gain(case("tensorrt"), network(part()), case("tensorrt").sites[0], "per_channel")
+    (finding,) = found(part(), platform="tensorrt", lost_bits=lost(granularity=2.5))
+    assert finding.command.endswith("--set 'x=float'")
+
+
+# Uneven input channels of a weight.
+
+
+def test_even_weights_lose_nothing_to_their_inputs() -> None:
+    subject = case(weight=np.ones((4, 3, 1, 1), np.float32))
+    assert uneven_inputs(subject, subject.sites[1]) == 0
+
+
+def test_small_weights_of_strong_inputs_lose_bits() -> None:
+    weight = np.ones((4, 3, 1, 1), np.float32)
+    weight[:, 2] = 1 / 64  # what the strongest channel of x meets
+    subject = case(weight=weight)
+    assert 2.5 < uneven_inputs(subject, subject.sites[1]) <= 6
+    parts = network(part("w"))
+    (finding,) = findings(subject, [site("w")], parts, "lostbits diagnose")
+    assert finding.reason == "granularity"
+    assert "equalize its input channels" in finding.text
+    assert finding.command.endswith("'w=16bit'")
+
+
+def test_sites_without_input_channels_lose_nothing_to_them() -> None:
+    subject = case()
+    assert uneven_inputs(subject, subject.sites[0]) == 0
+    assert uneven_inputs(subject, subject.sites[2]) == 0
