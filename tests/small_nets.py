@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,7 @@ class Net:
 def mlp(seed: int, widths: Sequence[int] = (6, 8, 8, 4), relu: bool = True) -> onnx.ModelProto:
     """Gemm layers with bias, Relu between them."""
     net, x = Net(seed), "x"
-    for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(pairwise(widths)):
         x = net.add("Relu", [x]) if relu and number else x
         x = net.gemm(x, inputs, outputs)
     return net.model([widths[0]], x)
@@ -85,7 +86,7 @@ def mlp(seed: int, widths: Sequence[int] = (6, 8, 8, 4), relu: bool = True) -> o
 def linear(seed: int, widths: Sequence[int] = (6, 5, 4)) -> onnx.ModelProto:
     """MatMul after MatMul: no bias, nothing nonlinear."""
     net, x = Net(seed), "x"
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         x = net.add("MatMul", [x, net.normal(inputs, outputs, fan=inputs)])
     return net.model([widths[0]], x)
 

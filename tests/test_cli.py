@@ -10,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from lostbits import api, cli
 from lostbits.api import demo_files
+from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.targets import ALL as TARGETS
 
 FILES = {name: str(path) for name, path in demo_files().items()}
 
@@ -72,7 +74,7 @@ def test_the_report_is_made_again_from_the_result(finished: tuple[Path, Result])
 def test_tables_list_every_member(name: str) -> None:
     result = run(name)
     assert result.exit_code == 0
-    members = cli.TARGETS if name == "targets" else cli.ESTIMATORS
+    members = TARGETS if name == "targets" else ESTIMATORS
     text = re.sub(r"\s|│", "", result.output)
     assert all(member.name[:6] in text for member in members)
 
@@ -93,7 +95,8 @@ def test_every_command_has_help(command: str) -> None:
         (("--format", "html,pdf"), r"T009.*pdf"),
         (("--set", "stem.conv.weight"), r"T004"),
         (("--set", "stem.conv.wight=float"), r"T005.*'stem.conv.weight'"),
-        (("--set", "stem.conv.weight=mes"), r"T002.*'mse'"),
+        (("--set", "stem.conv.weight=mes"), r"T011.*'mse'"),
+        (("--set", "stem.conv.weight=pre_channel"), r"T011.*'per_channel'"),
         (("--labels", "nowhere.npy"), r"D001"),
         (("--preprocess", "nowhere.toml"), r"D001|D012"),
     ],
@@ -158,7 +161,7 @@ def test_a_full_disk_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(api.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     result = diagnose(tmp_path, "--format", "json")
     assert result.exit_code == 2
     assert "O001" in result.stderr

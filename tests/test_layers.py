@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
-from small_nets import Net, built, cnn, mlp, samples
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
@@ -19,6 +18,7 @@ from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import compare
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.targets import target
+from small_nets import Net, built, cnn, mlp, samples
 
 Doubles = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def errors_of(case: Case, part: Batch) -> tuple[Frozen, dict[str, Doubles]]:
     """Frozen errors, and the constants of the model."""
     _, frozen = Simulation(case).run(part)
     values = case.model.graph.initializers
-    constants = {str(n): np.asarray(v.const_value, np.float64) for n, v in values.items()}  # type: ignore[arg-type]
+    constants = {str(n): np.asarray(v.const_value, np.float64) for n, v in values.items()}
     return frozen, constants
 
 
@@ -167,16 +167,6 @@ def test_coherence_of_two_terms(angle: float, coherence: float) -> None:
 def _figures(terms: dict[str, torch.Tensor]) -> LayerReport:
     sums = _Sums()
     _accumulate(sums, terms, torch.ones_like(next(iter(terms.values()))))
-    step: Any = Executor(_MODEL, ()).steps[0]
-    return _report(step, "y", sums)
-
-
-def _one_layer() -> Any:
-    import onnx_ir as ir
-
     net = Net(0)
     model = ir.from_proto(net.model([3], net.gemm("x", 3, 3)))
-    return model
-
-
-_MODEL = _one_layer()
+    return _report(Executor(model, ()).steps[0], "y", sums)

@@ -5,6 +5,6 @@ from lostbits.api import Settings, diagnose, write
 from lostbits.case import Override
 from lostbits.errors import LostbitsError
 from lostbits.target import Target
-from lostbits.targets import target
+from lostbits.targets import target as find_target
 
-__all__ = ["LostbitsError", "Override", "Settings", "Target", "diagnose", "target", "write"]
+__all__ = ["LostbitsError", "Override", "Settings", "Target", "diagnose", "find_target", "write"]

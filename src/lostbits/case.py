@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.errors import DataError, TargetError, close_match
+from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.estimators import estimator
 from lostbits.estimators.mse import best_ranges
 from lostbits.graph.place import Placed
@@ -76,7 +77,11 @@ class Override:
         tensor, _, setting = text.rpartition("=")
         if not tensor or not setting:
             raise TargetError(
-                "T004", f"--set {text}", "must read TENSOR=SETTING", "no '='", "--set x=per_channel"
+                "T004",
+                f"--set {text}",
+                "must read TENSOR=SETTING",
+                repr(text),
+                "--set x=per_channel",
             )
         named = {
             "per_channel": cls(tensor, per_channel=True),
@@ -84,7 +89,17 @@ class Override:
             "float": cls(tensor, as_float=True),
             **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
         }
-        return named.get(setting) or cls(tensor, method=estimator(setting).name)
+        methods = {method.name: cls(tensor, method=method.name) for method in ESTIMATORS}
+        known = {**named, **methods}
+        if setting not in known:
+            raise TargetError(
+                "T011",
+                f"--set {text}",
+                "must name a setting or a range method",
+                repr(setting),
+                close_match(setting, known),
+            )
+        return known[setting]
 
     def apply(self, rule: Rule) -> Rule:
         """``rule`` with the wish granted."""
@@ -170,7 +185,8 @@ def make_plan(
         if site.role == "bias" and site.scales is not None and site.tensor not in floats:
             x, w = groups.get(site.scales[0]), plan.get(site.scales[1])
             if x is not None and w is not None:
-                plan[site.key] = bias_affine(x, w, target.bias_bits or 32)
+                size = constant_of(model, site).size
+                plan[site.key] = bias_affine(x, w, size, target.bias_bits or 32)
     return plan
 
 
@@ -184,10 +200,14 @@ def rule_of(site: Site, target: Target) -> Rule:
     return Rule(rule.grid, rule.symmetric, False, "min_max", rule.power_of_two, rule.minimum_range)
 
 
-def bias_affine(x: Affine, w: Affine, bits: int) -> Affine:
-    """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator."""
+def bias_affine(x: Affine, w: Affine, size: int, bits: int) -> Affine:
+    """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator.
+
+    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias.
+    """
     scale = np.maximum(x.scale * w.scale, np.finfo(np.float32).tiny).astype(np.float32)
     axis = None if scale.ndim == 0 else 0
+    scale = scale if axis is None else np.tile(scale, size // scale.size)
     return Affine(Grid.of(bits, signed=True), scale, np.zeros(scale.shape, np.int64), axis)
 
 

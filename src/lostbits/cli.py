@@ -80,6 +80,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
         int | None, typer.Option(min=2, help="Use only the first N samples.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
+    permutations: Annotated[
+        int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
+    ] = 2,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     preprocess: Annotated[
@@ -104,6 +107,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             method=check_method(method),
             samples=samples,
             batch=batch,
+            permutations=permutations,
             seed=seed,
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=None if preprocess is None else Preprocess.from_toml(preprocess),

@@ -1,7 +1,6 @@
 """What a diagnosis says, as plain data; the members that compute it are in ``diagnoses``."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, final
 
 Cause = Literal["round", "clip"]
@@ -181,16 +180,3 @@ class Finding:
     remedy: str
     command: str
     text: str
-
-
-@final
-@dataclass(frozen=True)
-class Baseline:
-    """Figures of the quantized network beside the float one."""
-
-    sqnr_db: float | None
-    kl: float | None
-    agreement: float | None
-    accuracy_float: float | None = None
-    accuracy_quantized: float | None = None
-    outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)

@@ -246,10 +246,8 @@ def _too_narrow(site: SiteReport) -> str:
 def _resolution(site: SiteReport) -> str:
     if site.bits < _USUAL_BITS:
         return f"It has only {2**site.bits} levels"
-    return (
-        f"Its {2**site.bits:,} levels are put to good use, but what rounding leaves is magnified "
-        "by the layers that follow"
-    )
+    fate = "goes straight to the user" if site.role == "output" else "is magnified by later layers"
+    return f"Its {2**site.bits:,} levels are put to good use, but what rounding leaves {fate}"
 
 
 def _platform(site: SiteReport, verdict: Verdict, case: Case) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import resource
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,9 +12,10 @@ from typing import Any
 
 from lostbits.diagnoses.findings import by_role, findings
 from lostbits.diagnoses.run import Run
-from lostbits.diagnosis import Baseline, Finding, NetworkReport
+from lostbits.diagnosis import Finding, NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.reporter import FORMAT, Result
+from lostbits.runtime.measure import Baseline
 from lostbits.runtime.reference import Reference
 from lostbits.target import Target
 
@@ -115,7 +117,8 @@ def verdict(
 
 def peak_memory() -> int:
     """Largest resident size of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _model(path: Path, reference: Reference, sites: int) -> dict[str, Any]:

@@ -127,7 +127,9 @@ class Run:
                 "use --method auto or permutation",
             )
         if self.settings.method == "permutation" or (self.settings.method == "auto" and opaque):
-            self.permutation = PermutationErrors(self.case, self.value, self.settings.seed)
+            self.permutation = PermutationErrors(
+                self.case, self.value, self.settings.seed, max(self.settings.permutations // 2, 1)
+            )
         self.opaque = opaque
 
     def network(self) -> NetworkReport:

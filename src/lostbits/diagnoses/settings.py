@@ -24,6 +24,7 @@ class Settings:
         method: Of the network attribution; ``auto`` takes the gradient where there is one.
         samples: Use only the first of them.
         batch: Samples a run while calibrating.
+        permutations: Orders that the permutation method walks; an even number.
         seed: Of permutations beyond the first two.
         overrides: Wishes for single tensors.
         preprocess: For folders of images.
@@ -36,6 +37,7 @@ class Settings:
     method: Method = "auto"
     samples: int | None = None
     batch: int = 8
+    permutations: int = 2
     seed: int = 0
     overrides: tuple[Override, ...] = ()
     preprocess: Preprocess | None = None

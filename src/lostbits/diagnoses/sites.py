@@ -1,7 +1,6 @@
 """Per site: the exact split of the squared error, utilisation, and stability."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import final
 
@@ -14,10 +13,10 @@ from lostbits.data import Batch
 from lostbits.diagnoses.waterfall import lost_bits, trade_off
 from lostbits.diagnosis import LostBits, SiteReport
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, split_error
+from lostbits.grid import Affine, along, split_error
 from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
-from lostbits.runtime.simulation import Frozen, ends, fake_quantize
+from lostbits.runtime.simulation import Frozen, ends
 from lostbits.statistics import Histogram
 
 _PLOT_BINS = 128
@@ -57,23 +56,16 @@ class SiteErrors:
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
-        affine, sums = self.case.plan[site.key], self.sums[site.key]
-        value = _on_grid(x, affine)
-        vanished = torch.where(value == 0, x, 0.0)
-        error = value.sub_(x)
-        each = _each_sample(error, part.size)
-        total, clip = float(each.sum()), 0.0
-        outside = _outside(x, affine)
-        if outside is not None:
-            clip = dot(error, error * outside)
-            vanished *= ~outside
-        sums.clip += clip
-        sums.round += max(total - clip, 0.0)
-        sums.total += total
-        sums.dead_zone += dot(vanished, vanished)
-        sums.power += dot(x, x)
+        sums = self.sums[site.key]
+        each = _each_sample(x, self.case.plan[site.key], part.size)
+        rounded, clipped, dead_zone, power = each.sum(axis=0).tolist()
+        sums.round += rounded
+        sums.clip += clipped
+        sums.dead_zone += dead_zone
+        sums.total += rounded + clipped
+        sums.power += power
         sums.size += x.numel()
-        self._halve(sums, each, x.numel(), part)
+        self._halve(sums, each[:, :2].sum(axis=1), x.numel(), part)
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
@@ -81,10 +73,7 @@ class SiteErrors:
     def reports(self) -> list[SiteReport]:
         """One report a site, in the order of the plan."""
         ops = {node.name: node.op_type for node in self.case.model.graph}
-        with ThreadPoolExecutor() as pool:
-            return list(
-                pool.map(lambda s: self._report(s, ops.get(s.node, "input")), self.case.sites)
-            )
+        return [self._report(s, ops.get(s.node, "input")) for s in self.case.sites]
 
     def _constant(self, site: Site) -> None:
         x, sums = constant_of(self.case.model, site), self.sums[site.key]
@@ -136,29 +125,39 @@ class SiteErrors:
         )
 
 
-def _on_grid(x: torch.Tensor, affine: Affine) -> torch.Tensor:
-    """``Q(x)``; torch's fused kernel where it applies (it differs at most in the last bit)."""
-    if affine.axis is not None or affine.grid.bits > 16:
-        return fake_quantize(x, affine)
-    grid, scale, zero = affine.grid, float(affine.scale), int(affine.zero_point)
-    return torch.fake_quantize_per_tensor_affine(x, scale, zero, grid.qmin, grid.qmax)
+def _each_sample(x: torch.Tensor, affine: Affine, samples: int) -> NDArray[np.float64]:
+    """Round, clip, dead zone and power of every sample; shape (samples, 4).
+
+    Of all samples together where axis 0 does not count them.
+    """
+    parts = x.split(1) if x.ndim and x.shape[0] == samples else [x]
+    if affine.axis == 0:
+        parts = [x]
+    return np.array([_split(part, affine) for part in parts if part.numel()]).reshape(-1, 4)
 
 
-def _outside(x: torch.Tensor, affine: Affine) -> torch.Tensor | None:
-    """Where ``x`` lies beyond the grid; None where it nowhere does."""
-    lo, hi = ends(affine, x.ndim)
-    if x.numel() and affine.axis is None:
-        least, most = torch.aminmax(x)
-        if bool(least >= lo) and bool(most <= hi):
-            return None
-    return (x < lo) | (x > hi)
+def _split(x: torch.Tensor, affine: Affine) -> tuple[float, float, float, float]:
+    """Round, clip, dead zone and power of the values of a tensor, each a sum of squares.
+
+    The ends are grid points, so a limited value needs no more limiting after it was rounded, and
+    the two parts have disjoint supports. A value has vanished where its code is zero. Memory is
+    what this costs, hence two tensors of scratch and no masks.
+    """
+    kind = torch.float32 if affine.grid.bits <= 16 else torch.float64
+    x = x.to(kind)
+    lo, hi, scale = (v.to(kind) for v in (*ends(affine, x.ndim), _steps(affine, x.ndim)))
+    limited = torch.clamp(x, lo, hi)
+    other = limited - x
+    clip = dot(other, other)
+    code = torch.div(limited, scale, out=other).round_()
+    error = torch.addcmul(limited, code, scale, value=-1, out=limited)
+    rounded = dot(error, error)
+    vanished = code.clamp_(-1, 1).abs_().sub_(1).mul_(error)
+    return rounded, clip, dot(vanished, vanished), dot(x, x)
 
 
-def _each_sample(error: torch.Tensor, samples: int) -> NDArray[np.float64]:
-    """Squared error of every sample, or of all together where axis 0 does not count samples."""
-    if error.ndim == 0 or error.shape[0] != samples:
-        return np.array([dot(error, error)])
-    return np.array([dot(e, e) for e in error.split(1)])
+def _steps(affine: Affine, rank: int) -> torch.Tensor:
+    return torch.from_numpy(np.array(along(affine.scale, rank, affine.axis)))
 
 
 def _list(values: NDArray[np.float32]) -> list[float]:

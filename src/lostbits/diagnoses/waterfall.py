@@ -16,7 +16,7 @@ from lostbits.estimators import ALL
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, Array, Grid, affine_from_range
 from lostbits.statistics import Histogram
-from lostbits.statistics.histogram import Density, Distortion
+from lostbits.statistics.histogram import Density
 from lostbits.target import Rule
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
     """
     rows = seen.channels
     density = rows.density()
-    used = float(_distortion(density, affine).total.sum())
+    used = _error(density, affine)
     if used <= 0 or not density.sides:
         return None
     per_channel = affine.axis is not None
@@ -56,9 +56,12 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
     return LostBits(shape, granularity, symmetry, scale, choice, direction, total)
 
 
-def _distortion(density: Density, affine: Affine) -> Distortion:
-    ends = (np.atleast_1d(v) for v in (affine.lo, affine.hi, affine.scale))
-    return density.distortion(*ends)
+def _error(density: Density, affine: Affine) -> float:
+    return float(density.error(*_ends(affine)).sum())
+
+
+def _ends(affine: Affine) -> tuple[Array, Array, Array]:
+    return np.atleast_1d(affine.lo), np.atleast_1d(affine.hi), np.atleast_1d(affine.scale)
 
 
 def _best(
@@ -76,14 +79,10 @@ def _best(
     low, high, _ = best_ranges(seen.whole, grid, symmetric=symmetric, per_channel=False)
     contenders = [(low, high), (rows.lo.min(keepdims=True), rows.hi.max(keepdims=True))]
     judged = [
-        (lo, hi, _judge(density, affine_from_range(lo, hi, grid, symmetric=symmetric)))
+        (lo, hi, _error(density, affine_from_range(lo, hi, grid, symmetric=symmetric)))
         for lo, hi in contenders
     ]
     return min(judged, key=lambda each: each[2])
-
-
-def _judge(density: Density, affine: Affine) -> float:
-    return float(_distortion(density, affine).total.sum())
 
 
 def _power_of_two_best(
@@ -95,7 +94,7 @@ def _power_of_two_best(
     widest = rows.absmax if per_channel else rows.absmax.max(keepdims=True)
     start = np.ceil(np.log2(np.where(widest > 0, widest, 1.0) / rule.grid.qmax))
     scale = np.exp2(start - np.arange(8)[:, None])
-    table = density.distortion(scale * rule.grid.qmin, scale * rule.grid.qmax, scale).total
+    table = density.error(scale * rule.grid.qmin, scale * rule.grid.qmax, scale)
     least = table.min(axis=0).sum() if per_channel else table.sum(axis=1).min()
     return max(float(least), free)
 
@@ -152,7 +151,7 @@ def _grid(lo: Floats, hi: Floats, rule: Rule) -> Affine:
 
 
 def _means(rows: Histogram, density: Density, affine: Affine) -> dict[str, float]:
-    part, size = _distortion(density, affine), max(rows.size, 1)
+    part, size = density.distortion(*_ends(affine)), max(rows.size, 1)
     return {"round": float(part.round.sum()) / size, "clip": float(part.clip.sum()) / size}
 
 

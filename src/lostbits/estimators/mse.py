@@ -172,5 +172,5 @@ class _Search:
     def error(self, lo: Floats, hi: Floats) -> Floats:
         """Squared error of the grid of each range."""
         grid = self.affine(lo, hi)
-        total = self.density.distortion(grid.lo, grid.hi, grid.scale).total
+        total = self.density.error(grid.lo, grid.hi, grid.scale)
         return total if self.per_channel else total.sum(keepdims=True)

@@ -100,9 +100,8 @@ def _set_input(graph: ir.Graph, node: ir.Node, index: int, array: Vector) -> Non
     elif len(old.uses()) > 1 or old.is_graph_output():
         name = f"{name_of(old)}.{node_name(node)}"
     else:
-        name = name_of(old)
+        name = name_of(old)  # which it keeps: its tensor is that of the user's model, too
         graph.initializers.pop(name)
-        old.name = f"{name}__folded"
     value = add_initializer(graph, name, np.ascontiguousarray(array, np.float32))
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)

@@ -8,9 +8,9 @@ from onnx.reference import ReferenceEvaluator
 
 from lostbits.graph.queries import RANDOM, add_initializer, constant, name_of, opset
 
-# ONNX Runtime's own quantizers became ONNX's with opset 21.
-_CONTRIBUTED = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_CONTRIBUTED_OPSET = 21
+# They mean the same in every version and in ONNX Runtime's own domain; the reference has new ones.
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_QUANTIZERS_OPSET = 21
 Arrays = list[NDArray[np.generic]]
 
 
@@ -30,7 +30,7 @@ def fold_constants(model: ir.Model) -> int:
 
 
 def _foldable(node: ir.Node) -> bool:
-    known = node.domain in ("", "ai.onnx") or node.op_type in _CONTRIBUTED
+    known = node.domain in ("", "ai.onnx") or node.op_type in _QUANTIZERS
     if not known or node.op_type in RANDOM or not node.inputs:
         return False
     graphs = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -48,8 +48,8 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
     runs the model.
     """
     proto = ir.to_proto(node)
-    if proto.domain not in ("", "ai.onnx"):
-        version = max(version, _CONTRIBUTED_OPSET)
+    if node.op_type in _QUANTIZERS:
+        version = max(version, _QUANTIZERS_OPSET)
     proto.domain = ""
     feeds = {name_of(v): constant(v) for v in node.inputs if v is not None}
     graph = onnx.helper.make_graph(

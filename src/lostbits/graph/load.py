@@ -29,7 +29,7 @@ def load(path: Path) -> ir.Model:
         raise ModelError(
             "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
         )
-    return model
+    return ir.external_data.load_to_model(model)
 
 
 def _parse(path: Path) -> ir.Model:

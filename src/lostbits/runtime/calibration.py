@@ -5,6 +5,7 @@ histograms that the second counts. Both statistics are exact under any split of 
 nothing else is kept, so memory does not depend on the number of samples.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
@@ -97,7 +98,7 @@ def _count(
     outputs = [name_of(v) for v in model.graph.outputs if is_float(v)]
     session = Session(with_outputs(model, [*(s.tensor for s in sites), *outputs]))
     totals = {name: np.zeros(2) for name in outputs}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in tracked(source.batches(batch), "histograms", len(source), progress):
             values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
             # The largest first, so that no core is left with one of them at the end.

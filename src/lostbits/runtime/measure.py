@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.diagnosis import Baseline
 from lostbits.errors import SimulationError, TargetError, close_match
 
 Metric = Literal["nsr", "kl"]
@@ -81,6 +80,20 @@ def _kl(plain: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return each.reshape(each.shape[0], -1).mean(1).sum() if each.ndim else each
 
 
+@final
+@dataclass(frozen=True)
+class Baseline:
+    """Figures of the quantized network beside the float one."""
+
+    sqnr_db: float | None
+    kl: float | None
+    agreement: float | None
+    accuracy_float: float | None = None
+    accuracy_quantized: float | None = None
+    outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@final
 @dataclass
 class Comparison:
     """Running figures of the quantized against the float outputs."""
@@ -92,6 +105,7 @@ class Comparison:
     samples: int = 0
     positions: int = 0
     agreed: int = 0
+    labelled: int = 0
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def update(
@@ -115,6 +129,7 @@ class Comparison:
             self.agreed += int((winners[0] == winners[1]).sum())
             if self.labels is not None and plain.ndim == 2:
                 labels = self.labels[first : first + size]
+                self.labelled += size
                 self.right += [int((w == labels).sum()) for w in winners]
 
     def baseline(self, names: Sequence[str]) -> Baseline:
@@ -127,8 +142,8 @@ class Comparison:
         live = self.power > 0
         nsr = float(np.mean(self.error[live] / self.power[live])) if live.any() else 0.0
         accuracy: list[float | None] = [None, None]
-        if self.labels is not None and self.positions:
-            accuracy = [float(r) / self.samples for r in self.right]
+        if self.labelled:
+            accuracy = [float(r) / self.labelled for r in self.right]
         return Baseline(
             sqnr_db=decibels(1.0, nsr),
             kl=self.divergence / self.samples if self.positions else None,

@@ -19,6 +19,21 @@ from lostbits.runtime.session import Session
 
 TOLERANCE = 1e-5
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+_SEQUENCES = frozenset(
+    {
+        "ConcatFromSequence",
+        "Optional",
+        "OptionalGetElement",
+        "OptionalHasElement",
+        "SequenceAt",
+        "SequenceConstruct",
+        "SequenceEmpty",
+        "SequenceErase",
+        "SequenceInsert",
+        "SequenceLength",
+        "SplitToSequence",
+    }
+)
 _INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
@@ -130,6 +145,8 @@ def _check_node(node: ir.Node, path: Path) -> None:
             node.op_type,
             "export the model without loops and branches, or unroll them",
         )
+    if node.op_type in _SEQUENCES:
+        raise _not_numeric(where, f"{node.op_type}, which is about sequences or optionals")
     if node.op_type in RANDOM or (node.op_type == "Dropout" and not idle(node)):
         raise ModelError(
             "M012",
@@ -157,10 +174,14 @@ def _not_float32(where: str, found: str) -> ModelError:
 def _check_numeric(value: ir.Value, path: Path) -> None:
     odd = value.type is not None and not isinstance(value.type, ir.TensorType)
     if odd or value.dtype == ir.DataType.STRING:
-        raise ModelError(
-            "M008",
-            f"{path}: {value.name!r}",
-            "values must be numeric tensors",
-            str(value.type),
-            "remove pre- and post-processing from the graph",
-        )
+        raise _not_numeric(f"{path}: {value.name!r}", str(value.type))
+
+
+def _not_numeric(where: str, found: str) -> ModelError:
+    return ModelError(
+        "M008",
+        where,
+        "values must be numeric tensors",
+        found,
+        "remove pre- and post-processing from the graph",
+    )

@@ -47,6 +47,7 @@ class _Slopes:
         feeds: Mapping[str, NDArray[Any]],
         value: Callable[[list[torch.Tensor]], torch.Tensor],
     ) -> dict[Key, Vector]:
+        """Forward with errors put in, then backward."""
         walk = Walk(self.executor, feeds, self._inject)
         for step in self.executor.steps:
             inputs = walk.read(step)
@@ -84,7 +85,9 @@ class _Slopes:
         for kind, error in self._errors(site):
             self._add(site, kind, per_channel(gradient * error, site.axis))
 
-    def _at_weight(self, step: Step, x: torch.Tensor, site: Site, gradient: torch.Tensor) -> None:
+    def _at_weight(
+        self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
+    ) -> None:
         """``<dv/dW, dW> = <dv/dy, x * dW>``, a forward convolution, channel by channel."""
         for kind, error in self._errors(site):
             with torch.no_grad():
@@ -92,7 +95,9 @@ class _Slopes:
             axis = None if site.axis is None else 1
             self._add(site, kind, per_channel(change.mul_(gradient), axis))
 
-    def _at_bias(self, step: Step, x: torch.Tensor, site: Site, gradient: torch.Tensor) -> None:
+    def _at_bias(
+        self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
+    ) -> None:
         for kind, error in self._errors(site):
             slope = per_channel(gradient, 1) * error.double().numpy()
             self._add(site, kind, slope if site.axis is not None else slope.sum(keepdims=True))

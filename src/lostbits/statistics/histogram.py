@@ -1,7 +1,7 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
 
@@ -12,6 +12,7 @@ from lostbits.grid import Array
 from lostbits.statistic import Statistic
 
 Floats = NDArray[np.float64]
+_Part = Callable[[Floats, Floats, Floats, Floats, Floats], Floats]
 _BLOCK = 1 << 18  # values counted at once: long enough for threads, short enough for the cache
 
 
@@ -80,9 +81,7 @@ class Histogram(Statistic):
                 self._count(part, along, factors[along], room)
         return self
 
-    def _count(
-        self, part: Array, rows: slice, scale: NDArray[np.float32], room: "_Room"
-    ) -> None:
+    def _count(self, part: Array, rows: slice, scale: NDArray[np.float32], room: "_Room") -> None:
         """Count a block of shape (any, rows, any) that stays in the cache."""
         columns = 2 * self.bins
         position, index = (space[: part.size].reshape(part.shape) for space in room)
@@ -166,37 +165,50 @@ class Density:
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows).
 
-        Exact for this density: with ``y`` the value limited to the range and ``n`` its code
-        counted from zero, the squared rounding error has the antiderivative
-        ``s^3 (n/12 + (y/s - n)^3 / 3)`` and the clipping error ``(x - y)^3 / 3``, so no bin is
-        ever too coarse for the step. Summed by parts, each edge is visited once, weighted by how
-        far the density falls there. Zero must be a grid point.
+        Zero and the ends must be grid points.
         """
+        total, clip = self.error(lo, hi, scale), self._summed(_clip, lo, hi, scale)
+        return Distortion(np.maximum(total - clip, 0.0), clip)
+
+    def error(self, lo: Array, hi: Array, scale: Array) -> Floats:
+        """``distortion(...).total``, in half the time."""
+        return self._summed(_error, lo, hi, scale)
+
+    def _summed(self, part: _Part, lo: Array, hi: Array, scale: Array) -> Floats:
         ends = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (lo, hi, scale)))
         flat = [v.reshape(-1, v.shape[-1], 1) for v in ends]
-        sums = np.zeros((2, len(flat[0]), self.rows))
+        sums = np.zeros((len(flat[0]), self.rows))
         # One candidate at a time: all of them at once would leave the cache.
-        for i, (low, high, step) in enumerate(zip(*flat, strict=True)):
+        for i, grid in enumerate(zip(*flat, strict=True)):
             for edges, falls in self.sides:
-                sums[:, i] += _parts(edges, falls, low, high, step)
-        rounded, clipped = sums.reshape(2, *ends[0].shape[:-1], self.rows)
-        return Distortion(rounded, clipped)
+                sums[i] += part(edges, falls, *grid)
+        return sums.reshape(*ends[0].shape[:-1], self.rows)
 
 
-def _parts(
-    edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats
-) -> tuple[Floats, Floats]:
-    """Round and clip error of each row; the ends and the step have shape (rows, 1) or (1, 1)."""
-    limited = np.clip(edges, low, high)
-    beyond = edges - limited
-    limited /= step
-    code = np.rint(limited)
-    limited -= code
-    cube = _cube(limited)
+def _error(edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats) -> Floats:
+    """Squared error of each row; the ends and the step have shape (rows, 1) or (1, 1).
+
+    With ``u = x / s`` and ``n`` the code of x, counted from zero and limited to the grid, the
+    squared error of a density that is constant inside each bin has the antiderivative
+    ``s^3 (n/12 + (u - n)^3 / 3)``, round and clip alike, so no bin is ever too coarse for the
+    step. Summed by parts, each edge is visited once, weighted by how far the density falls there.
+    """
+    u = edges / step
+    n = np.rint(u)
+    np.clip(n, np.rint(low / step), np.rint(high / step), out=n)
+    u -= n
+    cube = _cube(u)
     cube *= 4
-    code += cube
-    rounded = np.einsum("rb,rb->r", falls, code) * step[:, 0] ** 3 / 12
-    return rounded, np.einsum("rb,rb->r", falls, _cube(beyond)) / 3
+    n += cube
+    total: Floats = np.einsum("rb,rb->r", falls, n) * step[:, 0] ** 3 / 12
+    return total
+
+
+def _clip(edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats) -> Floats:
+    """The part of it beyond the ends, whose antiderivative is ``(x - end)^3 / 3``."""
+    beyond = edges - np.clip(edges, low, high)
+    clipped: Floats = np.einsum("rb,rb->r", falls, _cube(beyond)) / 3
+    return clipped
 
 
 def _cube(x: Floats) -> Floats:
