@@ -55,7 +55,7 @@ class SnpeEnhanced(Estimator):
         steps = grid.qmax - grid.qmin
         search = symmetric_candidates if symmetric else asymmetric_candidates
         low, high = search(lo, hi, steps)
-        best = int(cost(_rebin(seen, lo, hi), low, high, steps).argmin())
+        best = int(cost(rebin(seen, lo, hi), low, high, steps).argmin())
         if not symmetric:
             return Range(float(low[best]), float(high[best]))
         return Range(-float(high[best]) if lo < 0 else 0.0, float(high[best]) if hi > 0 else 0.0)
@@ -133,7 +133,7 @@ def _cumulative(values: Floats) -> Floats:
     return sums
 
 
-def _rebin(seen: Histogram, lo: float, hi: float) -> Bins:
+def rebin(seen: Histogram, lo: float, hi: float) -> Bins:
     """The histogram in ``_BINS`` bins of ``[lo, hi]``, old bins spread evenly over new ones."""
     edges = np.linspace(lo, hi, _BINS + 1)
     below = np.interp(edges, seen.edges[0], np.append(0, np.cumsum(seen.live[0])))

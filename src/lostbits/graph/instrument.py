@@ -81,11 +81,12 @@ def quantized(
     values = _values(copy.graph)
     for site in sites:
         value, affine = values[site.tensor], plan[site.key]
-        made = (
-            _round_trip(copy, site, value, affine)
-            if site.streams
-            else _dequantized(copy, site, value, affine)
-        )
+        if not site.streams:
+            made = _dequantized(copy, site, value, affine)
+        elif _narrow(affine, site):
+            made = _round_trip(copy, site, _limited(copy, site, value, affine), affine)
+        else:
+            made = _round_trip(copy, site, value, affine)
         _redirect(copy.graph, site, made)
     names = [name_of(v) for v in copy.graph.outputs] + list(outputs)
     _set_outputs(copy.graph, names)
@@ -107,10 +108,9 @@ def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine])
     for number, site in enumerate(sites):
         value, affine = values[site.tensor], plan[site.key]
         if site.streams:
-            full, limited = (
-                _round_trip(copy, site, value, affine),
-                _limited(copy, site, value, affine),
-            )
+            limited = _limited(copy, site, value, affine)
+            source = limited if _narrow(affine, site) else value
+            full = _round_trip(copy, site, source, affine)
         else:
             full, limited = _fixed(copy, site, value, affine)
         _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
@@ -172,14 +172,15 @@ def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir
     return nodes[-1].outputs[0]
 
 
-def _round_trip(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:
-    """QuantizeLinear -> DequantizeLinear; a grid narrower than its type needs limits before."""
-    storage = _storage(affine, site)
-    source = value
-    info = np.iinfo(storage)
-    if (affine.grid.qmin, affine.grid.qmax) != (info.min, info.max):
-        source = _limited(model, site, value, affine)
-    domain = _domain(model, affine)
+def _narrow(affine: Affine, site: Site) -> bool:
+    """Whether the grid does not fill its integer type, so that values must be limited before."""
+    info = np.iinfo(_storage(affine, site))
+    return (affine.grid.qmin, affine.grid.qmax) != (info.min, info.max)
+
+
+def _round_trip(model: ir.Model, site: Site, source: ir.Value, affine: Affine) -> ir.Value:
+    """QuantizeLinear -> DequantizeLinear."""
+    storage, domain = _storage(affine, site), _domain(model, affine)
     scale, zero = _parameters(model.graph, site, affine, storage)
     axis = {} if affine.axis is None else {"axis": affine.axis}
     code = ir.node("QuantizeLinear", [source, scale, zero], axis, domain=domain)

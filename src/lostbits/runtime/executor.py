@@ -176,9 +176,8 @@ class Walk:
                 self._visit(name)
         for name in step.last_reads:
             self.values.pop(name, None)
-            self.quantized = {
-                k: v for k, v in self.quantized.items() if not k.startswith(f"{name}:")
-            }
+            for site in self.executor.by_tensor.get(name, ()):
+                self.quantized.pop(site.key, None)
 
     def advance(self, step: Step) -> None:
         """Read, evaluate and write one node."""
