@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.backend.test
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper, version_converter
 
@@ -46,6 +47,7 @@ def load_light(name: str, samples: int) -> tuple[onnx.ModelProto, Data]:
     (taken,) = [i for i in model.graph.input if i.name not in constants]
     shape = [d.dim_value for d in taken.type.tensor_type.shape.dim]
     x = random.standard_normal((samples, *shape[1:]), np.float32)
+    _spread(model, {taken.name: x[:1]})
     return model, {taken.name: x}
 
 
@@ -59,6 +61,32 @@ def _fill(graph: onnx.GraphProto, random: np.random.Generator) -> None:
                 numpy_helper.from_array(_weight(shape, random), node.output[0])
             )
             graph.node.remove(node)
+
+
+def _spread(model: onnx.ModelProto, feeds: Data) -> None:
+    """Scale the last layer so that a final Softmax gives more than one answer.
+
+    With random weights its inputs are so large that it only ever says 0 or 1, and nothing but a
+    change of the winner would be seen at the output.
+    """
+    graph = model.graph
+    if graph.node[-1].op_type != "Softmax":
+        return
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output[0].CopyFrom(onnx.ValueInfoProto(name=graph.node[-1].input[0]))
+    session = ort.InferenceSession(copy.SerializeToString(), _quiet())
+    factor = np.float32(1 / session.run(None, feeds)[0].std())
+    last = [n for n in graph.node if n.op_type in ("Conv", "Gemm")][-1]
+    for stored in graph.initializer:
+        if stored.name in last.input[1:]:
+            stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored) * factor, stored.name))
+
+
+def _quiet() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return options
 
 
 def _weight(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:

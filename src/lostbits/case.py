@@ -20,6 +20,7 @@ from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.statistics import Extrema, Histogram
 from lostbits.target import Rule, Target
 
+PER_CHANNEL_METHODS = ("min_max", "mse")  # the others are defined for a whole tensor
 CHANNEL_BINS = 32
 Plan = Mapping[str, Affine]
 
@@ -110,6 +111,8 @@ class Override:
             grid = Grid.of(self.bits, signed=grid.signed)
         per_channel = rule.per_channel or self.per_channel
         method = self.method or rule.method
+        if self.per_channel and method not in PER_CHANNEL_METHODS:
+            method = PER_CHANNEL_METHODS[0]
         return Rule(grid, symmetric, per_channel, method, rule.power_of_two, rule.minimum_range)
 
 

@@ -130,9 +130,8 @@ def _each_sample(x: torch.Tensor, affine: Affine, samples: int) -> NDArray[np.fl
 
     Of all samples together where axis 0 does not count them.
     """
-    parts = x.split(1) if x.ndim and x.shape[0] == samples else [x]
-    if affine.axis == 0:
-        parts = [x]
+    counted = x.ndim > 0 and x.shape[0] == samples and affine.axis != 0
+    parts = [x[i : i + 1] for i in range(samples)] if counted else [x]
     return np.array([_split(part, affine) for part in parts if part.numel()]).reshape(-1, 4)
 
 

@@ -92,15 +92,14 @@ def cost(bins: Bins, low: Floats, high: Floats, steps: int) -> Floats:
     step = (high - low) / steps
     offset = np.floor(low / step + 0.5)
     index = np.arange(bins.counts.size)
-    middles = bins.left + (index + 0.5) * bins.width
+    middles = bins.left + (index + 0.5) * np.float64(bins.width)
     first, last = (
         np.clip(np.floor((step * end - bins.left) / bins.width), 0, index[-1]).astype(np.int64)
         for end in (offset, offset + steps)
     )
-    total = _CLIP_WEIGHT * (
-        _beyond(bins.counts, middles, middles[first], first)
-        + _beyond(bins.counts[::-1], middles[::-1], middles[last], index.size - last)
-    )
+    total = _beyond(bins.counts, middles, middles[first], first)
+    total += _beyond(bins.counts[::-1], middles[::-1], middles[last], index.size - last)
+    total *= _CLIP_WEIGHT
     for begin in range(0, step.size, _AT_ONCE):
         part = slice(begin, begin + _AT_ONCE)
         total[part] += _rounded(bins.counts, middles, step[part], first[part], last[part])

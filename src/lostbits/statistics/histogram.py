@@ -19,8 +19,8 @@ _BLOCK = 1 << 18  # values counted at once: long enough for threads, short enoug
 class _Room(NamedTuple):
     """Scratch space for one block. Arrays made anew for each would cost threads their speed."""
 
-    position: NDArray[np.float32]
-    index: NDArray[np.int64]
+    positions: NDArray[np.float32]
+    indices: NDArray[np.int64]
 
 
 class Distortion(NamedTuple):
@@ -70,13 +70,13 @@ class Histogram(Statistic):
         rows = self.absmax.size
         axis = 0 if self.axis is None else self.axis % x.ndim
         before = 1 if self.axis is None else math.prod(x.shape[:axis])
-        table = x.reshape(before, rows, -1)
+        table: Array = x.reshape(before, rows, x.size // (before * rows))
         scale = np.divide(self.bins, self.absmax, out=np.zeros(rows), where=self.absmax > 0)
         # A channel of denormal values would overflow float32 and make NaN of its zeros.
         factors = np.minimum(scale, np.finfo(np.float32).max).astype(np.float32)[:, None]
         room = _Room(np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int64))
-        for across, along in _blocks(table.shape):
-            for first in range(0, table.shape[2], _BLOCK):
+        for across, along in _blocks(before, rows, table[0, 0].size):
+            for first in range(0, table[0, 0].size, _BLOCK):
                 part = table[across, along, first : first + _BLOCK]
                 self._count(part, along, factors[along], room)
         return self
@@ -84,19 +84,18 @@ class Histogram(Statistic):
     def _count(self, part: Array, rows: slice, scale: NDArray[np.float32], room: "_Room") -> None:
         """Count a block of shape (any, rows, any) that stays in the cache."""
         columns = 2 * self.bins
-        position, index = (space[: part.size].reshape(part.shape) for space in room)
+        position = room.positions[: part.size].reshape(part.shape)
+        index = room.indices[: part.size].reshape(part.shape)
         np.multiply(part, scale, out=position)
         position += np.float32(self.bins)
         np.clip(position, 0, columns - 1, out=position)
         np.copyto(index, position, casting="unsafe")
-        if index.shape[1] > 1:
-            index += np.arange(index.shape[1])[:, None] * columns
         counts = self.counts[rows]
+        if len(counts) > 1:
+            index += np.arange(len(counts))[:, None] * columns
         counts += np.bincount(index.ravel(), minlength=counts.size).reshape(counts.shape)
-        empty = part == 0
-        self.zeros[rows] += (
-            np.count_nonzero(empty) if len(counts) == 1 else np.count_nonzero(empty, axis=(0, 2))
-        )
+        lone = len(counts) == 1  # counted far quicker without axes
+        self.zeros[rows] += np.count_nonzero(part == 0, axis=None if lone else (0, 2))
 
     def merge(self, other: Self) -> Self:
         """Add the counts of ``other``, which must have the same range and bins."""
@@ -217,13 +216,12 @@ def _cube(x: Floats) -> Floats:
     return cube
 
 
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Slices of the first two axes that hold about ``_BLOCK`` values each, or the least there is.
+def _blocks(before: int, rows: int, after: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of the first two of three axes that hold about ``_BLOCK`` values, or the least.
 
     Few rows at a time and all that belongs to them, because every block adds up whole rows; but
     all rows at a time where they are the innermost axis, and one of them a walk through memory.
     """
-    before, rows, after = shape
     whole = rows if after == 1 else 1
     deep = min(before, max(_BLOCK // (whole * after), 1))
     wide = min(rows, max(_BLOCK // (deep * after), 1))
