@@ -96,9 +96,9 @@ def _weight(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.f
     return random.standard_normal(shape, np.float32) * np.float32(deviation)
 
 
-def ocr_jobs(targets: list[str], samples: int = 4) -> Iterator[Job]:
+def ocr_jobs(targets: list[str]) -> Iterator[Job]:
     """The three networks of PP-OCRv4, where benchmarks/prepare.py has put them."""
-    for part in ("cls", "rec", "det"):
+    for part, samples in (("cls", 16), ("rec", 8), ("det", 4)):
         if (BENCH / f"ppocr_v4_{part}.onnx").is_file():
             for target in targets:
                 yield Job(f"ppocr_v4_{part}", target, partial(_load_ocr, part, samples))

@@ -121,7 +121,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
 @app.command()
 def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
     """Diagnose the embedded network: a small CNN on real digits that int8 breaks."""
-    files = api.demo_files()
+    files = {name: _short(path) for name, path in api.demo_files().items()}
     command = (
         f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
         f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
@@ -221,6 +221,11 @@ def _progress() -> Iterator[Listener]:
             bars.update(tasks[stage], completed=done)
 
         yield tell
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current folder where that is shorter to read and to type."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _command() -> str:

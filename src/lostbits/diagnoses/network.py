@@ -69,7 +69,7 @@ class NetworkErrors:
         executor: Executor,
         value: Value,
         tolerance: float = 0.015,
-        intervals: tuple[int, int] = (2, 16),
+        intervals: tuple[int, int] = (4, 16),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.intervals = tolerance, intervals

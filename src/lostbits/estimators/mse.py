@@ -90,6 +90,8 @@ class _Search:
         if not per_channel:
             self.lowest = self.lowest.min(keepdims=True)
             self.highest = self.highest.max(keepdims=True)
+        self.smooth = grid.bits >= _FINE
+        self.octaves = _OCTAVES[:5] if self.smooth else _OCTAVES
         self.depth = np.log2(2 * seen.bins)  # octaves down to half a bin
         self.density = seen.density()
         self.lo, self.hi = self.lowest, self.highest
@@ -98,17 +100,17 @@ class _Search:
     def one_end(self) -> None:
         """Shrink the larger end, an octave in a few steps; then adjust it by smaller factors."""
         top = np.maximum(-self.lowest, self.highest)
-        stride = 0.5 if self.grid.bits >= _FINE else 0.25
+        stride = 0.5 if self.smooth else 0.25
         for octaves in np.arange(stride, self.depth, stride):
             self.reach(top * 0.5**octaves)
-        for octaves in _OCTAVES:
+        for octaves in self.octaves:
             for factor in (2.0**octaves, 0.5**octaves):
                 self.reach(np.maximum(-self.lo, self.hi) * factor)
 
     def two_ends(self, start: Affine) -> None:
         """Start from a symmetric grid too; then search as the smoothness of the error allows."""
         self.offer(start.lo.astype(np.float64), start.hi.astype(np.float64))
-        if self.grid.bits >= _FINE:
+        if self.smooth:
             self.one_minimum()
         else:
             self.many_minima()
@@ -119,7 +121,7 @@ class _Search:
             self.offer(self.lowest * half, self.highest * half)
             self.offer(self.lowest * half, self.highest)
             self.offer(self.lowest, self.highest * half)
-        for octaves in _OCTAVES[:5]:
+        for octaves in self.octaves:
             self.by_octaves(octaves)
 
     def many_minima(self) -> None:
@@ -135,7 +137,7 @@ class _Search:
         lo, hi = self.lo, self.hi
         for factor in 2.0 ** np.linspace(-0.5, 0.5, 24):
             self.offer(lo * factor, hi * factor)
-        for octaves in _OCTAVES:
+        for octaves in self.octaves:
             self.by_octaves(octaves)
             if octaves in (1 / 4, 1 / 16):
                 self.by_codes()

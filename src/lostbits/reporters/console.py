@@ -78,7 +78,7 @@ def _lost_bits(result: Result) -> Table:
     table = Table(title="Bits lost by the tensors that matter most", title_justify="left")
     table.add_column("tensor", overflow="fold")
     for name in ("grid", *_STEPS, "left"):
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.replace("_", "\n"), justify="right")
     sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
     leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
     for key in list(leading)[:_ROWS]:

@@ -194,7 +194,8 @@ def _error(edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats
     """
     u = edges / step
     n = np.rint(u)
-    np.clip(n, np.rint(low / step), np.rint(high / step), out=n)
+    np.maximum(n, np.rint(low / step), out=n)
+    np.minimum(n, np.rint(high / step), out=n)
     u -= n
     cube = _cube(u)
     cube *= 4
