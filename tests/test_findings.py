@@ -13,7 +13,6 @@ from lostbits.case import Case, Override, Seen, make_plan
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, by_role, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkReport, SiteReport
-from lostbits.errors import TargetError
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site, Use
 from lostbits.statistics import Extrema
@@ -40,8 +39,10 @@ def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:
     """A convolution with one weight; tensors x, w, b."""
     x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT))
     w = ir.Value(name="w", const_value=ir.tensor(weight, name="w"))
-    node = ir.node("Conv", [x, w], name="conv")
-    graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[w])
+    bias = np.zeros(weight.shape[0], np.float32)
+    b = ir.Value(name="b", const_value=ir.tensor(bias, name="b"))
+    node = ir.node("Conv", [x, w, b], name="conv")
+    graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[w, b])
     sites = (
         Site("x", "activation", "", (Use("conv", 0),), "x", axis=1),
         Site("w", "weight", "conv", (Use("conv", 1),), "w", axis=0, per_channel=True),
@@ -255,11 +256,11 @@ def test_sites_that_cancel_others_are_no_debt() -> None:
     assert gain("float", shares=(1.01, -0.01)) == pytest.approx(40)
 
 
-def test_a_setting_that_the_target_cannot_plan_is_replaced() -> None:
-    with pytest.raises(TargetError, match="T006"):
-        predicted_gain(case("tensorrt"), network(part()), case("tensorrt").sites[0], "per_channel")
+def test_channels_are_planned_by_extremes_where_the_method_is_for_whole_tensors() -> None:
+    subject = case("tensorrt")
+    assert predicted_gain(subject, network(part()), subject.sites[0], "per_channel") > 0
     (finding,) = found(part(), platform="tensorrt", lost_bits=lost(granularity=2.5))
-    assert finding.command.endswith("--set 'x=float'")
+    assert finding.command.endswith("--set 'x=per_channel'")
 
 
 # Uneven input channels of a weight.

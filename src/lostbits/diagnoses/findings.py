@@ -9,7 +9,6 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason, SiteReport
-from lostbits.errors import LostbitsError
 from lostbits.graph.site import Site
 
 MOST = 12
@@ -118,10 +117,7 @@ def _setting(
 ) -> tuple[str, float]:
     """What ``--set`` shall try, and what that should win; float where the target has no rule."""
     setting = "float" if place.role == "bias" else verdict.remedy.setting
-    try:
-        return setting, max(predicted_gain(case, network, place, setting), 0.0)
-    except LostbitsError:
-        return "float", max(predicted_gain(case, network, place, "float"), 0.0)
+    return setting, max(predicted_gain(case, network, place, setting), 0.0)
 
 
 def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdict:

@@ -91,19 +91,18 @@ class _Search:
             self.lowest = self.lowest.min(keepdims=True)
             self.highest = self.highest.max(keepdims=True)
         self.smooth = grid.bits >= _FINE
-        self.octaves = _OCTAVES[:5] if self.smooth else _OCTAVES
         self.depth = np.log2(2 * seen.bins)  # octaves down to half a bin
         self.density = seen.density()
         self.lo, self.hi = self.lowest, self.highest
         self.total = self.error(self.lo, self.hi)
 
     def one_end(self) -> None:
-        """Shrink the larger end, an octave in a few steps; then adjust it by smaller factors."""
+        """Shrink the larger end, at last in coarser steps; then adjust it by smaller factors."""
         top = np.maximum(-self.lowest, self.highest)
         stride = 0.5 if self.smooth else 0.25
-        for octaves in np.arange(stride, self.depth, stride):
+        for octaves in (*np.arange(0.25, 2, 0.25), *np.arange(2, self.depth, stride)):
             self.reach(top * 0.5**octaves)
-        for octaves in self.octaves:
+        for octaves in _OCTAVES:
             for factor in (2.0**octaves, 0.5**octaves):
                 self.reach(np.maximum(-self.lo, self.hi) * factor)
 
@@ -121,7 +120,7 @@ class _Search:
             self.offer(self.lowest * half, self.highest * half)
             self.offer(self.lowest * half, self.highest)
             self.offer(self.lowest, self.highest * half)
-        for octaves in self.octaves:
+        for octaves in _OCTAVES[:5]:
             self.by_octaves(octaves)
 
     def many_minima(self) -> None:
@@ -137,7 +136,7 @@ class _Search:
         lo, hi = self.lo, self.hi
         for factor in 2.0 ** np.linspace(-0.5, 0.5, 24):
             self.offer(lo * factor, hi * factor)
-        for octaves in self.octaves:
+        for octaves in _OCTAVES:
             self.by_octaves(octaves)
             if octaves in (1 / 4, 1 / 16):
                 self.by_codes()

@@ -7,6 +7,7 @@ from typing import final
 import onnx_ir as ir
 
 from lostbits.graph.fusion import fused_tensors, residual_edges
+from lostbits.graph.layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
 from lostbits.graph.site import Site, Use
 from lostbits.target import Placement
@@ -28,12 +29,14 @@ class Activations:
         sites: In topological order.
         groups: Every tensor whose values lie on a grid, sites and those that inherit one, with
             the group whose grid it is.
+        floats: Nodes that a platform runs in float as part of a written-out layer normalization.
         live: Tensors whose values, not only shapes, come from the inputs of the graph.
         left: Float tensors without a site, with the reason.
     """
 
     sites: tuple[Site, ...]
     groups: dict[str, str]
+    floats: frozenset[str]
     live: frozenset[str]
     left: dict[str, str]
 
@@ -48,7 +51,7 @@ def find_activations(graph: ir.Graph, rules: Placement) -> Activations:
             walk.visit(output, node)
     groups = {name: walk.groups.find(first) for name, first in walk.on_grid.items()}
     sites = tuple(walk.site(v, groups[n]) for n, v in walk.placed.items())
-    return Activations(sites, groups, frozenset(walk.live), walk.left)
+    return Activations(sites, groups, frozenset(walk.floats), frozenset(walk.live), walk.left)
 
 
 @final
@@ -80,6 +83,9 @@ class _Walk:
         self.live = _live_tensors(graph)
         self.fused = fused_tensors(graph, rules)
         self.unrounded = residual_edges(graph) if rules.fused_residual_add else set()
+        norms = list(layer_norm_nodes(graph))
+        self.inside = set().union(*map(interior, norms))
+        self.floats = {node_name(node) for body in norms for node in body}
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
         self.placed: dict[str, ir.Value] = {}
@@ -92,6 +98,8 @@ class _Walk:
             return
         if name in self.fused:
             self.left[name] = "fused with the activation or bias that follows"
+        elif name in self.inside:
+            self.left[name] = "inside a layer normalization, which runs as one op"
         elif node is not None and self._inherits(node, name):
             self.left[name] = "its values already lie on the grid of the tensor it comes from"
         elif self._wanted(value, node):
@@ -144,12 +152,16 @@ class _Walk:
         """Whether ``node`` takes this input as integers, or hands it on to one that does."""
         if index not in dict(data_inputs(node)):
             return False
+        if node_name(node) in self.floats:
+            return "LayerNormalization" in self.rules.ops
         if node.op_type in self.rules.passes_through and node.op_type not in self.rules.ops:
             return any(self._reads(u.node, u.idx) for o in node.outputs for u in o.uses())
         return node.op_type in self.rules.ops and not _computed_weight(node)
 
     def _computes(self, node: ir.Node) -> bool:
         """Whether ``node``, or the one it is fused to, gives its output as integers."""
+        if node_name(node) in self.floats:
+            return "LayerNormalization" in self.rules.ops
         if node.op_type in self.rules.ops:
             return not _computed_weight(node)
         source = node.inputs[0] if node.inputs else None

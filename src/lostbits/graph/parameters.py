@@ -48,7 +48,8 @@ class _Search:
 
     def _integer(self, node: ir.Node) -> bool:
         rules = self.target.placement
-        return rules.mode == "tensors" or node.op_type in rules.ops
+        wanted = rules.mode == "tensors" or node.op_type in rules.ops
+        return wanted and node_name(node) not in self.activations.floats
 
     def _takes_operands(self, node: ir.Node) -> bool:
         live = any(o.name in self.activations.live for o in node.outputs)

@@ -205,8 +205,11 @@ def _error(edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats
 
 
 def _clip(edges: Floats, falls: Floats, low: Floats, high: Floats, step: Floats) -> Floats:
-    """The part of it beyond the ends, whose antiderivative is ``(x - end)^3 / 3``."""
-    beyond = edges - np.clip(edges, low, high)
+    """The part of it beyond the ends, whose antiderivative is ``(x - end)^3 / 3``.
+
+    Ends in float32 lie beside their codes; the little that is would be much beside a small rest.
+    """
+    beyond = edges - np.clip(edges, np.rint(low / step) * step, np.rint(high / step) * step)
     clipped: Floats = np.einsum("rb,rb->r", falls, _cube(beyond)) / 3
     return clipped
 
