@@ -80,7 +80,8 @@ def _spread(model: onnx.ModelProto, feeds: Data) -> None:
     last = [n for n in graph.node if n.op_type in ("Conv", "Gemm")][-1]
     for stored in graph.initializer:
         if stored.name in last.input[1:]:
-            stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored) * factor, stored.name))
+            scaled = numpy_helper.to_array(stored) * factor
+            stored.CopyFrom(numpy_helper.from_array(scaled, stored.name))
 
 
 def _quiet() -> ort.SessionOptions:

@@ -8,7 +8,6 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from text_models import Array, decibels, outputs, proto, random, saved
 
 from lostbits.api import build_case, diagnose
 from lostbits.case import Case
@@ -23,21 +22,30 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 from lostbits.targets import ONNXRUNTIME, SNPE, TENSORRT
 from lostbits.targets import target as find_target
+from text_models import Array, decibels, outputs, proto, random, saved
 
 CONV = "Conv <pads = [1,1,1,1]>"
 PLAIN = """g (float[N,4,8,8] x) => (float[N,3] y) { a = %s (x, w, b)  r = Relu(a)  c = %s (r, u)
     q = Sigmoid(c)  p = GlobalAveragePool(q)  f = Flatten(p)  y = Gemm (f, k) }""" % (CONV, CONV)
 # A mean of nine codes is never halfway between two, where the order of a sum would decide.
-SKIP = """g (float[N,4,8,8] x) => (float[N,4,3,3] y) { a = %s (x, w, b)  r = Relu(a)
+SKIP = (
+    """g (float[N,4,8,8] x) => (float[N,4,3,3] y) { a = %s (x, w, b)  r = Relu(a)
     c = Conv <group = 4, pads = [1,1,1,1]> (r, d)  s = Add(c, r)  t = Concat <axis = 1> (s, x)
-    z = Conv (t, e)  y = AveragePool <kernel_shape = [3,3], strides = [2,2]> (z) }""" % CONV
+    z = Conv (t, e)  y = AveragePool <kernel_shape = [3,3], strides = [2,2]> (z) }"""
+    % CONV
+)
 TOKENS = """g (float[N,6,4] x) => (float[N,6,4] y) { q = MatMul(x, wq)  k = MatMul(x, wk)
     t = Transpose <perm = [0,2,1]> (k)  s = MatMul(q, t)  a = Softmax(s)  v = MatMul(a, x)
     n = LayerNormalization(v, g1, b1)  y = Add(n, x) }"""
 NETS: dict[str, tuple[str, dict[str, Array], tuple[int, ...]]] = {
     "plain": (
         PLAIN,
-        {"w": random(4, 4, 3, 3), "u": random(4, 4, 3, 3, seed=1), "b": random(4), "k": random(4, 3)},
+        {
+            "w": random(4, 4, 3, 3),
+            "u": random(4, 4, 3, 3, seed=1),
+            "b": random(4),
+            "k": random(4, 3),
+        },
         (4, 8, 8),
     ),
     "skip": (
@@ -183,7 +191,9 @@ def test_tensors_whose_names_begin_alike_do_not_disturb_each_other(tmp_path: Pat
         for names in (node.input, node.output):
             for index, name in enumerate(names):
                 names[index] = {"a": "r", "r": "r:0", "s": "r:activation"}.get(name, name)
-    _, source, case = build_case(saved(model, tmp_path), {"x": random(8, 4, 8, 8)}, SNPE, Settings())
+    _, source, case = build_case(
+        saved(model, tmp_path), {"x": random(8, 4, 8, 8)}, SNPE, Settings()
+    )
     part = next(iter(source.batches(8)))
     others, frozen = Simulation(case).run(part)
     with torch.no_grad():

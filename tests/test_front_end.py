@@ -4,46 +4,55 @@
 """
 
 import pytest
-from front_end_guard import Job, Outcome, attempt
+
+from front_end_guard import Job, attempt
 from front_end_models import light_jobs
 from front_end_nodes import node_jobs, node_names
 
-from lostbits.targets import ALL
-
 PART = 6  # every sixth of ONNX's node tests
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of numpy and torch, on odd values
 
 
-def closes(outcome: Outcome) -> bool:
-    """Whether every site was matched and the attributions add up to the measured total."""
-    return outcome.matched == outcome.sites > 0 and abs(outcome.residual) <= 0.05
-
-
-@pytest.mark.parametrize("target", [t.name for t in ALL])
-def test_a_whole_architecture_is_diagnosed_on_every_target(target: str) -> None:
+@pytest.mark.parametrize("target", ["snpe", "tensorrt"])
+def test_a_whole_architecture_is_diagnosed(target: str) -> None:
     (job,) = light_jobs(["light_squeezenet"], [target])
     outcome = attempt(job)
     assert outcome.status == "ran", outcome.detail
-    assert closes(outcome), outcome
+    assert outcome.matched == outcome.sites > 0
+    assert abs(outcome.residual) <= 0.05
     assert outcome.method == "aumann-shapley"
 
 
-@pytest.mark.parametrize("first", range(0, len(node_names()), 60))
+@pytest.mark.parametrize("first", range(0, len(node_names()), 100))
 def test_every_node_test_runs_or_is_refused_with_a_code(first: int) -> None:
-    names = [n for i, n in enumerate(node_names()) if i % PART == 0 and first <= i < first + 60]
-    outcomes = [attempt(job) for job in node_jobs(names, "snpe")]
+    """As given and with constants for all but one input, in turn."""
+    names = node_names()[first : first + 100][::PART]
+    jobs = [job for n, job in enumerate(node_jobs(names, "snpe")) if n % 4 in (0, 3)]
+    outcomes = [attempt(job) for job in jobs]
     crashed = [f"{o.name}: {o.detail}" for o in outcomes if o.status == "crashed"]
     assert not crashed, "\n".join(crashed)
+    assert len(outcomes) == len(names)
     assert all(o.code for o in outcomes if o.status == "refused")
-    assert all(closes(o) for o in outcomes if o.status == "ran"), outcomes
+    assert all(o.matched == o.sites > 0 for o in outcomes if o.status == "ran")
 
 
-def test_most_node_tests_in_float32_run() -> None:
-    names = ["test_add", "test_conv_with_strides_padding", "test_gemm_all_attributes", "test_lstm_defaults",
-             "test_maxpool_2d_pads", "test_softmax_axis_1", "test_resize_upsample_sizes_nearest"]
-    outcomes = {o.name: o.status for o in map(attempt, node_jobs(names, "snpe"))}
-    assert set(outcomes.values()) == {"ran"}, outcomes
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_add",
+        "test_conv_with_strides_padding",
+        "test_gemm_all_attributes",
+        "test_lstm_defaults",
+        "test_maxpool_2d_pads",
+        "test_resize_upsample_sizes_nearest",
+        "test_softmax_axis_1",
+    ],
+)
+def test_common_ops_run(name: str) -> None:
+    outcomes = [attempt(job) for job in node_jobs([name], "snpe")]
+    assert [o.status for o in outcomes] == ["ran", "ran"], outcomes
+    assert all(abs(o.residual) <= 0.05 for o in outcomes)
 
 
 def test_an_exception_without_a_code_counts_as_a_crash() -> None:

@@ -1,13 +1,11 @@
 """Instrumented graphs against plain numpy: what each quantizer, switch and measure does."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from text_models import Array, normal, outputs, proto, random
 
 from lostbits.errors import SimulationError
 from lostbits.graph.instrument import after, quantized, switched, with_extremes, with_outputs
@@ -15,6 +13,7 @@ from lostbits.graph.place import place
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.targets import SNPE
+from text_models import Array, normal, outputs, proto, random
 
 NET = """g (float[N,4,6,6] x) => (float[N,3] y) { c = Conv <pads = [1,1,1,1]> (x, w, b)  r = Relu(c)
     p = GlobalAveragePool(r)  f = Flatten(p)  g = Gemm (f, u)  y = Softmax(g) }"""
@@ -46,7 +45,11 @@ def plan_for(
             continue
         channels = {"x": 4, "w": 5, "r": 5, "p": 5, "u": 3}.get(site.tensor, 0)
         along = site.axis if per_channel and channels else None
-        wide = np.linspace(0.4, 1.2, channels) if along is not None else np.asarray(0.8 + 0.01 * number)
+        wide = (
+            np.linspace(0.4, 1.2, channels)
+            if along is not None
+            else np.asarray(0.8 + 0.01 * number)
+        )
         grid = Grid.of(bits, signed=signed)
         plan[site.key] = affine_from_range(-wide / 2, wide, grid, symmetric=False, axis=along)
     return plan
@@ -70,7 +73,6 @@ def _shaped(values: NDArray[Any], rank: int, affine: Affine) -> NDArray[Any]:
     return values.reshape([-1 if d == affine.axis else 1 for d in range(rank)])
 
 
-
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 19, 21, 23])
 @pytest.mark.parametrize("bits", [2, 4, 7, 8, 12, 16])
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -81,7 +83,9 @@ def test_every_site_of_the_qdq_model_does_what_its_affine_says(
     plan = plan_for(sites, bits, per_channel=per_channel)
     taps = [name for site in sites for name in (site.tensor, after(site))]
     made = quantized(model, sites, plan, [t for t in taps if t not in constants(model)])
-    values = dict(zip([v.name for v in made.graph.outputs], outputs(made, x=random(2, 4, 6, 6)), strict=True))
+    values = dict(
+        zip([v.name for v in made.graph.outputs], outputs(made, x=random(2, 4, 6, 6)), strict=True)
+    )
     values |= constants(model)
     for site in sites:
         expected = plan[site.key].fake_quantize(values[site.tensor])
@@ -89,7 +93,9 @@ def test_every_site_of_the_qdq_model_does_what_its_affine_says(
 
 
 @pytest.mark.parametrize("opset", [11, 21])
-@pytest.mark.parametrize(("bits", "signed"), [(2, False), (4, True), (8, False), (8, True), (16, False)])
+@pytest.mark.parametrize(
+    ("bits", "signed"), [(2, False), (4, True), (8, False), (8, True), (16, False)]
+)
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_switches_all_on_are_the_qdq_model_and_all_off_the_float_model(
     opset: int, bits: int, signed: bool, per_channel: bool
@@ -105,7 +111,9 @@ def test_switches_all_on_are_the_qdq_model_and_all_off_the_float_model(
     assert not np.array_equal(full, none)
 
 
-@pytest.mark.parametrize(("clip", "rounded"), [(True, False), (False, True), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("clip", "rounded"), [(True, False), (False, True), (True, True), (False, False)]
+)
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("bits", [3, 8])
 def test_one_cause_of_one_site_is_its_definition(
@@ -130,17 +138,27 @@ def test_an_input_that_is_the_output_can_be_quantized() -> None:
     body = "{ y = Identity(x) z = Relu(x) }"
     model = normal(proto("g (float[N,4] x) => (float[N,4] y, float[N,4] z) " + body))
     sites = place(model, SNPE).sites
-    plan = {s.key: affine_from_range(-1.0, 1.0, Grid.of(8, signed=False), symmetric=False) for s in sites}
+    plan = {
+        s.key: affine_from_range(-1.0, 1.0, Grid.of(8, signed=False), symmetric=False)
+        for s in sites
+    }
     x = random(3, 4)
-    np.testing.assert_array_equal(outputs(quantized(model, sites, plan), x=x)[0], plan[sites[0].key].fake_quantize(x))
+    np.testing.assert_array_equal(
+        outputs(quantized(model, sites, plan), x=x)[0], plan[sites[0].key].fake_quantize(x)
+    )
 
 
 def test_a_network_without_nodes_can_be_quantized() -> None:
     model = normal(proto("g (float[N,4] x) => (float[N,4] x) { }"))
     sites = place(model, SNPE).sites
-    plan = {s.key: affine_from_range(-1.0, 1.0, Grid.of(8, signed=False), symmetric=False) for s in sites}
+    plan = {
+        s.key: affine_from_range(-1.0, 1.0, Grid.of(8, signed=False), symmetric=False)
+        for s in sites
+    }
     x = random(3, 4)
-    np.testing.assert_array_equal(outputs(quantized(model, sites, plan), x=x)[0], plan["x:output"].fake_quantize(x))
+    np.testing.assert_array_equal(
+        outputs(quantized(model, sites, plan), x=x)[0], plan["x:output"].fake_quantize(x)
+    )
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18, 21])
@@ -148,10 +166,17 @@ def test_extremes_are_those_of_the_values_per_channel(opset: int) -> None:
     model, sites = net(opset)
     streamed = [s for s in sites if s.streams]
     x = random(3, 4, 6, 6)
-    found = dict(zip([f"{s.tensor}{k}" for s in streamed for k in ("min", "max")],
-                     outputs(with_extremes(model, streamed), x=x), strict=True))
+    found = dict(
+        zip(
+            [f"{s.tensor}{k}" for s in streamed for k in ("min", "max")],
+            outputs(with_extremes(model, streamed), x=x),
+            strict=True,
+        )
+    )
     taps = outputs(with_outputs(model, [s.tensor for s in streamed if s.tensor != "x"]), x=x)
-    values = {"x": x} | dict(zip([s.tensor for s in streamed if s.tensor != "x"], taps, strict=True))
+    values = {"x": x} | dict(
+        zip([s.tensor for s in streamed if s.tensor != "x"], taps, strict=True)
+    )
     for site in streamed:
         others = tuple(d for d in range(values[site.tensor].ndim) if d != site.axis)
         axes = None if site.axis is None else others

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from text_models import outputs, proto, random, saved
 
 from lostbits.errors import ModelError
 from lostbits.graph.load import OPSETS, load
+from text_models import outputs, proto, random, saved
 
 RELU = "g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }"
 GEMM = "g (float[N,64] x) => (float[N,64] y) { y = Gemm(x, w) }"

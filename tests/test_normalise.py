@@ -8,7 +8,6 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from text_models import normal, outputs, plain, proto, random, saved
 
 from lostbits.data import open_source
 from lostbits.errors import ModelError
@@ -18,6 +17,7 @@ from lostbits.graph.normalise import normalise, without_quantizers
 from lostbits.graph.queries import constant
 from lostbits.runtime import reference
 from lostbits.runtime.reference import check_equal, input_specs, open_reference
+from text_models import normal, outputs, plain, proto, random, saved
 
 CONV = "g (float[N,4,6,6] x) => (float[N,8,6,6] y) "
 
@@ -26,7 +26,9 @@ def ops(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
 
 
-def assert_equal(model: onnx.ModelProto, *, rtol: float = 1e-5, **feeds: NDArray[np.generic]) -> ir.Model:
+def assert_equal(
+    model: onnx.ModelProto, *, rtol: float = 1e-5, **feeds: NDArray[np.generic]
+) -> ir.Model:
     """The normalised model gives what the file gives, by the same output names."""
     normalised = normal(model)
     assert [v.name for v in normalised.graph.outputs] == [v.name for v in model.graph.output]
@@ -38,7 +40,12 @@ def assert_equal(model: onnx.ModelProto, *, rtol: float = 1e-5, **feeds: NDArray
 
 def statistics(channels: int) -> dict[str, NDArray[np.generic]]:
     positive = np.abs(random(channels, seed=4)) + np.float32(0.5)
-    return {"s": random(channels), "t": random(channels, seed=2), "m": random(channels), "v": positive}
+    return {
+        "s": random(channels),
+        "t": random(channels, seed=2),
+        "m": random(channels),
+        "v": positive,
+    }
 
 
 NORM = "{ c = %s y = BatchNormalization <epsilon = 1e-3> (c, s, t, m, v) }"
@@ -49,7 +56,9 @@ LAYERS = {
     "depthwise Conv": (CONV, "Conv <group = 4, pads = [1,1,1,1]> (x, w, b)", (8, 1, 3, 3)),
     "ConvTranspose": (CONV, "ConvTranspose <pads = [1,1,1,1]> (x, w, b)", (4, 8, 3, 3)),
     "grouped ConvTranspose": (
-        CONV, "ConvTranspose <group = 2, pads = [1,1,1,1]> (x, w, b)", (4, 4, 3, 3),
+        CONV,
+        "ConvTranspose <group = 2, pads = [1,1,1,1]> (x, w, b)",
+        (4, 4, 3, 3),
     ),
     "Gemm": ("g (float[N,4] x) => (float[N,8] y) ", "Gemm (x, w, b)", (4, 8)),
     "Gemm transB": ("g (float[N,4] x) => (float[N,8] y) ", "Gemm <transB = 1> (x, w, b)", (8, 4)),
@@ -137,7 +146,9 @@ def test_constant_nodes_and_initializers_are_the_same_thing(opset: int) -> None:
 
 
 def test_initializers_that_are_also_inputs_are_constants() -> None:
-    model = proto("g (float[N,4] x, float[4,8] w) => (float[N,8] y) { y = MatMul(x, w) }", w=random(4, 8))
+    model = proto(
+        "g (float[N,4] x, float[4,8] w) => (float[N,8] y) { y = MatMul(x, w) }", w=random(4, 8)
+    )
     assert [v.name for v in normal(model).graph.inputs] == ["x"]
 
 
@@ -162,14 +173,20 @@ def test_quantizers_are_taken_out_and_counted() -> None:
 
 def test_a_quantizer_between_input_and_output_leaves_their_names() -> None:
     body = "{ q = QuantizeLinear(x, k, z) y = DequantizeLinear(q, k, z) }"
-    model = proto("g (float[N,4] x) => (float[N,4] y) " + body, k=np.asarray(np.float32(1)), z=np.asarray(np.int8(0)))
+    model = proto(
+        "g (float[N,4] x) => (float[N,4] y) " + body,
+        k=np.asarray(np.float32(1)),
+        z=np.asarray(np.int8(0)),
+    )
     normalised = normal(model)
     assert ops(normalised) == ["Identity"]
     np.testing.assert_array_equal(outputs(normalised, x=random(2, 4))[0], random(2, 4))
 
 
 def test_dropout_and_identity_go_and_outputs_keep_their_names() -> None:
-    body = "{ a = Relu(x) b = Identity(a) c = Dropout(b) d = Neg(c) y = Dropout(d) z = Identity(d) }"
+    body = (
+        "{ a = Relu(x) b = Identity(a) c = Dropout(b) d = Neg(c) y = Dropout(d) z = Identity(d) }"
+    )
     model = proto("g (float[N,4] x) => (float[N,4] y, float[N,4] z) " + body)
     normalised = assert_equal(model, x=random(2, 4))
     assert ops(normalised)[:2] == ["Relu", "Neg"]
@@ -177,7 +194,9 @@ def test_dropout_and_identity_go_and_outputs_keep_their_names() -> None:
 
 
 def test_an_input_that_is_an_output_keeps_its_identity() -> None:
-    model = proto("g (float[N,4] x) => (float[N,4] y, float[N,4] z) { y = Identity(x) z = Relu(x) }")
+    model = proto(
+        "g (float[N,4] x) => (float[N,4] y, float[N,4] z) { y = Identity(x) z = Relu(x) }"
+    )
     assert_equal(model, x=random(2, 4))
 
 
@@ -192,25 +211,33 @@ def test_functions_are_inlined() -> None:
 
 
 def test_unnamed_and_namesake_nodes_get_names_of_their_own() -> None:
-    model = proto("g (float[N,4] x) => (float[N,4] y) { a = Relu(x) b = Neg(a) c = Abs(b) y = Neg(c) }")
+    model = proto(
+        "g (float[N,4] x) => (float[N,4] y) { a = Relu(x) b = Neg(a) c = Abs(b) y = Neg(c) }"
+    )
     for node, name in zip(model.graph.node, ["same", "same", "", ""], strict=True):
         node.name = name
     normalised = normal(model)
     names = [node.name for node in normalised.graph]
     assert all(names)
     assert len(set(names)) == 4
-    np.testing.assert_array_equal(outputs(normalised, x=random(2, 4))[0], -np.maximum(random(2, 4), 0))
+    np.testing.assert_array_equal(
+        outputs(normalised, x=random(2, 4))[0], -np.maximum(random(2, 4), 0)
+    )
 
 
 def test_names_may_hold_any_character() -> None:
     model = proto("g (float[N,4] x) => (float[N,4] y) { a = Relu(x) y = Neg(a) }")
     odd = 'ä/b:0;"q" {x}'
     model.graph.node[0].output[0] = model.graph.node[1].input[0] = odd
-    assert odd in {o.name for node in assert_equal(model, x=random(2, 4)).graph for o in node.outputs}
+    assert odd in {
+        o.name for node in assert_equal(model, x=random(2, 4)).graph for o in node.outputs
+    }
 
 
 def test_a_constant_may_be_an_output() -> None:
-    model = proto("g (float[N,4] x) => (float[N,4] y, float[4] c) { c = Neg(w) y = Mul(x, c) }", w=random(4))
+    model = proto(
+        "g (float[N,4] x) => (float[N,4] y, float[4] c) { c = Neg(w) y = Mul(x, c) }", w=random(4)
+    )
     assert_equal(model, x=random(2, 4))
 
 
@@ -225,7 +252,9 @@ def test_a_node_that_cannot_be_evaluated_is_left_alone(monkeypatch: pytest.Monke
         raise KeyError("no such op")
 
     monkeypatch.setattr(fold, "ReferenceEvaluator", fail)
-    model = plain(proto("g (float[N,4] x) => (float[N,4] y) { v = Neg(w) y = Mul(x, v) }", w=random(4)))
+    model = plain(
+        proto("g (float[N,4] x) => (float[N,4] y) { v = Neg(w) y = Mul(x, v) }", w=random(4))
+    )
     assert fold_constants(model) == 0
     assert ops(model) == ["Neg", "Mul"]
 
@@ -254,7 +283,10 @@ def test_a_normalisation_that_changes_the_network_is_an_error(
 
     monkeypatch.setattr(reference, "normalise", wrong)
     with pytest.raises(ModelError) as info:
-        check(proto("g (float[N,4] x) => (float[N,8] y) { y = MatMul(x, w) }", w=random(4, 8)), tmp_path)
+        check(
+            proto("g (float[N,4] x) => (float[N,8] y) { y = MatMul(x, w) }", w=random(4, 8)),
+            tmp_path,
+        )
     assert info.value.code == "M010"
     assert "1.0e-04" in str(info.value)
 
@@ -295,17 +327,23 @@ REFUSED = {
     "double throughout": (lambda: one("Relu", TensorProto.DOUBLE), "M009"),
     "float16 inside": (half, "M009"),
     "no float output": (
-        lambda: proto("g (float[N,4] x) => (int64[N,1] y) { y = ArgMax <axis = 1> (x) }"), "M009",
+        lambda: proto("g (float[N,4] x) => (int64[N,1] y) { y = ArgMax <axis = 1> (x) }"),
+        "M009",
     ),
     "integer kernels": (
         lambda: proto("""g (float[N,4] x, int8[4,8] w) => (float[N,8] y) {
             q, s, z = DynamicQuantizeLinear(x)  m = MatMulInteger(q, w, z)
-            f = Cast <to = 1> (m)  y = Mul(f, s) }"""), "M009",
+            f = Cast <to = 1> (m)  y = Mul(f, s) }"""),
+        "M009",
     ),
     "random": (lambda: one("RandomNormalLike", TensorProto.FLOAT), "M012"),
     "training": (
-        lambda: proto("g (float[N,4] x) => (float[N,4] y) { y = Dropout(x, r, t) }",
-                      r=np.asarray(np.float32(0.5)), t=np.asarray(True)), "M012",
+        lambda: proto(
+            "g (float[N,4] x) => (float[N,4] y) { y = Dropout(x, r, t) }",
+            r=np.asarray(np.float32(0.5)),
+            t=np.asarray(True),
+        ),
+        "M012",
     ),
 }
 

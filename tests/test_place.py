@@ -8,7 +8,6 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from text_models import normal, proto, random
 
 from lostbits.case import constant_of, look_at_constants, make_plan
 from lostbits.data import open_source
@@ -18,6 +17,7 @@ from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs
 from lostbits.target import Target
 from lostbits.targets import ALL, CNRT, ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
+from text_models import normal, proto, random
 
 INTEGER_ONLY = (SNPE, QNN_HTP)
 HEAD = "g (float[N,4,8,8] x) => (float[N,4,8,8] y) "
@@ -48,9 +48,7 @@ def site(found: Placed, key: str) -> Site:
     return next(s for s in found.sites if s.key == key)
 
 
-FUSED = (
-    HEAD + "{ c = %s (x, w, b) n = BatchNormalization(c, b1, b2, b3, v) y = %%s }" % CONV
-)
+FUSED = HEAD + "{ c = %s (x, w, b) n = BatchNormalization(c, b1, b2, b3, v) y = %%s }" % CONV
 
 
 @every_target
@@ -72,7 +70,10 @@ def test_a_clip_with_computed_bounds_is_not_fused() -> None:
     assert "c" in activations(placed(proto(text % CONV, **kernels("w")), SNPE))
 
 
-RESIDUAL = HEAD + "{ a = %s (x, w) r = Relu(a) c = %s (r, u) s = Add(%%s) y = Relu(s) }" % (CONV, CONV)
+RESIDUAL = HEAD + "{ a = %s (x, w) r = Relu(a) c = %s (r, u) s = Add(%%s) y = Relu(s) }" % (
+    CONV,
+    CONV,
+)
 
 
 @integer_only
@@ -101,7 +102,11 @@ def test_tensorrt_leaves_bias_outputs_and_pointwise_constants_in_float() -> None
     text = HEAD + "{ a = %s (x, w, b) m = Mul(a, k) c = %s (m, u) y = Sigmoid(c) }" % (CONV, CONV)
     model = proto(text, **kernels("w", "u", "b"), k=random(4, 1, 1))
     assert keys(placed(model, TENSORRT)) == {
-        "x:activation", "w:weight", "a:activation", "m:activation", "u:weight",
+        "x:activation",
+        "w:weight",
+        "a:activation",
+        "m:activation",
+        "u:weight",
     }
 
 
@@ -128,7 +133,11 @@ def plan_of(model: onnx.ModelProto, target: Target) -> tuple[Placed, dict[str, o
 
 @integer_only
 def test_concat_and_pooling_share_one_scale(target: Target) -> None:
-    weights = {"w": random(4, 4, 3, 3), "u": 9 * random(4, 4, 3, 3, seed=1), "v": random(4, 8, 1, 1)}
+    weights = {
+        "w": random(4, 4, 3, 3),
+        "u": 9 * random(4, 4, 3, 3, seed=1),
+        "v": random(4, 8, 1, 1),
+    }
     found, plan = plan_of(proto(JOINED, **weights), target)
     tied = ["a:activation", "b1:activation", "p:activation"]
     assert len({site(found, key).group for key in tied}) == 1
@@ -168,7 +177,9 @@ def test_a_bias_is_int32_with_the_product_of_the_scales(
     product = x.scale * w.scale  # type: ignore[attr-defined]
     scale = bias.scale  # type: ignore[attr-defined]
     copies = scale.size // product.size
-    np.testing.assert_allclose(scale, np.tile(product, copies) if scale.ndim else product, rtol=1e-6)
+    np.testing.assert_allclose(
+        scale, np.tile(product, copies) if scale.ndim else product, rtol=1e-6
+    )
     exact = constant_of(normal(model), site(found, "b:bias"))
     error = np.abs(bias.fake_quantize(exact) - exact)  # type: ignore[attr-defined]
     assert (error <= scale / 2 * (1 + 1e-5)).all()
@@ -199,8 +210,11 @@ def test_shapes_are_never_quantized(target: Target) -> None:
         r = Resize <mode = "nearest"> (a, , , i)  y = %s (r, u) }""" % (CONV, CONV)
     found = placed(proto(text, k=np.float32([1, 1, 2, 2]), **kernels("w", "u")), target)
     assert not {"s", "f", "g", "i", "k"} & {s.tensor for s in found.sites}
-    shape_nodes = {n.name for n in normal(proto(text, k=np.ones(4, np.float32), **kernels("w", "u"))).graph
-                   if n.op_type == "Shape"}
+    shape_nodes = {
+        n.name
+        for n in normal(proto(text, k=np.ones(4, np.float32), **kernels("w", "u"))).graph
+        if n.op_type == "Shape"
+    }
     assert not [s for s in found.sites if shape_nodes & {use.node for use in s.uses}]
 
 
@@ -252,8 +266,13 @@ def test_the_channel_axis_is_one_of_fixed_length(text: str, axis: int | None) ->
 
 # Against ONNX Runtime's own quantizer -------------------------------------------------------
 
-PLAIN = HEAD + "{ a = %s (x, w, b) r = Relu(a) p = MaxPool <kernel_shape=[3,3], pads=[1,1,1,1]> (r) y = %s (p, u) }" % (
-    CONV, CONV,
+PLAIN = (
+    HEAD
+    + "{ a = %s (x, w, b) r = Relu(a) p = MaxPool <kernel_shape=[3,3], pads=[1,1,1,1]> (r) y = %s (p, u) }"
+    % (
+        CONV,
+        CONV,
+    )
 )
 SKIP = RESIDUAL % "r, c"
 BRANCHES = """g (float[N,4,8,8] x) => (float[N,2] y) { a = %s (x, w)  s = Sigmoid(a)  d = %s (x, u)
@@ -278,9 +297,13 @@ def quantized_by_onnxruntime(model: onnx.ModelProto, folder: Path) -> set[str]:
     """Names of the tensors that quantize_static puts behind a DequantizeLinear."""
     onnx.save(model, str(folder / "float.onnx"))
     quantize_static(
-        str(folder / "float.onnx"), str(folder / "int.onnx"), _Reader(),
-        quant_format=QuantFormat.QDQ, per_channel=True,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        str(folder / "float.onnx"),
+        str(folder / "int.onnx"),
+        _Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
     )
     made = onnx.load(str(folder / "int.onnx"))
     readers = {n.input[0]: n for n in made.graph.node if n.op_type == "QuantizeLinear"}
@@ -295,8 +318,40 @@ def test_the_placement_is_that_of_quantize_static(net: str, tmp_path: Path) -> N
     text, weights = NETS[net]
     model = proto(text, **weights)
     found = placed(model, ONNXRUNTIME)
-    theirs = {n.removesuffix("_QuantizeLinear_Input") for n in quantized_by_onnxruntime(model, tmp_path)}
+    theirs = {
+        n.removesuffix("_QuantizeLinear_Input") for n in quantized_by_onnxruntime(model, tmp_path)
+    }
     # Data movement: it adds a pair with the same scale behind the op, which changes no value; the
     # tensor lies on the grid of its source already, so here it has no site.
     inherited = {t for t, why in found.left_in_float.items() if "already lie" in why}
     assert {s.tensor for s in found.sites} == theirs - inherited
+
+
+NORMALISED = """g (float[N,6,4] x) => (float[N,6,8] y) { a = MatMul(x, u)  m = ReduceMean <axes = [-1]> (a)
+    s = Sub(a, m)  p = Pow(s, two)  v = ReduceMean <axes = [-1]> (p)  e = Add(v, tiny)  r = Sqrt(e)
+    d = Div(s, r)  k = Mul(d, gamma)  n = Add(k, beta)  %s  y = MatMul(n, w) }"""
+NORM = {
+    "u": random(4, 4),
+    "w": random(4, 8),
+    "gamma": random(4),
+    "beta": random(4),
+    "two": np.asarray(np.float32(2)),
+    "tiny": np.asarray(np.float32(1e-5)),
+}
+
+
+@every_target
+def test_a_written_out_layer_normalization_is_one_op(target: Target) -> None:
+    found = placed(proto(NORMALISED % "", opset=13, **NORM), target)
+    assert not set("mspverdk") & {s.tensor for s in found.sites}
+    assert not {"gamma", "beta", "two", "tiny"} & {s.tensor for s in found.sites}
+    assert "n" in activations(found)
+    assert "inside a layer normalization" in found.left_in_float["r"]
+    assert ("a" in activations(found)) == (target.placement.mode != "inputs")
+
+
+def test_a_layer_normalization_whose_inside_is_read_elsewhere_is_no_such_thing() -> None:
+    found = placed(proto(NORMALISED % "q = Relu(r)  z = Sub(q, a)", opset=13, **NORM), SNPE)
+    assert "q" not in activations(found), "nobody reads it"
+    text = NORMALISED.replace("(float[N,6,8] y)", "(float[N,6,8] y, float[N,6,1] r)") % ""
+    assert {"m", "s", "r"} <= activations(placed(proto(text, opset=13, **NORM), SNPE))

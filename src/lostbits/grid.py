@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 _TINY = float(np.finfo(np.float32).tiny)
+_HUGE = float(np.finfo(np.float32).max) / 2**16  # so that the ends of the grid stay finite
 
 
 @final
@@ -145,6 +146,7 @@ def affine_from_range(
     else:
         scale = (high - low) / (grid.qmax - grid.qmin)
         zero = np.zeros(low.shape)
+    scale = np.minimum(scale, _HUGE)  # masks hold the lowest float, whose range overflows
     alive = scale > _TINY
     scale = np.where(alive, scale, scale.max() if alive.any() else 1.0)
     if not symmetric:

@@ -142,10 +142,9 @@ def _split(x: torch.Tensor, affine: Affine) -> tuple[float, float, float, float]
     the two parts have disjoint supports. A value has vanished where its code is zero. Memory is
     what this costs, hence two tensors of scratch and no masks.
     """
-    kind = torch.float32 if affine.grid.bits <= 16 else torch.float64
-    x = x.to(kind)
-    lo, hi, scale = (v.to(kind) for v in (*ends(affine, x.ndim), _steps(affine, x.ndim)))
-    limited = torch.clamp(x, lo, hi)
+    x = x.to(torch.float32 if affine.grid.bits <= 16 else torch.float64)
+    scale = torch.from_numpy(np.array(along(affine.scale, x.ndim, affine.axis))).to(x.dtype)
+    limited = _limited(x, affine)
     other = limited - x
     clip = dot(other, other)
     code = torch.div(limited, scale, out=other).round_()
@@ -155,8 +154,11 @@ def _split(x: torch.Tensor, affine: Affine) -> tuple[float, float, float, float]
     return rounded, clip, dot(vanished, vanished), dot(x, x)
 
 
-def _steps(affine: Affine, rank: int) -> torch.Tensor:
-    return torch.from_numpy(np.array(along(affine.scale, rank, affine.axis)))
+def _limited(x: torch.Tensor, affine: Affine) -> torch.Tensor:
+    lo, hi = ends(affine, x.ndim)
+    if affine.axis is None:  # several times as fast with numbers as with tensors
+        return torch.clamp(x, float(lo), float(hi))
+    return torch.clamp(x, lo.to(x.dtype), hi.to(x.dtype))
 
 
 def _list(values: NDArray[np.float32]) -> list[float]:
