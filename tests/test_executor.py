@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -247,10 +248,10 @@ def test_onnx_reference_runs_what_onnx_runtime_lacks() -> None:
     text = "g (float[2,4] x) => (float[2,4] y) { y = Add(x, x) }"
     model = onnx.ModelProto()
     model.CopyFrom(proto(text))
-    session = Session(module.ir.from_proto(model))
+    session = Session(ir.from_proto(model))
     assert session.engine == "onnxruntime"
     mystery = """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
         g (float[2,4] x) => (float[2,4] y) { y = local.twice(x) }
         <domain: "local", opset_import: ["" : 17]> twice (a) => (b) { b = Blackbox(a) }"""
     with pytest.raises(ModelError):
-        Session(module.ir.from_proto(onnx.parser.parse_model(mystery)))
+        Session(ir.from_proto(onnx.parser.parse_model(mystery)))

@@ -80,7 +80,8 @@ def test_batch_norm_folds_into_the_layer_before(layer: str) -> None:
     "body",
     [
         "{ c = Conv <pads=[1,1,1,1]> (x, w) y = BatchNormalization (c, s, t, m, v) z = Relu(c) }",
-        "{ c = Conv <pads=[1,1,1,1]> (x, w) r = Relu(c) y = BatchNormalization (r, s, t, m, v) z = Relu(y) }",
+        "{ c = Conv <pads=[1,1,1,1]> (x, w) r = Relu(c) "
+        "  y = BatchNormalization (r, s, t, m, v) z = Relu(y) }",
         "{ c = Conv <pads=[1,1,1,1]> (x, w) y = BatchNormalization (c, p, t, m, v) z = Relu(y) }",
     ],
     ids=["read by another", "after an activation", "computed factors"],
@@ -139,7 +140,8 @@ def test_a_weight_behind_constant_nodes_is_a_constant_under_the_name_that_is_rea
 @pytest.mark.parametrize("opset", [11, 13, 23])
 def test_constant_nodes_and_initializers_are_the_same_thing(opset: int) -> None:
     node = proto(
-        "g (float[N,2] x) => (float[N,2] y) { w = Constant <value = float[2] {1.5, -2.0}> () y = Mul(x, w) }",
+        """g (float[N,2] x) => (float[N,2] y) {
+            w = Constant <value = float[2] {1.5, -2.0}> ()  y = Mul(x, w) }""",
         opset,
     )
     assert list(assert_equal(node, x=random(2, 2)).graph.initializers) == ["w"]
@@ -278,7 +280,7 @@ def test_a_normalisation_that_changes_the_network_is_an_error(
         weight = copy.graph.initializers["w"]
         array = constant(weight)
         assert array is not None
-        weight.const_value = ir.tensor(np.asarray(array * np.float32(1.0001), np.float32), name="w")
+        weight.const_value = ir.tensor(np.asarray(array, np.float32) * np.float32(1.0001), name="w")
         return copy, changes
 
     monkeypatch.setattr(reference, "normalise", wrong)
@@ -291,10 +293,10 @@ def test_a_normalisation_that_changes_the_network_is_an_error(
     assert "1.0e-04" in str(info.value)
 
 
-def one(op: str, kind: int, **attributes: object) -> onnx.ModelProto:
+def one(op: str, kind: int) -> onnx.ModelProto:
     """A model of one node from ``x`` to ``y``, both of type ``kind``."""
     ends = [helper.make_tensor_value_info(n, kind, [2, 4]) for n in "xy"]
-    node = helper.make_node(op, ["x"], ["y"], **attributes)
+    node = helper.make_node(op, ["x"], ["y"])
     graph = helper.make_graph([node], "g", ends[:1], ends[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -335,6 +337,14 @@ REFUSED = {
             q, s, z = DynamicQuantizeLinear(x)  m = MatMulInteger(q, w, z)
             f = Cast <to = 1> (m)  y = Mul(f, s) }"""),
         "M009",
+    ),
+    "statistics of the batch": (
+        lambda: proto(
+            """g (float[N,4] x) => (float[N,4] y) {
+                y, a, b = BatchNormalization <training_mode = 1> (x, s, t, m, v) }""",
+            **statistics(4),
+        ),
+        "M012",
     ),
     "random": (lambda: one("RandomNormalLike", TensorProto.FLOAT), "M012"),
     "training": (

@@ -1,6 +1,7 @@
 """Small models for tests: ONNX text, with arrays for the weights that it names."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +20,11 @@ def random(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng((seed, *shape)).standard_normal(shape, np.float32)
 
 
-def proto(graph: str, opset: int = 17, **weights: NDArray[np.generic]) -> onnx.ModelProto:
-    """The model of ``graph``, in ONNX text without a header, with these initializers."""
+def proto(graph: str, opset: Any = 17, **weights: NDArray[Any]) -> onnx.ModelProto:
+    """The model of ``graph``, in ONNX text without a header, with these initializers.
+
+    (The opset is an int; as such, mypy would not let a dict of weights be unpacked behind it.)
+    """
     header = f'<ir_version: 8, opset_import: ["" : {opset}, "local" : 1, "com.microsoft" : 1]>'
     model = onnx.parser.parse_model(header + graph)
     model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in weights.items())

@@ -19,6 +19,7 @@ from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.simulation import Frozen, ends
 from lostbits.statistics import Histogram
 
+Doubles = NDArray[np.float64]
 _PLOT_BINS = 128
 
 
@@ -57,15 +58,14 @@ class SiteErrors:
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
         sums = self.sums[site.key]
-        each = _each_sample(x, self.case.plan[site.key], part.size)
-        rounded, clipped, dead_zone, power = each.sum(axis=0).tolist()
-        sums.round += rounded
-        sums.clip += clipped
+        rounded, clipped, dead_zone, power = _split(x, self.case.plan[site.key], part.size)
+        sums.round += float(rounded.sum())
+        sums.clip += float(clipped.sum())
         sums.dead_zone += dead_zone
-        sums.total += rounded + clipped
+        sums.total += float(rounded.sum() + clipped.sum())
         sums.power += power
         sums.size += x.numel()
-        self._halve(sums, each[:, :2].sum(axis=1), x.numel(), part)
+        self._halve(sums, rounded + clipped, x.numel(), part)
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
@@ -125,33 +125,30 @@ class SiteErrors:
         )
 
 
-def _each_sample(x: torch.Tensor, affine: Affine, samples: int) -> NDArray[np.float64]:
-    """Round, clip, dead zone and power of every sample; shape (samples, 4).
-
-    Of all samples together where axis 0 does not count them.
-    """
-    counted = x.ndim > 0 and x.shape[0] == samples and affine.axis != 0
-    parts = [x[i : i + 1] for i in range(samples)] if counted else [x]
-    return np.array([_split(part, affine) for part in parts if part.numel()]).reshape(-1, 4)
-
-
-def _split(x: torch.Tensor, affine: Affine) -> tuple[float, float, float, float]:
-    """Round, clip, dead zone and power of the values of a tensor, each a sum of squares.
+def _split(x: torch.Tensor, affine: Affine, samples: int) -> tuple[Doubles, Doubles, float, float]:
+    """Round and clip of every sample, dead zone and power of all, each a sum of squares.
 
     The ends are grid points, so a limited value needs no more limiting after it was rounded, and
-    the two parts have disjoint supports. A value has vanished where its code is zero. Memory is
-    what this costs, hence two tensors of scratch and no masks.
+    the two parts have disjoint supports. A value has vanished where its code is zero. Passes over
+    memory are what this costs, hence two tensors of scratch and no masks.
     """
     x = x.to(torch.float32 if affine.grid.bits <= 16 else torch.float64)
     scale = torch.from_numpy(np.array(along(affine.scale, x.ndim, affine.axis))).to(x.dtype)
     limited = _limited(x, affine)
     other = limited - x
-    clip = dot(other, other)
+    clipped = _each_sample(other, samples)
     code = torch.div(limited, scale, out=other).round_()
     error = torch.addcmul(limited, code, scale, value=-1, out=limited)
-    rounded = dot(error, error)
+    rounded = _each_sample(error, samples)
     vanished = code.clamp_(-1, 1).abs_().sub_(1).mul_(error)
-    return rounded, clip, dot(vanished, vanished), dot(x, x)
+    return rounded, clipped, dot(vanished, vanished), dot(x, x)
+
+
+def _each_sample(error: torch.Tensor, samples: int) -> Doubles:
+    """Squared error of every sample, or of all together where axis 0 does not count samples."""
+    if error.ndim == 0 or error.shape[0] != samples:
+        return np.array([dot(error, error)])
+    return np.array([dot(error[i : i + 1], error[i : i + 1]) for i in range(samples)])
 
 
 def _limited(x: torch.Tensor, affine: Affine) -> torch.Tensor:

@@ -20,5 +20,5 @@ def flat(x: torch.Tensor) -> torch.Tensor:
 def dot(x: torch.Tensor, y: torch.Tensor) -> float:
     """``<x, y>`` of two tensors of one shape: float32 within a million values, float64 across."""
     a, b = flat(x), flat(y)
-    parts = zip(a.split(1 << 20), b.split(1 << 20), strict=True)
+    parts = zip(torch.split(a, 1 << 20), torch.split(b, 1 << 20), strict=True)
     return sum(float(torch.dot(p, q)) for p, q in parts)

@@ -147,18 +147,25 @@ def _check_node(node: ir.Node, path: Path) -> None:
         )
     if node.op_type in _SEQUENCES:
         raise _not_numeric(where, f"{node.op_type}, which is about sequences or optionals")
-    if node.op_type in RANDOM or (node.op_type == "Dropout" and not idle(node)):
+    if _trains(node):
         raise ModelError(
             "M012",
             where,
             "the network must give the same answer twice",
-            f"{node.op_type} is random",
+            f"{node.op_type} is random, or of the batch",
             "export the model for inference, not for training",
         )
     if node.op_type in _INTEGER:
         raise _not_float32(where, f"{node.op_type} computes in integers")
     if node.op_type in LINEAR and node.outputs[0].dtype in _OTHER_FLOATS:
         raise _not_float32(where, f"{node.op_type} computes in {node.outputs[0].dtype}")
+
+
+def _trains(node: ir.Node) -> bool:
+    """Whether the node draws numbers or looks at the other samples of its batch."""
+    if node.op_type == "BatchNormalization":
+        return bool(node.attributes.get_int("training_mode", 0))
+    return node.op_type in RANDOM or (node.op_type == "Dropout" and not idle(node))
 
 
 def _not_float32(where: str, found: str) -> ModelError:
