@@ -86,7 +86,9 @@ def train(images: Tensor, labels: Tensor, seed: int) -> DigitNet:
     net = DigitNet()
     sgd, steps = make_optimiser(net), EPOCHS * -(-len(images) // BATCH)
     cycle = OneCycleLR(sgd, PEAK_RATE, steps, pct_start=0.1, cycle_momentum=False)
-    for batch in (b for _ in range(EPOCHS) for b in torch.randperm(len(images)).split(BATCH)):
+    for batch in (
+        b for _ in range(EPOCHS) for b in torch.split(torch.randperm(len(images)), BATCH)
+    ):
         down, right = torch.randint(0, 3, (2,)).tolist()  # shift by up to one pixel each way
         shifted = fn.pad(images[batch], (1, 1, 1, 1))[:, :, down : down + 8, right : right + 8]
         sgd.zero_grad()
