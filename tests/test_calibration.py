@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from lostbits.api import build_case, demo_files
+from lostbits.api import build_case, demo_files, diagnose
 from lostbits.case import Case, Override, make_plan
 from lostbits.data import InputSpec, open_source
 from lostbits.diagnoses.settings import Settings
@@ -158,3 +158,24 @@ def test_too_few_values_for_a_method_are_refused(tmp_path: Path) -> None:
     seen, _ = calibrate(model, placed.sites, source, 2)
     with pytest.raises(LostbitsError, match=r"D030.*entropy.*at least 128"):
         make_plan(model, placed, seen, chosen)
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e30])
+def test_a_denormal_or_overflowing_range_is_named(tmp_path: Path, scale: float) -> None:
+    data = (np.random.default_rng(4).normal(size=(8, 4)) * scale).astype(np.float32)
+    with pytest.raises(LostbitsError, match=r"S007: tensor 'x'"):
+        states(relu_net(tmp_path), data, 4)
+
+
+def test_a_constant_zero_channel_is_handled(tmp_path: Path) -> None:
+    data = np.random.default_rng(5).normal(size=(8, 4)).astype(np.float32) * [1, 0, 1, 1]
+    result = diagnose(relu_net(tmp_path), data.astype(np.float32), "snpe")
+    assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
+    assert abs(result["network"]["residual"]) < 1e-3
+
+
+def test_outputs_of_tiny_values_are_attributed_too(tmp_path: Path) -> None:
+    data = (np.random.default_rng(6).normal(size=(8, 4)) * 1e-30).astype(np.float32)
+    result = diagnose(relu_net(tmp_path), data, "openvino")
+    assert result["network"]["total"] > 0
+    assert abs(result["network"]["residual"]) < 1e-3

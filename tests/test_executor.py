@@ -214,6 +214,20 @@ def test_a_batch_size_written_into_the_graph_is_kept(samples: int, tmp_path: Pat
     assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
 
 
+def test_samples_that_fill_up_a_batch_count_nothing(tmp_path: Path) -> None:
+    text = """g (float[%s,4,2,2] x) => (float[%s,3] y) { c = Conv (x, w)  r = Relu(c)
+        f = Flatten(r)  y = Gemm (f, k) }"""
+    results = []
+    for size in ("N", "4"):
+        model = proto(text % (size, size), w=random(4, 4, 1, 1), k=random(16, 3))
+        results.append(diagnose(saved(model, tmp_path), {"x": random(6, 4, 2, 2)}, "snpe"))
+    free, fixed = results
+    assert fixed["baseline"]["sqnr_db"] == pytest.approx(free["baseline"]["sqnr_db"], abs=1e-3)
+    assert fixed["network"]["total"] == pytest.approx(free["network"]["total"], rel=1e-4)
+    for a, b in zip(free["sites"], fixed["sites"], strict=True):
+        assert b["mse"] == pytest.approx(a["mse"], rel=1e-4)
+
+
 def test_samples_without_a_batch_axis_are_run_whole(tmp_path: Path) -> None:
     model = proto("g (float[3,4] x, float[4] z) => (float[3,4] y) { y = Add(x, z) }")
     data: dict[str, NDArray[Any]] = {"x": random(5, 3, 4), "z": random(5, 4)}

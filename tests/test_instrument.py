@@ -138,6 +138,21 @@ def test_one_cause_of_one_site_is_its_definition(
         np.testing.assert_array_equal(found, outputs(copy, x=arrays["x"])[0])
 
 
+@pytest.mark.parametrize("make", [quantized, switched])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_channels_may_lie_along_the_last_axis(make: Any, bits: int) -> None:
+    model = normal(
+        proto("g (float[N,5,3] x) => (float[N,5,3] y) { y = MatMul(x, w) }", w=random(3, 3))
+    )
+    sites = [s for s in place(model, SNPE).sites if s.tensor == "x"]
+    wide, grid = np.asarray([0.5, 1.0, 2.0]), Grid.of(bits, signed=False)
+    affine = affine_from_range(-wide / 2, wide, grid, symmetric=False, axis=2)
+    made, x = make(model, sites, {"x:activation": affine}), random(2, 5, 3)
+    on = {v.name: np.ones(1, bool) for v in made.graph.inputs if v.name != "x"}
+    expected = outputs(model, x=affine.fake_quantize(x))[0]
+    np.testing.assert_array_equal(outputs(made, x=x, **on)[0], expected)
+
+
 def test_an_input_that_is_the_output_can_be_quantized() -> None:
     body = "{ y = Identity(x) z = Relu(x) }"
     model = normal(proto("g (float[N,4] x) => (float[N,4] y, float[N,4] z) " + body))

@@ -25,6 +25,9 @@ from lostbits.runtime.progress import Progress, silent, tracked
 from lostbits.runtime.session import Session
 from lostbits.statistics import Extrema
 
+_SMALLEST = 3e-36  # its scale at 8 bits is the least normal float32
+_LARGEST = 1e18  # its square nears the largest float32
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -45,13 +48,29 @@ def calibrate(
         progress: Told after each batch.
 
     Raises:
-        SimulationError: S003 when an activation is not finite, with tensor and samples.
+        SimulationError: S003 when an activation is not finite, with tensor and samples; S007 when
+            its range is denormal or its squares overflow.
     """
     streamed = [s for s in sites if s.streams]
     own = _extremes(model, streamed, source, batch, progress)
+    for site in streamed:
+        _check_magnitude(site, own[site.key])
     seen = {s.key: Seen.empty(own[s.key], _of_group(s, streamed, own)) for s in streamed}
     energy = _count(model, streamed, seen, source, batch, progress)
     return seen, energy
+
+
+def _check_magnitude(site: Site, own: Extrema) -> None:
+    """A constant zero is fine; a scale that float32 cannot hold, or squares that overflow, not."""
+    largest = float(max(own.hi.max(), -own.lo.min()))
+    if largest > 0 and not _SMALLEST < largest < _LARGEST:
+        raise SimulationError(
+            "S007",
+            f"tensor {site.tensor!r}",
+            f"the range must lie between {_SMALLEST:.0e} and {_LARGEST:.0e}, or be zero",
+            f"largest magnitude {largest:.1e}",
+            "scale the input, or look for a layer that runs away; float32 ends there",
+        )
 
 
 def _of_group(site: Site, sites: Sequence[Site], own: Mapping[str, Extrema]) -> Extrema:

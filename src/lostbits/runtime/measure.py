@@ -66,7 +66,7 @@ class Value:
         if self.metric == "kl":
             return _kl(floats[0], others[0]) / self.samples
         parts = [
-            w * (q - f).square().sum(dtype=torch.float64)
+            w * (q.double() - f.double()).square().sum()
             for w, f, q in zip(self.weights, floats, others, strict=True)
             if w
         ]
