@@ -221,7 +221,17 @@ def plain_divergence(counts: NDArray[np.int64], kept: int, levels: int) -> float
 def folded(x: NDArray[np.float32]) -> NDArray[np.int64]:
     counts = histogram(x).counts[0]
     result: NDArray[np.int64] = counts[2048:] + counts[2047::-1]
+    result[0] = result[1]  # as NVIDIA's torch calibrator does
     return result
+
+
+def test_the_spike_of_a_rectified_tensor_does_not_decide() -> None:
+    """With 70 % zeros the threshold must stay near that of the values that are not zero."""
+    x = np.abs(np.random.default_rng(0).normal(size=30_000)).astype(np.float32)
+    x = np.minimum(x * 3, 6)
+    with_zeros = np.r_[x, np.zeros(70_000, np.float32)]
+    plain, spiked = (Entropy()(histogram(v), INT8, symmetric=True).hi for v in (x, with_zeros))
+    assert spiked == plain > 3
 
 
 @pytest.mark.parametrize("levels", [8, 128, 256])
