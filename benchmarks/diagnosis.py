@@ -47,7 +47,7 @@ def closure() -> None:
     """Sum of the attributions against the measured total, coverage, and time, for three targets."""
     print("\n## Closure and time (64 photographs)\n")
     print(
-        "| target | sites | SQNR dB | agreement | sum / total | passes | ORT s | s | ratio | stages |"
+        "| target | sites | SQNR dB | agreed | sum / total | passes | ORT s | s | ratio | stages |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in TARGETS:

@@ -28,10 +28,11 @@ class Entropy(Estimator):
     scales in published calibration caches of TensorRT are 2048.5/2048 of the extreme.
 
     What the talk leaves open is decided so: the first bin counts as much as the second, as in
-    NVIDIA's own torch calibrator, because no grid loses the zeros of a rectified tensor but their
+    NVIDIA's own torch calibrator, because no grid loses the zeros of a rectified tensor, but their
     spike, spread over a group, would drive the threshold to its least (EfficientNet-Lite0 then
-    answers nothing right); a candidate whose Q is empty where P is not (its last bin holds outliers only) is skipped; an
-    asymmetric grid has twice the codes for ``|x|`` when the data have one sign.
+    answers nothing right); a candidate whose Q is empty where P is not (its last bin holds
+    outliers only) is skipped; an asymmetric grid has twice the codes for ``|x|`` when the data
+    have one sign.
 
     References:
         Migacz, 8-bit Inference with TensorRT, GTC 2017, session S7310.
