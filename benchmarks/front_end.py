@@ -25,7 +25,7 @@ def main() -> None:
     arguments = _arguments()
     missed = 0
     if "models" in arguments.parts:
-        missed += sum(_model_line(o) for o in guarded(_models(arguments.targets), 900))
+        missed += sum(_model_line(o) for o in guarded(_models(arguments), 900))
     if "nodes" in arguments.parts:
         names = node_names()[:: arguments.every]
         for target in arguments.targets or TARGETS[:1]:
@@ -41,16 +41,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--targets", nargs="+", default=[], help="instead of a choice for each model"
     )
+    parser.add_argument("--models", nargs="+", default=[], help="only models with such names")
     parser.add_argument("--every", type=int, default=1, help="take each n-th node test only")
     return parser.parse_args()
 
 
-def _models(targets: list[str]) -> Iterator[Job]:
+def _models(arguments: argparse.Namespace) -> Iterator[Job]:
     """Small models on all targets, each large one on another."""
     print(
         f"{'model':24}{'target':14}{'sites':>9}{'SQNR dB':>9}{'residual':>10}{'seconds':>9}",
         flush=True,
     )
+    for job in _all_models(arguments.targets):
+        if not arguments.models or any(part in job.name for part in arguments.models):
+            yield job
+
+
+def _all_models(targets: list[str]) -> Iterator[Job]:
     for number, name in enumerate(light_names()):
         some = TARGETS if name in SMALL else [TARGETS[number % len(TARGETS)]]
         yield from light_jobs([name], targets or some)
