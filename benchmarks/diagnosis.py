@@ -182,12 +182,12 @@ def _inference() -> float:
 
 
 def memory() -> None:
-    """Peak memory of a diagnosis of 64 and of 256 photographs, each in its own process."""
+    """Peak memory of a diagnosis of 64 and of 512 photographs, each in its own process."""
     print("\n## Peak memory\n")
     print("| samples | peak MiB | of 64 samples |")
     print("|---|---|---|")
     first = 0.0
-    for count in (64, 256):
+    for count in (64, 512):
         code = (
             "import json, sys, lostbits; model, data, n = sys.argv[1:];"
             "r = lostbits.diagnose(model, data, 'snpe', lostbits.Settings(samples=int(n)));"

@@ -1,7 +1,7 @@
 """A case: model, sites, what was seen of them, and the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import final
 
@@ -129,6 +129,9 @@ class Case:
         plan: Parameters by site key.
         output_energy: Sum of squares of each float output of the float network, over the data.
         samples: How many samples that was.
+        written: Constants of the quantized network that a recovery chose, by tensor: weights that
+            are rounded otherwise than to nearest, biases that are corrected. All others are those
+            of ``model``, rounded to nearest.
     """
 
     model: ir.Model
@@ -138,12 +141,26 @@ class Case:
     plan: Plan
     output_energy: Mapping[str, float]
     samples: int
-    left: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """The sites that are quantized."""
         return tuple(s for s in self.placed.sites if s.key in self.plan)
+
+    @property
+    def players(self) -> tuple[Site, ...]:
+        """Everything in which the quantized network differs: sites, and corrected float biases."""
+        floats = (*self.placed.sites, *self.placed.float_biases)
+        corrected = (s for s in floats if s.key not in self.plan and s.tensor in self.written)
+        return (*self.sites, *corrected)
+
+    def quantized_constant(self, site: Site) -> NDArray[np.float32]:
+        """What the quantized network computes with in place of a constant."""
+        value = self.written.get(site.tensor)
+        value = constant_of(self.model, site) if value is None else value
+        affine = self.plan.get(site.key)
+        return value if affine is None else affine.fake_quantize(value)
 
 
 def constant_of(model: ir.Model, site: Site) -> NDArray[np.float32]:
@@ -183,14 +200,29 @@ def make_plan(
         rule = rule_of(site, target)
         wish = next((wishes[t] for t in _members(site, placed) if t in wishes), None)
         plan[site.key] = _affine(site, wish.apply(rule) if wish else rule, seen, placed, wish)
+    biases = plan_biases(model, placed, plan, target)
+    return plan | {k: a for k, a in biases.items() if k.removesuffix(":bias") not in floats}
+
+
+def replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
+    """The plan of these sites alone under the wish; a site in float has no entry."""
+    if sites[0].role == "bias":
+        return {}
+    placed = replace(case.placed, sites=tuple(sites))
+    return make_plan(case.model, placed, case.seen, case.target, [wish])
+
+
+def plan_biases(model: ir.Model, placed: Placed, plan: Plan, target: Target) -> dict[str, Affine]:
+    """Parameters of the biases, which follow from those of the inputs and the weights."""
     groups = {s.group: plan[s.key] for s in placed.sites if s.streams and s.key in plan}
+    found = {}
     for site in placed.sites:
-        if site.role == "bias" and site.scales is not None and site.tensor not in floats:
+        if site.role == "bias" and site.scales is not None:
             x, w = groups.get(site.scales[0]), plan.get(site.scales[1])
             if x is not None and w is not None:
                 size = constant_of(model, site).size
-                plan[site.key] = bias_affine(x, w, size, target.bias_bits or 32)
-    return plan
+                found[site.key] = bias_affine(x, w, size, target.bias_bits or 32)
+    return found
 
 
 def rule_of(site: Site, target: Target) -> Rule:

@@ -7,6 +7,7 @@
     ├── DataError       D...  the samples
     ├── TargetError     T...  the target, range method, metric or setting that was named
     ├── SimulationError S...  running a model, a plan, or an attribution
+    ├── RecoveryError   R...  a recovery that cannot go on, or broke its promise
     └── OutputError     O...  writing results
 
 A message reads ``CODE: where: rule: found: what to do``.
@@ -46,6 +47,10 @@ class TargetError(LostbitsError):
 
 class SimulationError(LostbitsError):
     """A run produced something that no honest figure can be made of."""
+
+
+class RecoveryError(LostbitsError):
+    """A recovery cannot go on, or did what it promised not to do."""
 
 
 class OutputError(LostbitsError):

@@ -163,21 +163,23 @@ class ErrorSplit(NamedTuple):
     total: float
 
 
-def split_error(x: Array, affine: Affine) -> ErrorSplit:
+def split_error(x: Array, affine: Affine, quantized: Array | None = None) -> ErrorSplit:
     """Split ``Q(x) - x`` into its clip and round parts, which have disjoint supports.
+
+    ``quantized`` is ``Q(x)`` where a solver chose the codes; without it they are the nearest.
 
     ``clip = clip(x, lo, hi) - x`` is zero inside the range; ``round = Q(x) - clip(x, lo, hi)`` is
     zero outside, because lo and hi are grid points. The dead zone is the share of round whose
     code is the zero point: those values vanished altogether.
     """
     limited = affine.clip(x).astype(np.float64)
-    quantized = affine.fake_quantize(x).astype(np.float64)
+    value = (affine.fake_quantize(x) if quantized is None else quantized).astype(np.float64)
     outside = limited != x
-    square = (quantized - x) ** 2
+    square = (value - x) ** 2
     clip = float(square[outside].sum())
     return ErrorSplit(
         float(square[~outside].sum()),
         clip,
-        float(square[(quantized == 0) & ~outside].sum()),
+        float(square[(value == 0) & ~outside].sum()),
         float(square.sum()),
     )

@@ -133,7 +133,7 @@ class NetworkErrors:
         scale = self.case.samples / max(self.samples, 1)  # 1 but for an interrupted run
         attributions = [
             Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, self.total))
-            for site in self.case.sites
+            for site in self.case.players
             for cause, value in self._causes(site)
         ]
         attributions.sort(key=lambda a: -abs(a.value))

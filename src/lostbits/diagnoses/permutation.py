@@ -32,8 +32,10 @@ class Coalitions:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.count = len(case.sites)
-        self._session = Session(switched(case.model, case.sites, case.plan), optimise=False)
+        self.count = len(case.players)
+        self._session = Session(
+            switched(case.model, case.players, case.plan, case.written), optimise=False
+        )
 
     def outputs(self, part: Batch, on: NDArray[np.bool_]) -> list[torch.Tensor]:
         """Float outputs with some causes on; ``on`` has one row a site, columns clip and round."""
@@ -52,8 +54,8 @@ class PermutationErrors:
     def __init__(self, case: Case, value: Value, seed: int = 0, pairs: int = 1) -> None:
         self.case, self.value = case, value
         self.coalitions = Coalitions(case)
-        self.orders = _orders(len(case.sites), pairs, np.random.default_rng(seed))
-        self.sums = np.zeros(2 * len(case.sites))
+        self.orders = _orders(len(case.players), pairs, np.random.default_rng(seed))
+        self.sums = np.zeros(2 * len(case.players))
         self.total = 0.0
         self.samples = 0
         self.evaluations = 0
@@ -83,7 +85,7 @@ class PermutationErrors:
         scale = self.case.samples / max(self.samples, 1)  # only the first samples were walked
         attributions = [
             Attribution(site.tensor, site.role, cause, scale * v, v / (self.total or 1.0))
-            for site, row in zip(self.case.sites, self.sums.reshape(-1, 2).tolist(), strict=True)
+            for site, row in zip(self.case.players, self.sums.reshape(-1, 2).tolist(), strict=True)
             for cause, v in zip(CAUSES, row, strict=True)
             if cause == "round" or v
         ]

@@ -6,12 +6,10 @@ stays. So the weight of a channel is what it does to the output, not how large i
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Override, Plan, constant_of, make_plan
+from lostbits.case import Case, Override, Plan, constant_of, replanned
 from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
@@ -31,7 +29,7 @@ def predicted_gain(case: Case, network: NetworkReport, site: Site, setting: str)
         LostbitsError: If the target cannot plan the setting.
     """
     mates = [s for s in case.sites if s.key == site.key or _together(s, site)]
-    plan = _replanned(case, mates, Override.parse(f"{site.tensor}={setting}"))
+    plan = replanned(case, mates, Override.parse(f"{site.tensor}={setting}"))
     kept = {s.key: _kept(case, network, s, plan) for s in mates}
     shares: dict[str, float] = {}
     for a in network.attributions:
@@ -45,14 +43,6 @@ def predicted_gain(case: Case, network: NetworkReport, site: Site, setting: str)
 
 def _together(a: Site, b: Site) -> bool:
     return a.streams and b.streams and a.group == b.group
-
-
-def _replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
-    """The plan of these sites under the wish; a site in float has no entry."""
-    if sites[0].role == "bias":
-        return {}
-    placed = replace(case.placed, sites=tuple(sites))
-    return make_plan(case.model, placed, case.seen, case.target, [wish])
 
 
 def _kept(case: Case, network: NetworkReport, site: Site, plan: Plan) -> float:

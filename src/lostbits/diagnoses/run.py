@@ -54,7 +54,7 @@ class Run:
     done: int = 0
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.case.model, self.case.sites)
+        self.executor = Executor(self.case.model, self.case.players)
         self.simulation = Simulation(self.case)
         self.plain = Session(self.case.model)
         metric = check_metric(self.settings.metric)

@@ -77,7 +77,7 @@ class SiteErrors:
 
     def _constant(self, site: Site) -> None:
         x, sums = constant_of(self.case.model, site), self.sums[site.key]
-        part = split_error(x, self.case.plan[site.key])
+        part = split_error(x, self.case.plan[site.key], self.case.quantized_constant(site))
         sums.round, sums.clip, sums.dead_zone, sums.total = part
         sums.power, sums.size = float((x.astype(np.float64) ** 2).sum()), x.size
 

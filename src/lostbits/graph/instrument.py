@@ -1,16 +1,20 @@
 """Copies of a graph with quantizers, switches or measuring nodes put in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from lostbits.errors import SimulationError
 from lostbits.graph.queries import add_initializer, constant, name_of, node_name, opset, rank
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 
+Constants = Mapping[str, NDArray[np.float32]]
+_NOTHING: Constants = MappingProxyType({})
 _MICROSOFT = "com.microsoft"
 _Integer = type[np.integer[Any]]
 _STORAGE: dict[tuple[int, bool], _Integer] = {
@@ -70,17 +74,24 @@ def _reduce(model: ir.Model, value: ir.Value, kind: str, axis: int | None) -> No
 
 
 def quantized(
-    model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine], outputs: Iterable[str] = ()
+    model: ir.Model,
+    sites: Sequence[Site],
+    plan: Mapping[str, Affine],
+    outputs: Iterable[str] = (),
+    written: Constants = _NOTHING,
 ) -> ir.Model:
     """The Q/DQ model of ``plan``: integer constants, QuantizeLinear pairs on activations.
 
     Returns the model's own outputs, quantized where they are sites, and then the tensors named
-    in ``outputs`` (see ``before`` and ``after``).
+    in ``outputs`` (see ``before`` and ``after``). ``written`` replaces constants of the model.
     """
     copy = model.clone()
+    write_constants(copy, written)
     values = _values(copy.graph)
     for site in sites:
-        value, affine = values[site.tensor], plan[site.key]
+        value, affine = values[site.tensor], plan.get(site.key)
+        if affine is None:
+            continue
         if not site.streams:
             made = _dequantized(copy, site, value, affine)
         elif _narrow(affine, site):
@@ -93,7 +104,18 @@ def quantized(
     return copy
 
 
-def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine]) -> ir.Model:
+def write_constants(model: ir.Model, written: Constants) -> None:
+    """Replace constants of ``model`` in place; shapes and names stay."""
+    for name, array in written.items():
+        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+
+
+def switched(
+    model: ir.Model,
+    sites: Sequence[Site],
+    plan: Mapping[str, Affine],
+    written: Constants = _NOTHING,
+) -> ir.Model:
     """A copy whose every quantizer can be turned off: the coalitions of an exact attribution.
 
     Two further inputs, boolean vectors with one entry a site: ``lostbits_clip`` and
@@ -106,13 +128,13 @@ def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine])
         _switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")
     ]
     for number, site in enumerate(sites):
-        value, affine = values[site.tensor], plan[site.key]
-        if site.streams:
+        value, affine = values[site.tensor], plan.get(site.key)
+        if site.streams and affine is not None:
             limited = _limited(copy, site, value, affine)
             source = limited if _narrow(affine, site) else value
             full = _round_trip(copy, site, source, affine)
         else:
-            full, limited = _fixed(copy, site, value, affine)
+            full, limited = _fixed(copy, site, value, affine, written)
         _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
     return copy
 
@@ -146,13 +168,18 @@ def _choose(
 
 
 def _fixed(
-    model: ir.Model, site: Site, value: ir.Value, affine: Affine
+    model: ir.Model, site: Site, value: ir.Value, affine: Affine | None, written: Constants
 ) -> tuple[ir.Value, ir.Value]:
     array = constant(value)
     assert array is not None
     floats = array.astype(np.float32)
-    full = add_initializer(model.graph, f"{site.key}__full", affine.fake_quantize(floats))
-    return full, add_initializer(model.graph, f"{site.key}__limited", affine.clip(floats))
+    chosen = written.get(site.tensor, floats)
+    full = chosen if affine is None else affine.fake_quantize(chosen)
+    limited = floats if affine is None else affine.clip(floats)
+    return (
+        add_initializer(model.graph, f"{site.key}__full", full),
+        add_initializer(model.graph, f"{site.key}__limited", limited),
+    )
 
 
 def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir.Value:

@@ -1,6 +1,6 @@
 """Which constants a target quantizes: weights, biases, and operands of pointwise ops."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -16,14 +16,30 @@ from lostbits.target import Target
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "PRelu", "Where", "Pow"})
 
 
-def find_parameters(
-    graph: ir.Graph, target: Target, activations: Activations
-) -> tuple[list[Site], dict[str, str]]:
+@final
+@dataclass(frozen=True)
+class Parameters:
+    """What a search for constants found.
+
+    Attributes:
+        sites: Constants that get a quantizer.
+        float_biases: Biases of quantized layers on targets that add them in float.
+        left: Constants without a site, with reasons.
+    """
+
+    sites: list[Site]
+    float_biases: list[Site]
+    left: dict[str, str]
+
+
+def find_parameters(graph: ir.Graph, target: Target, activations: Activations) -> Parameters:
     """Sites of constants, and the constants without one, with reasons."""
     search = _Search(graph, target, activations)
     for node in graph:
         search.visit(node)
-    return list(search.found.values()), search.left
+    sites = [s for s in search.found.values() if s.role != "bias" or target.bias_bits is not None]
+    biases = [s for s in search.found.values() if s not in sites]
+    return Parameters(sites, biases, search.left)
 
 
 @final
@@ -64,7 +80,7 @@ class _Search:
             return self._leave(node)
         weight = self._add(node, weights[0], "weight", weight_axis(node, weights[0]))
         edge = _bias(node)
-        if weight is not None and edge is not None and self.target.bias_bits is not None:
+        if weight is not None and edge is not None:
             reader = self.nodes[edge.node]
             self._add(reader, edge.index, "bias", None, (known[0], weight.key))
         return None

@@ -23,20 +23,29 @@ _ROLES = {"weight": 0, "bias": 1, "activation": 2, "output": 2}  # order within 
 @final
 @dataclass(frozen=True)
 class Placed:
-    """The sites of a model under a target, and the float tensors that got none, with reasons."""
+    """The sites of a model under a target, and the float tensors that got none, with reasons.
+
+    Attributes:
+        sites: What is quantized.
+        left_in_float: Tensors without a site, with reasons.
+        float_biases: Biases of quantized layers that the target adds in float; a recovery may
+            correct them, although there is nothing to quantize.
+    """
 
     sites: tuple[Site, ...]
     left_in_float: dict[str, str]
+    float_biases: tuple[Site, ...] = ()
 
 
 def place(model: ir.Model, target: Target) -> Placed:
     """Every site that ``target`` quantizes in the normalised ``model``, in topological order."""
     activations = find_activations(model.graph, target.placement)
-    parameters, unplaced = find_parameters(model.graph, target, activations)
-    sites = sorted([*activations.sites, *parameters], key=_order(model.graph))
-    left = {**activations.left, **unplaced}
+    parameters = find_parameters(model.graph, target, activations)
+    sites = sorted([*activations.sites, *parameters.sites], key=_order(model.graph))
+    left = {**activations.left, **parameters.left}
     taken = {site.tensor for site in sites}
-    return Placed(tuple(sites), {t: why for t, why in left.items() if t not in taken})
+    left = {t: why for t, why in left.items() if t not in taken}
+    return Placed(tuple(sites), left, tuple(parameters.float_biases))
 
 
 def _order(graph: ir.Graph) -> Callable[[Site], tuple[int, int, str]]:

@@ -49,7 +49,7 @@ class Simulation:
         self.case = case
         self.streamed = [s for s in case.sites if s.streams]
         taps = [name(s) for s in self.streamed for name in (before, after)]
-        model = quantized(case.model, case.sites, case.plan, taps)
+        model = quantized(case.model, case.sites, case.plan, taps, case.written)
         self.outputs = [name_of(v) for v in model.graph.outputs[: len(case.model.graph.outputs)]]
         self._session = Session(model, optimise=False)
         self._constants = _freeze_constants(case)
@@ -70,7 +70,7 @@ class Simulation:
 
 def quantized_model(case: Case) -> ir.Model:
     """The Q/DQ model of a case, with the model's own outputs only."""
-    return quantized(case.model, case.sites, case.plan)
+    return quantized(case.model, case.sites, case.plan, written=case.written)
 
 
 def live(plan: Plan) -> Inject:
@@ -115,18 +115,20 @@ def _shaped(values: NDArray[Any], rank: int, affine: Affine) -> torch.Tensor:
 
 def _freeze_constants(case: Case) -> Frozen:
     frozen = Frozen({}, {})
-    for site in case.sites:
+    for site in case.players:
         if not site.streams:
-            x, affine = constant_of(case.model, site), case.plan[site.key]
-            _freeze(frozen, site, affine, x, affine.fake_quantize(x))
+            x, affine = constant_of(case.model, site), case.plan.get(site.key)
+            _freeze(frozen, site, affine, x, case.quantized_constant(site))
     return frozen
 
 
 def _freeze(
-    frozen: Frozen, site: Site, affine: Affine, x: NDArray[Any], quantized_x: NDArray[Any]
+    frozen: Frozen, site: Site, affine: Affine | None, x: NDArray[Any], quantized_x: NDArray[Any]
 ) -> None:
     entering, leaving = torch.from_numpy(np.asarray(x)), torch.from_numpy(np.asarray(quantized_x))
     frozen.total[site.key] = channels_last(leaving - entering)
+    if affine is None:
+        return
     lo, hi = ends(affine, entering.ndim)
     if _reaches_beyond(entering, lo, hi):
         frozen.clip[site.key] = channels_last(torch.clamp(entering, lo, hi) - entering)

@@ -1,0 +1,96 @@
+"""What a recovery should reach, as the user writes it: ``sqnr_db>=20``."""
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from lostbits.errors import TargetError, close_match
+from lostbits.runtime.measure import Baseline
+
+_SIGNS: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
+_NAMES = {
+    "sqnr_db": "signal to quantization noise of the outputs, dB",
+    "agreement": "share of samples whose largest output stays the same",
+    "accuracy": "share of right answers of the quantized network (needs labels)",
+    "accuracy_drop": "accuracy of the float network minus that of the quantized one",
+    "kl": "Kullback-Leibler divergence from the float network, nats a sample",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Goal:
+    """A bound on one figure of the held-out samples.
+
+    Attributes:
+        name: ``sqnr_db``, ``agreement``, ``accuracy``, ``accuracy_drop`` or ``kl``.
+        sign: ``>=`` or ``<=``.
+        bound: In the unit of the figure.
+    """
+
+    name: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Goal":
+        """Read ``NAME>=NUMBER`` or ``NAME<=NUMBER``.
+
+        >>> Goal.parse("sqnr_db >= 20")
+        Goal(name='sqnr_db', sign='>=', bound=20.0)
+
+        Raises:
+            TargetError: T012.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=)\s*([-+.\deE]+)\s*", text)
+        if match is None or match[1] not in _NAMES:
+            name = match[1] if match else re.split(r"[<>=]", text)[0].strip()
+            raise TargetError(
+                "T012",
+                f"--goal {text}",
+                "must read NAME>=NUMBER or NAME<=NUMBER",
+                "no such figure" if match else "another form",
+                close_match(name, _NAMES),
+            )
+        try:
+            return cls(match[1], match[2], float(match[3]))
+        except ValueError as error:
+            raise TargetError(
+                "T012", f"--goal {text}", "must end in a number", match[3], "sqnr_db>=20"
+            ) from error
+
+    def figure(self, found: Baseline) -> float | None:
+        """The figure that is bounded; None where it does not apply to the network."""
+        match self.name:
+            case "accuracy":
+                return found.accuracy_quantized
+            case "accuracy_drop":
+                if found.accuracy_float is None or found.accuracy_quantized is None:
+                    return None
+                return found.accuracy_float - found.accuracy_quantized
+            case name:
+                value: float | None = getattr(found, name)
+                # No error at all is an infinite ratio, which decibels cannot say.
+                return float("inf") if name == "sqnr_db" and value is None else value
+
+    def met(self, found: Baseline) -> bool:
+        """Whether the figures keep the bound.
+
+        Raises:
+            TargetError: T013, when the figure does not apply.
+        """
+        value = self.figure(found)
+        if value is None:
+            raise TargetError(
+                "T013",
+                f"--goal {self.name}",
+                "must be a figure of this network",
+                "not measured: " + _NAMES[self.name],
+                "give --labels, or bound sqnr_db",
+            )
+        return _SIGNS[self.sign](value, self.bound)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sign}{self.bound:g}"

@@ -1,0 +1,203 @@
+"""The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case, look_at_constants, make_plan
+from lostbits.data import Source
+from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.settings import Settings
+from lostbits.errors import DataError, RecoveryError, close_match
+from lostbits.goal import Goal
+from lostbits.graph.place import place
+from lostbits.planner import Entry, Planner, Tools
+from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.recovery import Diagnosed, Effort, Recovery
+from lostbits.runtime.calibration import calibrate, trimmed
+from lostbits.runtime.judge import Judge
+from lostbits.runtime.measure import Baseline
+from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.reference import relative_error
+from lostbits.runtime.session import Session
+
+_DIAGNOSED = 32  # samples that the attributions between attempts look at
+_HELD_OUT = 4  # one in so many samples judges, where no others are given
+_MOST_HELD = 64
+
+Save = Callable[[Case, Sequence[Entry]], None]
+
+
+@final
+@dataclass(frozen=True)
+class Wishes:
+    """What a recovery may be told.
+
+    Attributes:
+        goal: Where to stop; None tries everything that there is time for.
+        budget: Seconds after which no attempt starts any more.
+        methods: Names of recoveries: only these, or, with a minus sign before each, all others.
+        evaluation: Samples that judge; None takes every fourth of the data away for that.
+        effort: How hard to try.
+    """
+
+    goal: Goal | None = None
+    budget: float = 600.0
+    methods: tuple[str, ...] = ()
+    evaluation: object = None
+    effort: Effort = field(default_factory=Effort)
+
+
+@final
+@dataclass(frozen=True)
+class Recovered:
+    """What came of it."""
+
+    case: Case
+    before: Baseline
+    after: Baseline
+    ledger: tuple[Entry, ...]
+    stopped: str
+    met: bool | None
+
+    def result(self) -> dict[str, Any]:
+        """The fields that a recovery adds to result.json."""
+        return {
+            "ledger": [entry.row() for entry in self.ledger],
+            "recovered": {
+                "before": asdict(self.before),
+                "after": asdict(self.after),
+                "stopped": self.stopped,
+                "goal_met": self.met,
+            },
+        }
+
+
+def choose(names: Sequence[str]) -> tuple[Recovery, ...]:
+    """The recoveries that ``--methods`` leaves.
+
+    Raises:
+        RecoveryError: R004 for an unknown name, R005 when none is left or signs are mixed.
+    """
+    known = {r.name: r for r in RECOVERIES}
+    plain = [n.removeprefix("-") for n in names]
+    for name in plain:
+        if name not in known:
+            raise RecoveryError(
+                "R004",
+                f"--methods {name}",
+                "must name a recovery",
+                "no such recovery",
+                close_match(name, known),
+            )
+    forbidden = {n[1:] for n in names if n.startswith("-")}
+    wanted = set(plain) - forbidden or set(known) - forbidden
+    if (forbidden and len(forbidden) < len(plain)) or not wanted:
+        raise RecoveryError(
+            "R005",
+            f"--methods {','.join(names)}",
+            "must either name recoveries or forbid some with a minus sign",
+            "both, or none left",
+            "see lostbits methods",
+        )
+    return tuple(r for r in RECOVERIES if r.name in wanted)
+
+
+def held_out(source: Source) -> tuple[Source, Source]:
+    """Samples to work on, and samples that judge: the last ones.
+
+    Raises:
+        DataError: D033 when there are too few for both.
+    """
+    count = min(len(source) // _HELD_OUT, _MOST_HELD)
+    if count < 2 or len(source) - count < 2:
+        raise DataError(
+            "D033",
+            source.description,
+            "a recovery needs at least 8 samples, one quarter of which judges the others",
+            f"{len(source)}",
+            "give more samples, or others to judge with --evaluation",
+        )
+    split = len(source) - count
+    return source.slice(0, split), source.slice(split, len(source))
+
+
+@final
+@dataclass(frozen=True)
+class Bench:
+    """What every attempt is measured with.
+
+    Attributes:
+        source: Samples to work on.
+        judges: Samples that judge.
+        labels: Of the samples that judge, or None.
+        settings: Of the diagnosis.
+    """
+
+    source: Source
+    judges: Source
+    labels: NDArray[np.int64] | None
+    settings: Settings
+
+    def diagnose(self, case: Case) -> Diagnosed:
+        """Attribution and layers on the first samples."""
+        few = self.source.slice(0, min(_DIAGNOSED, len(self.source)))
+        scale = len(few) / case.samples
+        energy = {name: e * scale for name, e in case.output_energy.items()}
+        run = Run(replace(case, samples=len(few), output_energy=energy), few, self.settings, None)
+        run.diagnose(silent)
+        return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
+
+    def recalibrate(self, case: Case, model: ir.Model) -> Case:
+        """The case of ``model``, planned by the target's own rules."""
+        placed = place(model, case.target)
+        seen, energy = calibrate(model, placed.sites, self.source, self.settings.batch)
+        seen |= look_at_constants(model, placed.sites)
+        plan = make_plan(model, placed, seen, case.target)
+        return Case(model, case.target, placed, seen, plan, energy, len(self.source))
+
+    def distance(self, before: ir.Model) -> Callable[[ir.Model], float]:
+        """How far another form of the network is from ``before`` on the samples that judge."""
+        first = next(iter(self.judges.batches(self.settings.batch)))
+        floats = trimmed(Session(before).run(first.feeds), first)
+
+        def distance(model: ir.Model) -> float:
+            others = trimmed(Session(model).run(first.feeds), first)
+            return max(relative_error(others[name], floats[name]) for name in floats)
+
+        return distance
+
+
+def recover(
+    case: Case, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
+) -> Recovered:
+    """Win back what can be won; ``case`` must stand on ``bench.source``."""
+    chosen = choose(wishes.methods)
+    judge = Judge(case.model, bench.judges, bench.labels)
+    tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
+    deadline = time.monotonic() + wishes.budget
+    planner = Planner(case, bench.source, chosen, wishes.goal, deadline, wishes.effort, tools)
+    planner.run(progress)
+    met = None if wishes.goal is None else wishes.goal.met(planner.now)
+    return Recovered(
+        planner.case, planner.before, planner.now, tuple(planner.ledger), planner.stopped, met
+    )
+
+
+def saver(folder: Path, write: Callable[[Path, bytes], None]) -> Save:
+    """Keeps the best case in ``folder``: its float network and its Q/DQ model."""
+    from lostbits.runtime.simulation import quantized_model  # noqa: PLC0415
+
+    def save(case: Case, ledger: Sequence[Entry]) -> None:
+        if ledger and not ledger[-1].kept:
+            return
+        for name, model in (("float", case.model), ("quantized", quantized_model(case))):
+            write(folder / f"{name}.onnx", ir.to_proto(model).SerializeToString())
+
+    return save

@@ -1,0 +1,9 @@
+"""The recoveries; see ``lostbits.recovery`` for what one is."""
+
+from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recoveries.ranges import Ranges
+from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recovery import Recovery
+
+ALL: tuple[Recovery, ...] = (Ranges(), BiasCorrection(), SecondOrder())
+"""All of them, in the order of their stages."""

@@ -1,0 +1,50 @@
+"""Bias correction: each layer's bias takes up the mean error of its outputs.
+
+References:
+    Nagel et al., Data-Free Quantization, 2019, arXiv:1906.04721, section 4.2; the empirical form
+    of appendix D: layer by layer, with everything before quantized and corrected.
+"""
+
+from typing import final
+
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.progress import Progress
+
+
+@final
+class BiasCorrection:
+    """Takes the mean error of every output channel to zero on the calibration samples."""
+
+    name = "bias_correction"
+    title = "biases take up the mean error of every output channel"
+    source = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: Stage = "weights"
+    keeps_function = False
+    passes = 6.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """The constant part of the error of an average layer, weighted by the layer's error."""
+        energy = sum(r.error for r in diagnosed.layers)
+        if not energy:
+            return 0.0
+        return left(1 - sum(r.error * r.bias_share for r in diagnosed.layers) / energy)
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """One sweep over the layers, weights as they are."""
+        written = sweep(case, source, _keep, progress=progress)
+        biases = len(written.constants.keys() - case.written.keys())
+        return Change(
+            self.name,
+            f"corrected {biases} biases",
+            written.constants,
+            skipped=written.skipped,
+        )
+
+
+def _keep(layer: Layer) -> Solved | None:
+    return None

@@ -1,0 +1,136 @@
+"""Activation ranges, judged where it matters: at the outputs of the layers that read them.
+
+Every method's range, and fractions of the full one, are tried on every activation. What counts is
+not the tensor's own error but the error of its readers' outputs relative to their power: a rare
+outlier in a channel that a layer hardly weighs may be clipped, one that decides a logit may not.
+
+References:
+    Banner et al., 2019, arXiv:1810.05723 (ACIQ); Migacz, 2017 (KL); Wu et al., EasyQuant, 2020,
+    arXiv:2006.16669 (judging at the layer's output).
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+
+from lostbits.case import Case, Override, replanned
+from lostbits.data import Source
+from lostbits.errors import DataError
+from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.graph.site import Site
+from lostbits.grid import Affine, affine_from_range
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.progress import Progress
+from lostbits.runtime.simulation import fake_quantize
+
+_FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+_USUAL = 0.75  # part of the activations' error that stays, by experience
+_SAMPLES = 32
+_CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
+
+
+@final
+class Ranges:
+    """Chooses the range of every activation among those of all methods."""
+
+    name = "ranges"
+    title = "activation ranges chosen at the outputs of the layers that read them"
+    source = "Wu et al. 2020, arXiv:2006.16669; the range methods: see lostbits methods"
+    stage: Stage = "ranges"
+    keeps_function = False
+    passes = 20.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """A quarter of what activations cost."""
+        return left(1 - (1 - _USUAL) * min(diagnosed.share("activation"), 1.0))
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """Try all candidates at every layer; one range for all tensors that share it."""
+        trial = _Trial(case)
+        few = source.slice(0, min(_SAMPLES, len(source)))
+        sweep(case, few, trial, correct_biases=False, progress=progress)
+        plan, names = trial.choices()
+        counts = {n: names.count(n) for n in dict.fromkeys(names)}
+        how = ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"
+        return Change(
+            self.name,
+            f"{len(names)} of {len(trial.candidates)} ranges replaced ({how})",
+            plan=plan,
+            skipped=trial.skipped,
+        )
+
+
+@final
+class _Trial:
+    """Listens to the layers and adds up what each candidate would cost."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.skipped: dict[str, str] = {}
+        self.groups: dict[str, list[Site]] = {}
+        for site in case.sites:
+            if site.streams:
+                self.groups.setdefault(site.group, []).append(site)
+        self.readers = {
+            s.scales[1]: s.scales[0]
+            for s in (*case.placed.sites, *case.placed.float_biases)
+            if s.scales is not None
+        }
+        self.candidates = {g: self._candidates(mates) for g, mates in self.groups.items()}
+        self.costs: dict[str, dict[str, float]] = {}
+
+    def _candidates(self, mates: list[Site]) -> Mapping[str, Affine]:
+        site = mates[0]
+        now = self.case.plan[site.key]
+        found = {"in use": now}
+        for method in ESTIMATORS:
+            try:
+                wish = Override(site.tensor, method=method.name)
+                found[method.name] = replanned(self.case, mates, wish)[site.key]
+            except DataError as error:  # too few samples for this method
+                self.skipped[f"{method.name} of {site.tensor}"] = str(error)
+        if now.axis is None:
+            found |= {f"{f:.0%} of the range": _shrunk(now, f, self.case) for f in _FRACTIONS}
+        return found
+
+    def __call__(self, layer: Layer) -> Solved | None:
+        group = self.readers.get(layer.weight.key)
+        if group in self.candidates:
+            costs = self.costs.setdefault(group, dict.fromkeys(self.candidates[group], 0.0))
+            weight = torch.from_numpy(layer.values)
+            power = sum(float(layer.output(x, weight).square().sum()) for x in layer.inputs)
+            for name, affine in self.candidates[group].items():
+                costs[name] += self._error(layer, weight, affine) / max(power, 1e-30)
+        return None
+
+    @staticmethod
+    def _error(layer: Layer, weight: torch.Tensor, affine: Affine) -> float:
+        """Energy of what the range does to the layer's output."""
+        changes = (fake_quantize(x, affine) - x for x in layer.inputs)
+        return sum(float(layer.output(e, weight).square().sum()) for e in changes)
+
+    def choices(self) -> tuple[dict[str, Affine | None], list[str]]:
+        """The cheapest candidate of every group, where it is clearly better, and their names."""
+        plan: dict[str, Affine | None] = {}
+        names = []
+        for group, mates in self.groups.items():
+            if group not in self.costs:
+                self.skipped[group] = "no layer with a constant weight reads it; range kept"
+                continue
+            costs = self.costs[group]
+            best = min(costs, key=costs.__getitem__)
+            if costs[best] < _CLEAR * costs["in use"]:
+                names.append(best)
+                plan |= {s.key: self.candidates[group][best] for s in mates}
+        return plan, names
+
+
+def _shrunk(affine: Affine, fraction: float, case: Case) -> Affine:
+    lo, hi = (np.asarray(fraction * end) for end in (affine.lo, affine.hi))
+    symmetric = case.target.activations.symmetric
+    return affine_from_range(lo, hi, affine.grid, symmetric=symmetric)

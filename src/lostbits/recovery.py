@@ -1,0 +1,124 @@
+"""Contract of a recovery: a case in, a proposal out; nothing is applied here but by ``applied``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case, plan_biases
+from lostbits.data import Source
+from lostbits.diagnosis import LayerReport, NetworkReport
+from lostbits.grid import Affine
+from lostbits.runtime.progress import Progress
+
+Stage = Literal["network", "ranges", "weights", "precision"]
+# What comes earlier changes what later ones work on: new channel scales ask for new ranges, and
+# weights are rounded against the activations as they are quantized.
+STAGES: tuple[Stage, ...] = ("network", "ranges", "weights", "precision")
+
+
+@final
+@dataclass(frozen=True)
+class Diagnosed:
+    """What a recovery may know of where the error comes from."""
+
+    network: NetworkReport
+    layers: tuple[LayerReport, ...]
+
+    def share(self, role: str) -> float:
+        """Part of the output error that sites of a role carry; cancelling ones count as nothing."""
+        return sum(max(a.share, 0.0) for a in self.network.attributions if a.role == role)
+
+
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How hard recoveries may try.
+
+    Attributes:
+        seed: Of everything random.
+        positions: Most positions of a layer's input that its statistics look at.
+        iterations: Steps of those that learn.
+    """
+
+    seed: int = 0
+    positions: int = 16384
+    iterations: int = 500
+
+
+@final
+@dataclass(frozen=True)
+class Change:
+    """A proposal, as data.
+
+    Attributes:
+        method: Which recovery proposes it.
+        summary: What it changes and by how much, in one sentence.
+        written: Constants of the quantized network, by tensor.
+        plan: Parameters by site key; None leaves the site in float.
+        model: The float network in another form that computes the same; its statistics are taken
+            again, and ``written`` and ``plan`` of before are void.
+        skipped: What it left alone, by tensor or node, with reasons.
+    """
+
+    method: str
+    summary: str
+    written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    plan: Mapping[str, Affine | None] = field(default_factory=dict)
+    model: ir.Model | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.written and not self.plan and self.model is None
+
+
+class Recovery(Protocol):
+    """One way to win accuracy back.
+
+    Attributes:
+        name: As in ``--methods``.
+        title: One line for the list of methods.
+        source: Author, year and arXiv number of the formula.
+        stage: Where in the order it belongs.
+        keeps_function: Whether the float network stays the same function; the promise is checked.
+        passes: What it costs, in plain passes of the float network over the calibration data.
+    """
+
+    name: str
+    title: str
+    source: str
+    stage: Stage
+    keeps_function: bool
+    passes: float
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """Decibels of output SQNR that it should win."""
+        ...
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """What it would change; pure."""
+        ...
+
+
+def applied(case: Case, change: Change) -> Case:
+    """The case with a change that keeps the float network in its present form."""
+    plan = {k: a for k, a in {**case.plan, **change.plan}.items() if a is not None}
+    biases = plan_biases(case.model, case.placed, plan, case.target)
+    plan |= {k: a for k, a in biases.items() if k in plan}
+    return replace(case, plan=plan, written={**case.written, **change.written})
+
+
+def left(part: float) -> float:
+    """Decibels won when ``part`` of the output error stays.
+
+    >>> round(left(0.1), 9)
+    10.0
+    """
+    return -10 * float(np.log10(min(max(part, 1e-4), 1.0)))

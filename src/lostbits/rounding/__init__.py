@@ -1,0 +1,40 @@
+"""Choosing the codes of a weight better than by rounding each one to the nearest.
+
+Numeric cores on arrays; nothing here knows what a graph is. A layer is ``y = W x``, its weights a
+matrix of rows (outputs) by columns (inputs), one matrix per group of a convolution.
+"""
+
+from lostbits.rounding.adaround import (
+    Reconstruction,
+    Rounded,
+    adaround,
+    adaround_block,
+)
+from lostbits.rounding.gram import Gram
+from lostbits.rounding.quadratic import quadratic_error
+from lostbits.rounding.row_grid import RowGrid
+from lostbits.rounding.scale_search import ScaleSearch, search_scale
+from lostbits.rounding.second_order import Settings, Solution, round_rows
+from lostbits.rounding.soft_rounding import RoundedWeight
+from lostbits.rounding.target import corrected_target
+from lostbits.rounding.unfold import Window, patches, sample_positions
+
+__all__ = [
+    "Gram",
+    "Reconstruction",
+    "Rounded",
+    "RoundedWeight",
+    "RowGrid",
+    "ScaleSearch",
+    "Settings",
+    "Solution",
+    "Window",
+    "adaround",
+    "adaround_block",
+    "corrected_target",
+    "patches",
+    "quadratic_error",
+    "round_rows",
+    "sample_positions",
+    "search_scale",
+]

@@ -1,0 +1,75 @@
+"""The grid of every row of a grouped weight matrix."""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.grid import Affine
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RowGrid:
+    """One scale and zero point per row, as float64 copies of what the device will use.
+
+    Attributes:
+        scale: Shape ``(groups, rows)``, positive; units of the weight per code.
+        zero_point: The same shape, whole numbers; the code that stands for 0.0.
+        qmin, qmax: Ends of the grid.
+    """
+
+    scale: Floats
+    zero_point: Floats
+    qmin: int
+    qmax: int
+
+    @classmethod
+    def of(cls, affine: Affine, groups: int, rows: int) -> "RowGrid":
+        """Rows in the order of ``weight.reshape(groups, rows, -1)``; ``affine.axis`` is theirs.
+
+        Raises:
+            ValueError: when there is neither one scale nor one for each of groups * rows.
+        """
+        if affine.scale.size not in (1, groups * rows):
+            raise ValueError(f"RowGrid.of: {affine.scale.size} scales for {groups} x {rows} rows")
+
+        def spread(values: NDArray[Any]) -> Floats:
+            every = np.broadcast_to(values.ravel(), (groups * rows,))
+            return every.astype(np.float64).reshape(groups, rows)
+
+        ends = affine.grid.qmin, affine.grid.qmax
+        return cls(spread(affine.scale), spread(affine.zero_point), *ends)
+
+    @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """First and last number of steps from zero, each ``(groups, rows)``."""
+        return self.qmin - self.zero_point, self.qmax - self.zero_point
+
+    def nearest(self, weights: Floats) -> Codes:
+        """Codes of ``weights`` (groups, rows, columns), each rounded by itself, half to even."""
+        return self.codes(np.rint(weights / self.scale[..., None]))
+
+    def codes(self, steps: Floats) -> Codes:
+        """Codes that lie ``steps`` from the zero point, limited to the grid."""
+        codes = np.clip(steps + self.zero_point[..., None], self.qmin, self.qmax)
+        return codes.astype(np.int64)
+
+    def steps(self, codes: Codes) -> Floats:
+        """Distance of the codes from the zero point."""
+        return codes - self.zero_point[..., None]
+
+    def values(self, codes: Codes) -> Floats:
+        """Weights that the codes (groups, rows, columns) stand for."""
+        return self.steps(codes) * self.scale[..., None]
+
+    def shrunk(self, fraction: Floats | float) -> "RowGrid":
+        """The grid over ``fraction`` of the range; the zero point keeps its code.
+
+        The new scale is one of float32, which is what a device can be given.
+        """
+        return replace(self, scale=(self.scale * fraction).astype(np.float32).astype(np.float64))
