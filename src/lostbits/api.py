@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from lostbits.errors import (
     close_match,
 )
 from lostbits.graph.place import Placed, place
+from lostbits.recover import Bench, Wishes, choose, held_out, saver
+from lostbits.recover import recover as recovered
 from lostbits.reporter import FORMAT, Reporter, Result
 from lostbits.reporters import ALL as REPORTERS
 from lostbits.runtime.calibration import calibrate
@@ -63,6 +65,19 @@ def build_case(
     shown = (
         source if settings.calibration is None else _open(settings.calibration, reference, settings)
     )
+    return reference, source, _case(model, reference, (source, shown), target, settings, progress)
+
+
+def _case(
+    model: Path,
+    reference: Reference,
+    sources: tuple[Source, Source],
+    target: Target,
+    settings: Settings,
+    progress: Progress,
+) -> Case:
+    """The case of a checked model; ``sources`` are samples to diagnose, and to set ranges from."""
+    source, shown = sources
     check_equal(reference, source, settings.batch)
     placed = place(reference.model, target)
     _check_sites(placed, model, target)
@@ -71,8 +86,7 @@ def build_case(
     plan = make_plan(reference.model, placed, seen, target, settings.overrides)
     scale = len(source) / len(shown)
     energy = {name: e * scale for name, e in energy.items()}
-    case = Case(reference.model, target, placed, seen, plan, energy, len(source))
-    return reference, source, case
+    return Case(reference.model, target, placed, seen, plan, energy, len(source))
 
 
 def _open(data: object, reference: Reference, settings: Settings) -> Source:
@@ -125,6 +139,64 @@ def diagnose(
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
     return result
+
+
+def recover(
+    model: str | Path,
+    data: object,
+    target: str | Target = "onnxruntime",
+    out: str | Path | None = None,
+    settings: Settings | None = None,
+    wishes: Wishes | None = None,
+    progress: Progress = silent,
+) -> Result:
+    """Diagnose, then win back what can be won.
+
+    Args:
+        model: ONNX file.
+        data: Samples; every fourth judges the attempts, unless ``wishes.evaluation`` does.
+        target: Name, path of a TOML file, or a Target.
+        out: Folder that keeps the best case so far: ``float.onnx`` (the float network, perhaps in
+            another form of the same function) and ``quantized.onnx`` (Q/DQ, rounding included).
+        settings: As for a diagnosis; ``labels`` are those of the samples that judge.
+        wishes: Goal, budget, methods.
+        progress: Told after every batch or layer.
+
+    Returns:
+        The content of result.json: the diagnosis of the case as it came, and the ledger.
+
+    Raises:
+        LostbitsError: With code, place, rule, what was found and what to do.
+    """
+    settings, wishes = settings or Settings(), wishes or Wishes()
+    choose(wishes.methods)
+    chosen = target if isinstance(target, Target) else find_target(target)
+    clock = _Clock()
+    with clock.stage("calibrate"):
+        reference = open_reference(Path(model))
+        bench = _bench(data, reference, settings, wishes)
+        sources = (bench.source, bench.source)
+        case = _case(Path(model), reference, sources, chosen, settings, progress)
+    with clock.stage("diagnose"):
+        run = bench.run(case, progress)
+    with clock.stage("recover"):
+        save = (lambda case, ledger: None) if out is None else saver(Path(out), replace_file)
+        found = recovered(run, bench, wishes, save, progress)
+    with clock.stage("explain"):
+        return assemble(run, Path(model), reference, clock.seconds) | found.result()
+
+
+def _bench(data: object, reference: Reference, settings: Settings, wishes: Wishes) -> Bench:
+    """Samples to work on, samples that judge, and the labels of those."""
+    source = _open(data, reference, settings)
+    labels = _labels(reference, data, source, settings) if wishes.evaluation is None else None
+    if wishes.evaluation is None:
+        work, judges = held_out(source)
+        own = None if labels is None else labels[len(work) :]
+        return Bench(work, judges, own, settings)
+    judges = _open(wishes.evaluation, reference, replace(settings, samples=None))
+    labels = None if settings.labels is None else read_labels(settings.labels, len(judges))
+    return Bench(source, judges, labels, settings)
 
 
 def _labels(
@@ -202,19 +274,22 @@ def write(result: Result, folder: Path, formats: Sequence[str] = ("json",)) -> l
     for each in [reporter(name) for name in formats]:
         if each.file is not None:
             written.append(folder / each.file)
-            _replace(folder / each.file, each.render(result))
+            replace_file(folder / each.file, each.render(result).encode())
     return written
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all.
+
+    Raises:
+        OutputError: O001.
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, delete=False, encoding="utf-8", suffix=".part"
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
             temporary = Path(file.name)
-            file.write(text)
+            file.write(content)
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -259,4 +334,13 @@ def demo_files() -> dict[str, Path]:
     }
 
 
-__all__ = ["Seen", "Settings", "build_case", "demo_files", "diagnose", "write"]
+__all__ = [
+    "Seen",
+    "Settings",
+    "Wishes",
+    "build_case",
+    "demo_files",
+    "diagnose",
+    "recover",
+    "write",
+]

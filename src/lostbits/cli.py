@@ -28,6 +28,9 @@ from lostbits.data import Preprocess
 from lostbits.diagnoses.settings import check_method
 from lostbits.errors import LostbitsError
 from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.goal import Goal, seconds
+from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.reporters.console import screen
 from lostbits.runtime.measure import METRICS
@@ -119,6 +122,64 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
 
 
 @app.command()
+def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
+    model: Model,
+    data: Data,
+    out: Out,
+    target: TargetName = "onnxruntime",
+    goal: Annotated[
+        str | None,
+        typer.Option(help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Start nothing new after: 90s, 10m, 1h.")] = "10m",
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated: only these, or all but those with a minus sign.")
+    ] = "",
+    evaluation: Annotated[
+        str | None,
+        typer.Option(help="Samples that judge the attempts; else every fourth of --data."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class numbers of what judges.")] = None,
+    samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
+    preprocess: Annotated[
+        Path | None, typer.Option(help="TOML file: how images become tensors.")
+    ] = None,
+    formats: Formats = "console,json,html",
+) -> None:
+    """Win accuracy back: diagnose, attempt what should help, keep what does.
+
+    Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
+    """
+    names = [name.strip() for name in formats.split(",")]
+    with _guarded():
+        for name in names:
+            api.reporter(name)
+        api.check_writable(out)
+        chosen = api.Settings(
+            labels=labels,
+            samples=samples,
+            seed=seed,
+            overrides=tuple(Override.parse(text) for text in settings),
+            preprocess=None if preprocess is None else Preprocess.from_toml(preprocess),
+            command=_command(),
+        )
+        wishes = api.Wishes(
+            goal=None if goal is None else Goal.parse(goal),
+            budget=seconds(budget),
+            methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+            evaluation=evaluation,
+            effort=Effort(seed=seed),
+        )
+        with _progress() as listener:
+            result = api.recover(model, data, target, out, chosen, wishes, listener)
+        _deliver(result, out, names)
+    if result["recovered"]["goal_met"] is False:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
     """Diagnose the embedded network: a small CNN on real digits that int8 breaks."""
     files = {name: _short(path) for name, path in api.demo_files().items()}
@@ -168,12 +229,18 @@ def targets() -> None:
 
 @app.command()
 def methods() -> None:
-    """List the range methods."""
+    """List the range methods and the recoveries."""
     table = Table(title="Range methods")
     table.add_column("name")
     table.add_column("what it takes as the range")
     for method in ESTIMATORS:
         table.add_row(method.name, method.title)
+    _out.print(table)
+    table = Table(title="Recoveries")
+    for column in ("name", "stage", "what it does", "source"):
+        table.add_column(column, overflow="fold")
+    for recovery in RECOVERIES:
+        table.add_row(recovery.name, recovery.stage, recovery.title, recovery.source)
     _out.print(table)
 
 

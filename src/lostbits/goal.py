@@ -94,3 +94,23 @@ class Goal:
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{self.bound:g}"
+
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """Read a time: ``90s``, ``10m``, ``1.5h``, or plain seconds.
+
+    >>> seconds("10m")
+    600.0
+
+    Raises:
+        TargetError: T014.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if match is None:
+        raise TargetError(
+            "T014", f"--budget {text}", "must be a time", "another form", "90s, 10m or 1h"
+        )
+    return float(match[1]) * _UNITS[match[2]]

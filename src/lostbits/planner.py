@@ -10,7 +10,6 @@ import onnx_ir as ir
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
-from lostbits.goal import Goal
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -73,18 +72,18 @@ class Planner:
 
     Attributes:
         case: The best so far.
+        diagnosed: Where its error comes from.
         source: Samples to work on.
         recoveries: What may be tried.
-        goal: Where to stop, or None.
         deadline: ``time.monotonic()`` at which no attempt starts any more.
-        effort: How hard each may try.
+        effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
     """
 
     case: Case
+    diagnosed: Diagnosed
     source: Source
     recoveries: Sequence[Recovery]
-    goal: Goal | None
     deadline: float
     effort: Effort
     tools: Tools
@@ -94,7 +93,6 @@ class Planner:
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
         self.before = self.now = self.tools.judge(self.case)
-        self.diagnosed = self.tools.diagnose(self.case)
         waiting = list(self.recoveries)
         while True:
             self.stopped = self._reason_to_stop(waiting)
@@ -105,8 +103,9 @@ class Planner:
             self._attempt(chosen, progress)
 
     def _reason_to_stop(self, waiting: Sequence[Recovery]) -> str:
-        if self.goal is not None and self.goal.met(self.now):
-            return f"the goal {self.goal} is met"
+        goal = self.effort.goal
+        if goal is not None and goal.met(self.now):
+            return f"the goal {goal} is met"
         if time.monotonic() >= self.deadline:
             return "the time is up"
         return "" if waiting else "nothing is left to try"

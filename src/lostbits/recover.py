@@ -65,6 +65,7 @@ class Recovered:
     ledger: tuple[Entry, ...]
     stopped: str
     met: bool | None
+    floors: dict[str, float | None]
 
     def result(self) -> dict[str, Any]:
         """The fields that a recovery adds to result.json."""
@@ -75,6 +76,7 @@ class Recovered:
                 "after": asdict(self.after),
                 "stopped": self.stopped,
                 "goal_met": self.met,
+                "floors_db": self.floors,
             },
         }
 
@@ -145,14 +147,19 @@ class Bench:
     labels: NDArray[np.int64] | None
     settings: Settings
 
-    def diagnose(self, case: Case) -> Diagnosed:
-        """Attribution and layers on the first samples."""
+    def run(self, case: Case, progress: Progress = silent) -> Run:
+        """A diagnosis of the first samples."""
         few = self.source.slice(0, min(_DIAGNOSED, len(self.source)))
         scale = len(few) / case.samples
         energy = {name: e * scale for name, e in case.output_energy.items()}
-        run = Run(replace(case, samples=len(few), output_energy=energy), few, self.settings, None)
-        run.diagnose(silent)
-        return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
+        part = replace(case, samples=len(few), output_energy=energy)
+        run = Run(part, few, self.settings, None)
+        run.diagnose(progress)
+        return run
+
+    def diagnose(self, case: Case) -> Diagnosed:
+        """Where its error comes from."""
+        return _diagnosed(self.run(case))
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules."""
@@ -175,19 +182,41 @@ class Bench:
 
 
 def recover(
-    case: Case, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
+    run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
 ) -> Recovered:
-    """Win back what can be won; ``case`` must stand on ``bench.source``."""
+    """Win back what can be won of the case that ``run`` has diagnosed."""
+    case = replace(run.case, samples=len(bench.source))
     chosen = choose(wishes.methods)
     judge = Judge(case.model, bench.judges, bench.labels)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
-    planner = Planner(case, bench.source, chosen, wishes.goal, deadline, wishes.effort, tools)
+    effort = replace(wishes.effort, goal=wishes.goal)
+    planner = Planner(case, _diagnosed(run), bench.source, chosen, deadline, effort, tools)
     planner.run(progress)
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
     return Recovered(
-        planner.case, planner.before, planner.now, tuple(planner.ledger), planner.stopped, met
+        planner.case,
+        planner.before,
+        planner.now,
+        tuple(planner.ledger),
+        planner.stopped,
+        met,
+        floors(planner.case, judge),
     )
+
+
+def floors(case: Case, judge: Callable[[Case], Baseline]) -> dict[str, float | None]:
+    """Decibels that the output would have with one role in float: what no rounding can beat."""
+    activations = {s.key: case.plan[s.key] for s in case.sites if s.streams}
+    constants = {key: a for key, a in case.plan.items() if key not in activations}
+    return {
+        "weights_in_float": judge(replace(case, plan=activations, written={})).sqnr_db,
+        "activations_in_float": judge(replace(case, plan=constants)).sqnr_db,
+    }
+
+
+def _diagnosed(run: Run) -> Diagnosed:
+    return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
 
 
 def saver(folder: Path, write: Callable[[Path, bytes], None]) -> Save:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case, plan_biases
 from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
+from lostbits.goal import Goal
 from lostbits.grid import Affine
 from lostbits.runtime.progress import Progress
 
@@ -42,11 +43,13 @@ class Effort:
         seed: Of everything random.
         positions: Most positions of a layer's input that its statistics look at.
         iterations: Steps of those that learn.
+        goal: What is enough, for those that spend only as much as it takes.
     """
 
     seed: int = 0
     positions: int = 16384
     iterations: int = 500
+    goal: Goal | None = None
 
 
 @final

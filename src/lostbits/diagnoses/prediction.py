@@ -5,7 +5,6 @@ grid over that of the old one says which part of the channel's contribution to t
 stays. So the weight of a channel is what it does to the output, not how large it is.
 """
 
-from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 

@@ -42,8 +42,50 @@ def screen(result: Result) -> RenderableType:
         Text(""),
         Text(_trust(result), style="dim"),
     ]
+    if "recovered" in result:
+        parts += [Text(""), *_recovery(result)]
     parts += [Text(note, style="yellow") for note in result["notes"]]
     return Group(*parts)
+
+
+def _recovery(result: Result) -> list[RenderableType]:
+    """The ledger, and what came of it."""
+    table = Table(title="What was tried", title_justify="left", expand=False)
+    for name in ("attempt", "predicted dB", "measured dB", "SQNR dB", "agreement", "", "what"):
+        table.add_column(name, overflow="fold")
+    for row in result["ledger"]:
+        table.add_row(
+            row["method"],
+            f"{row['predicted_gain_db']:+.1f}",
+            f"{row['gain_db']:+.1f}",
+            _figure(row["after"]["sqnr_db"], "{:.1f}"),
+            _figure(row["after"]["agreement"], "{:.1%}"),
+            Text("kept", style="green") if row["kept"] else Text("dropped", style="dim"),
+            row["note"],
+        )
+    return [table, Text(outcome(result), style="bold")]
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def outcome(result: Result) -> str:
+    """Before and after on samples that no recovery has seen, why it ended, and what bounds it."""
+    found = result["recovered"]
+    first, last = found["before"], found["after"]
+    parts = [
+        f"{name} {_figure(first[key], form)} -> {_figure(last[key], form)}"
+        for name, key, form in (
+            ("SQNR dB", "sqnr_db", "{:.1f}"),
+            ("agreement", "agreement", "{:.1%}"),
+            ("accuracy", "accuracy_quantized", "{:.1%}"),
+        )
+        if last[key] is not None
+    ]
+    floor = found["floors_db"]["weights_in_float"]
+    bound = f" With all weights in float it would be {floor:.1f} dB." if floor is not None else ""
+    return f"Recovered: {', '.join(parts)}; {found['stopped']}.{bound}"
 
 
 def _finding(number: int, finding: dict[str, Any]) -> RenderableType:

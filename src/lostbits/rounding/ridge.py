@@ -28,7 +28,7 @@ def regressed(weights: Floats, moments: Gram, damping: float) -> Floats:
 
 
 def choose_damping(weights: Floats, moments: Gram, held: Gram) -> float:
-    """The strength with the least error on ``held``; infinite where there is nothing to judge by."""
+    """The strength with the least error on ``held``; infinite where that is empty."""
     if not held.count:
         return np.inf
     errors = [_error(t, weights, held) for t in _path(weights, moments, DAMPINGS)]
