@@ -30,6 +30,7 @@ _LETTERS = {
     "DataError": "D",
     "TargetError": "T",
     "SimulationError": "S",
+    "RecoveryError": "R",
     "OutputError": "O",
 }
 # Codes that several files raise, and the one thing that each of them means there.

@@ -232,7 +232,7 @@ def test_what_nearest_rounding_loses_nothing_on_is_left_alone() -> None:
 
 def test_learning_ends_when_all_have_decided() -> None:
     layer, batches = conv_case(4)
-    how = Reconstruction(iterations=1000, strength=1e4, warm=0.0, beta=(2.0, 2.0))
+    how = Reconstruction(strength=1e4, warm=0.0, beta=(2.0, 2.0), patience=99)
     found = adaround(layer, batches, relu_conv, how)
     assert found.hard_fraction == 1
     assert found.iterations < 1000

@@ -178,6 +178,15 @@ def test_no_row_is_ever_worse_than_the_start_it_was_given(case: Layer, seed: int
     assert (error(found.codes, aim) <= error(start, aim)).all()
 
 
+def test_a_good_start_survives_a_damping_that_would_undo_it() -> None:
+    case = layer(6, (5, 4, 12), 3, samples=200)
+    good = round_rows(*case, settings=EXACT)
+    kept = round_rows(*case, start=good.codes, settings=Settings(damping=1e6))
+    assert (good.error < good.nearest).all()
+    assert (kept.error <= good.error).all()
+    np.testing.assert_array_equal(kept.codes, good.codes)
+
+
 @laws
 @given(layers())
 def test_uncorrelated_inputs_leave_every_code_at_its_nearest(case: Layer) -> None:
@@ -250,6 +259,25 @@ def test_descent_beats_the_sweep_and_the_sweep_beats_nearest() -> None:
         assert full.error.sum() < 0.99 * swept_only.error.sum()
 
 
+def test_damping_is_relative_to_the_mean_of_the_diagonal() -> None:
+    gram = np.array([[[1.0, 0.5], [0.5, 3.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    expected = [[[1.2, 0.5], [0.5, 3.2]], [[1.0, 0.0], [0.0, 1.0]]]
+    np.testing.assert_allclose(sweep.damped(gram, 0.1), expected)
+
+
+def test_pairs_of_moves_leave_a_place_that_single_moves_cannot() -> None:
+    gram = np.array([[[1.0, 0.9], [0.9, 1.0]]])
+    ends = np.full((1, 1), -8.0), np.full((1, 1), 7.0)
+    wanted = sweep.Wanted(np.array([[[0.6], [0.4]]]), *ends)
+    stuck = np.array([[[0.0], [1.0]]])
+    np.testing.assert_array_equal(descent.descend(stuck, wanted, gram, 20), stuck)
+    freed = descent.descend_in_pairs(stuck, wanted, gram, 20)
+    assert freed.ravel().tolist() == [1, 0]
+    narrow = wanted._replace(high=np.zeros((1, 1)), low=-np.ones((1, 1)))
+    limited = descent.descend_in_pairs(np.array([[[-1.0], [0.0]]]), narrow, gram, 20)
+    assert limited.ravel().tolist() == [0, 0]
+
+
 def test_a_gram_that_is_no_number_is_refused_with_a_code() -> None:
     case = layer(0, (1, 1, 3), 4)
     case.gram[0, 0, 0] = np.nan
@@ -318,6 +346,12 @@ def test_the_scale_found_is_never_worse_and_better_at_few_bits(per_row: bool) ->
     np.testing.assert_array_equal(found.scale, found.scale.astype(np.float32))
 
 
+def test_the_scale_given_is_kept_where_all_others_are_worse() -> None:
+    case = layer(12, (1, 5, 20), 8, samples=300)
+    found = search_scale(*case, ScaleSearch(fractions=(0.3,)))
+    np.testing.assert_array_equal(found.scale, case.grid.scale)
+
+
 def test_row_grids_agree_with_affine_bit_for_bit() -> None:
     random = np.random.default_rng(2)
     weights = random.normal(size=(6, 4)).astype(np.float32)
@@ -331,6 +365,9 @@ def test_row_grids_agree_with_affine_bit_for_bit() -> None:
         np.testing.assert_array_equal(codes.reshape(6, 4), affine.codes(weights))
         values: Any = grid.values(codes).reshape(6, 4)
         np.testing.assert_allclose(values, affine.fake_quantize(weights), rtol=1e-6)
+    unit = RowGrid(np.ones((1, 1)), np.ones((1, 1)), -8, 7)
+    ties = unit.nearest(np.array([[[0.5, 1.5, -0.5]]]))
+    assert ties.ravel().tolist() == [1, 3, 1], "half to even before the odd zero point is added"
     with pytest.raises(ValueError, match="6 scales for 1 x 5 rows"):
         RowGrid.of(affine, 1, 5)
     single = affine_from_range(-1.0, 1.0, Grid.of(8, signed=True), symmetric=True)

@@ -170,6 +170,8 @@ def recover(
     """
     settings, wishes = settings or Settings(), wishes or Wishes()
     choose(wishes.methods)
+    if out is not None:
+        wishes = replace(wishes, effort=replace(wishes.effort, cache=Path(out) / "cache"))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
     with clock.stage("calibrate"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.goal import Goal
 from lostbits.grid import Affine
+from lostbits.runtime.cache import Cache
 from lostbits.runtime.progress import Progress
 
 Stage = Literal["network", "ranges", "weights", "precision"]
@@ -43,13 +45,22 @@ class Effort:
         seed: Of everything random.
         positions: Most positions of a layer's input that its statistics look at.
         iterations: Steps of those that learn.
+        cache: Folder for what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
     """
 
     seed: int = 0
     positions: int = 16384
     iterations: int = 500
+    cache: Path | None = None
     goal: Goal | None = None
+
+    def kept(self, case: Case, source: Source, method: str) -> Cache | None:
+        """The cache of one sweep."""
+        if self.cache is None:
+            return None
+        settings = f"{method} {self.seed} {self.positions} {self.iterations}"
+        return Cache.of(self.cache, case, source, settings)
 
 
 @final

@@ -81,6 +81,8 @@ class Target:
         takes: Which parameters the platform takes from outside, in words.
         sources: Where each rule stands.
         notes: Anything a user of this platform should know, by topic.
+        wide_bits: Width of the larger grid that single tensors may have; None: they can only be
+            left in float.
     """
 
     name: str
@@ -92,3 +94,4 @@ class Target:
     takes: str
     sources: tuple[Source, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+    wide_bits: int | None = None

@@ -35,6 +35,7 @@ class Linear:
         groups: Independent parts.
         kernel: Extents of the window; empty for a product of matrices.
         inputs_first: Whether the weight's first axis counts inputs.
+        outputs, columns: Channels that leave it, and inputs that it reads.
         outer, inner: A column of a Gemm or MatMul behind a Flatten is ``(outer, channel, inner)``:
             each channel covers several columns.
     """
@@ -47,6 +48,8 @@ class Linear:
     groups: int
     kernel: tuple[int, ...]
     inputs_first: bool
+    outputs: int
+    columns: int
     outer: int = 1
     inner: int = 1
 
@@ -89,23 +92,28 @@ def linear_of(node: ir.Node) -> Linear | str:
         return f"its weight is {array.dtype} of shape {array.shape}"
     if len(weight.uses()) > 1 or weight.is_graph_output():
         return f"its weight {name_of(weight)} is shared"
-    bias = _bias(node)
+    bias, inputs_first = _bias(node), _inputs_first(node)
+    groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else 1
+    ends = array.shape[1::-1] if inputs_first else array.shape[:2]
     return _refusal(node, array.ndim, bias) or Linear(
-        node_name(node),
-        node.op_type,
-        name_of(weight),
-        _output(node),
-        bias,
-        node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else 1,
-        array.shape[2:],
-        _inputs_first(node),
+        node=node_name(node),
+        op=node.op_type,
+        weight=name_of(weight),
+        output=_output(node),
+        bias=bias,
+        groups=groups,
+        kernel=array.shape[2:],
+        inputs_first=inputs_first,
+        outputs=ends[0] * (groups if inputs_first else 1),
+        columns=ends[1] * (1 if inputs_first else groups),
     )
 
 
 def _refusal(node: ir.Node, axes: int, bias: Use | None) -> str:
     """Why the layer is out of reach, or nothing."""
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    if node.op_type == "Gemm" and (factors != [1.0, 1.0] or node.attributes.get_int("transA", 0)):
+    turned = bool(node.attributes.get_int("transA", 0))
+    if node.op_type == "Gemm" and (factors != [1.0, 1.0] or turned):
         return "Gemm with alpha, beta or transA"
     if node.op_type == "MatMul" and axes > 2:
         return "its weight is a stack of matrices"
@@ -129,5 +137,5 @@ def _output(node: ir.Node) -> str:
 
 def _inputs_first(node: ir.Node) -> bool:
     if node.op_type == "Gemm":
-        return not node.attributes.get_int("transB", 0)
+        return not bool(node.attributes.get_int("transB", 0))
     return node.op_type != "Conv"

@@ -48,14 +48,6 @@ def dims(value: ir.Value | None) -> Dims | None:
     return tuple(d if isinstance(d, int) else None for d in value.shape)
 
 
-def setting(node: ir.Node, name: str, index: int) -> NDArray[np.generic] | None:
-    """A list of numbers that is an attribute in old opsets and a constant input in new ones."""
-    attribute = node.attributes.get(name)
-    if attribute is not None:
-        return np.asarray(attribute.value)
-    return constant(node.inputs[index]) if index < len(node.inputs) else None
-
-
 def zero_pads(node: ir.Node) -> bool:
     """Whether a border of zeros comes into the op's sums or its output."""
     if node.op_type == "Pad":
@@ -81,11 +73,9 @@ def _pool(node: ir.Node, spot: Spot) -> Spot | str:
 
 
 def _pad(node: ir.Node, spot: Spot) -> Spot | str:
-    pads, value = setting(node, "pads", 1), setting(node, "value", 2)
-    axes = setting(node, "axes", 3)
-    before = dims(node.inputs[0])
-    if pads is None or before is None or axes is not None:
-        return "Pad of computed extent"
+    pads, value, axes = (_parameter(node, index) for index in (1, 2, 3))
+    if pads is None or axes is not None:
+        return "Pad of computed extent, or of some axes only"
     if value is not None and value.size and np.any(value):
         return "Pad with another value than zero"
     ends = pads.reshape(2, -1)[:, spot.axis]
@@ -93,9 +83,11 @@ def _pad(node: ir.Node, spot: Spot) -> Spot | str:
 
 
 def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
-    axes, before = setting(node, "axes", 1), dims(node.inputs[0])
-    if axes is None or before is None:
-        return f"{node.op_type} over unknown axes"
+    given = _parameter(node, 1)  # an attribute before opset 18
+    axes = given if given is not None else np.asarray(node.attributes.get_ints("axes", ()))
+    before = dims(node.inputs[0])
+    if not axes.size or before is None:
+        return f"{node.op_type} over all axes, or computed ones"
     over = {int(axis) % len(before) for axis in axes.reshape(-1)}
     if spot.axis in over:
         return f"{node.op_type} over the channels"
@@ -123,7 +115,8 @@ def _reshape(node: ir.Node, spot: Spot) -> Spot | str:
     rest, outside, behind = (_product(before[s]) for s in _around(spot.axis))
     if rest is None or outside is None or behind is None or not spot.axis:
         return unclear
-    if len(after) == 2 and after[1] == rest:
+    # A computed shape is taken for a flattening too: the matrix behind must have as many columns.
+    if len(after) == 2 and after[1] in (rest, None):
         return Spot(1, outside * spot.outer, behind * spot.inner)
     if spot.axis == 1 and after[1:2] == before[1:2] and _product(after[2:]) == behind:
         return spot
@@ -146,6 +139,10 @@ def _resize(node: ir.Node, spot: Spot) -> Spot | str:
     return spot if same else f"{node.op_type} over the channels"
 
 
+def _parameter(node: ir.Node, index: int) -> NDArray[np.generic] | None:
+    return constant(node.inputs[index]) if index < len(node.inputs) else None
+
+
 def _product(extents: Dims) -> int | None:
     known = [d for d in extents if d is not None]
     return math.prod(known) if len(known) == len(extents) else None
@@ -156,7 +153,7 @@ _STEPS: Mapping[str, Step] = {
     **dict.fromkeys(_POOLS, _pool),
     **dict.fromkeys(_RESHAPES, _reshape),
     **dict.fromkeys(("ReduceMean", "ReduceMax"), _reduce),
-    **dict.fromkeys(("Resize", "Upsample"), _resize),
     "Pad": _pad,
+    "Resize": _resize,
     "Transpose": _transpose,
 }

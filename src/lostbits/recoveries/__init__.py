@@ -1,9 +1,17 @@
 """The recoveries; see ``lostbits.recovery`` for what one is."""
 
+from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Recovery
 
-ALL: tuple[Recovery, ...] = (Ranges(), BiasCorrection(), SecondOrder())
+ALL: tuple[Recovery, ...] = (
+    Ranges(),
+    BiasCorrection(),
+    SecondOrder(),
+    AdaRound(),
+    Precision(),
+)
 """All of them, in the order of their stages."""

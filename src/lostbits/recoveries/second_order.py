@@ -53,7 +53,8 @@ class SecondOrder:
     ) -> Change:
         """One sweep over the layers."""
         solver = _Solver(effort)
-        written = sweep(case, source, solver, progress=progress)
+        cache = effort.kept(case, source, self.name)
+        written = sweep(case, source, solver, cache=cache, progress=progress)
         return Change(
             self.name,
             solver.summary(),

@@ -18,12 +18,14 @@ from lostbits.case import Case, plan_biases
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.simulation import fake_quantize
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Sigmoid", "HardSigmoid")
 _BATCH = 16
 Array = NDArray[np.float32]
 
@@ -41,6 +43,8 @@ class Layer:
         affine: The grid that its codes lie on.
         inputs: What it reads in the float network, one tensor a batch.
         quantized_inputs: What it reads in the quantized one.
+        bias: The float bias that the node itself adds.
+        activation: The activation function that alone reads its output, or None.
         executor: To evaluate it.
     """
 
@@ -51,12 +55,26 @@ class Layer:
     affine: Affine
     inputs: Sequence[torch.Tensor]
     quantized_inputs: Sequence[torch.Tensor]
+    bias: torch.Tensor | None
+    activation: Step | None
     executor: Executor
 
     def output(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """What the node computes from ``x`` and ``weight``, without its bias."""
         pair = (x, weight) if self.index == 1 else (weight, x)
         return self.executor.evaluate(self.step, pair)[0]
+
+    def activated(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The same with its bias, and through the activation function behind it, if any."""
+        pair = (x, weight) if self.index == 1 else (weight, x)
+        bias = [] if self.bias is None else [self.bias]
+        y = self.executor.evaluate(self.step, [*pair, *bias])[0]
+        if self.activation is None:
+            return y
+        constants = [
+            None if n is None else self.executor.constants[n] for n in self.activation.inputs[1:]
+        ]
+        return self.executor.evaluate(self.activation, [y, *constants])[0]
 
     @property
     def channel_axis(self) -> int:
@@ -108,24 +126,29 @@ def sweep(
     solve: Solver,
     *,
     correct_biases: bool = True,
+    cache: Cache | None = None,
     progress: Progress = silent,
 ) -> Written:
     """Let ``solve`` choose the weights of every layer, in topological order.
 
     With ``correct_biases`` each layer's bias then takes up the mean error that is left per output
-    channel (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical form).
+    channel (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical form). Layers found in
+    ``cache`` are not solved again.
     """
     keep_freed_memory()
     with torch.no_grad():
-        return _Sweep(case, source, solve, correct_biases).run(progress)
+        return _Sweep(case, source, solve, correct_biases, cache).run(progress)
 
 
 @final
 class _Sweep:
     """One pass in progress."""
 
-    def __init__(self, case: Case, source: Source, solve: Solver, correct: bool) -> None:
-        self.case, self.solve, self.correct = case, solve, correct
+    def __init__(
+        self, case: Case, source: Source, solve: Solver, correct: bool, cache: Cache | None
+    ) -> None:
+        self.case, self.solve, self.correct, self.cache = case, solve, correct, cache
+        self.number = 0
         self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
         self.parts = list(source.batches(_BATCH))
         self.plan: dict[str, Affine] = dict(case.plan)
@@ -164,13 +187,25 @@ class _Sweep:
 
     def _layer(self, step: Step, index: int, site: Site) -> None:
         layer = self._view(step, index, site)
-        solved = self.solve(layer)
+        solved = self._solved(layer)
         if solved is not None:
             self._write(site, solved.values)
             if solved.affine is not None:
                 self._change_grid(site, solved.affine)
         if self.correct:
             self._correct_bias(layer)
+
+    def _solved(self, layer: Layer) -> Solved | None:
+        """From the cache where an interrupted run has been here before."""
+        self.number += 1
+        found = None if self.cache is None else self.cache.load(self.number)
+        if found is not None:
+            return Solved(found["values"].astype(np.float32), unpacked(found))
+        solved = self.solve(layer)
+        if solved is not None and self.cache is not None:
+            grid = {} if solved.affine is None else packed(solved.affine)
+            self.cache.keep(self.number, values=solved.values, **grid)
+        return solved
 
     def _view(self, step: Step, index: int, site: Site) -> Layer:
         def data(walks: Sequence[Walk]) -> list[torch.Tensor]:
@@ -185,8 +220,23 @@ class _Sweep:
             self.plan[site.key],
             data(self.plain),
             data(self.quantized),
+            self._bias(step),
+            self._activation(step),
             self.executor,
         )
+
+    def _bias(self, step: Step) -> torch.Tensor | None:
+        name = step.inputs[2] if len(step.inputs) > 2 else None
+        return None if name is None else self.executor.constants.get(name)
+
+    def _activation(self, step: Step) -> Step | None:
+        """The step behind, if it alone reads the output, bends it, and reads constants besides."""
+        readers = [s for s in self.executor.steps if step.outputs[0] in s.inputs]
+        if len(readers) != 1 or readers[0].operator.op_type not in ACTIVATIONS:
+            return None
+        known = self.executor.constants
+        others = (n for n in readers[0].inputs[1:] if n is not None)
+        return readers[0] if all(n in known for n in others) else None
 
     def _write(self, site: Site, values: Array) -> None:
         self.written.constants[site.tensor] = values

@@ -11,6 +11,7 @@ CNRT = Target(
     weights=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=True, method="min_max"),
     activations=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=False, method="min_max"),
     bias_bits=None,
+    wide_bits=16,
     placement=Placement(
         mode="inputs",
         ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),

@@ -41,6 +41,7 @@ ONNXRUNTIME = Target(
         Grid.of(8, signed=False), symmetric=False, per_channel=False, method="min_max"
     ),
     bias_bits=32,
+    wide_bits=16,
     placement=Placement(
         mode="inputs_outputs",
         ops=_OPS,

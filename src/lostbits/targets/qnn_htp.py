@@ -22,6 +22,7 @@ QNN_HTP = Target(
         minimum_range=1e-4,
     ),
     bias_bits=32,
+    wide_bits=16,
     placement=Placement(
         mode="tensors",
         ops=frozenset(),

@@ -18,6 +18,7 @@ SNPE = Target(
     weights=_RULE,
     activations=_RULE,
     bias_bits=32,
+    wide_bits=16,
     placement=Placement(
         mode="tensors",
         ops=frozenset(),

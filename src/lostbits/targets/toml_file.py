@@ -1,8 +1,8 @@
 '''A user's own target: a TOML file with the fields of ``Target``.
 
 Each field of ``Target``, ``Rule`` and ``Placement`` is a key of the same name. Grids are written
-``"int8"``, ``"uint4"``, ``"int16"``; ``bias_bits`` is a number or ``"float"``; sources are an array
-of tables. With ``base`` the file starts from a target that exists and gives only what differs; it
+``"int8"``, ``"uint4"``, ``"int16"``; ``bias_bits`` and ``wide_bits`` are numbers or ``"float"``;
+sources are an array of tables. With ``base`` the file starts from a target that exists and gives only what differs; it
 needs a ``name`` all the same. Tables are merged key by key, all else is replaced.
 
 >>> text = """
@@ -222,6 +222,7 @@ _READERS: Mapping[str, _Reader] = {
     "minimum_range": _minimum_range,
     "mode": _mode,
     "bias_bits": _bias_bits,
+    "wide_bits": _bias_bits,
     "sources": _sources,
     "notes": _notes,
 }

@@ -1,0 +1,140 @@
+"""High-bias absorption: what every value of a channel exceeds goes into the next layer's bias.
+
+Where a channel never falls below ``c > 0`` before a Relu, the Relu does nothing to it, and
+``W2 relu(x) + b2 = W2 relu(x - c) + (b2 + W2 c)``. The tensor in between spans less, so that its
+grid has shorter steps. Nagel et al. take ``c`` three standard deviations below the mean that a
+BatchNorm tells; here it is the least value that calibration has seen, ``c = max(0, min x)``. On
+other data a channel may fall below, and a border of zeros is not shifted with the rest, which is
+why layers that read one are skipped: the function is not promised to stay.
+
+References:
+    Nagel et al., Data-Free Quantization, 2019, arXiv:1906.04721, section 4.1.3.
+"""
+
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case, Seen
+from lostbits.data import Source
+from lostbits.graph.chains import Pair, find_chains
+from lostbits.graph.passage import zero_pads
+from lostbits.graph.queries import constant, node_name
+from lostbits.graph.rescale import Weights, layers_of
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.runtime.progress import Progress
+
+Doubles = NDArray[np.float64]
+_LEAST = 0.05  # part of the range that must be won, or the change is not worth the risk
+_MARGIN = 0.9  # a channel that comes this near to its upper bound is left alone
+
+
+@final
+class Absorption:
+    """Moves the least value of every channel behind the activation that it passes unchanged."""
+
+    name = "absorption"
+    title = "biases that lift a channel above zero absorbed by the next layer"
+    source = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: Stage = "network"
+    keeps_function = False
+    passes = 1.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """What shorter ranges of activations are worth, by their attribution."""
+        found = _Absorbed(case)
+        gains = (
+            max(a.share, 0.0) * (1 - found.ratios.get(f"{a.tensor}:{a.role}", 1.0) ** 2)
+            for a in diagnosed.network.attributions
+            if a.cause == "round"
+        )
+        return left(1 - sum(gains))
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """Two biases for every pair with such a channel."""
+        found = _Absorbed(case)
+        if not found.shifts:
+            return Change(self.name, "no bias to absorb", skipped=found.skipped)
+        model = case.model.clone()
+        found.weights.store(model)
+        summary = (
+            f"absorbed the biases of {sum(np.count_nonzero(c) for c in found.shifts)} channels in "
+            f"{len(found.shifts)} pairs of layers; the ranges between them shrink to "
+            f"{np.median(list(found.ratios.values())):.0%} in the median pair"
+        )
+        return Change(self.name, summary, model=model, skipped=found.skipped)
+
+
+@final
+class _Absorbed:
+    """What can be absorbed, and the biases that it makes.
+
+    Attributes:
+        shifts: ``c`` of each pair that has any, (channels,).
+        ratios: Ranges after over before, by site key.
+        skipped: Reasons, by tensor.
+    """
+
+    def __init__(self, case: Case) -> None:
+        chains = find_chains(case.model)
+        self.skipped = dict(chains.skipped)
+        self.weights = Weights(case.model, layers_of(chains.pairs))
+        self.shifts: list[Doubles] = []
+        self.ratios: dict[str, float] = {}
+        nodes = {node_name(n): n for n in case.model.graph}
+        for pair in chains.pairs:
+            found = _lookup(pair, nodes, case)
+            if isinstance(found, str):
+                self.skipped[pair.tensors[0]] = found
+            else:
+                self._absorb(pair, *found)
+
+    def _absorb(self, pair: Pair, key: str, seen: Seen) -> None:
+        shift, after = _shift(pair, seen)
+        before = float(seen.channels.hi.max())
+        if not after < (1 - _LEAST) * before:
+            self.skipped[pair.tensors[0]] = "no channel so far above zero that it matters"
+            return
+        self.shifts.append(shift)
+        self.ratios[key] = after / before
+        self.weights.shift(pair, shift)
+
+
+def _shift(pair: Pair, seen: Seen) -> tuple[Doubles, float]:
+    """``c`` of each channel, and the largest value afterwards."""
+    lo, hi = seen.channels.lo, seen.channels.hi
+    free = np.ones(hi.shape, bool) if pair.bound is None else hi < _MARGIN * pair.bound.upper
+    shift = np.where(free, np.maximum(lo, 0.0), 0.0)
+    return shift, float((hi - shift).max())
+
+
+def _lookup(pair: Pair, nodes: dict[str, ir.Node], case: Case) -> tuple[str, Seen] | str:
+    """Statistics of the activation, or why its channels cannot be shifted exactly."""
+    steps = [nodes[name] for name in pair.steps]
+    if not steps or not _passes_positive(steps[0]):
+        return "no Relu directly behind: values below zero are needed as they are"
+    if pair.first.bias is None or pair.second.bias is None:
+        return "MatMul without a bias"
+    padded = next((n for n in (*steps, nodes[pair.second.node]) if zero_pads(n)), None)
+    if padded is not None:
+        return f"{padded.op_type} has sums that miss taps at the border, or read zeros there"
+    # The Relu changes nothing that stays above zero, so what follows it tells as much.
+    for tensor in pair.tensors[:2]:
+        seen = case.seen.get(f"{tensor}:activation")
+        if seen is not None and seen.channels.hi.size == pair.channels:
+            return f"{tensor}:activation", seen
+    return "no statistics per channel of the activation"
+
+
+def _passes_positive(node: ir.Node) -> bool:
+    """Whether a positive output is the input, and every other input gives none."""
+    if node.op_type == "LeakyRelu":
+        return node.attributes.get_float("alpha", 0.01) >= 0
+    if node.op_type == "PRelu":
+        slopes = constant(node.inputs[1])
+        return slopes is not None and not bool((slopes < 0).any())
+    return node.op_type in ("Relu", "Clip")
