@@ -43,6 +43,16 @@ from lostbits.target import Target
 from lostbits.targets import target as find_target
 
 
+def _usual_mode() -> int:
+    """Permissions of a new file; temporary ones are private, and would stay so when renamed."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+_FILE_MODE = _usual_mode()
+
+
 @dataclass
 class _Clock:
     """Seconds by stage."""
@@ -292,6 +302,7 @@ def replace_file(path: Path, content: bytes) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
             temporary = Path(file.name)
             file.write(content)
+        temporary.chmod(_FILE_MODE)
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:

@@ -77,8 +77,33 @@ class Recovered:
                 "stopped": self.stopped,
                 "goal_met": self.met,
                 "floors_db": self.floors,
+                "text": self.text,
             },
         }
+
+
+    @property
+    def text(self) -> str:
+        """Before and after, why it ended, and what bounds it, in words."""
+        figures = (
+            ("SQNR", self.before.sqnr_db, self.after.sqnr_db, "{:.1f} dB"),
+            ("agreement", self.before.agreement, self.after.agreement, "{:.1%}"),
+            (
+                "accuracy",
+                self.before.accuracy_quantized,
+                self.after.accuracy_quantized,
+                "{:.1%}",
+            ),
+        )
+        moved = [
+            f"{name} {form.format(first)} -> {form.format(last)}"
+            for name, first, last, form in figures
+            if first is not None and last is not None
+        ]
+        floor = self.floors["weights_in_float"]
+        bound = "" if floor is None else f" With all weights in float it would be {floor:.1f} dB."
+        goal = "" if self.met is not False else " The goal is not met."
+        return f"Recovered: {', '.join(moved)}; {self.stopped}.{goal}{bound}"
 
 
 def choose(names: Sequence[str]) -> tuple[Recovery, ...]:

@@ -74,7 +74,8 @@ class Junction:
         if seen is None or seen.hi.size != reader.columns:
             return None
         highest = np.maximum(np.abs(seen.lo), np.abs(seen.hi))
-        return highest.reshape(reader.outer, -1, reader.inner).max(axis=(0, 2)).astype(np.float64)
+        most: Doubles = highest.reshape(reader.outer, -1, reader.inner).max(axis=(0, 2))
+        return most
 
 
 def rescaling_ratios(
@@ -102,11 +103,11 @@ def rescaling_ratios(
     found = {}
     for junction, factor in zip(junctions, factors, strict=True):
         peaks = junction.peaks(channels)
-        worth = sum(_energy(weights.before[r.node]) for r in junction.readers)
+        worth = np.sum([_energy(weights.before[r.node]) for r in junction.readers], axis=0)
         if peaks is not None:
             vectors = (v.reshape(1, 1, -1, 1) for v in (peaks, peaks / factor, worth))
             found[junction.key] = noise_ratio(*vectors)
-        for layer, own in _shares(junction, np.asarray(worth), peaks):
+        for layer, own in _shares(junction, worth, peaks):
             layers[layer.node] = layer
             worths[layer.node] = worths.get(layer.node, np.ones(1)) * own
     for node, layer in layers.items():
@@ -117,7 +118,8 @@ def rescaling_ratios(
 
 def _energy(blocks: Doubles) -> Doubles:
     """Of the weights of each input channel."""
-    return np.square(blocks).sum(axis=(1, 3)).reshape(-1)
+    energy: Doubles = np.square(blocks).sum(axis=(1, 3))
+    return energy.reshape(-1)
 
 
 def _shares(

@@ -79,10 +79,13 @@ class Weights:
 
     def rescale(self, pair: Pair, factors: Exact) -> None:
         """``W1 / s``, ``b1 / s``, ``W2 s``; the bound of a Clip between them is not here."""
-        first = pair.first.node
-        self.blocks[first] = scale_outputs(self.blocks[first], 1 / factors)
-        self.biases[first] = self.biases[first] / factors
+        self.divide(pair.first, factors)
         self.scale_columns(pair.second, factors)
+
+    def divide(self, layer: Linear, factors: Exact) -> None:
+        """``W / s``, ``b / s``: what the layer writes is divided by ``s``."""
+        self.blocks[layer.node] = scale_outputs(self.blocks[layer.node], 1 / factors)
+        self.biases[layer.node] = self.biases[layer.node] / factors
 
     def scale_columns(self, layer: Linear, factors: Exact) -> None:
         """``W s``."""

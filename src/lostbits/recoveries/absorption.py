@@ -136,5 +136,5 @@ def _passes_positive(node: ir.Node) -> bool:
         return node.attributes.get_float("alpha", 0.01) >= 0
     if node.op_type == "PRelu":
         slopes = constant(node.inputs[1])
-        return slopes is not None and not bool((slopes < 0).any())
+        return slopes is not None and bool((slopes.astype(np.float64) >= 0).all())
     return node.op_type in ("Relu", "Clip")

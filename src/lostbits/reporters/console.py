@@ -63,29 +63,11 @@ def _recovery(result: Result) -> list[RenderableType]:
             Text("kept", style="green") if row["kept"] else Text("dropped", style="dim"),
             row["note"],
         )
-    return [table, Text(outcome(result), style="bold")]
+    return [table, Text(result["recovered"]["text"], style="bold")]
 
 
 def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def outcome(result: Result) -> str:
-    """Before and after on samples that no recovery has seen, why it ended, and what bounds it."""
-    found = result["recovered"]
-    first, last = found["before"], found["after"]
-    parts = [
-        f"{name} {_figure(first[key], form)} -> {_figure(last[key], form)}"
-        for name, key, form in (
-            ("SQNR dB", "sqnr_db", "{:.1f}"),
-            ("agreement", "agreement", "{:.1%}"),
-            ("accuracy", "accuracy_quantized", "{:.1%}"),
-        )
-        if last[key] is not None
-    ]
-    floor = found["floors_db"]["weights_in_float"]
-    bound = f" With all weights in float it would be {floor:.1f} dB." if floor is not None else ""
-    return f"Recovered: {', '.join(parts)}; {found['stopped']}.{bound}"
 
 
 def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
