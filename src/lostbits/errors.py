@@ -7,7 +7,9 @@
     ├── DataError       D...  the samples
     ├── TargetError     T...  the target, range method, metric or setting that was named
     ├── SimulationError S...  running a model, a plan, or an attribution
-    └── OutputError     O...  writing results
+    ├── OutputError     O...  writing results
+    ├── ExportError     E...  a plan that a format or platform does not take
+    └── ReadError       I...  somebody else's parameters (``inspect``)
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
@@ -50,6 +52,14 @@ class SimulationError(LostbitsError):
 
 class OutputError(LostbitsError):
     """Results cannot be written."""
+
+
+class ExportError(LostbitsError):
+    """A format cannot hold a plan, or its platform would not take or would change it."""
+
+
+class ReadError(LostbitsError):
+    """A file of parameters is damaged, or what it says is probably not what was meant."""
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,15 @@ import numpy as np
 import onnx_ir as ir
 
 from lostbits.errors import SimulationError
-from lostbits.graph.queries import add_initializer, constant, name_of, node_name, opset, rank
+from lostbits.graph.queries import (
+    add_initializer,
+    constant,
+    name_of,
+    node_name,
+    opset,
+    rank,
+    values_by_name,
+)
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 
@@ -47,7 +55,7 @@ def with_extremes(model: ir.Model, sites: Sequence[Site]) -> ir.Model:
     the runtime, which makes this pass about as cheap as plain inference.
     """
     copy = model.clone()
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     for site in sites:
         for kind in ("Min", "Max"):
             _reduce(copy, values[site.tensor], kind, site.axis)
@@ -70,18 +78,24 @@ def _reduce(model: ir.Model, value: ir.Value, kind: str, axis: int | None) -> No
 
 
 def quantized(
-    model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine], outputs: Iterable[str] = ()
+    model: ir.Model,
+    sites: Sequence[Site],
+    plan: Mapping[str, Affine],
+    outputs: Iterable[str] = (),
+    *,
+    float_weights: bool = False,
 ) -> ir.Model:
     """The Q/DQ model of ``plan``: integer constants, QuantizeLinear pairs on activations.
 
     Returns the model's own outputs, quantized where they are sites, and then the tensors named
-    in ``outputs`` (see ``before`` and ``after``).
+    in ``outputs`` (see ``before`` and ``after``). ``float_weights`` keeps weights in float behind
+    pairs of their own; biases have 32 bits, which QuantizeLinear does not have.
     """
     copy = model.clone()
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     for site in sites:
         value, affine = values[site.tensor], plan[site.key]
-        if not site.streams:
+        if not (site.streams or (float_weights and site.role == "weight")):
             made = _dequantized(copy, site, value, affine)
         elif _narrow(affine, site):
             made = _round_trip(copy, site, _limited(copy, site, value, affine), affine)
@@ -101,7 +115,7 @@ def switched(model: ir.Model, sites: Sequence[Site], plan: Mapping[str, Affine])
     only that part of the error; with none, the float value.
     """
     copy = model.clone()
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     switches = [
         _switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")
     ]
@@ -271,13 +285,8 @@ def _redirect(graph: ir.Graph, site: Site, made: ir.Value) -> None:
             graph.outputs[use.index] = made
 
 
-def _values(graph: ir.Graph) -> dict[str, ir.Value]:
-    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values())}
-    return values | {o.name: o for node in graph for o in node.outputs if o.name}
-
-
 def _set_outputs(graph: ir.Graph, names: Sequence[str]) -> None:
-    values = _values(graph)
+    values = values_by_name(graph)
     graph.outputs.clear()
     for name in dict.fromkeys(names):
         graph.outputs.append(values[name])

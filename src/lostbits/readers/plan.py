@@ -1,0 +1,59 @@
+"""lostbits' own plan: every site with its grid, scale, zero point and axis."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
+
+from lostbits.grid import Grid
+from lostbits.reader import (
+    Parameters,
+    Reader,
+    Reading,
+    check_unique,
+    damaged,
+    json_object,
+    parse_json,
+    wrong_version,
+)
+
+FORMAT = "lostbits-plan/1"
+
+
+@final
+class Plan(Reader):
+    """What the exporter ``json`` writes."""
+
+    name: ClassVar[str] = "json"
+    title: ClassVar[str] = "lostbits plan (JSON)"
+
+    def recognises(self, content: bytes) -> bool:
+        """By the name in ``format``."""
+        return str(json_object(content).get("format")).startswith("lostbits-plan/")
+
+    def read(self, content: bytes) -> Parameters:
+        """One entry per site."""
+        value = parse_json(content)
+        if value.get("format") != FORMAT:
+            raise wrong_version(value.get("format"), [FORMAT])
+        return read_sites(value, self.name)
+
+
+def read_sites(value: Mapping[str, Any], source: str) -> Parameters:
+    """The list ``sites`` of a file of ours; both of our JSON formats have it."""
+    reading, sites = Reading(source), value.get("sites")
+    if not isinstance(sites, list) or not all(isinstance(s, dict) for s in sites):
+        raise damaged("no list of sites")
+    check_unique(site.get("tensor") for site in sites)
+    for site in sites:
+        _add(reading, site)
+    reading.floats.extend(value.get("float", {}))
+    return reading.parameters()
+
+
+def _add(reading: Reading, site: Mapping[str, Any]) -> None:
+    try:
+        grid = Grid(*(site[key] for key in ("bits", "signed", "qmin", "qmax")))
+        tensor, scale, zero, axis = (site[k] for k in ("tensor", "scale", "zero_point", "axis"))
+    except KeyError as error:
+        reading.malformed(str(site.get("tensor")), f"no field {error}")
+        return
+    reading.add(tensor, grid, scale, zero, axis=axis)
