@@ -98,6 +98,7 @@ def _restore_names(graph: ir.Graph, sites: Sequence[Site]) -> None:
             continue
         if made.is_graph_output() and old is not None:
             old.name = f"{site.tensor}__float"
+            made.type, made.shape = old.type, old.shape
         if made.is_graph_output() or old is None:
             made.name = site.tensor
 

@@ -19,6 +19,7 @@ from lostbits.graph.queries import (
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 
+LIMITED = "__limited"  # in the names of the nodes that hold values within a narrow grid
 _MICROSOFT = "com.microsoft"
 _Integer = type[np.integer[Any]]
 _STORAGE: dict[tuple[int, bool], _Integer] = {
@@ -181,7 +182,7 @@ def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir
     else:
         nodes = [ir.node("Max", [value, lo])]
         nodes.append(ir.node("Min", [nodes[0].outputs[0], hi]))
-    _name(nodes, f"{site.key}__limited")
+    _name(nodes, f"{site.key}{LIMITED}")
     _insert_after(model.graph, value, nodes)
     return nodes[-1].outputs[0]
 

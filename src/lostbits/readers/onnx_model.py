@@ -16,11 +16,12 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from lostbits.errors import first_line
+from lostbits.graph.instrument import LIMITED
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid
-from lostbits.reader import Entry, Parameters, Reader, Reading, damaged
+from lostbits.reader import Parameters, Reader, Reading, damaged
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 
 GRIDS_KEY = "lostbits.grids"  # metadata: grids narrower than the integer type that holds them
@@ -100,7 +101,7 @@ class _Walk:
             self._add(node, first, (*stripped(name_of(output)), *stripped(name_of(source))))
             return
         assert quantizer.inputs[0] is not None
-        names = [name_of(quantizer.inputs[0]), name_of(output)]
+        names = [name_of(_unlimited(quantizer.inputs[0])), name_of(output)]
         if output.is_graph_output():  # the user knows the output's name, not that of the float
             names.reverse()
         self._add(node, names[0], (names[1],))
@@ -206,6 +207,14 @@ def _names(value: ir.Value) -> list[str]:
     return [*outputs, *reversed(stripped(name_of(value))), name_of(value)]
 
 
+def _unlimited(value: ir.Value) -> ir.Value:
+    """The tensor before the nodes that our own files limit a narrow grid with."""
+    producer = value.producer()
+    if producer is None or f"{LIMITED}__" not in node_name(producer) or producer.inputs[0] is None:
+        return value
+    return _unlimited(producer.inputs[0])
+
+
 def _dequantized(value: ir.Value) -> bool:
     return any(u.node.op_type == "DequantizeLinear" for u in value.uses())
 
@@ -233,6 +242,3 @@ def _axis(node: ir.Node, scale: NDArray[np.generic]) -> int | None:
     axis = node.attributes.get_int("axis", 1)
     data = node.inputs[0]
     return axis + len(data.shape or ()) if axis < 0 and data is not None else axis
-
-
-__all__ = ["GRIDS_KEY", "Entry", "OnnxModel", "parameters_of", "stripped"]
