@@ -93,6 +93,6 @@ def _reason(entry: Entry, placed: Placed) -> str:
     """Why an entry has no site."""
     for name in entry.names:
         if name in placed.left_in_float:
-            return f"in float on this target: {placed.left_in_float[name]}"
+            return f"has no quantizer on this target: {placed.left_in_float[name]}"
     known = {s.tensor for s in placed.sites} | set(placed.left_in_float)
     return f"no such tensor; {close_match(entry.tensor, known)}"
