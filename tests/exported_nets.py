@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from hypothesis import strategies as st
 
-from lostbits.case import Case
+from lostbits.case import Case, constant_of
 from lostbits.exporter import Exporter, Kind, Takes, kind_of, middle_code
 from lostbits.graph.place import place
 from lostbits.graph.site import Site
@@ -64,7 +64,7 @@ def simple_plan(case: Case, target: Target) -> Plan:
         rule = target.weights if site.role == "weight" else target.activations
         size = channels(case, site)
         per_channel = rule.per_channel and site.per_channel and size is not None
-        shape = (size,) if per_channel else ()
+        shape: tuple[int, ...] = (size or 0,) if per_channel else ()
         scale = np.full(shape, 0.01 + 0.001 * number, np.float32)
         code = middle_code(rule.grid) if rule.symmetric else rule.grid.qmin + 100 + number
         plan[site.key] = Affine(
@@ -85,9 +85,8 @@ def channels(case: Case, site: Site) -> int | None:
     """How many channels a constant has along its axis."""
     if site.streams:
         return None
-    shape = case.model.graph.initializers[site.tensor].shape
     axis = 0 if site.role == "bias" else site.axis
-    return None if shape is None or axis is None else int(shape[axis])
+    return None if axis is None else int(constant_of(case.model, site).shape[axis])
 
 
 # float32 scales over the whole range that a plan may hold, their least significant bits included.

@@ -131,7 +131,7 @@ def test_a_plan_without_anything_to_write_is_refused(each: Exporter) -> None:
 def test_widths_that_a_platform_lacks_are_refused_and_named(each: Exporter) -> None:
     case = suited(each)
     key = next(s.key for s in each.sites(case) if s.tensor == "x")
-    odd = Affine(Grid.of(20, signed=False), np.float32(0.1).reshape(()), np.zeros((), np.int64))
+    odd = Affine(Grid.of(20, signed=False), np.asarray(0.1, np.float32), np.asarray(0))
     case = replace(case, plan={**case.plan, key: odd})
     with pytest.raises(ExportError, match=r"^E001: activation 'x' in .*: uint20: "):
         each.write(case)
@@ -380,7 +380,7 @@ def test_min_max_scale_and_offset_agree_to_the_last_bit(
 
 def test_encodings_as_the_guides_show_them() -> None:
     plan = {
-        "x:activation": Affine(UINT8, np.float32(0.5).reshape(()), np.asarray(126)),
+        "x:activation": Affine(UINT8, np.asarray(0.5, np.float32), np.asarray(126)),
         "w:weight": Affine(INT8, np.full(5, 0.25, np.float32), np.zeros(5, np.int64), 0),
     }
     case, channel = case_of(plan), {"bitwidth": 8, "dtype": "int", "is_symmetric": "True"}
@@ -414,7 +414,7 @@ def test_the_package_has_the_model_and_a_command_that_names_its_files(version: s
     files = exporter(f"encodings-{version}").write(case_of())
     model = onnx.load_from_string(files["model.onnx"])
     onnx.checker.check_model(model)
-    names = {i.name for i in (*model.graph.input, *model.graph.initializer)}
+    names = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer}
     names |= {o for n in model.graph.node for o in n.output}
     assert {e.tensor for e in readers.read(files["model.encodings"]).entries} <= names
     text = files["convert.sh"].decode()
