@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -211,12 +211,18 @@ def test_one_sided_symmetric_encodings_are_unsigned() -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [[], [{}], 3, [{"bitwidth": 8}], [{"bitwidth": "x"}], [{"bitwidth": 8, "scale": "a"}]],
+    [[], [{}], 3, [{"bitwidth": 8}], [{"bitwidth": 8, "scale": "a"}]],
 )
 def test_entries_without_numbers_are_passed_over(entry: Any) -> None:
     found = legacy(x=entry, y=[{"bitwidth": 8, "min": -1.0, "max": 1.0}])
     assert codes(found) == ["I008"]
     assert set(found.affines) == {"y"}
+
+
+@pytest.mark.parametrize("bits", ["x", 1, 33, 1e60, True, None])
+def test_widths_that_no_grid_has_are_passed_over(bits: Any) -> None:
+    found = legacy(x=[{"bitwidth": bits, "scale": 0.1, "offset": -1}])
+    assert (codes(found), found.entries) == (["I007"], ())
 
 
 def test_encodings_100() -> None:
@@ -510,3 +516,39 @@ def test_readers_have_names_and_titles() -> None:
     assert all(r.title for r in ALL)
     assert replace(Parameters("a", ()), format="b").affines == {}
     assert net().graph.inputs
+
+
+# ---- nonsense ---------------------------------------------------------------------------------
+
+_ODD = st.sampled_from(
+    [None, True, "", "x", -1, 0, 3, 1e60, float("nan"), [], [[1.0]], {}, {"a": 1}]
+)
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container of a JSON value with every key or index in it."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    here = [(value, key) for key in keys]
+    inner = [value[key] for key in keys if isinstance(value[key], dict | list)]
+    return here + [place for v in inner for place in _places(v)]
+
+
+@pytest.mark.parametrize(
+    "each",
+    [e for e in EXPORTERS if "qdq" not in e.name and "cache" not in e.name],
+    ids=lambda e: e.name,
+)
+@settings(max_examples=100, phases=[Phase.generate])
+@given(data=st.data())
+def test_nonsense_in_any_place_is_a_coded_error_or_a_problem(
+    each: Any, data: st.DataObject
+) -> None:
+    files = _files(each.name)
+    name = next(f for f in files if files[f].startswith(b"{"))
+    value = json.loads(files[name])
+    container, key = data.draw(st.sampled_from(_places(value)))
+    container[key] = data.draw(_ODD)
+    try:
+        assert isinstance(read(dumped(value)), Parameters)
+    except ReadError as error:
+        assert error.code in ("I001", "I002", "I003", "I004")

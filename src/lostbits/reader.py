@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lostbits.errors import ReadError, first_line
 from lostbits.graph.site import Use
-from lostbits.grid import Affine, Grid
+from lostbits.grid import Affine, Grid, affine_from_range
 
 _TINY = float(np.finfo(np.float32).tiny)
 _SHOWN = 60  # characters of a file's line in a message
@@ -156,15 +156,42 @@ def affine_of(
     """
     scales, zeros = _numbers(tensor, scale), _numbers(tensor, zero_point)
     zeros = np.broadcast_to(zeros, scales.shape) if zeros.ndim == 0 else zeros
-    if scales.ndim > 1 or zeros.shape != scales.shape:
-        raise _malformed(tensor, f"{scales.shape} scales and {zeros.shape} zero points")
+    channels = 1 if isinstance(axis, int) else 0
+    if scales.ndim not in (0, channels) or zeros.shape != scales.shape or scales.size == 0:
+        found = f"scales {scales.shape}, zero points {zeros.shape}, axis {axis!r}"
+        raise _malformed(tensor, found)
     with np.errstate(over="ignore"):
         floats = scales.astype(np.float32)
     if not (np.isfinite(floats).all() and (floats > 0).all()):
         raise _bad_scale(tensor, floats)
     if not ((zeros == np.rint(zeros)) & (zeros >= grid.qmin) & (zeros <= grid.qmax)).all():
         raise _bad_zero_point(tensor, grid, zeros)
-    return Affine(grid, floats, zeros.astype(np.int64), axis)
+    return Affine(grid, floats, zeros.astype(np.int64), axis if scales.ndim else None)
+
+
+def affine_of_ends(
+    tensor: str, grid: Grid, low: object, high: object, *, symmetric: bool
+) -> Affine:
+    """Parameters of a range that a file gives by its ends.
+
+    Raises:
+        ReadError: I008 unless they are two finite numbers in order.
+    """
+    ends = _numbers(tensor, [low, high])
+    if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] > ends[1]:
+        raise _malformed(tensor, f"ends {low!r} and {high!r}")
+    return affine_from_range(ends[0], ends[1], grid, symmetric=symmetric)
+
+
+def grid_of(tensor: str, bits: object, *, signed: bool) -> Grid:
+    """The full grid of a width that a file gives.
+
+    Raises:
+        ReadError: I007 unless it is an integer from 2 to 32.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 32:
+        raise _unsupported(tensor, f"{bits!r} bits")
+    return Grid.of(bits, signed=signed)
 
 
 def _numbers(tensor: str, value: object) -> NDArray[np.float64]:
@@ -205,7 +232,10 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def check_unique(names: Any) -> None:
     """Raise I004 at a name that stands twice in an iterable of them."""
-    for name, count in Counter(names).items():
+    listed = list(names)
+    if not all(isinstance(name, str) for name in listed):
+        raise damaged("a name is no text")
+    for name, count in Counter(listed).items():
         if count > 1:
             where, rule = f"tensor {name!r}", "must have one entry"
             todo = "remove all but the right one"

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 from lostbits.errors import ReadError
-from lostbits.grid import Grid, affine_from_range
+from lostbits.grid import Grid
 from lostbits.reader import (
     Parameters,
     Reader,
     Reading,
+    affine_of_ends,
     check_unique,
     damaged,
+    grid_of,
     json_object,
     parse_json,
     wrong_version,
@@ -22,6 +24,7 @@ from lostbits.reader import (
 
 _LEGACY = ("0.4.0", "0.5.0", "0.6.1")
 _VERSIONS = (*_LEGACY, "1.0.0", "2.0.0")
+_NONSENSE = (KeyError, TypeError, ValueError, IndexError, OverflowError)  # of fields of any type
 _SECTIONS = ("activation_encodings", "param_encodings")
 Encoding = Mapping[str, Any]
 
@@ -58,7 +61,7 @@ class Encodings(Reader):
             _add_section(reading, value.get(section, {}))
         arguments = value.get("quantizer_args")
         method = arguments.get("quant_scheme") if isinstance(arguments, dict) else None
-        return reading.parameters(method)
+        return reading.parameters(method if isinstance(method, str) else None)
 
 
 def _add_section(reading: Reading, section: object) -> None:
@@ -80,7 +83,9 @@ def _each(reading: Reading, entries: object, add: Any) -> None:
     for entry in entries:
         try:
             add(reading, entry["name"], entry)
-        except (KeyError, TypeError, ValueError) as error:
+        except ReadError as error:
+            reading.problems.append(error)
+        except _NONSENSE as error:
             reading.malformed(entry["name"], f"{type(error).__name__} {error}")
 
 
@@ -92,7 +97,7 @@ def _add_onnx(reading: Reading, tensor: str, entry: Encoding) -> None:
     elif "block_size" in entry:
         reading.unsupported(tensor, f"blocks of {entry['block_size']}")
     else:
-        grid = Grid.of(int(kind.lstrip("uint")), signed=not kind.startswith("u"))
+        grid = grid_of(tensor, int(kind.lstrip("uint")), signed=not kind.startswith("u"))
         scale, zero = entry["y_scale"], entry.get("y_zero_point", 0)
         reading.add(tensor, grid, scale, zero, axis=entry.get("axis"))
 
@@ -109,11 +114,12 @@ def _add_named(reading: Reading, tensor: str, entry: Encoding) -> None:
 
 
 def _add_offsets(reading: Reading, tensor: str, entry: Encoding, per_channel: bool) -> None:
-    bits, symmetric = int(entry["bw"]), entry["is_sym"] is True
-    half = 2 ** (bits - 1)
+    symmetric = entry["is_sym"] is True
+    grid = grid_of(tensor, entry["bw"], signed=symmetric)
+    half = 2 ** (grid.bits - 1)
     offsets = entry.get("offset", [-half] * len(entry["scale"]))
     zeros = [_zero(reading, tensor, o, half, symmetric) for o in offsets]
-    _finish(reading, tensor, Grid.of(bits, signed=symmetric), (entry["scale"], zeros), per_channel)
+    _finish(reading, tensor, grid, (entry["scale"], zeros), per_channel)
 
 
 def _finish(
@@ -148,7 +154,9 @@ def _add_legacy(reading: Reading, tensor: str, channels: object) -> None:
     else:
         try:
             _add_channels(reading, tensor, entries)
-        except (KeyError, TypeError, ValueError) as error:
+        except ReadError as error:
+            reading.problems.append(error)
+        except _NONSENSE as error:
             reading.malformed(tensor, f"{type(error).__name__} {error}")
 
 
@@ -159,22 +167,20 @@ def _add_channels(reading: Reading, tensor: str, entries: Sequence[Encoding]) ->
         return
     if isinstance(first.get("is_symmetric"), bool):
         reading.problems.append(_boolean(tensor))
-    bits = int(first["bitwidth"])
     symmetric = str(first.get("is_symmetric")).lower() == "true"
     one_sided = symmetric and all(e.get("offset") == 0 and e.get("min") == 0 for e in entries)
     signed = symmetric and not one_sided
-    pairs = [_legacy_pair(reading, tensor, e, 2**bits, signed) for e in entries]
+    grid = grid_of(tensor, first["bitwidth"], signed=signed)
+    pairs = [_legacy_pair(reading, tensor, e, grid) for e in entries]
     numbers = [s for s, _ in pairs], [z for _, z in pairs]
-    _finish(reading, tensor, Grid.of(bits, signed=signed), numbers, len(entries) > 1)
+    _finish(reading, tensor, grid, numbers, len(entries) > 1)
 
 
-def _legacy_pair(
-    reading: Reading, tensor: str, entry: Encoding, levels: int, signed: bool
-) -> tuple[float, float]:
+def _legacy_pair(reading: Reading, tensor: str, entry: Encoding, grid: Grid) -> tuple[float, float]:
     """Scale and zero point of one channel; from the ends where they are all there is."""
+    levels, signed = 2**grid.bits, grid.signed
     if "scale" not in entry:
-        grid = Grid.of(levels.bit_length() - 1, signed=signed)
-        affine = affine_from_range(entry["min"], entry["max"], grid, symmetric=signed)
+        affine = affine_of_ends(tensor, grid, entry["min"], entry["max"], symmetric=signed)
         return float(affine.scale), float(affine.zero_point)
     offset = entry.get("offset", -levels // 2)
     zero = _zero(reading, tensor, offset, levels // 2, signed)

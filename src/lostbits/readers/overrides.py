@@ -3,8 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
-from lostbits.grid import Grid, affine_from_range
-from lostbits.reader import Parameters, Reader, Reading, excerpt, json_object, parse_json
+from lostbits.errors import ReadError
+from lostbits.grid import Grid
+from lostbits.reader import (
+    Parameters,
+    Reader,
+    Reading,
+    affine_of_ends,
+    excerpt,
+    json_object,
+    parse_json,
+)
 
 _KEYS = frozenset(
     {
@@ -60,7 +69,12 @@ def _add(reading: Reading, tensor: str, channels: Sequence[Channel]) -> None:
     if grid is None:
         reading.unsupported(tensor, f"quant_type {first.get('quant_type')!r}")
         return
-    scale, zero = _scale_and_zero(channels, grid, bool(first.get("symmetric", axis is not None)))
+    symmetric = bool(first.get("symmetric", axis is not None))
+    try:
+        scale, zero = _scale_and_zero(tensor, channels, grid, symmetric)
+    except ReadError as error:
+        reading.problems.append(error)
+        return
     if scale is None:
         reading.malformed(tensor, f"only {excerpt(', '.join(sorted(first)))}")
     elif axis is None:
@@ -80,7 +94,7 @@ def _grid(kind: object, *, signed: bool) -> Grid | None:
 
 
 def _scale_and_zero(
-    channels: Sequence[Channel], grid: Grid, symmetric: bool
+    tensor: str, channels: Sequence[Channel], grid: Grid, symmetric: bool
 ) -> tuple[list[Any] | None, list[Any]]:
     """Numbers per channel; None when some channel has neither scale nor range."""
     scales, zeros = [], []
@@ -88,8 +102,9 @@ def _scale_and_zero(
         if "scale" in channel:
             scales.append(channel["scale"])
             zeros.append(channel.get("zero_point", 0))
-        elif isinstance(channel.get("rmin"), int | float) and "rmax" in channel:
-            ends = affine_from_range(channel["rmin"], channel["rmax"], grid, symmetric=symmetric)
+        elif {"rmin", "rmax"} <= set(channel):
+            low, high = channel["rmin"], channel["rmax"]
+            ends = affine_of_ends(tensor, grid, low, high, symmetric=symmetric)
             scales.append(float(ends.scale))
             zeros.append(int(ends.zero_point))
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
+from lostbits.errors import ReadError
 from lostbits.grid import Grid
 from lostbits.reader import (
     Parameters,
@@ -10,11 +11,13 @@ from lostbits.reader import (
     Reading,
     check_unique,
     damaged,
+    grid_of,
     json_object,
     parse_json,
     wrong_version,
 )
 
+_FIELDS = ("bits", "signed", "qmin", "qmax", "scale", "zero_point", "axis")
 FORMAT = "lostbits-plan/1"
 
 
@@ -45,15 +48,30 @@ def read_sites(value: Mapping[str, Any], source: str) -> Parameters:
     check_unique(site.get("tensor") for site in sites)
     for site in sites:
         _add(reading, site)
-    reading.floats.extend(value.get("float", {}))
+    floats = value.get("float")
+    reading.floats.extend(floats if isinstance(floats, dict) else ())
     return reading.parameters()
 
 
 def _add(reading: Reading, site: Mapping[str, Any]) -> None:
-    try:
-        grid = Grid(*(site[key] for key in ("bits", "signed", "qmin", "qmax")))
-        tensor, scale, zero, axis = (site[k] for k in ("tensor", "scale", "zero_point", "axis"))
-    except KeyError as error:
-        reading.malformed(str(site.get("tensor")), f"no field {error}")
+    tensor = site["tensor"]
+    missing = [key for key in _FIELDS if key not in site]
+    if missing:
+        reading.malformed(tensor, f"no field {missing[0]!r}")
         return
-    reading.add(tensor, grid, scale, zero, axis=axis)
+    bits, signed, low, high, scale, zero, axis = (site[key] for key in _FIELDS)
+    try:
+        full = grid_of(tensor, bits, signed=signed is True)
+    except ReadError as error:
+        reading.problems.append(error)
+        return
+    if (low, high) != (full.qmin, full.qmax):  # a narrower one, such as -127..127
+        if not (_whole(low) and _whole(high) and full.qmin <= low < high <= full.qmax):
+            reading.malformed(tensor, f"codes {low!r}..{high!r}")
+            return
+        full = Grid(full.bits, full.signed, low, high)
+    reading.add(tensor, full, scale, zero, axis=axis)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -9,12 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
-from lostbits.grid import Grid, affine_from_range
+from lostbits.errors import ReadError
+from lostbits.grid import Grid
 from lostbits.reader import (
     Entry,
     Parameters,
     Reader,
     Reading,
+    affine_of_ends,
     check_unique,
     damaged,
     excerpt,
@@ -94,8 +96,8 @@ def _add(reading: Reading, tensor: str, ends: object) -> None:
 
 
 def _add_pair(reading: Reading, tensor: str, low: object, high: object) -> None:
-    if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
-        reading.malformed(tensor, f"ends {low!r} and {high!r}")
-        return
-    affine = affine_from_range(low, high, Grid.of(8, signed=False), symmetric=False)
-    reading.put(Entry(tensor, affine))
+    grid = Grid.of(8, signed=False)
+    try:
+        reading.put(Entry(tensor, affine_of_ends(tensor, grid, low, high, symmetric=False)))
+    except ReadError as error:
+        reading.problems.append(error)
