@@ -82,7 +82,7 @@ def cnnl(affine: Affine) -> list[Pair]:
     The end of the range is rounded to float32, as the device's tools hold it: 127 * (1/127) is
     just below 1 in exact arithmetic, and its floor would be a whole power of two lower.
 
-    >>> from lostbits.grid import affine_from_range
+    >>> from lostbits.grid import Grid, affine_from_range
     >>> cnnl(affine_from_range(-1, 1, Grid.of(8, signed=True), symmetric=True))
     [Pair(position=-6, scale=1.984375, offset=0)]
     """
