@@ -365,6 +365,8 @@ def test_models_of_onnxruntime_cover_the_sites(folder: Path, form: Any, per_chan
     model, placed = reference(folder / "ready.onnx")
     found = match(parameters, model, placed)
     assert len(found.plan) >= 0.98 * len(placed.sites), found.missing
+    named = {name for entry in parameters.entries for name in entry.names}
+    assert {s.tensor for s in placed.sites if s.role == "bias"} <= named
     weights = [s for s in placed.sites if s.role == "weight"]
     assert weights
     for site in weights:
