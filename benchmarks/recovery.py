@@ -90,8 +90,8 @@ def _compared(quantized: Path, others: Any) -> Any:
     comparison, name = Comparison(), plain.get_inputs()[0].name
     for first in range(0, len(others), 8):
         part = np.ascontiguousarray(others[first : first + 8])
-        pair = [[s.run(None, {name: part})[0]] for s in (plain, exported)]
-        comparison.update(*pair, first, len(part))
+        wanted, found = ([s.run(None, {name: part})[0]] for s in (plain, exported))
+        comparison.update(wanted, found, first, len(part))
     return comparison.baseline(["logits"])
 
 

@@ -8,7 +8,9 @@
     ├── TargetError     T...  the target, range method, metric or setting that was named
     ├── SimulationError S...  running a model, a plan, or an attribution
     ├── RecoveryError   R...  a recovery that cannot go on, or broke its promise
-    └── OutputError     O...  writing results
+    ├── OutputError     O...  writing results
+    ├── ExportError     E...  a plan that a format or platform does not take
+    └── ReadError       I...  somebody else's parameters (``inspect``)
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
@@ -55,6 +57,14 @@ class RecoveryError(LostbitsError):
 
 class OutputError(LostbitsError):
     """Results cannot be written."""
+
+
+class ExportError(LostbitsError):
+    """A format cannot hold a plan, or its platform would not take or would change it."""
+
+
+class ReadError(LostbitsError):
+    """A file of parameters is damaged, or what it says is probably not what was meant."""
 
 
 def first_line(error: BaseException) -> str:

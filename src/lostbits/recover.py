@@ -81,7 +81,6 @@ class Recovered:
             },
         }
 
-
     @property
     def text(self) -> str:
         """Before and after, why it ended, and what bounds it, in words."""

@@ -9,11 +9,20 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.errors import SimulationError
-from lostbits.graph.queries import add_initializer, constant, name_of, node_name, opset, rank
+from lostbits.graph.queries import (
+    add_initializer,
+    constant,
+    name_of,
+    node_name,
+    opset,
+    rank,
+    values_by_name,
+)
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 
 Constants = Mapping[str, NDArray[np.float32]]
+LIMITED = "__limited"  # in the names of the nodes that hold values within a narrow grid
 _NOTHING: Constants = MappingProxyType({})
 _MICROSOFT = "com.microsoft"
 _Integer = type[np.integer[Any]]
@@ -51,7 +60,7 @@ def with_extremes(model: ir.Model, sites: Sequence[Site]) -> ir.Model:
     the runtime, which makes this pass about as cheap as plain inference.
     """
     copy = model.clone()
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     for site in sites:
         for kind in ("Min", "Max"):
             _reduce(copy, values[site.tensor], kind, site.axis)
@@ -78,21 +87,23 @@ def quantized(
     sites: Sequence[Site],
     plan: Mapping[str, Affine],
     outputs: Iterable[str] = (),
-    written: Constants = _NOTHING,
+    *,
+    float_weights: bool = False,
 ) -> ir.Model:
     """The Q/DQ model of ``plan``: integer constants, QuantizeLinear pairs on activations.
 
     Returns the model's own outputs, quantized where they are sites, and then the tensors named
-    in ``outputs`` (see ``before`` and ``after``). ``written`` replaces constants of the model.
+    in ``outputs`` (see ``before`` and ``after``). ``float_weights`` keeps weights in float behind
+    pairs of their own; biases have 32 bits, which QuantizeLinear does not have. Sites without an
+    entry in the plan stay in float.
     """
     copy = model.clone()
-    write_constants(copy, written)
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     for site in sites:
         value, affine = values[site.tensor], plan.get(site.key)
         if affine is None:
             continue
-        if not site.streams:
+        if not (site.streams or (float_weights and site.role == "weight")):
             made = _dequantized(copy, site, value, affine)
         elif _narrow(affine, site):
             made = _round_trip(copy, site, _limited(copy, site, value, affine), affine)
@@ -104,10 +115,12 @@ def quantized(
     return copy
 
 
-def write_constants(model: ir.Model, written: Constants) -> None:
-    """Replace constants of ``model`` in place; shapes and names stay."""
+def with_constants(model: ir.Model, written: Constants) -> ir.Model:
+    """A copy with other constants; shapes and names stay."""
+    copy = model.clone()
     for name, array in written.items():
-        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        copy.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    return copy
 
 
 def switched(
@@ -123,7 +136,7 @@ def switched(
     only that part of the error; with none, the float value.
     """
     copy = model.clone()
-    values = _values(copy.graph)
+    values = values_by_name(copy.graph)
     switches = [
         _switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")
     ]
@@ -194,7 +207,7 @@ def _limited(model: ir.Model, site: Site, value: ir.Value, affine: Affine) -> ir
     else:
         nodes = [ir.node("Max", [value, lo])]
         nodes.append(ir.node("Min", [nodes[0].outputs[0], hi]))
-    _name(nodes, f"{site.key}__limited")
+    _name(nodes, f"{site.key}{LIMITED}")
     _insert_after(model.graph, value, nodes)
     return nodes[-1].outputs[0]
 
@@ -298,13 +311,8 @@ def _redirect(graph: ir.Graph, site: Site, made: ir.Value) -> None:
             graph.outputs[use.index] = made
 
 
-def _values(graph: ir.Graph) -> dict[str, ir.Value]:
-    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values())}
-    return values | {o.name: o for node in graph for o in node.outputs if o.name}
-
-
 def _set_outputs(graph: ir.Graph, names: Sequence[str]) -> None:
-    values = _values(graph)
+    values = values_by_name(graph)
     graph.outputs.clear()
     for name in dict.fromkeys(names):
         graph.outputs.append(values[name])

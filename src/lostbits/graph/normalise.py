@@ -36,13 +36,19 @@ def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
 
     Every node and tensor has a name of its own in it, and constants are initializers.
     """
+    copy = opened(model)
+    return copy, strip_quantizers(copy)
+
+
+def opened(model: ir.Model) -> ir.Model:
+    """A copy in which functions are inlined, everything has a name, constants are initializers."""
     copy = model.clone()
     _open_dimensions(copy.graph)
     common.InlinePass()(copy)
     common.NameFixPass()(copy)
     common.RemoveInitializersFromInputsPass()(copy)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
-    return copy, strip_quantizers(copy)
+    return copy
 
 
 def _open_dimensions(graph: ir.Graph) -> None:

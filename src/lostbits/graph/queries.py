@@ -42,6 +42,12 @@ def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
     return value.const_value.numpy()
 
 
+def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
+    """Inputs, constants and results of nodes."""
+    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values())}
+    return values | {o.name: o for node in graph for o in node.outputs if o.name}
+
+
 def is_float(value: ir.Value) -> bool:
     """Whether the value is a float32 tensor, the only kind that is quantized."""
     return value.dtype == ir.DataType.FLOAT

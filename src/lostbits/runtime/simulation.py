@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case, Plan, constant_of
 from lostbits.data import Batch
 from lostbits.errors import SimulationError
-from lostbits.graph.instrument import after, before, quantized
+from lostbits.graph.instrument import after, before, quantized, with_constants
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
@@ -49,7 +49,7 @@ class Simulation:
         self.case = case
         self.streamed = [s for s in case.sites if s.streams]
         taps = [name(s) for s in self.streamed for name in (before, after)]
-        model = quantized(case.model, case.sites, case.plan, taps, case.written)
+        model = quantized(_written(case), case.sites, case.plan, taps)
         self.outputs = [name_of(v) for v in model.graph.outputs[: len(case.model.graph.outputs)]]
         self._session = Session(model, optimise=False)
         self._constants = _freeze_constants(case)
@@ -70,7 +70,11 @@ class Simulation:
 
 def quantized_model(case: Case) -> ir.Model:
     """The Q/DQ model of a case, with the model's own outputs only."""
-    return quantized(case.model, case.sites, case.plan, written=case.written)
+    return quantized(_written(case), case.sites, case.plan)
+
+
+def _written(case: Case) -> ir.Model:
+    return with_constants(case.model, case.written) if case.written else case.model
 
 
 def live(plan: Plan) -> Inject:

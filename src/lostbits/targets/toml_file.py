@@ -2,8 +2,9 @@
 
 Each field of ``Target``, ``Rule`` and ``Placement`` is a key of the same name. Grids are written
 ``"int8"``, ``"uint4"``, ``"int16"``; ``bias_bits`` and ``wide_bits`` are numbers or ``"float"``;
-sources are an array of tables. With ``base`` the file starts from a target that exists and gives only what differs; it
-needs a ``name`` all the same. Tables are merged key by key, all else is replaced.
+sources are an array of tables. With ``base`` the file starts from a target that exists and gives
+only what differs; it needs a ``name`` all the same. Tables are merged key by key, all else is
+replaced.
 
 >>> text = """
 ... base = "snpe"

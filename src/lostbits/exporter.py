@@ -1,0 +1,223 @@
+"""Contract of an exporter: a case -> the files of a platform, and back.
+
+What a platform takes is data (``Takes``), so that the check before writing, the list of what the
+platform does on its own, and the tests read the same table.
+"""
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import onnx_ir as ir
+from google.protobuf.message import EncodeError
+from numpy.typing import NDArray
+
+from lostbits.case import Case, constant_of
+from lostbits.errors import ExportError, close_match
+from lostbits.graph.instrument import with_constants
+from lostbits.graph.queries import values_by_name
+from lostbits.graph.site import Site
+from lostbits.grid import Affine, Grid
+from lostbits.reader import Parameters
+
+Kind = Literal["activation", "weight", "bias"]
+Files = Mapping[str, bytes]
+
+
+@final
+@dataclass(frozen=True)
+class Takes:
+    """What a format, and the platform behind it, takes for one kind of tensor.
+
+    Attributes:
+        grids: Names of the grids, such as ``int8``.
+        symmetric: Those of them whose zero point must be the middle code.
+        per_channel: ``middle`` takes several scales only where the zero points are the middle code.
+    """
+
+    grids: frozenset[str]
+    symmetric: frozenset[str] = frozenset()
+    per_channel: Literal["no", "middle", "any"] = "no"
+
+
+class Exporter(abc.ABC):
+    """Writes the parameters of a case for a platform.
+
+    Attributes:
+        name: What users give to ``--to``.
+        title: One line for tables.
+        files: Names of the files that ``write`` gives.
+        takes: By kind of tensor; a kind that is missing is not written.
+        otherwise: For the missing kinds, what the platform does with them.
+    """
+
+    name: str
+    title: str
+    files: tuple[str, ...]
+    takes: Mapping[Kind, Takes]
+    otherwise: Mapping[Kind, str]
+
+    @abc.abstractmethod
+    def render(self, case: Case, sites: Sequence[Site]) -> Files:
+        """Content by file name for sites that are known to fit; see ``write``."""
+
+    @abc.abstractmethod
+    def read(self, files: Files) -> Parameters:
+        """The parameters in files that ``write`` gave.
+
+        Raises:
+            ReadError: See ``lostbits.reader``.
+        """
+
+    @abc.abstractmethod
+    def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
+        """What this platform would change or ignore beyond its table; see ``lint``."""
+
+    def write(self, case: Case) -> Files:
+        """Content by file name; the case is not changed and nothing touches the disk.
+
+        Raises:
+            ExportError: The first of what the format cannot hold (E001 to E003, E012), E013 for
+                a plan with nothing to write, E010 for a model beyond 2 GiB.
+        """
+        sites = self.sites(case)
+        for violation in violations(case, self):
+            raise violation
+        if not sites:
+            rule, todo = "the plan must have something to write", "choose another target or format"
+            raise ExportError("E013", self.name, rule, "no site", todo)
+        return self.render(case, sites)
+
+    def lint(self, case: Case, model: ir.Model | None = None) -> list[ExportError]:
+        """What the platform would refuse, ignore or change; empty if it runs the plan as it is.
+
+        Args:
+            case: What is to be exported.
+            model: The model that the platform will load, if it is another than the case's own.
+        """
+        sites = self.sites(case)
+        names = unknown_names(sites, self, model or case.model)
+        return [*violations(case, self), *names, *self.concerns(case, sites)]
+
+    def sites(self, case: Case) -> tuple[Site, ...]:
+        """The sites that are written."""
+        return tuple(s for s in case.sites if kind_of(s) in self.takes)
+
+    def left_out(self, case: Case) -> dict[str, str]:
+        """Tensors that the platform computes on its own or leaves in float, with reasons."""
+        others = {
+            s.tensor: self.otherwise.get(kind_of(s), "not written")
+            for s in case.sites
+            if kind_of(s) not in self.takes
+        }
+        return {**case.placed.left_in_float, **case.left, **others}
+
+
+def kind_of(site: Site) -> Kind:
+    """Outputs are activations."""
+    return "activation" if site.role == "output" else site.role
+
+
+def violations(case: Case, exporter: Exporter) -> list[ExportError]:
+    """What the format cannot hold or the platform cannot run, by its table."""
+    found, taken = list[ExportError](), dict[str, Site]()
+    for site in exporter.sites(case):
+        found += _violations(site, case.plan[site.key], exporter)
+        if taken.setdefault(site.tensor, site) is not site:
+            found.append(_two_roles(site, taken[site.tensor]))
+    return found
+
+
+def _violations(site: Site, affine: Affine, exporter: Exporter) -> Iterator[ExportError]:
+    takes, where = exporter.takes[kind_of(site)], f"{site.role} {site.tensor!r} in {exporter.name}"
+    middle = bool((affine.zero_point == middle_code(affine.grid)).all())
+    if affine.grid.name not in takes.grids:
+        rule = f"the grid must be one of {', '.join(sorted(takes.grids))}"
+        yield ExportError("E001", where, rule, affine.grid.name, "plan it with another width")
+    if affine.grid.name in takes.symmetric and not middle:
+        rule = f"the zero point must be {middle_code(affine.grid)}"
+        found = str(int(affine.zero_point.ravel()[0]))
+        yield ExportError("E002", where, rule, found, "plan it with a symmetric rule")
+    channels = takes.per_channel == "any" or (takes.per_channel == "middle" and middle)
+    if affine.axis is not None and not channels:
+        extra = " unless its zero points are the middle code" if takes.per_channel != "no" else ""
+        found = f"{affine.scale.size} scales on axis {affine.axis}"
+        todo = "plan it per tensor, or symmetric"
+        yield ExportError("E003", where, f"must have one scale{extra}", found, todo)
+
+
+def middle_code(grid: Grid) -> int:
+    """The zero point of a symmetric tensor."""
+    return 0 if grid.signed else (grid.qmin + grid.qmax + 1) // 2
+
+
+def _two_roles(site: Site, other: Site) -> ExportError:
+    rule = "formats that name tensors take one set of parameters for each"
+    found, todo = f"parameters as {other.role} and as {site.role}", "make a copy of the constant"
+    return ExportError("E012", f"tensor {site.tensor!r}", rule, found, todo)
+
+
+def unknown_names(sites: Sequence[Site], exporter: Exporter, model: ir.Model) -> list[ExportError]:
+    """Names that ``model`` does not have: converters skip their entries without a word."""
+    known = values_by_name(model.graph)
+    return [
+        ExportError(
+            "E004",
+            f"{site.role} {site.tensor!r} in {exporter.name}",
+            "must be a tensor of the model that the platform loads",
+            "no such tensor, so the entry would be ignored",
+            close_match(site.tensor, known),
+        )
+        for site in sites
+        if site.tensor not in known
+    ]
+
+
+def constant_values(case: Case, site: Site) -> NDArray[np.float32]:
+    """The array that the platform gets for a weight or bias, before it rounds it."""
+    written = case.written.get(site.tensor)
+    return constant_of(case.model, site) if written is None else written
+
+
+def float_model(case: Case) -> ir.Model:
+    """A copy of the float network with the constants that the platform gets."""
+    return with_constants(case.model, case.written)
+
+
+def serialized(model: ir.Model) -> bytes:
+    """The ONNX file of a model.
+
+    Raises:
+        ExportError: E010, beyond the 2 GiB of a protocol buffer.
+    """
+    try:
+        return ir.to_proto(model).SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        rule, todo = "must fit into one file of 2 GiB", "export a smaller part of the network"
+        raise ExportError("E010", "ONNX file", rule, str(error), todo) from error
+
+
+def site_rows(case: Case, sites: Sequence[Site]) -> list[dict[str, Any]]:
+    """Sites as our own JSON formats list them; numbers are exact."""
+    return [_row(site, case.plan[site.key]) for site in sites]
+
+
+def _row(site: Site, affine: Affine) -> dict[str, Any]:
+    grid = affine.grid
+    return {
+        "tensor": site.tensor,
+        "role": site.role,
+        "node": site.node,
+        "group": site.group,
+        "bits": grid.bits,
+        "signed": grid.signed,
+        "qmin": grid.qmin,
+        "qmax": grid.qmax,
+        "axis": affine.axis,
+        "scale": affine.scale.astype(np.float64).tolist(),
+        "zero_point": affine.zero_point.tolist(),
+        "lo": affine.lo.astype(np.float64).tolist(),
+        "hi": affine.hi.astype(np.float64).tolist(),
+    }

@@ -1,0 +1,98 @@
+"""A file's parameters -> the plan of a model: by name, and where names are lost by reader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import onnx_ir as ir
+
+from lostbits.errors import close_match
+from lostbits.graph.place import Placed
+from lostbits.graph.queries import constant
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+from lostbits.reader import Entry, Parameters
+
+
+@final
+@dataclass(frozen=True)
+class Match:
+    """What of a file belongs to which site.
+
+    Attributes:
+        plan: Parameters by site key, channel axes as the model has them.
+        unmatched: Entries of the file that belong to no site, with the reason.
+        missing: Sites that the file says nothing about, with the reason.
+    """
+
+    plan: dict[str, Affine]
+    unmatched: dict[str, str]
+    missing: dict[str, str]
+
+
+def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
+    """Assign the entries of a file to the sites of the normalised ``model``.
+
+    A site takes the entry of its name; failing that the one that the same input of the same node
+    reads, because integer constants bear names that their tool made up.
+    """
+    search = _Search(parameters.entries)
+    plan: dict[str, Affine] = {}
+    missing, unfit = dict[str, str](), dict[str, str]()
+    for site in placed.sites:
+        entry = search.entry(site)
+        if entry is None:
+            left = site.tensor in parameters.floats
+            missing[site.key] = "left in float by the file" if left else "not in the file"
+        elif isinstance(fitted := _fitted(entry, site, model), Affine):
+            plan[site.key] = fitted
+            search.taken.add(entry.tensor)
+        else:
+            unfit[entry.tensor] = missing[site.key] = fitted
+    rest = [e for e in parameters.entries if e.tensor not in search.taken]
+    unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed) for e in rest}
+    return Match(plan, unmatched, missing)
+
+
+@final
+class _Search:
+    """Entries by every name and every reader; the first of a name wins, as own names come first."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.own = {e.tensor: e for e in entries}
+        self.aliases = {name: e for e in reversed(entries) for name in e.aliases}
+        self.uses = {use: e for e in reversed(entries) for use in e.uses}
+        self.taken: set[str] = set()
+
+    def entry(self, site: Site) -> Entry | None:
+        named = self.own.get(site.tensor) or self.aliases.get(site.tensor)
+        read = (self.uses[use] for use in site.uses if use in self.uses)
+        return named or next(read, None)
+
+
+def _fitted(entry: Entry, site: Site, model: ir.Model) -> Affine | str:
+    """Parameters with the model's channel axis, or why they cannot be those of the site."""
+    affine = entry.affine
+    if affine.axis is None:
+        return affine
+    axis = affine.axis if entry.axis_given else _bias_axis(site)
+    if axis is None:
+        return f"{affine.scale.size} scales, but no axis of channels"
+    value = model.graph.initializers.get(site.tensor)
+    array = constant(value) if value is not None else None
+    if array is not None and (axis >= array.ndim or array.shape[axis] != affine.scale.size):
+        return f"{affine.scale.size} scales for shape {array.shape} on axis {axis}"
+    return replace(affine, axis=axis)
+
+
+def _bias_axis(site: Site) -> int | None:
+    return 0 if site.role == "bias" else site.axis
+
+
+def _reason(entry: Entry, placed: Placed) -> str:
+    """Why an entry has no site."""
+    for name in entry.names:
+        if name in placed.left_in_float:
+            return f"has no quantizer on this target: {placed.left_in_float[name]}"
+    known = {s.tensor for s in placed.sites} | set(placed.left_in_float)
+    return f"no such tensor; {close_match(entry.tensor, known)}"

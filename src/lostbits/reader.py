@@ -1,0 +1,298 @@
+"""Contract of a reader: the bytes of a file with parameters -> parameters by tensor.
+
+A file that is damaged as a whole raises; a single tensor that makes no sense is passed over and
+becomes a problem, because the rest of somebody else's file is still worth looking at.
+"""
+
+import abc
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.errors import ReadError, first_line
+from lostbits.graph.site import Use
+from lostbits.grid import Affine, Grid, affine_from_range
+
+_TINY = float(np.finfo(np.float32).tiny)
+_SHOWN = 60  # characters of a file's line in a message
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """What a file says about one tensor.
+
+    Attributes:
+        tensor: Its name in the file.
+        affine: Its parameters.
+        aliases: Other names under which the float model may know it.
+        uses: The inputs that read the quantized value, where the file is a model.
+        axis_given: Whether the file tells the channel axis; where not, ``affine.axis`` is 0.
+    """
+
+    tensor: str
+    affine: Affine
+    aliases: tuple[str, ...] = ()
+    uses: tuple[Use, ...] = ()
+    axis_given: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, the file's own first."""
+        return (self.tensor, *self.aliases)
+
+
+@final
+@dataclass(frozen=True)
+class Parameters:
+    """What a whole file says.
+
+    Attributes:
+        format: Name of the reader.
+        entries: One for each quantized tensor, in the order of the file.
+        floats: Tensors that the file keeps in float by name.
+        problems: What is wrong or doubtful, as errors that were not raised.
+        method: Range method that the file claims to come from, such as ``entropy``.
+    """
+
+    format: str
+    entries: tuple[Entry, ...]
+    floats: tuple[str, ...] = ()
+    problems: tuple[ReadError, ...] = ()
+    method: str | None = None
+
+    @property
+    def affines(self) -> dict[str, Affine]:
+        """Parameters by the file's own tensor names."""
+        return {e.tensor: e.affine for e in self.entries}
+
+
+class Reader(abc.ABC):
+    """Understands one family of files.
+
+    Attributes:
+        name: Of the format, for tables and messages.
+        title: One line.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abc.abstractmethod
+    def recognises(self, content: bytes) -> bool:
+        """Whether the content looks like this format; a damaged file still may."""
+
+    @abc.abstractmethod
+    def read(self, content: bytes) -> Parameters:
+        """What the file says.
+
+        Raises:
+            ReadError: I002 damaged, I003 version, I004 a name twice.
+        """
+
+
+@final
+class Reading:
+    """Entries and problems of a file, while it is read."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.entries: dict[str, Entry] = {}
+        self.floats: list[str] = []
+        self.problems: list[ReadError] = []
+
+    def add(
+        self, tensor: str, grid: Grid, scale: object, zero_point: object = 0, **details: Any
+    ) -> None:
+        """Take in one tensor, or say why not; ``details`` are ``axis`` and fields of Entry."""
+        axis = details.pop("axis", None)
+        try:
+            affine = affine_of(tensor, grid, scale, zero_point, axis)
+        except ReadError as error:
+            self.problems.append(error)
+            return
+        if (affine.scale < _TINY).any():
+            self.problems.append(_bad_scale(tensor, affine.scale))
+        self.put(Entry(tensor, affine, **details))
+
+    def put(self, entry: Entry) -> None:
+        """Take in an entry; one tensor read by several quantizers keeps all their uses."""
+        known = self.entries.setdefault(entry.tensor, entry)
+        if known is entry:
+            return
+        aliases = tuple(dict.fromkeys((*known.aliases, *entry.aliases)))
+        uses = tuple(dict.fromkeys((*known.uses, *entry.uses)))
+        merged = Entry(known.tensor, known.affine, aliases, uses, known.axis_given)
+        self.entries[entry.tensor] = merged
+        if known.affine != entry.affine:
+            self.problems.append(_two_scales(entry.tensor, known.affine, entry.affine))
+
+    def malformed(self, tensor: str, found: str) -> None:
+        """Note an entry without the fields that it needs."""
+        self.problems.append(_malformed(tensor, found))
+
+    def unsupported(self, tensor: str, found: str) -> None:
+        """Note a kind of quantization that has no scale per tensor or channel."""
+        self.problems.append(_unsupported(tensor, found))
+
+    def parameters(self, method: str | None = None) -> Parameters:
+        """All of it."""
+        entries, problems = tuple(self.entries.values()), tuple(self.problems)
+        return Parameters(self.source, entries, tuple(self.floats), problems, method)
+
+
+def affine_of(
+    tensor: str, grid: Grid, scale: object, zero_point: object = 0, axis: int | None = None
+) -> Affine:
+    """Parameters from a file's numbers: scalars, or one number per channel of ``axis``.
+
+    Raises:
+        ReadError: I005 for the scale, I006 for the zero point, I008 if they are no numbers.
+    """
+    scales, zeros = _numbers(tensor, scale), _numbers(tensor, zero_point)
+    zeros = np.broadcast_to(zeros, scales.shape) if zeros.ndim == 0 else zeros
+    channels = 1 if isinstance(axis, int) else 0
+    if scales.ndim not in (0, channels) or zeros.shape != scales.shape or scales.size == 0:
+        found = f"scales {scales.shape}, zero points {zeros.shape}, axis {axis!r}"
+        raise _malformed(tensor, found)
+    with np.errstate(over="ignore"):
+        floats = scales.astype(np.float32)
+    if not (np.isfinite(floats).all() and (floats > 0).all()):
+        raise _bad_scale(tensor, floats)
+    if not ((zeros == np.rint(zeros)) & (zeros >= grid.qmin) & (zeros <= grid.qmax)).all():
+        raise _bad_zero_point(tensor, grid, zeros)
+    return Affine(grid, floats, zeros.astype(np.int64), axis if scales.ndim else None)
+
+
+def affine_of_ends(
+    tensor: str, grid: Grid, low: object, high: object, *, symmetric: bool
+) -> Affine:
+    """Parameters of a range that a file gives by its ends.
+
+    Raises:
+        ReadError: I008 unless they are two finite numbers in order.
+    """
+    ends = _numbers(tensor, [low, high])
+    if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] > ends[1]:
+        raise _malformed(tensor, f"ends {low!r} and {high!r}")
+    return affine_from_range(ends[0], ends[1], grid, symmetric=symmetric)
+
+
+def grid_of(tensor: str, bits: object, *, signed: bool) -> Grid:
+    """The full grid of a width that a file gives.
+
+    Raises:
+        ReadError: I007 unless it is an integer from 2 to 32.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 32:
+        raise _unsupported(tensor, f"{bits!r} bits")
+    return Grid.of(bits, signed=signed)
+
+
+def _numbers(tensor: str, value: object) -> NDArray[np.float64]:
+    try:
+        return np.asarray(value, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _malformed(tensor, first_line(error)) from error
+
+
+def parse_json(content: bytes) -> Any:
+    """The JSON value in ``content``.
+
+    Raises:
+        ReadError: I002 if it is none, I004 if an object has a name twice: most parsers keep the
+            last one silently, and which of the two was meant nobody knows.
+    """
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"no JSON: {first_line(error)}") from error
+
+
+def json_object(content: bytes) -> Mapping[str, Any]:
+    """The JSON object in ``content``, or an empty one: for the recognition of formats."""
+    if content.lstrip()[:1] != b"{":
+        return {}
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    check_unique(name for name, _ in pairs)
+    return dict(pairs)
+
+
+def check_unique(names: Any) -> None:
+    """Raise I004 at a name that stands twice in an iterable of them."""
+    listed = list(names)
+    if not all(isinstance(name, str) for name in listed):
+        raise damaged("a name is no text")
+    for name, count in Counter(listed).items():
+        if count > 1:
+            where, rule = f"tensor {name!r}", "must have one entry"
+            todo = "remove all but the right one"
+            raise ReadError("I004", where, rule, f"{count} entries", todo)
+
+
+def damaged(found: str, where: str = "file of parameters") -> ReadError:
+    """An error for a file that cannot be parsed to its end."""
+    rule = "must be complete and well formed"
+    return ReadError("I002", where, rule, found, "write or copy the file again")
+
+
+def wrong_version(found: object, known: Sequence[str]) -> ReadError:
+    """An error for a version that was never published, or that came later."""
+    where, rule = "file of parameters", f"version must be one of {', '.join(known)}"
+    return ReadError("I003", where, rule, repr(found), "write the file in one of these versions")
+
+
+def excerpt(line: str) -> str:
+    """The beginning of a line of a file, quoted."""
+    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...")
+
+
+def _bad_scale(tensor: str, scale: NDArray[np.floating[Any]]) -> ReadError:
+    bad = ~(np.isfinite(scale) & (scale >= _TINY))
+    found = f"{float(scale[bad][0])} ({int(bad.sum())} of {scale.size})"
+    rule = "scales must be finite and at least the least normal float32, 1.2e-38"
+    todo = "a tensor or channel that is always zero got no range; give it any, such as 1/127"
+    return ReadError("I005", f"tensor {tensor!r}", rule, found, todo)
+
+
+def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:
+    rule = f"zero points must be integers in {grid.qmin}..{grid.qmax}"
+    todo = "check the sign convention (an offset is minus the zero point) and the type"
+    return ReadError("I006", f"tensor {tensor!r}", rule, f"{zeros.ravel()[:4]}", todo)
+
+
+def _unsupported(tensor: str, found: str) -> ReadError:
+    rule = "needs one scale per tensor or per channel of an integer type"
+    todo = "the tensor is treated as float; quantize it per tensor or per channel"
+    return ReadError("I007", f"tensor {tensor!r}", rule, found, todo)
+
+
+def _malformed(tensor: str, found: str) -> ReadError:
+    rule = "needs a scale and a zero point, or two ends of a range, as numbers"
+    todo = "complete the entry; it was passed over"
+    return ReadError("I008", f"tensor {tensor!r}", rule, found, todo)
+
+
+def _two_scales(tensor: str, one: Affine, other: Affine) -> ReadError:
+    where = f"tensor {tensor!r}"
+    rule = "a tensor must have one scale, whoever reads it"
+    found = f"{_shown(one)} and {_shown(other)}"
+    todo = "give all readers one scale, or make copies of the tensor; the first was taken"
+    return ReadError("I023", where, rule, found, todo)
+
+
+def _shown(affine: Affine) -> str:
+    first = float(affine.scale.ravel()[0])
+    return f"{affine.grid.name} scale {first:.6g}{'' if affine.axis is None else ' ...'}"

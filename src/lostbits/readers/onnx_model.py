@@ -1,0 +1,244 @@
+"""Quantized ONNX models: Q/DQ and QOperator, by whatever tool.
+
+Names of activations survive quantization; those of constants mostly do not, because the integer
+codes are new tensors. Such an entry carries the name without the suffixes that tools append, and
+the inputs that read it, so that it can be matched either way.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import ClassVar, final
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from lostbits.errors import first_line
+from lostbits.graph.instrument import LIMITED
+from lostbits.graph.normalise import opened
+from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.site import Use
+from lostbits.grid import Affine, Grid
+from lostbits.reader import Parameters, Reader, Reading, damaged
+from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
+
+GRIDS_KEY = "lostbits.grids"  # metadata: grids narrower than the integer type that holds them
+_SUFFIXES = (
+    "_DequantizeLinear_Output",
+    "_DequantizeLinear",
+    "_QuantizeLinear_Output",
+    "_QuantizeLinear_Input",
+    "_QuantizeLinear",
+    "__quantized",
+    "_quantized",
+    "_dequantized",
+    "_quant",
+    "_dq",
+    "_q",
+)
+_GRIDS = {
+    ir.DataType[f"{sign}INT{bits}"]: Grid.of(bits, signed=not sign)
+    for sign in ("", "U")
+    for bits in (4, 8, 16, 32)
+}
+
+
+@final
+class OnnxModel(Reader):
+    """Scales and zero points of QuantizeLinear, DequantizeLinear and the QLinear ops."""
+
+    name: ClassVar[str] = "onnx"
+    title: ClassVar[str] = "quantized ONNX model (Q/DQ or QOperator, by any tool)"
+
+    def recognises(self, content: bytes) -> bool:
+        """By the first field of the protocol buffer, the version of the format."""
+        return content[:1] == b"\x08"
+
+    def read(self, content: bytes) -> Parameters:
+        """See ``parameters_of``; scales in external data need the model loaded from its path."""
+        try:
+            model = ir.from_proto(onnx.load_from_string(content))
+        except (DecodeError, ValueError, TypeError, KeyError) as error:
+            raise damaged(f"no ONNX model: {first_line(error)}") from error
+        return parameters_of(model)
+
+
+def parameters_of(model: ir.Model) -> Parameters:
+    """What the quantizers of a model say."""
+    named = {n.name for n in model.graph if n.name}
+    walk = _Walk(opened(model), named)
+    for node in walk.graph:
+        walk.visit(node)
+    return walk.reading.parameters()
+
+
+@final
+class _Walk:
+    """One pass over the nodes."""
+
+    def __init__(self, model: ir.Model, named: Iterable[str]) -> None:
+        self.graph, self.named = model.graph, frozenset(named)
+        self.narrow = json.loads(model.metadata_props.get(GRIDS_KEY, "{}"))
+        self.reading = Reading(OnnxModel.name)
+        self.codes: dict[str, str] = {}
+
+    def visit(self, node: ir.Node) -> None:
+        if node.op_type == "DequantizeLinear":
+            self._dequantizer(node)
+        elif node.op_type == "QuantizeLinear" and not _dequantized(node.outputs[0]):
+            self._add(node, name_of(node.inputs[0] or node.outputs[0]), ())
+        elif node.op_type in OPS:
+            self._integer_op(node)
+
+    def _dequantizer(self, node: ir.Node) -> None:
+        source, output = node.inputs[0], node.outputs[0]
+        assert source is not None
+        quantizer = source.producer()
+        if quantizer is None or quantizer.op_type != "QuantizeLinear":
+            first = self.codes.setdefault(name_of(source), name_of(output))
+            self._add(node, first, (*stripped(name_of(output)), *stripped(name_of(source))))
+            return
+        assert quantizer.inputs[0] is not None
+        names = [name_of(_unlimited(quantizer.inputs[0])), name_of(output)]
+        if output.is_graph_output():  # the user knows the output's name, not that of the float
+            names.reverse()
+        self._add(node, names[0], (names[1],))
+
+    def _add(self, node: ir.Node, tensor: str, aliases: tuple[str, ...]) -> None:
+        """What a quantizer or dequantizer says of ``tensor``."""
+        scale = constant(node.inputs[1])
+        zero = node.inputs[2] if len(node.inputs) > 2 else None
+        kind = _kind(node, zero)
+        if scale is None or (zero is not None and constant(zero) is None):
+            self.reading.malformed(tensor, "scale or zero point is no constant")
+        elif kind not in _GRIDS or node.attributes.get_int("block_size", 0) != 0:
+            self.reading.unsupported(tensor, f"{kind} {'blocks' if kind in _GRIDS else ''}")
+        else:
+            axis = _axis(node, scale)
+            shape = scale.shape if axis is not None else ()
+            zeros = np.zeros(shape) if zero is None else _array(zero).reshape(shape)
+            details = {"axis": axis, "aliases": aliases, "uses": self._uses(node.outputs[0])}
+            grid = self._grid(tensor, _GRIDS[kind])
+            self.reading.add(tensor, grid, scale.reshape(shape), zeros, **details)
+
+    def _grid(self, tensor: str, grid: Grid) -> Grid:
+        return Grid(*self.narrow[tensor]) if tensor in self.narrow else grid
+
+    def _uses(self, value: ir.Value) -> tuple[Use, ...]:
+        """Readers whose names are the file's own; invented ones would match anything."""
+        uses = [
+            Use(node_name(u.node), u.idx) for u in value.uses() if node_name(u.node) in self.named
+        ]
+        outputs = [Use("", i) for i, o in enumerate(self.graph.outputs) if o is value]
+        return (*uses, *outputs)
+
+    def _integer_op(self, node: ir.Node) -> None:
+        """A QLinear op: its operands, its result, and the bias that goes into its accumulator."""
+        places = layout(node)
+        factors = []
+        for number, positions in enumerate(places.operands):
+            value, *numbers = present(node, positions)
+            axis = weight_axis(node, _array(numbers[0]).size) if number else None
+            factors.append(self._coded(node, value, numbers, axis, number))
+        self._coded(node, node.outputs[0], list(present(node, places.output)), None, None)
+        for bias in present(node, () if places.bias is None else (places.bias,)):
+            self._bias(node, bias, factors)
+
+    def _coded(
+        self,
+        node: ir.Node,
+        value: ir.Value,
+        numbers: list[ir.Value],
+        axis: int | None,
+        index: int | None,
+    ) -> Affine | None:
+        """An integer tensor with its scale and zero point."""
+        tensor, *aliases = _names(value)
+        kind = numbers[1].dtype if len(numbers) > 1 else ir.DataType.UINT8
+        if kind not in _GRIDS or any(constant(n) is None for n in numbers):
+            self.reading.malformed(tensor, f"{kind} with computed scale or zero point")
+            return None
+        shape = () if axis is None else (-1,)
+        scale, *zero = (_array(n).reshape(shape) for n in numbers)
+        details = {"axis": axis, "aliases": tuple(aliases), "uses": self._reader(node, index)}
+        self.reading.add(tensor, _GRIDS[kind], scale, zero[0] if zero else 0, **details)
+        entry = self.reading.entries.get(tensor)
+        return None if entry is None else entry.affine
+
+    def _bias(self, node: ir.Node, value: ir.Value, factors: list[Affine | None]) -> None:
+        x, w = factors[0], factors[1]
+        if x is None or w is None:
+            return
+        tensor, *aliases = _names(value)
+        details = {"axis": w.axis if w.axis is None else 0, "aliases": tuple(aliases)}
+        scale = x.scale * w.scale
+        grid = Grid.of(32, signed=True)
+        self.reading.add(tensor, grid, scale, uses=self._reader(node, 2), **details)
+
+    def _reader(self, node: ir.Node, index: int | None) -> tuple[Use, ...]:
+        """The node under its name in the float model, which tools append a suffix to."""
+        if index is None or node.name not in self.named:
+            return ()
+        return tuple(Use(name, index) for name in (node.name or "", *stripped(node.name or "")))
+
+
+def stripped(name: str) -> tuple[str, ...]:
+    """``name`` without what tools append to it, one suffix after the other.
+
+    >>> stripped("w_quantized_DequantizeLinear_Output")
+    ('w_quantized', 'w')
+    """
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix) and name != suffix:
+            shorter = name.removesuffix(suffix)
+            return (shorter, *stripped(shorter))
+    return ()
+
+
+def _names(value: ir.Value) -> list[str]:
+    """Names of an integer tensor, that of the float one first."""
+    producer = value.producer()
+    if producer is not None and producer.op_type == "QuantizeLinear" and producer.inputs[0]:
+        return [name_of(producer.inputs[0])]
+    ends = [u.node.outputs[0] for u in value.uses() if u.node.op_type == "DequantizeLinear"]
+    outputs = [name_of(o) for o in ends if o.is_graph_output()]
+    return [*outputs, *reversed(stripped(name_of(value))), name_of(value)]
+
+
+def _unlimited(value: ir.Value) -> ir.Value:
+    """The tensor before the nodes that our own files limit a narrow grid with."""
+    producer = value.producer()
+    if producer is None or f"{LIMITED}__" not in node_name(producer) or producer.inputs[0] is None:
+        return value
+    return _unlimited(producer.inputs[0])
+
+
+def _dequantized(value: ir.Value) -> bool:
+    return any(u.node.op_type == "DequantizeLinear" for u in value.uses())
+
+
+def _array(value: ir.Value) -> NDArray[np.generic]:
+    array = constant(value)
+    return np.zeros(0) if array is None else array
+
+
+def _kind(node: ir.Node, zero: ir.Value | None) -> ir.DataType | None:
+    """Integer type of the codes: of the zero point, else of the codes themselves, else uint8."""
+    if zero is not None:
+        return zero.dtype
+    if node.op_type == "DequantizeLinear" and node.inputs[0] is not None:
+        codes = node.inputs[0]
+        quantizer = codes.producer()
+        return codes.dtype if quantizer is None else _kind(quantizer, None)
+    return ir.DataType(node.attributes.get_int("output_dtype", 0) or ir.DataType.UINT8)
+
+
+def _axis(node: ir.Node, scale: NDArray[np.generic]) -> int | None:
+    """None for one scale, however many axes it has, unless the node names an axis for it."""
+    if scale.ndim == 0 or (scale.size == 1 and "axis" not in node.attributes):
+        return None
+    axis = node.attributes.get_int("axis", 1)
+    data = node.inputs[0]
+    return axis + len(data.shape or ()) if axis < 0 and data is not None else axis
