@@ -365,3 +365,57 @@ def test_what_cannot_be_diagnosed_is_refused_with_a_code(kind: str, tmp_path: Pa
         open_reference(saved(make(), tmp_path))
     assert info.value.code == code
     assert "model.onnx" in str(info.value)
+
+
+PADDED = "g (float[N,4,6,7] x) => (float[N,8,H,W] y) "
+AROUND = np.array([0, 0, 1, 0, 0, 0, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "{ p = Pad (x, a) y = Conv (p, w) }",
+        "{ p = Pad (x, a, f) y = Conv <pads=[1,0,0,2], strides=[2,3]> (p, w) }",
+        '{ p = Pad <mode="constant"> (x, a, f) c = Conv <dilations=[2,1]> (p, w) '
+        "  d = Conv <dilations=[2,1]> (p, w) y = Add (c, d) }",
+    ],
+    ids=["plain", "pads of its own and strides", "two readers"],
+)
+def test_zeros_around_the_input_of_a_convolution_become_its_own(call: str) -> None:
+    zero = {"f": np.zeros((), np.float32)} if ", f)" in call else {}
+    model = proto(PADDED + call, w=random(8, 4, 3, 3), a=AROUND, **zero)
+    assert "Pad" not in ops(assert_equal(model, x=random(2, 4, 6, 7)))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{ p = Pad <mode="edge"> (x, a) y = Conv (p, w) }',
+        "{ p = Pad (x, a, one) y = Conv (p, w) }",
+        "{ p = Pad (x, crop) y = Conv (p, w) }",
+        "{ p = Pad (x, deep) y = Conv (p, w) }",
+        "{ p = Pad (x, two, , axes) y = Conv (p, w) }",
+        '{ p = Pad (x, a) y = Conv <auto_pad="SAME_UPPER"> (p, w) }',
+        "{ p = Pad (x, a) c = Conv (p, w) m = ReduceMax (p) y = Add (c, m) }",
+    ],
+    ids=["edge", "ones", "crop", "channels", "axes", "auto_pad", "read by another"],
+)
+def test_other_paddings_stay(call: str) -> None:
+    constants = {
+        "a": AROUND,
+        "one": np.ones((), np.float32),
+        "crop": np.array([0, 0, 1, 0, 0, 0, -1, 3]),
+        "deep": np.array([0, 1, 1, 0, 0, 0, 0, 0]),
+        "two": np.array([1, 2]),
+        "axes": np.array([2]),
+    }
+    used = {n: v for n, v in constants.items() if f", {n}" in call}
+    weight = random(8, 5 if "deep" in used else 4, 3, 3)
+    model = proto(PADDED + call, 18, w=weight, **used)
+    assert "Pad" in ops(assert_equal(model, x=random(2, 4, 6, 7)))
+
+
+def test_a_padding_that_is_an_output_stays() -> None:
+    head = "g (float[N,4,6,7] x) => (float[N,8,H,W] y, float[N,4,P,Q] p) "
+    model = proto(head + "{ p = Pad (x, a) y = Conv (p, w) }", w=random(8, 4, 3, 3), a=AROUND)
+    assert ops(assert_equal(model, x=random(2, 4, 6, 7))) == ["Pad", "Conv"]

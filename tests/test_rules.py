@@ -2,7 +2,7 @@
 
 import collections
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,11 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from torch.nn import functional
 
+from lostbits.runtime.layout import channels_last
 from lostbits.runtime.rules import RULES, Operator, Unsupported
+from lostbits.runtime.rules.window import flat_pads
 
 Arrays = Sequence[NDArray[Any] | None]
 
@@ -545,6 +548,51 @@ def test_norms_of_zeros_have_finite_gradients(op_type: str, attributes: dict[str
     (y,) = RULES[op_type](Operator(op_type, attributes, 21), [x])
     (slope,) = torch.autograd.grad(y.sum(), x)
     assert bool(torch.isfinite(slope).all())
+
+
+SHORTCUTS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((2, 4, 5, 6), (8, 4, 1, 1), {}),
+    ((2, 4, 5, 6), (8, 4, 1, 1), {"strides": [2, 1]}),
+    ((2, 4, 5, 6), (8, 4, 1, 1), {"pads": [0, 1, 0, 0]}),
+    ((2, 4, 9), (4, 1, 3), {"group": 4, "pads": [0, 1], "strides": [2]}),
+    ((2, 4, 6, 7), (4, 1, 3, 3), {"group": 4, "pads": [0, 1, 1, 1], "strides": [2, 3]}),
+    ((2, 4, 6, 7), (8, 1, 5, 3), {"group": 4, "pads": [2, 1, 1, 2], "strides": [2, 2]}),
+    ((2, 4, 8, 7), (4, 1, 3, 2), {"group": 4, "pads": [2, 0, 0, 1], "dilations": [2, 1]}),
+    ((2, 4, 8, 7), (4, 1, 3, 3), {"group": 4, "pads": [1, 0, 0, 0], "dilations": [2, 1]}),
+    ((2, 4, 6, 7), (4, 1, 3, 3), {"group": 4, "pads": [3, 0, 1, 0]}),
+    ((2, 4, 6, 7), (4, 1, 3, 3), {"group": 4, "pads": [-1, 0, 0, 0]}),
+    ((2, 2, 5, 4, 6), (2, 1, 2, 3, 3), {"group": 2, "pads": [0, 1, 2, 1, 0, 1]}),
+]
+
+
+@pytest.mark.parametrize(("extent", "kernel", "attributes"), SHORTCUTS)
+def test_a_convolution_and_its_gradients_are_those_of_the_padded_map(
+    extent: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    inputs = [channels_last(torch.tensor(wide(*shape))) for shape in (extent, kernel, kernel[:1])]
+    rank = len(extent) - 2
+    pads = attributes.get("pads", [0] * 2 * rank)
+    around = flat_pads(pads[:rank], pads[rank:])
+
+    def plain(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        function = getattr(functional, f"conv{rank}d")
+        strides, dilations = (attributes.get(n, [1] * rank) for n in ("strides", "dilations"))
+        padded, groups = functional.pad(x, around), attributes.get("group", 1)
+        return function(padded, weight, bias, strides, 0, dilations, groups)  # type: ignore[no-any-return]
+
+    operator = Operator("Conv", attributes, 21)
+    results = [lambda *v: RULES["Conv"](operator, v)[0], plain]
+    found, expected = (_with_gradients(function, inputs) for function in results)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def _with_gradients(
+    function: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    y = function(*leaves)
+    return [y, *torch.autograd.grad((y.sin() * y).sum(), leaves)]
 
 
 # ----------------------------------------------------------------------------- refusals

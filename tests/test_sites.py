@@ -1,6 +1,7 @@
 """The error measured at each site, against ``split_error`` and plain definitions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.layout import channels_last
-from lostbits.runtime.lockstep import compare
+from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.simulation import Simulation
 from lostbits.statistics import Extrema
 from lostbits.targets import target
@@ -201,3 +202,15 @@ def test_reports_of_a_network(name: str, net: type, tmp_path: Path) -> None:
     first = next(r for r in reports if r.tensor == "x")
     inputs = np.concatenate([part.feeds["x"] for part in source.batches(5)])
     assert_is_plain(first, inputs, case.plan["x:activation"])
+
+
+def test_sites_are_told_the_same_without_the_quantized_network(tmp_path: Path) -> None:
+    source, case = built(cnn(2), samples(2, 8, 3, 16, 16), target("snpe"), tmp_path)
+    executor, part = Executor(case.model, case.sites), next(iter(source.batches(8)))
+    part = replace(part, size=5)  # as if the last three samples only filled up a static batch
+    beside, alone = SiteErrors(case), SiteErrors(case)
+    expected = compare(executor, part, Simulation(case).run(part)[1], [beside])
+    found = observe(executor, part, alone)
+    assert beside.reports() == alone.reports()
+    for f, e in zip(found, expected, strict=True):
+        assert torch.equal(f, e)

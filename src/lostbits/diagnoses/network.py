@@ -59,7 +59,7 @@ class NetworkErrors:
         case: What is diagnosed.
         executor: With gradients through every float node.
         value: The scalar to attribute.
-        tolerance: A batch is refined while the residual so far is above this part of the total.
+        tolerance: Part of the total that the residual of all batches may reach.
         intervals: Of the coarsest and of the finest rule.
     """
 
@@ -101,8 +101,11 @@ class NetworkErrors:
         """Refine until all batches so far close; a coarse rule's nodes serve the finer ones too.
 
         The error of the quadrature is judged on the running sum, not batch by batch: what a coarse
-        rule misses in one batch it mostly gains in another, and only the sum is reported.
+        rule misses in one batch it mostly gains in another, and only the sum is reported. Errors
+        of that kind add up like the root of their number, so the first of N batches may be off by
+        root N times as much of its total as all of them together.
         """
+        tolerance = self.tolerance * max(self.case.samples / self.samples, 1.0) ** 0.5
         known: dict[float, dict[Key, Vector]] = {0.0: {}}
         intervals = self.intervals[0]
         while True:
@@ -113,7 +116,7 @@ class NetworkErrors:
                     self.evaluations += part.size
             result = _weighted(known, nodes, weights)
             gap = abs(self.attributed + _sum(result) - self.total)
-            if gap <= self.tolerance * abs(self.total) or intervals >= self.intervals[1]:
+            if gap <= tolerance * abs(self.total) or intervals >= self.intervals[1]:
                 return result
             intervals *= 2
 

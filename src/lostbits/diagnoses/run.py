@@ -19,7 +19,7 @@ from lostbits.diagnosis import NetworkReport
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.lockstep import compare
+from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.progress import Progress, tracked
 from lostbits.runtime.reference import relative_error
@@ -86,8 +86,10 @@ class Run:
 
     def _one(self, part: Batch) -> None:
         others, frozen = self.simulation.run(part)
-        layers = (self.layer_errors,) if part.first < _LAYER_SAMPLES else ()
-        floats = compare(self.executor, part, frozen, (self.site_errors, *layers))
+        if part.first < _LAYER_SAMPLES:
+            floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
+        else:
+            floats = observe(self.executor, part, self.site_errors)
         arrays = [f.numpy() for f in floats]
         if part.first == 0:
             self._check_executor(part, arrays)

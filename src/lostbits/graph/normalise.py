@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 from lostbits.graph.batch_norm import fold_batch_norms
 from lostbits.graph.bypass import remove_dropouts, strip_quantizers
 from lostbits.graph.fold import fold_constants
+from lostbits.graph.padding import fold_paddings
 
 
 @final
@@ -20,7 +21,7 @@ class Normalisation:
         constants: Nodes evaluated once and for all.
         batch_norms: BatchNormalizations folded into the layer before.
         batch_norms_left: Outputs of those that could not be (no linear layer directly before).
-        bypassed: Dropout and Identity nodes.
+        bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
     """
 
@@ -63,13 +64,14 @@ def _open_dimensions(graph: ir.Graph) -> None:
 
 
 def normalise(model: ir.Model) -> tuple[ir.Model, Normalisation]:
-    """Fold constants and BatchNorm, bypass what does nothing; names stay those of the user.
+    """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
 
     ``model`` is the result of ``without_quantizers`` and is not changed.
     """
     copy = model.clone()
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
+    bypassed += fold_paddings(copy)
     batch_norms, left = fold_batch_norms(copy)
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)

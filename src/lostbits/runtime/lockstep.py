@@ -67,6 +67,19 @@ def compare(
         return [part.real(output) for output in plain.results()]
 
 
+def observe(executor: Executor, part: Batch, listener: Listener) -> list[torch.Tensor]:
+    """``compare`` for a listener to sites only: the quantized network need not run."""
+    keep_freed_memory()
+
+    def tell(site: Site, x: torch.Tensor) -> torch.Tensor:
+        if site.streams:
+            listener.at_site(site, part.real(x), part)
+        return x
+
+    with torch.no_grad():
+        return [part.real(output) for output in executor.run(part.feeds, tell)]
+
+
 def _advance(
     executor: Executor,
     step: Step,
