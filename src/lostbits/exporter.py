@@ -112,7 +112,7 @@ class Exporter(abc.ABC):
             for s in case.sites
             if kind_of(s) not in self.takes
         }
-        return {**case.placed.left_in_float, **case.left, **others}
+        return {**case.placed.left_in_float, **others}
 
 
 def kind_of(site: Site) -> Kind:

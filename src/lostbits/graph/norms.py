@@ -42,7 +42,8 @@ class Norm:
             assert array is not None
             shape = (1,) * (self.behind + 1 - array.ndim) + array.shape
             along = factors.reshape(-1, *[1] * self.behind)
-            scaled = np.ascontiguousarray(array.reshape(shape) / along, np.float32)
+            exact = array.astype(np.float64).reshape(shape) / along
+            scaled = np.ascontiguousarray(exact, np.float32)
             write_constant(graph, nodes[use.node], use.index, scaled)
 
 
