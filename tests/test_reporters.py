@@ -261,14 +261,20 @@ def test_a_bare_result_makes_a_page(result: Result) -> None:
 
 
 def test_attempts_and_checks_are_shown(result: Result) -> None:
-    attempt: Result = {"method": "bias_correction", "scope": "conv", "predicted_gain_db": None}
-    more = {"before": {}, "after": {}, "note": "no gain here"}
-    attempt |= {**more, "kept": False, "seconds": 1.0}
+    figures = changed(result, lambda r: None)["baseline"]
+    attempt: Result = {"method": "bias_correction", "scope": "network", "predicted_gain_db": 1.0}
+    attempt |= {"before": figures, "after": figures, "gain_db": -0.5, "note": "no gain here"}
+    attempt |= {"kept": False, "seconds": 1.0, "skipped": {"conv1": "has no bias"}}
+    sums = {"before": figures, "after": figures, "stopped": "the time is up", "goal_met": None}
+    sums |= {"floors_db": {"weights_in_float": 30.0}, "text": "Recovered: nothing."}
     other = changed(result, lambda r: r["ledger"].append(attempt))
+    other["recovered"] = sums
     other["verify"].append({"backend": "onnxruntime", "max_abs": 0.5})
     assert errors(other) == []
     text = Html().render(other)
-    assert "bias correction" in text and "no gain here" in text and "max abs 0.5" in text
+    for part in ("bias correction", "no gain here", "max abs 0.5", "has no bias", "nothing."):
+        assert part in text
+    assert "no gain here" in " ".join(Terminal().render(other).split())
 
 
 def test_several_outputs_are_listed(result: Result) -> None:

@@ -131,7 +131,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         str | None,
         typer.Option(help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."),
     ] = None,
-    budget: Annotated[str, typer.Option(help="Start nothing new after: 90s, 10m, 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
     methods: Annotated[
         str, typer.Option(help="Comma-separated: only these, or all but those with a minus sign.")
     ] = "",
@@ -160,7 +160,6 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         chosen = api.Settings(
             labels=labels,
             samples=samples,
-            seed=seed,
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=None if preprocess is None else Preprocess.from_toml(preprocess),
             command=_command(),

@@ -75,9 +75,11 @@ class Planner:
         diagnosed: Where its error comes from.
         source: Samples to work on.
         recoveries: What may be tried.
-        deadline: ``time.monotonic()`` at which no attempt starts any more.
+        deadline: ``time.monotonic()`` before which an attempt should end; one that would end later
+            by the number of its passes does not start.
         effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
+        pass_seconds: How long the float network takes over the samples to work on.
     """
 
     case: Case
@@ -87,6 +89,7 @@ class Planner:
     deadline: float
     effort: Effort
     tools: Tools
+    pass_seconds: float = 0.0
     ledger: list[Entry] = field(default_factory=list)
     stopped: str = ""
 
@@ -108,12 +111,22 @@ class Planner:
             return f"the goal {goal} is met"
         if time.monotonic() >= self.deadline:
             return "the time is up"
-        return "" if waiting else "nothing is left to try"
+        if not waiting:
+            return "nothing is left to try"
+        late = [r for r in waiting if not self._fits(r)]
+        if len(late) < len(waiting):
+            return ""
+        needs = ", ".join(f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in late)
+        return f"nothing that is left fits into the time ({needs})"
+
+    def _fits(self, recovery: Recovery) -> bool:
+        return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline
 
     def _next(self, waiting: Sequence[Recovery]) -> Recovery:
         """The earliest stage first; within it, the most decibels a second."""
-        first = min(STAGES.index(r.stage) for r in waiting)
-        now = [r for r in waiting if STAGES.index(r.stage) == first]
+        affordable = [r for r in waiting if self._fits(r)]
+        first = min(STAGES.index(r.stage) for r in affordable)
+        now = [r for r in affordable if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: r.predict(self.case, self.diagnosed) / r.passes)
 
     def _attempt(self, recovery: Recovery, progress: Progress) -> None:

@@ -16,6 +16,8 @@ from lostbits.graph.queries import LINEAR, constant, name_of, node_name, rank, s
 from lostbits.graph.rescale import write_constant
 from lostbits.graph.site import Use
 
+_VECTORS = ("BatchNormalization", "LayerNormalization")  # their constants have one axis only
+
 
 @final
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Norm:
     Attributes:
         tensor: Which.
         gains: The constants, to be divided by the same factors.
-        behind: How many axes there are behind that of the channels.
+        behind: How many axes the constants have behind that of the channels.
         readers: The layers.
     """
 
@@ -65,16 +67,16 @@ def _norm(node: ir.Node) -> Norm | None:
     if len(layers) < len(readers) or len(over) != 1 or len(columns) != 1:
         return None
     behind = axes - 1 - over.pop()
-    if node.op_type == "BatchNormalization" and behind != axes - 2:
-        return None
-    if node.op_type == "LayerNormalization" and behind:
-        return None
+    if node.op_type in _VECTORS:
+        if behind != (0 if node.op_type == "LayerNormalization" else axes - 2):
+            return None
+        behind = 0
     return Norm(name_of(value), gains, behind, tuple(layers))
 
 
 def _gains(node: ir.Node) -> Iterator[Use]:
     """Where the constants are read that scale and shift what ``node`` writes."""
-    if node.op_type in ("LayerNormalization", "BatchNormalization"):
+    if node.op_type in _VECTORS:
         both = [i for i in (1, 2) if i < len(node.inputs) and node.inputs[i] is not None]
         if all(_vector(node, index) for index in both):
             yield from (Use(node_name(node), index) for index in both)

@@ -31,7 +31,7 @@ class AdaRound:
     source = "Nagel et al. 2020, arXiv:2004.10568"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 2000.0
+    passes = 3000.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A fifth of what weights cost."""

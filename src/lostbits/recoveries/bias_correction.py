@@ -23,7 +23,7 @@ class BiasCorrection:
     source = "Nagel et al. 2019, arXiv:1906.04721"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 6.0
+    passes = 15.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The constant part of the error of an average layer, weighted by the layer's error."""

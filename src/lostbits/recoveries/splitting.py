@@ -1,0 +1,129 @@
+"""Outlier channel splitting: the largest weights are halved, in two copies of their channel.
+
+A range that a few weights stretch leaves the others a few levels. Where the channel that holds
+the largest one is written twice and read in two halves, the function stays and the range shrinks.
+The halves lie a quarter of a step to both sides of ``w / 2``, so that their codes add up to the
+code that the whole weight would have on the new grid.
+
+References:
+    Zhao et al., 2019, arXiv:1901.09504, sections 3.2 and 3.3.
+"""
+
+from math import ceil
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.graph.chains import Pair, find_chains
+from lostbits.graph.duplicate import Duplication, outliers, split_all
+from lostbits.grid import affine_from_range
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.runtime.progress import Progress
+from lostbits.target import Rule
+
+Doubles = NDArray[np.float64]
+_CLEAR = 0.98  # a range that shrinks less is not worth more channels
+_ROUNDS = 4  # the step that the halves are moved by is that of the halves; settles at once
+
+
+@final
+class Splitting:
+    """Splits the input channels with the largest weights of every layer that allows it.
+
+    Args:
+        expansion: Channels added to a layer, as a part of those it has; at least one.
+    """
+
+    name = "splitting"
+    title = "channels with the largest weights split in two (outlier channel splitting)"
+    source = "Zhao et al. 2019, arXiv:1901.09504"
+    stage: Stage = "network"
+    keeps_function = True
+    passes = 1.0
+
+    def __init__(self, *, expansion: float = 0.02) -> None:
+        self.expansion = expansion
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """What shorter steps of the split weights are worth, by their attribution."""
+        found = _Split(case, self.expansion)
+        gains = (
+            max(a.share, 0.0) * (1 - found.ratios.get(f"{a.tensor}:{a.role}", 1.0))
+            for a in diagnosed.network.attributions
+            if a.cause == "round"
+        )
+        return left(1 - sum(gains))
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """Needs no data: ranges of weights are those of the weights."""
+        found = _Split(case, self.expansion)
+        if not found.ratios:
+            return Change(self.name, "no outliers to split", skipped=found.skipped)
+        model = case.model.clone()
+        found.duplication.store(model)
+        steps = np.sqrt(list(found.ratios.values()))
+        summary = (
+            f"split {found.split} channels of {len(found.ratios)} weights; their steps shrink to "
+            f"{np.median(steps):.0%} in the median, and all weights together grow by "
+            f"{found.growth:.1%}"
+        )
+        return Change(self.name, summary, model=model, skipped=found.skipped)
+
+
+@final
+class _Split:
+    """What is split.
+
+    Attributes:
+        ratios: Squares of the steps, after over before, by site key of the weight.
+        split: How many channels.
+        skipped: Reasons, by tensor.
+    """
+
+    def __init__(self, case: Case, expansion: float) -> None:
+        chains = find_chains(case.model)
+        self.duplication = Duplication(case.model, chains)
+        self.skipped = dict(chains.skipped)
+        self.ratios: dict[str, float] = {}
+        self.split = 0
+        for pair in chains.pairs:
+            refusal = self.duplication.refusal(pair)
+            if refusal:
+                self.skipped[pair.second.weight] = refusal
+            else:
+                self._split(pair, ceil(expansion * pair.channels), case.target.weights)
+
+    def _split(self, pair: Pair, count: int, rule: Rule) -> None:
+        blocks = self.duplication.weights.blocks[pair.second.node]
+        chosen = outliers(blocks, count)
+        before = step = steps(blocks, rule)
+        for _ in range(_ROUNDS):
+            step = steps(split_all(blocks, chosen, step / 4), rule)
+        ratio = float(np.square(step).sum() / np.square(before).sum())
+        if not ratio < _CLEAR**2:
+            self.skipped[pair.second.weight] = "no channel whose weights stand out"
+            return
+        for channel in chosen:
+            self.duplication.add(pair, channel, step / 4)
+        self.ratios[f"{pair.second.weight}:weight"] = ratio
+        self.split += count
+
+    @property
+    def growth(self) -> float:
+        """Weights added, as a part of those of all layers in chains."""
+        weights = self.duplication.weights
+        before, after = (sum(w.size for w in b.values()) for b in (weights.before, weights.blocks))
+        return after / before - 1
+
+
+def steps(blocks: Doubles, rule: Rule) -> Doubles:
+    """Steps of a min-max grid over the weight, (outputs, 1) or (1, 1)."""
+    axes = (0, 2, 3) if rule.per_channel else None
+    lo, hi = blocks.min(axis=axes), blocks.max(axis=axes)
+    scale = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric).scale
+    return scale.astype(np.float64).reshape(-1, 1)
