@@ -16,6 +16,7 @@ from lostbits.case import Case
 from lostbits.graph.chains import Chains, Pair, find_chains
 from lostbits.graph.equal_ranges import equal_ranges
 from lostbits.graph.linear import Linear
+from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, input_ranges, layers_of, output_ranges
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recovery import Change
@@ -73,6 +74,12 @@ SECONDS: dict[str, Any] = {
     "reshaped to a computed shape": lambda n, x: n.gemm(_flat(n, x), 512, 5),
     "pooled": lambda n, x: n.gemm(n.add("Flatten", [n.add("GlobalAveragePool", [x])]), 8, 5),
     "averaged": lambda n, x: n.gemm(n.add("ReduceMean", [x], axes=[2, 3], keepdims=0), 8, 5),
+    "channels last, averaged": lambda n, x: n.gemm(
+        n.add("ReduceMean", [n.add("Transpose", [x], perm=[0, 2, 3, 1])], axes=[1, 2], keepdims=0),
+        8,
+        5,
+    ),
+    "bounded behind flattening": lambda n, x: n.gemm(n.relu6(n.add("Flatten", [x])), 512, 5),
     "max pool and pad": lambda n, x: _conv(
         n, _pad(n, n.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2]))
     ),
@@ -138,6 +145,8 @@ def test_activations(tmp_path: Path, activation: str) -> None:
 
 
 def _check(folder: Path, second: str, activation: str) -> None:
+    if second.startswith("bounded") and activation == "ReLU6":
+        pytest.skip("two bounds are no pair")
     net, output = chained(lambda n, x: SECONDS[second](n, ACTIVATIONS[activation](n, x)))
     rank = 2 if output.startswith("gemm") or "resh" in second else 4
     model = net.model([3, 8, 8], output, rank=rank)
@@ -231,6 +240,12 @@ def test_margin_below_the_bound(tmp_path: Path, part: float, op: str) -> None:
     change = change_of(Equalization(), case)
     assert change.model is not None
     assert next(n for n in change.model.graph if n.name == clip.name).op_type == op
+
+
+def test_a_bound_without_a_zero_below_never_becomes_a_relu(tmp_path: Path) -> None:
+    net, output = chained(lambda n, x: _conv(n, n.add("Clip", [x, "", n.constant(np.array(1e4))])))
+    case, change = equalized(net.model([3, 8, 8], output, rank=4), tmp_path)
+    assert drift(case, change, IMAGES) < 1e-5
 
 
 def test_only_without_dropping_bounds_the_function_is_promised() -> None:
@@ -348,6 +363,31 @@ def test_prediction_follows_the_share_of_the_weights_and_the_target(tmp_path: Pa
     assert Equalization().predict(case, diagnosed({"x:activation": 1.0})) == 0
     fine = case_of(model, IMAGES, tmp_path, "onnxruntime")
     assert Equalization().predict(fine, diagnosed(dict.fromkeys(weights, 1 / 3))) == 0
+
+
+def test_ratios_are_those_of_the_formula(tmp_path: Path) -> None:
+    net = Uneven(8)
+    x = net.add("Relu", [net.add("Conv", ["x", net.uneven(8, 3, 1, 1), net.bias(8)])])
+    model = net.model([3, 8, 8], net.add("Conv", [x, net.uneven(4, 8, 1, 1, axis=1)]), rank=4)
+    case = case_of(model, IMAGES, tmp_path)
+    (pair,) = find_chains(case.model).pairs
+    weights = Weights(case.model, layers_of([pair]))
+    channels = {key: seen.channels for key, seen in case.seen.items()}
+    factors = 2.0 ** np.arange(8)
+    weights.rescale(pair, factors)
+    found = rescaling_ratios([Junction.of(pair)], [factors], weights, channels)
+    first, second = (weights.before[n.node][0, :, :, 0] for n in (pair.first, pair.second))
+    peaks, energy = case.seen[f"{pair.tensors[-1]}:activation"].channels.hi, (second**2).sum(0)
+    # The error of row i, column j is that of one step, seen through the factors and what follows.
+    old, new = np.abs(first).max(), np.abs(first / factors[:, None]).max()
+    expected = new**2 * (energy * factors**2).sum() / (old**2 * energy.sum())
+    assert found[f"{pair.first.weight}:weight"] == pytest.approx(expected)
+    old, new = np.abs(second).max(), np.abs(second * factors).max()
+    expected = new**2 * (peaks**2 / factors**2).sum() / (old**2 * (peaks**2).sum())
+    assert found[f"{pair.second.weight}:weight"] == pytest.approx(expected)
+    old, new = peaks.max(), (peaks / factors).max()
+    expected = new**2 * (energy * factors**2).sum() / (old**2 * energy.sum())
+    assert found[f"{pair.tensors[-1]}:activation"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_what_makes_held_out_samples_worse_is_dropped(small: tuple[Source, Case]
     planner.run(silent)
     (entry,) = planner.ledger
     assert not entry.kept and entry.gain_db < -3
-    assert planner.case is case and saved == [case]
+    assert planner.case is case and saved == [case, case]
 
 
 def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Case]) -> None:

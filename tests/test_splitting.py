@@ -101,6 +101,9 @@ def test_function_stays_and_steps_shrink(tmp_path: Path, op: str, name: str) -> 
     after = Weights(change.model, layers_of([wide])).blocks[wide.second.node]
     step = steps(after, rule)
     assert np.median(step / steps(before, rule)) < 0.6
+    np.testing.assert_allclose(
+        after[0, :, 8] - after[0, :, 2], np.broadcast_to(step / 2, after[0, :, 2].shape), rtol=2e-4
+    )
     whole, parts = before[0] / step[:, None], np.rint(after[0] / step[:, None])
     parts[:, 2] += parts[:, 8]
     # The grid ends at the larger part of the largest weight, which therefore lies halfway.

@@ -96,6 +96,7 @@ class Planner:
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
         self.before = self.now = self.tools.judge(self.case)
+        self.tools.save(self.case, self.ledger)
         waiting = list(self.recoveries)
         while True:
             self.stopped = self._reason_to_stop(waiting)
