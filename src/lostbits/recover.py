@@ -26,6 +26,7 @@ from lostbits.runtime.measure import Baseline
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
 
 _DIAGNOSED = 32  # samples that the attributions between attempts look at
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
@@ -260,7 +261,6 @@ def _diagnosed(run: Run) -> Diagnosed:
 
 def saver(folder: Path, write: Callable[[Path, bytes], None]) -> Save:
     """Keeps the best case in ``folder``: its float network and its Q/DQ model."""
-    from lostbits.runtime.simulation import quantized_model  # noqa: PLC0415
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:
         if ledger and not ledger[-1].kept:

@@ -143,6 +143,6 @@ class _Solver:
 
 def _rescaled(affine: Affine, grid: RowGrid) -> Affine | None:
     """The layer's grid with the scales of the rows; None if they are as they were."""
-    scale = grid.scale.astype(np.float32).reshape(-1)
-    scale = scale[:1].reshape(()) if affine.axis is None else scale
+    rows = grid.scale.astype(np.float32).ravel()
+    scale = rows[:1].reshape(affine.scale.shape) if affine.axis is None else rows
     return None if np.array_equal(scale, affine.scale) else replace(affine, scale=scale)
