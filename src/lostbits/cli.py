@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -180,7 +179,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
 
 @app.command()
 def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
-    """Diagnose the embedded network: a small CNN on real digits that int8 breaks."""
+    """Diagnose and recover the embedded network: a small CNN on real digits that int8 breaks."""
     files = {name: _short(path) for name, path in api.demo_files().items()}
     command = (
         f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
@@ -188,15 +187,8 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
     )
     with _guarded():
         api.check_writable(out)
-        settings = replace(
-            api.Settings(),
-            labels=files["labels"],
-            calibration=files["calibration"],
-            command=command,
-        )
         with _progress() as listener:
-            result = api.diagnose(files["model"], files["data"], target, settings, listener)
-        result["notes"].append(api.demo_note(result))
+            result = api.demo(target, out, command, listener)
         _deliver(result, out, ["console", "json", "html"])
 
 
