@@ -47,16 +47,17 @@ def main() -> None:
     for requirement, reason in install().items():
         print(f"not installed: {requirement}: {reason}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        data = calibration(FOLDER / "calibration.npy", folder, arguments.calibration)
+        model = simplified(MODEL, data, folder)
         if arguments.layers:
-            peers_layers.table(MODEL, Path(scratch), arguments.iterations)
+            peers_layers.table(model, np.load(data), folder, arguments.iterations)
         else:
-            table(arguments, Path(scratch))
+            table(model, data, arguments, folder)
 
 
-def table(arguments: argparse.Namespace, scratch: Path) -> None:
+def table(model: Path, data: Path, arguments: argparse.Namespace, scratch: Path) -> None:
     """Print one row for every tool and setting."""
-    data = calibration(FOLDER / "calibration.npy", scratch, arguments.calibration)
-    model = simplified(MODEL, data, scratch)
     photographs = np.load(FOLDER / "evaluation.npy", mmap_mode="r")[: arguments.evaluation]
     floats = np.concatenate(list(outputs(model, photographs)))
     print("| tool | setting | SQNR dB | agreement | s |\n|---|---|---|---|---|", flush=True)

@@ -10,12 +10,14 @@ import importlib
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
-from peers_job import Job
+import numpy as np
+from peers_job import Floats, Job
 
 
 def load() -> None:
@@ -38,9 +40,33 @@ def quantize(job: Job) -> None:
     if job.variant == "seqmse":
         aimet.apply_seq_mse(sim, parts)
     if job.variant == "adaround":
-        aimet.apply_adaround(sim, parts, job.iterations)
+        _adaround(sim, parts, job)
     sim.compute_encodings(parts)
-    onnx.save(sim.to_onnx_qdq(), str(job.result))
+    exported = sim.to_onnx_qdq()
+    onnx.save(exported, str(job.result))
+    keep_weights(onnx.load(str(job.model)), exported, job.out)
+
+
+def _adaround(sim: Any, parts: list[dict[str, Floats]], job: Job) -> None:
+    aimet = importlib.import_module("aimet_onnx")
+    start = time.perf_counter()
+    aimet.apply_adaround(sim, parts, job.iterations)
+    (job.out / "learning").write_text(f"{time.perf_counter() - start}")
+
+
+def keep_weights(plain: Any, exported: Any, folder: Path) -> None:
+    """Keep the only convolution's weights: float, as a device will have them, and nearest."""
+    read = importlib.import_module("onnx.numpy_helper").to_array
+    floats = [read(t) for t in plain.graph.initializer if len(t.dims) == 4]
+    if len(floats) != 1:
+        return
+    known = {t.name: read(t) for t in exported.graph.initializer}
+    for node in exported.graph.node:
+        if node.op_type == "QuantizeLinear" and known.get(node.input[0], floats[0][0]).ndim == 4:
+            scale = known[node.input[1]].reshape(-1, 1, 1, 1)
+            both = {"learned": known[node.input[0]], "nearest": floats[0]}
+            found = {name: np.rint(w / scale).clip(-128, 127) * scale for name, w in both.items()}
+            np.savez(folder / "weights.npz", float=floats[0], **found)
 
 
 def simulation(model: Any, setting: str, folder: Path) -> Any:

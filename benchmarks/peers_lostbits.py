@@ -1,11 +1,14 @@
-"""lostbits itself: recovery in a budget; variant ``nearest``: the target's own plan."""
+"""lostbits itself: recovery in a budget; variant ``nearest``: the target's own plan; variant
+``adaround``: of the layers of the network, one after the other, timed without the rest."""
 
 from __future__ import annotations
 
 import importlib
+import time
+from typing import Any
 
 import numpy as np
-from peers_job import Job
+from peers_job import BATCH, Job
 
 
 def load() -> None:
@@ -17,18 +20,42 @@ def quantize(job: Job) -> None:
     """Write the Q/DQ network."""
     api = importlib.import_module("lostbits.api")
     data = np.load(job.data)
-    if job.variant == "nearest":
-        _nearest(job, data)
+    if not job.variant:
+        wishes = api.Wishes(budget=job.budget)
+        api.recover(job.model, data, job.setting, job.out, api.Settings(), wishes)
         return
-    wishes = api.Wishes(budget=job.budget)
-    api.recover(job.model, data, job.setting, job.out, api.Settings(), wishes)
-
-
-def _nearest(job: Job, data: object) -> None:
-    api = importlib.import_module("lostbits.api")
+    target = importlib.import_module("lostbits.targets").target(job.setting)
+    _, source, case = api.build_case(job.model, data, target, api.Settings())
+    if job.variant == "adaround":
+        importlib.import_module("lostbits.runtime.layerwise").sweep(case, source, _Learning(job))
     simulation = importlib.import_module("lostbits.runtime.simulation")
-    targets = importlib.import_module("lostbits.targets")
     ir = importlib.import_module("onnx_ir")
-    _, _, case = api.build_case(job.model, data, targets.target(job.setting), api.Settings())
     proto = ir.to_proto(simulation.quantized_model(case))
     job.result.write_bytes(proto.SerializeToString())
+
+
+class _Learning:
+    """Learns the rounding of a layer, and keeps the weights and the seconds."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.rounding: Any = importlib.import_module("lostbits.rounding")
+
+    def __call__(self, layer: Any) -> None:
+        """Learn, in batches of the size that the others are given; change nothing."""
+        start = time.perf_counter()
+        weight = self.rounding.RoundedWeight(layer.values, layer.affine)
+        floats = importlib.import_module("torch").from_numpy(layer.values)
+        pairs = [(z, layer.activated(z, floats)) for x in layer.inputs for z in x.split(BATCH)]
+        with importlib.import_module("torch").enable_grad():
+            found = self.rounding.adaround(weight, pairs, layer.activated, self._how())
+        (self.job.out / "learning").write_text(f"{time.perf_counter() - start}")
+        (self.job.out / "iterations").write_text(str(found.iterations))
+        codes = {"learned": found.codes["weight"], "nearest": weight.nearest}
+        values = {name: weight.values(code).numpy() for name, code in codes.items()}
+        np.savez(self.job.out / "weights.npz", float=layer.values, **values)
+
+    def _how(self) -> Any:
+        """All iterations: learning that ends early would be no comparison."""
+        count = self.job.iterations
+        return self.rounding.Reconstruction(iterations=count, patience=count)

@@ -28,6 +28,7 @@ def quantize(job: Job) -> None:
     quantized = nncf.quantize(
         model,
         nncf.Dataset(parts),
+        preset=_preset(job.setting),
         subset_size=len(parts),
         fast_bias_correction=job.variant != "accurate",
         advanced_parameters=_parameters(job.setting),
@@ -35,18 +36,19 @@ def quantize(job: Job) -> None:
     onnx.save(quantized, str(job.result))
 
 
+def _preset(setting: str) -> Any:
+    """Symmetric activations for ``tensorrt``; NNCF makes them unsigned where none is negative."""
+    presets: Any = importlib.import_module("nncf").QuantizationPreset
+    return presets.PERFORMANCE if setting == "tensorrt" else presets.MIXED
+
+
 def _parameters(setting: str) -> Any:
     api: Any = importlib.import_module("nncf.quantization.advanced_parameters")
-    modes: Any = importlib.import_module("nncf.parameters").QuantizationMode
-    plain, signed = setting == "snpe", setting == "tensorrt"
+    schemes: Any = importlib.import_module("nncf.common.quantization.structs").QuantizationScheme
+    weights = api.QuantizationParameters(
+        mode=schemes.ASYMMETRIC if setting == "snpe" else schemes.SYMMETRIC,
+        per_channel=setting != "snpe",
+    )
     return api.AdvancedQuantizationParameters(
-        overflow_fix=api.OverflowFix.DISABLE,
-        weights_quantization_params=api.QuantizationParameters(
-            mode=modes.ASYMMETRIC if plain else modes.SYMMETRIC, per_channel=not plain
-        ),
-        activations_quantization_params=api.QuantizationParameters(
-            mode=modes.SYMMETRIC if signed else modes.ASYMMETRIC,
-            per_channel=False,
-            signedness_to_force=True if signed else None,
-        ),
+        overflow_fix=api.OverflowFix.DISABLE, weights_quantization_params=weights
     )
