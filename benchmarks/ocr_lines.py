@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from peers_job import Floats
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from peers_job import Floats
 from prepare_ocr import HALF, blank, normalise
 
 HEIGHT, WIDTH = 48, 320
@@ -16,10 +17,11 @@ FONTS = (
     "LiberationSerif-Italic.ttf", "LiberationMono-Regular.ttf",
 )  # fmt: skip
 WORDS = (
-    "apple station harbour invoice window seven market silver bridge garden yellow quick doctor "
-    "river paper signal object kitchen velvet mountain jacket winter zone exit ticket fabric"
-).split()
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    "apple", "station", "harbour", "invoice", "window", "seven", "market", "silver", "bridge",
+    "garden", "yellow", "quick", "doctor", "river", "paper", "signal", "object", "kitchen",
+    "velvet", "mountain", "jacket", "winter", "zone", "exit", "ticket", "fabric",
+)  # fmt: skip
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def lines(count: int, seed: int) -> tuple[Floats, list[str]]:

@@ -41,5 +41,5 @@ def right(found: list[str], wanted: list[str]) -> float:
 
 
 def read(outputs: list[NDArray[Any]], characters: list[str]) -> list[str]:
-    """Return the texts of all batches."""
-    return [decode(each, characters) for each in np.concatenate(outputs)]
+    """Return the texts of all batches, without spaces: the network reads empty paper as some."""
+    return [decode(each, characters).replace(" ", "") for each in np.concatenate(outputs)]

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 import peers_layers
 from peers_environment import install, last_line
 from peers_job import BATCH, SETTINGS, Floats, Job

@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
+
 from peers_job import Floats, Job
 
 

@@ -16,6 +16,7 @@ import onnx
 import onnx.shape_inference
 import onnx.utils
 from onnx import numpy_helper
+
 from peers_job import BATCH, Floats, Job
 from peers_judge import outputs
 from peers_run import Done, run
@@ -36,7 +37,9 @@ class Cut:
 def table(model: Path, photographs: Floats, scratch: Path, iterations: int) -> None:
     """Print one row for the middle layer of every kind."""
     print(f"AdaRound of one layer, {iterations} iterations of {BATCH} samples ({SETTING}).\n")
-    print("| layer | AIMET s | lostbits s | AIMET s / lostbits s | AIMET error / nearest | lostbits |")
+    print(
+        "| layer | AIMET s | lostbits s | AIMET s / lostbits s | AIMET error / nearest | lostbits |"
+    )
     print("|---|---|---|---|---|---|", flush=True)
     for cut in cuts(onnx.load(str(model)), photographs[:PHOTOGRAPHS], scratch):
         jobs = [

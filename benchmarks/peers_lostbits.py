@@ -1,5 +1,7 @@
-"""lostbits itself: recovery in a budget; variant ``nearest``: the target's own plan; variant
-``adaround``: of the layers of the network, one after the other, timed without the rest."""
+"""lostbits itself: recovery in a budget.
+
+Variant ``nearest``: the target's own rules. Variant ``adaround``: of every layer, timed alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
+
 from peers_job import BATCH, Job
 
 
