@@ -61,7 +61,8 @@ def table(model: Path, data: Path, arguments: argparse.Namespace, scratch: Path)
     """Print one row for every tool and setting."""
     photographs = np.load(FOLDER / "evaluation.npy", mmap_mode="r")[: arguments.evaluation]
     floats = np.concatenate(list(outputs(model, photographs)))
-    print("| tool | setting | SQNR dB | agreement | s |\n|---|---|---|---|---|", flush=True)
+    print("| tool | setting | SQNR dB | agreement | s | CPU s |")
+    print("|---|---|---|---|---|---|", flush=True)
     for setting in arguments.settings.split(","):
         for tool in arguments.tools.split(","):
             out = scratch / f"{tool}-{setting}"
@@ -74,13 +75,14 @@ def row(done: Done, floats: Floats, photographs: Floats) -> str:
     """Return the row of one run."""
     head = f"| {title(done.job)} | {done.job.setting}: {SETTINGS[done.job.setting]}"
     if done.seconds is None:
-        return f"{head} | {done.reason} | | |"
+        return f"{head} | {done.reason} | | | |"
     try:
         others = np.concatenate(list(outputs(done.job.result, photographs)))
     except Exception as error:  # whatever ONNX Runtime says of a file that it cannot run
-        return f"{head} | {last_line(str(error))} | | |"
+        return f"{head} | {last_line(str(error))} | | | |"
     sqnr, agreement = distance(floats, others)
-    return f"{head} | {sqnr:.1f} | {agreement:.3f} | {done.seconds:.0f} |"
+    wall, cores = done.seconds
+    return f"{head} | {sqnr:.1f} | {agreement:.3f} | {wall:.0f} | {cores:.0f} |"
 
 
 def title(job: Job) -> str:

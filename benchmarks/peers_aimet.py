@@ -10,7 +10,6 @@ import importlib
 import json
 import logging
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +17,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-from peers_job import Floats, Job
+from peers_job import Floats, Job, Timed
 
 
 def load() -> None:
@@ -50,9 +49,8 @@ def quantize(job: Job) -> None:
 
 def _adaround(sim: Any, parts: list[dict[str, Floats]], job: Job) -> None:
     aimet = importlib.import_module("aimet_onnx")
-    start = time.perf_counter()
-    aimet.apply_adaround(sim, parts, job.iterations)
-    (job.out / "learning").write_text(f"{time.perf_counter() - start}")
+    with Timed(job.out / "learning"):
+        aimet.apply_adaround(sim, parts, job.iterations)
 
 
 def keep_weights(plain: Any, exported: Any, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,27 @@ class Job:
     def batches(self) -> Iterator[Floats]:
         """Calibration batches, all of the same size."""
         return batches(np.load(self.data, mmap_mode="r"))
+
+
+class Timed:
+    """Writes the seconds of a block into a file: by the clock, and of all cores."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.perf_counter(), time.process_time()
+        both = (end - start for end, start in zip(now, self._start, strict=True))
+        self._path.write_text(" ".join(f"{seconds:.3f}" for seconds in both))
+
+
+def seconds(path: Path) -> tuple[float, float]:
+    """Return what ``Timed`` wrote: seconds by the clock, seconds of all cores."""
+    wall, cores = map(float, path.read_text().split())
+    return wall, cores
 
 
 def batches(data: Floats) -> Iterator[Floats]:

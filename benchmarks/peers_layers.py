@@ -17,7 +17,7 @@ import onnx.shape_inference
 import onnx.utils
 from onnx import numpy_helper
 
-from peers_job import BATCH, Floats, Job
+from peers_job import BATCH, Floats, Job, seconds
 from peers_judge import outputs
 from peers_run import Done, run
 
@@ -38,9 +38,9 @@ def table(model: Path, photographs: Floats, scratch: Path, iterations: int) -> N
     """Print one row for the middle layer of every kind."""
     print(f"AdaRound of one layer, {iterations} iterations of {BATCH} samples ({SETTING}).\n")
     print(
-        "| layer | AIMET s | lostbits s | AIMET s / lostbits s | AIMET error / nearest | lostbits |"
+        "| layer | AIMET s | lostbits s | its steps | ratio | same of CPU | AIMET's error | ours |"
     )
-    print("|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for cut in cuts(onnx.load(str(model)), photographs[:PHOTOGRAPHS], scratch):
         jobs = [
             Job(tool, SETTING, cut.model, cut.data, cut.data.parent / tool, iterations)
@@ -53,13 +53,13 @@ def row(cut: Cut, both: list[Done]) -> str:
     """Return the row of one layer."""
     failed = [f"{done.job.tool}: {done.reason}" for done in both if done.seconds is None]
     if failed:
-        return f"| {cut.kind} | {'; '.join(failed)} | | | | |"
-    theirs, ours = (float((d.job.out / "learning").read_text()) for d in both)
-    steps = int((both[1].job.out / "iterations").read_text())
-    ours *= both[0].job.iterations / steps  # lostbits ends when every weight has decided
+        return f"| {cut.kind} | {'; '.join(failed)} | | | | | | |"
+    times = [seconds(d.job.out / "learning") for d in both]
+    ratio = " | ".join(f"{a / b:.1f}" for a, b in zip(*times, strict=True))
+    steps = (both[1].job.out / "iterations").read_text()
     errors = [error(cut, np.load(d.job.out / "weights.npz")) for d in both]
     return (
-        f"| {cut.kind} | {theirs:.1f} | {ours:.1f} | {theirs / ours:.1f} | "
+        f"| {cut.kind} | {times[0][0]:.1f} | {times[1][0]:.1f} | {steps} | {ratio} | "
         + " | ".join(f"{e:.3f}" for e in errors)
         + " |"
     )

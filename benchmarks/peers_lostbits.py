@@ -6,12 +6,11 @@ Variant ``nearest``: the target's own rules. Variant ``adaround``: of every laye
 from __future__ import annotations
 
 import importlib
-import time
 from typing import Any
 
 import numpy as np
 
-from peers_job import BATCH, Job
+from peers_job import BATCH, Job, Timed
 
 
 def load() -> None:
@@ -46,17 +45,20 @@ class _Learning:
 
     def __call__(self, layer: Any) -> None:
         """Learn, in batches of the size that the others are given; change nothing."""
-        start = time.perf_counter()
         weight = self.rounding.RoundedWeight(layer.values, layer.affine)
-        floats = importlib.import_module("torch").from_numpy(layer.values)
-        pairs = [(z, layer.activated(z, floats)) for x in layer.inputs for z in x.split(BATCH)]
-        with importlib.import_module("torch").enable_grad():
-            found = self.rounding.adaround(weight, pairs, layer.activated, self._how())
-        (self.job.out / "learning").write_text(f"{time.perf_counter() - start}")
+        with Timed(self.job.out / "learning"):
+            found = self._learn(weight, layer)
         (self.job.out / "iterations").write_text(str(found.iterations))
         codes = {"learned": found.codes["weight"], "nearest": weight.nearest}
         values = {name: weight.values(code).numpy() for name, code in codes.items()}
         np.savez(self.job.out / "weights.npz", float=layer.values, **values)
+
+    def _learn(self, weight: Any, layer: Any) -> Any:
+        torch = importlib.import_module("torch")
+        floats = torch.from_numpy(layer.values)
+        pairs = [(z, layer.activated(z, floats)) for x in layer.inputs for z in x.split(BATCH)]
+        with torch.enable_grad():
+            return self.rounding.adaround(weight, pairs, layer.activated, self._how())
 
     def _how(self) -> Any:
         """All iterations: learning that ends early would be no comparison."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peers_environment import last_line, python
-from peers_job import Job
+from peers_job import Job, seconds
 
 WORKER = Path(__file__).resolve().parent / "peers_worker.py"
 LIMIT = 480.0
@@ -20,12 +20,13 @@ class Done:
 
     Attributes:
         job: What was asked for.
-        seconds: Wall time without imports, or None.
+        seconds: Without imports, by the clock and of all cores, or None. The second is what to
+            compare where a machine is shared.
         reason: Why there is no result, or empty.
     """
 
     job: Job
-    seconds: float | None
+    seconds: tuple[float, float] | None
     reason: str = ""
 
 
@@ -42,4 +43,4 @@ def run(job: Job, limit: float = LIMIT) -> Done:
         return Done(job, None, f"not finished after {limit:.0f} s")
     if ended.returncode or not job.result.exists():
         return Done(job, None, last_line(ended.stderr))
-    return Done(job, float((job.out / "seconds").read_text()))
+    return Done(job, seconds(job.out / "seconds"))

@@ -23,5 +23,7 @@ def quantize(job: Job) -> None:
     if model.opset_import[0].version < _OPSET:
         model = converter.convert_version(model, _OPSET)
     shape = [BATCH, *next(job.batches()).shape[1:]]
-    simple, _ = onnxsim.simplify(model, overwrite_input_shapes={model.graph.input[0].name: shape})
+    shapes = {model.graph.input[0].name: shape}
+    # Its optimisation passes break PP-OCRv4 (0.7.3: a MatMul of rank 3 becomes a Gemm of rank 2).
+    simple, _ = onnxsim.simplify(model, overwrite_input_shapes=shapes, perform_optimization=False)
     onnx.save(simple, str(job.result))

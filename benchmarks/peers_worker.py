@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from pathlib import Path
 
-from peers_job import Job
+from peers_job import Job, Timed
 
 
 def main() -> None:
-    """Quantize; leave quantized.onnx and the seconds that it took, without imports."""
+    """Quantize; leave quantized.onnx and how long it took, without imports."""
     tool, setting, model, data, out, iterations, budget = sys.argv[1:]
     paths = Path(model), Path(data), Path(out)
     job = Job(tool, setting, *paths, int(iterations), float(budget))
     module = importlib.import_module(f"peers_{tool.partition('-')[0]}")
     module.load()
-    start = time.perf_counter()
-    module.quantize(job)
-    (job.out / "seconds").write_text(f"{time.perf_counter() - start}")
+    with Timed(job.out / "seconds"):
+        module.quantize(job)
 
 
 if __name__ == "__main__":
