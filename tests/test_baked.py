@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from lostbits.api import Settings, build_case
 from lostbits.case import Case
-from lostbits.errors import ExportError
 from lostbits.exporters import exporter
 from lostbits.exporters.baked import _reach, _reach_evenly
 from lostbits.graph.limits import limit
@@ -77,17 +76,12 @@ def test_a_wider_range_is_a_concern(tmp_path: Path) -> None:
     _, case = built(mlp(1), samples(2, 32, 6), target("snpe"), tmp_path)
     key = next(s.key for s in case.sites if s.streams and s.node)
     codes = {problem.code for problem in BAKED.lint(narrowed(case, key, 4.0))}
-    assert "E020" in codes
+    assert "E019" in codes
 
 
 def test_a_method_that_does_not_take_the_extremes_is_a_concern(tmp_path: Path) -> None:
     _, case = built(mlp(1), samples(2, 64, 6), target("tensorrt"), tmp_path)
-    assert "E018" in {problem.code for problem in BAKED.lint(case)}
-
-
-def test_it_cannot_be_read_back() -> None:
-    with pytest.raises(ExportError, match="E017"):
-        BAKED.read({"model_baked.onnx": b""})
+    assert "E017" in {problem.code for problem in BAKED.lint(case)}
 
 
 CODES = st.lists(st.integers(0, 255), min_size=1, max_size=12)

@@ -5,6 +5,7 @@ zero point back. An activation whose planned range is narrower than its values i
 that the largest value that a calibration sees is the end of the range.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
@@ -13,12 +14,22 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, rule_of
 from lostbits.errors import ExportError
-from lostbits.exporter import Exporter, Files, Kind, Takes, constant_values, float_model, serialized
+from lostbits.exporter import (
+    Exporter,
+    Files,
+    Kind,
+    Takes,
+    constant_values,
+    float_model,
+    serialized,
+    site_rows,
+)
 from lostbits.graph.instrument import with_constants
 from lostbits.graph.limits import limit
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, along
 from lostbits.reader import Parameters
+from lostbits.readers.onnx_model import PLAN_KEY, OnnxModel
 
 _FILE = "model_baked.onnx"
 _GRIDS = frozenset({"int8", "uint8", "int16", "uint16"})
@@ -46,16 +57,12 @@ class Baked(Exporter):
         for site in found:
             if site.streams and any(e is not None for e in _ends(case, site)):
                 limit(model.graph, site.tensor, *_ends(case, site))
+        model.metadata_props[PLAN_KEY] = json.dumps({"sites": site_rows(case, sites)})
         return {_FILE: serialized(model)}
 
     def read(self, files: Files) -> Parameters:
-        """The parameters exist only once a platform has calibrated the model.
-
-        Raises:
-            ExportError: E017.
-        """
-        rule, todo = "holds no parameters", "diagnose the file: its native plan is the plan"
-        raise ExportError("E017", _FILE, rule, "a float model", todo)
+        """From the metadata, where ``render`` has noted the plan; see readers.onnx_model."""
+        return OnnxModel().read(files[_FILE])
 
     def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
         """What the platform's own calibration would find otherwise."""
@@ -108,13 +115,18 @@ def _reach_evenly(codes: NDArray[np.int64], zero: int, grid: Grid) -> None:
 
 def _ends(case: Case, site: Site) -> tuple[float | None, float | None]:
     """Ends of the planned range that lie inside what was seen, to half a step."""
-    affine, seen = case.plan[site.key], case.seen[site.key].whole
+    affine, (least, most) = case.plan[site.key], _extremes(case, site)
     half = float(affine.scale.max()) / 2
     lo, hi = float(affine.lo.min()), float(affine.hi.max())
-    return (
-        lo if float(seen.lo.min()) < lo - half else None,
-        hi if float(seen.hi.max()) > hi + half else None,
-    )
+    return lo if least < lo - half else None, hi if most > hi + half else None
+
+
+def _extremes(case: Case, site: Site) -> tuple[float, float]:
+    """Of the values that calibration saw, zero included; all there are where nothing was kept."""
+    seen = case.seen.get(site.key)
+    if seen is None:
+        return -np.inf, np.inf
+    return min(float(seen.whole.lo.min()), 0.0), max(float(seen.whole.hi.max()), 0.0)
 
 
 def _problems(case: Case, site: Site) -> Iterator[ExportError]:
@@ -122,22 +134,19 @@ def _problems(case: Case, site: Site) -> Iterator[ExportError]:
     if rule_of(site, case.target).method != _NATIVE:
         rule, todo = "ranges must be found by min-max", "export to a format that takes parameters"
         found = f"{case.target.name} uses {rule_of(site, case.target).method}"
-        yield ExportError("E018", where, rule, found, todo)
+        yield ExportError("E017", where, rule, found, todo)
     elif site.role == "weight":
         count = reaching(case, site)[1]
         if count:
             rule, todo = "both ends of the grid must occur", "nothing; verify the exported model"
-            yield ExportError("E019", where, rule, f"{count} codes were moved there", todo)
+            yield ExportError("E018", where, rule, f"{count} codes were moved there", todo)
     elif not _found(case, site):
         rule, todo = "the range must lie within the values", "choose a range that data reach"
-        yield ExportError("E020", where, rule, "a wider one, which min-max will not find", todo)
+        yield ExportError("E019", where, rule, "a wider one, which min-max will not find", todo)
 
 
 def _found(case: Case, site: Site) -> bool:
     """Whether data reach both ends of an activation's range, to one step."""
-    affine, seen = case.plan[site.key], case.seen[site.key].whole
+    affine, (least, most) = case.plan[site.key], _extremes(case, site)
     step = float(affine.scale.max())
-    return bool(
-        float(min(seen.lo.min(), 0)) <= float(affine.lo.min()) + step
-        and float(max(seen.hi.max(), 0)) >= float(affine.hi.max()) - step
-    )
+    return least <= float(affine.lo.min()) + step and most >= float(affine.hi.max()) - step
