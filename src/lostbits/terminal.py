@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -72,6 +73,26 @@ def progress_bars() -> Iterator[Listener]:
 def say(text: str, style: str = "") -> None:
     """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
     stdout.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns; names of tensors are too long for boxes.
+
+    >>> aligned([("name", "n"), ("a", "10")])
+    ['name  n', 'a     10']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def by_reason(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
+    """One line a reason, with how many names have it and the first of them."""
+    lines = []
+    for reason, count in Counter(reasons.values()).most_common():
+        names = [name for name, why in reasons.items() if why == reason][:shown]
+        lines.append(f"{count}: {reason} ({', '.join(names)}{', ...' if count > shown else ''})")
+    return lines
 
 
 def listed(text: str) -> list[str]:

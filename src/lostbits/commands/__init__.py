@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lostbits.commands.export import export
+from lostbits.commands.inspect import inspect
 
-ALL: tuple[Callable[..., Any], ...] = (export,)
+ALL: tuple[Callable[..., Any], ...] = (export, inspect)
 
-__all__ = ["ALL", "export"]
+__all__ = ["ALL", "export", "inspect"]

@@ -1,6 +1,5 @@
 """``lostbits export``."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from lostbits.terminal import (
     DATA_HELP,
     PreprocessFile,
     Samples,
+    by_reason,
     guarded,
     listed,
     preprocess_of,
@@ -66,7 +66,5 @@ def show(done: Sequence[Exported]) -> None:
             say(str(problem), "yellow")
         if each.lint[_SHOWN:]:
             say(f"... and {len(each.lint) - _SHOWN} more remarks; result.json of DIR has all")
-        for reason, count in Counter(each.left_out.values()).most_common():
-            tensors = [name for name, why in each.left_out.items() if why == reason]
-            names = ", ".join(tensors[:3]) + (", ..." if count > 3 else "")
-            say(f"not quantized by this file, {count}: {reason} ({names})")
+        for line in by_reason(each.left_out):
+            say(f"not quantized by this file, {line}")
