@@ -5,7 +5,8 @@ from typing import Any
 
 from lostbits.commands.export import export
 from lostbits.commands.inspect import inspect
+from lostbits.commands.verify import backends, verify
 
-ALL: tuple[Callable[..., Any], ...] = (export, inspect)
+ALL: tuple[Callable[..., Any], ...] = (export, inspect, verify, backends)
 
-__all__ = ["ALL", "export", "inspect"]
+__all__ = ["ALL", "backends", "export", "inspect", "verify"]
