@@ -64,7 +64,14 @@ Sets = Annotated[
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
-    target: TargetName = "onnxruntime",
+    target: Annotated[
+        str | None,
+        typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Diagnose this quantized model or file of parameters as it is."),
+    ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
     ] = None,
@@ -87,6 +94,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     """Explain where, why and how much accuracy a target's quantizer loses.
 
     Example: **lostbits diagnose net.onnx --data photos.npy --target snpe**
+
+    Another tool's: **lostbits diagnose net.onnx --data photos.npy --plan net_int8.onnx**
     """
     with guarded():
         names = _reports(formats)
@@ -102,6 +111,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             seed=seed,
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
+            plan=plan,
             command=command_line(),
         )
         with progress_bars() as listener:

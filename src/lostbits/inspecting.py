@@ -130,13 +130,13 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
         doubts = [] if own is None else suspicions_of_graph(parameters, opened(own))
         return Inspection(path, title, parameters, tuple(doubts))
     floats = open_reference(model).model
-    chosen, _, found = best_target(parameters, floats, _candidates(target))
+    chosen, _, found = best_target(parameters, floats, candidates(target))
     doubts = suspicions_of_graph(parameters, floats if own is None else opened(own))
     return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
 
 
-def _candidates(target: str | None) -> list[Target]:
-    """ONNX Runtime's rules first, which most tools that write ONNX have taken over."""
+def candidates(target: str | None) -> list[Target]:
+    """The named target, or all, ONNX Runtime's first: most tools have taken over its rules."""
     if target is not None:
         return [find_target(target)]
     return [ONNXRUNTIME, *(t for t in TARGETS if t is not ONNXRUNTIME)]
