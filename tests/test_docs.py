@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from lostbits import errors
+from lostbits.backends import ALL as BACKENDS
 from lostbits.cli import app
 from lostbits.data import Preprocess
 from lostbits.diagnoses.findings import CODES
@@ -34,6 +35,7 @@ _LETTERS = {
     "OutputError": "O",
     "ExportError": "E",
     "ReadError": "I",
+    "BackendError": "B",
 }
 # Codes that several files raise, and the one thing that each of them means there.
 _SHARED = {
@@ -127,7 +129,7 @@ def test_every_entry_has_a_code() -> None:
 
 def test_entries_are_in_order_and_of_a_few_lines() -> None:
     order = list(entries())
-    for letter in "MDTSOEIF":
+    for letter in "MDTSROEIBF":
         mine = [code for code in order if code.startswith(letter)]
         assert mine == sorted(mine)
     for code, body in entries().items():
@@ -151,7 +153,7 @@ def test_a_code_means_one_thing() -> None:
 
 
 def test_docstrings_and_pages_mention_existing_codes_only() -> None:
-    mentions = re.compile(r"\b[MDTSOEIF]0\d\d\b")
+    mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBF]0\d\d\b")  # B006 is ruff's too
     pages = {str(p.relative_to(ROOT)): text(p) for p in PAGES}
     sources = {str(p.relative_to(ROOT)): text(p) for p in PACKAGE.rglob("*.py")}
     unknown = {
@@ -192,15 +194,16 @@ def test_relative_links_hold() -> None:
 # ---- dependencies ---------------------------------------------------------------------------
 
 
-def _declared() -> tuple[set[str], set[str]]:
-    """Names of the packages needed to run, and to develop."""
+def _declared() -> tuple[set[str], ...]:
+    """Names of the packages needed to run, to verify, and to develop."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
-    extras = [name for group in project["optional-dependencies"].values() for name in group]
-    run, develop = (
+    groups = dict(project["optional-dependencies"])
+    develop = groups.pop("dev")
+    verify = [name for group in groups.values() for name in group]
+    return tuple(
         {re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in group}
-        for group in (project["dependencies"], extras)
+        for group in (project["dependencies"], verify, develop)
     )
-    return run, develop
 
 
 def _rows(section: str) -> dict[str, str]:
@@ -211,10 +214,17 @@ def _rows(section: str) -> dict[str, str]:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    run, develop = _declared()
-    assert set(_rows("To run")) == run
-    assert set(_rows("To develop")) == develop
-    assert all(reason for table in ("To run", "To develop") for reason in _rows(table).values())
+    sections = ("To run", "To verify", "To develop")
+    for section, packages in zip(sections, _declared(), strict=True):
+        assert set(_rows(section)) == packages
+        assert all(_rows(section).values())
+
+
+def test_every_extra_of_a_backend_is_declared() -> None:
+    extras = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    for member in BACKENDS:
+        entries = extras.get(member.extra, []) if member.extra else ["onnxruntime"]
+        assert any(entry.startswith(member.package or "onnxruntime") for entry in entries)
 
 
 def test_vendored_files_have_a_reason() -> None:

@@ -275,8 +275,8 @@ def test_the_reference_equals_the_file(tmp_path: Path) -> None:
 def test_a_normalisation_that_changes_the_network_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(model: ir.Model) -> object:
-        copy, changes = normalise(model)
+    def wrong(model: ir.Model, *, fold: bool) -> object:
+        copy, changes = normalise(model, fold=fold)
         weight = copy.graph.initializers["w"]
         array = constant(weight)
         assert array is not None

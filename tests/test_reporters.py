@@ -260,6 +260,17 @@ def test_a_bare_result_makes_a_page(result: Result) -> None:
     assert "Nothing carries a share" in Html().render(other)
 
 
+def check(figures: Result) -> Result:
+    """An entry of ``verify``."""
+    row: Result = {"backend": "onnxruntime", "version": "1.0", "precision": "float32"}
+    row |= {"sha256": 64 * "0", "samples": 8, "sqnr_db_vs_simulation": 21.5, "max_abs": 0.5}
+    row |= {"agreement_vs_simulation": 1.0, "vs_float": figures, "simulation_vs_float": figures}
+    row |= {"executed": {"integer": 9, "float": []}, "tensors_compared": 4}
+    row |= {"taps_change_the_run": False, "first_deviation": None, "first_own_deviation": None}
+    row |= {"defects": [], "tolerance_db": 30.0, "passed": False}
+    return row | {"text": "21.5 dB from the simulation"}
+
+
 def test_attempts_and_checks_are_shown(result: Result) -> None:
     figures = changed(result, lambda r: None)["baseline"]
     attempt: Result = {"method": "bias_correction", "scope": "network", "predicted_gain_db": 1.0}
@@ -269,10 +280,16 @@ def test_attempts_and_checks_are_shown(result: Result) -> None:
     sums |= {"floors_db": {"weights_in_float": 30.0}, "text": "Recovered: nothing."}
     other = changed(result, lambda r: r["ledger"].append(attempt))
     other["recovered"] = sums
-    other["verify"].append({"backend": "onnxruntime", "max_abs": 0.5})
+    other["verify"].append(check(figures))
     assert errors(other) == []
     text = Html().render(other)
-    for part in ("bias correction", "no gain here", "max abs 0.5", "has no bias", "nothing."):
+    for part in (
+        "bias correction",
+        "no gain here",
+        "failed: 21.5 dB from the simulation",
+        "has no bias",
+        "nothing.",
+    ):
         assert part in text
     assert "no gain here" in " ".join(Terminal().render(other).split())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lostbits.adoption import Adopted, adopt, fitting_target, folds
 from lostbits.case import Case, Seen, look_at_constants, make_plan
 from lostbits.data import Source, open_source, read_labels
 from lostbits.diagnoses.result import assemble
@@ -71,7 +72,7 @@ def build_case(
     model: Path, data: object, target: Target, settings: Settings, progress: Progress = silent
 ) -> tuple[Reference, Source, Case]:
     """Load, check, calibrate and plan: everything that comes before a diagnosis or a recovery."""
-    reference = open_reference(model)
+    reference = open_reference(model, fold=folds(settings.plan))
     source = _open(data, reference, settings)
     shown = (
         source if settings.calibration is None else _open(settings.calibration, reference, settings)
@@ -118,7 +119,7 @@ def _open(data: object, reference: Reference, settings: Settings) -> Source:
 def diagnose(
     model: str | Path,
     data: object,
-    target: str | Target = "onnxruntime",
+    target: str | Target | None = "onnxruntime",
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Result:
@@ -127,7 +128,8 @@ def diagnose(
     Args:
         model: ONNX file.
         data: See lostbits.data: files, folders, arrays, iterables, loaders.
-        target: Name, path of a TOML file, or a Target.
+        target: Name, path of a TOML file, or a Target; None, with a plan in the settings, takes
+            the one whose rules fit the plan best.
         settings: The rest.
         progress: Told after every batch.
 
@@ -139,17 +141,33 @@ def diagnose(
     """
     settings = settings or Settings()
     check_metric(settings.metric)
-    chosen = target if isinstance(target, Target) else find_target(target)
+    chosen = _chosen(target, Path(model), settings)
     clock = _Clock()
     with clock.stage("calibrate"):
         reference, source, case = build_case(Path(model), data, chosen, settings, progress)
+        adopted = _adopted(case, source, settings)
+        case = case if adopted is None else adopted.case
     labels = _labels(reference, data, source, settings)
     with clock.stage("diagnose"):
         run = Run(case, source, settings, labels)
         run.diagnose(progress)
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
-    return result
+    return result if adopted is None else adopted.complete(result, reference.changes.quantizers)
+
+
+def _chosen(target: str | Target | None, model: Path, settings: Settings) -> Target:
+    if target is None and settings.plan is not None:
+        reference = open_reference(model, fold=folds(settings.plan))
+        return fitting_target(settings.plan, reference.model)
+    name = "onnxruntime" if target is None else target
+    return name if isinstance(name, Target) else find_target(name)
+
+
+def _adopted(case: Case, source: Source, settings: Settings) -> Adopted | None:
+    if settings.plan is None:
+        return None
+    return adopt(case, settings.plan, source, settings.overrides)
 
 
 def recover(

@@ -1,40 +1,36 @@
 """Arguments in, one call of the api, text out; nothing is computed here."""
 
 import os
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from lostbits import api
+from lostbits import api, commands
 from lostbits.case import Override
-from lostbits.data import Preprocess
+from lostbits.commands.export import show
 from lostbits.diagnoses.settings import check_method
-from lostbits.errors import LostbitsError
 from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.reporters.console import screen
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.progress import Progress as Listener
 from lostbits.targets import ALL as TARGETS
+from lostbits.terminal import (
+    DATA_HELP,
+    Out,
+    PreprocessFile,
+    command_line,
+    guarded,
+    listed,
+    preprocess_of,
+    progress_bars,
+    stdout,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,20 +39,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Finds the bits that quantization lost: where, why, and what to do.",
 )
-_out, _err = Console(), Console(stderr=True)
 
 Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
-Data = Annotated[
-    str,
-    typer.Option(
-        help=".npz, .npy, a folder of those or of images, input_list.txt, or module:callable."
-    ),
-]
+Data = Annotated[str, typer.Option(help=DATA_HELP)]
 TargetName = Annotated[
     str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
 ]
-Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
+Exports = Annotated[
+    str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
+]
 Sets = Annotated[
     list[str],
     typer.Option(
@@ -71,7 +63,14 @@ Sets = Annotated[
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
-    target: TargetName = "onnxruntime",
+    target: Annotated[
+        str | None,
+        typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Diagnose this quantized model or file of parameters as it is."),
+    ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
     ] = None,
@@ -87,20 +86,18 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     ] = 2,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
-    preprocess: Annotated[
-        Path | None, typer.Option(help="TOML file: how images become tensors.")
-    ] = None,
+    preprocess: PreprocessFile = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
 ) -> None:
     """Explain where, why and how much accuracy a target's quantizer loses.
 
     Example: **lostbits diagnose net.onnx --data photos.npy --target snpe**
+
+    Another tool's: **lostbits diagnose net.onnx --data photos.npy --plan net_int8.onnx**
     """
-    names = [name.strip() for name in formats.split(",")]
-    with _guarded():
-        for name in names:
-            api.reporter(name)
+    with guarded():
+        names = _reports(formats)
         api.check_writable(out)
         chosen = api.Settings(
             labels=labels,
@@ -112,10 +109,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             permutations=permutations,
             seed=seed,
             overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=None if preprocess is None else Preprocess.from_toml(preprocess),
-            command=_command(),
+            preprocess=preprocess_of(preprocess),
+            plan=plan,
+            command=command_line(),
         )
-        with _progress() as listener:
+        with progress_bars() as listener:
             result = api.diagnose(model, data, target, chosen, listener)
         _deliver(result, out, names)
 
@@ -142,39 +140,43 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
-    preprocess: Annotated[
-        Path | None, typer.Option(help="TOML file: how images become tensors.")
-    ] = None,
+    preprocess: PreprocessFile = None,
     formats: Formats = "console,json,html",
+    exports: Exports = "",
 ) -> None:
     """Win accuracy back: diagnose, attempt what should help, keep what does.
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
-    names = [name.strip() for name in formats.split(",")]
-    with _guarded():
-        for name in names:
-            api.reporter(name)
+    with guarded():
+        names = _reports(formats)
+        chosen_exporters(listed(exports))
         api.check_writable(out)
         chosen = api.Settings(
             labels=labels,
             samples=samples,
             overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=None if preprocess is None else Preprocess.from_toml(preprocess),
-            command=_command(),
+            preprocess=preprocess_of(preprocess),
+            command=command_line(),
         )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),
             budget=seconds(budget),
-            methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+            methods=tuple(listed(methods)),
             evaluation=evaluation,
             effort=Effort(seed=seed),
         )
-        with _progress() as listener:
+        with progress_bars() as listener:
             result = api.recover(model, data, target, out, chosen, wishes, listener)
         _deliver(result, out, names)
+        if exports:
+            show(export(Origin(out, None, _file(target)), listed(exports), out / "export"))
     if result["recovered"]["goal_met"] is False:
         raise typer.Exit(1)
+
+
+for _command in commands.ALL:
+    app.command()(_command)
 
 
 @app.command()
@@ -185,9 +187,9 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
         f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
         f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
     )
-    with _guarded():
+    with guarded():
         api.check_writable(out)
-        with _progress() as listener:
+        with progress_bars() as listener:
             result = api.demo(target, out, command, listener)
         _deliver(result, out, ["console", "json", "html"])
 
@@ -195,9 +197,9 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Where result.json lies.")]) -> None:
     """Make report.html again from result.json."""
-    with _guarded():
+    with guarded():
         for path in api.write(api.read(folder), folder, ["html"]):
-            _out.print(str(path), soft_wrap=True)
+            stdout.print(str(path), soft_wrap=True)
 
 
 @app.command()
@@ -215,7 +217,7 @@ def targets() -> None:
         method = f"{t.weights.method}, {t.activations.method}"
         bias = "float" if t.bias_bits is None else f"int{t.bias_bits}"
         table.add_row(t.name, *rules, method, bias, t.takes)
-    _out.print(table)
+    stdout.print(table)
 
 
 @app.command()
@@ -226,69 +228,41 @@ def methods() -> None:
     table.add_column("what it takes as the range")
     for method in ESTIMATORS:
         table.add_row(method.name, method.title)
-    _out.print(table)
+    stdout.print(table)
     table = Table(title="Recoveries")
     for column in ("name", "stage", "what it does", "source"):
         table.add_column(column, overflow="fold")
     for recovery in RECOVERIES:
         table.add_row(recovery.name, recovery.stage, recovery.title, recovery.source)
-    _out.print(table)
+    stdout.print(table)
 
 
 def _deliver(result: Result, out: Path, names: list[str]) -> None:
     """Print and write what was asked for."""
     if "console" in names:
-        _out.print(screen(result))
+        stdout.print(screen(result))
     for path in api.write(result, out, names):
-        _out.print(f"wrote {path}", soft_wrap=True)
+        stdout.print(f"wrote {path}", soft_wrap=True)
     if result["data"]["interrupted"]:
         raise typer.Exit(130)
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Turn our errors into a line and exit status 2, an interrupt into 130."""
-    try:
-        yield
-    except LostbitsError as error:
-        _err.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        _err.print(
-            "interrupted before there was a first result; nothing was written", style="yellow"
-        )
-        raise typer.Exit(130) from error
+def _reports(formats: str) -> list[str]:
+    """The reports that ``--format`` names, if all of them exist."""
+    names = listed(formats)
+    for name in names:
+        api.reporter(name)
+    return names
 
 
-@contextmanager
-def _progress() -> Iterator[Listener]:
-    """A bar a stage with the time left, on standard error, gone when done."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_err, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield tell
+def _file(target: str) -> str | None:
+    """A target from a file, which a saved plan cannot name."""
+    return target if target.endswith(".toml") else None
 
 
 def _short(path: Path) -> Path:
     """Relative to the current folder where that is shorter to read and to type."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _command() -> str:
-    """The command line as it can be run again."""
-    return shlex.join(["lostbits", *sys.argv[1:]])
 
 
 def main() -> None:

@@ -10,7 +10,8 @@
     ├── RecoveryError   R...  a recovery that cannot go on, or broke its promise
     ├── OutputError     O...  writing results
     ├── ExportError     E...  a plan that a format or platform does not take
-    └── ReadError       I...  somebody else's parameters (``inspect``)
+    ├── ReadError       I...  somebody else's parameters (``inspect``)
+    └── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
@@ -65,6 +66,10 @@ class ExportError(LostbitsError):
 
 class ReadError(LostbitsError):
     """A file of parameters is damaged, or what it says is probably not what was meant."""
+
+
+class BackendError(LostbitsError):
+    """A runtime is not installed, or does not run the file as it is."""
 
 
 def first_line(error: BaseException) -> str:

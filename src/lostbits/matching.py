@@ -1,17 +1,18 @@
 """A file's parameters -> the plan of a model: by name, and where names are lost by reader."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import onnx_ir as ir
 
 from lostbits.errors import close_match
-from lostbits.graph.place import Placed
+from lostbits.graph.place import Placed, place
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.reader import Entry, Parameters
+from lostbits.target import Target
 
 
 @final
@@ -23,11 +24,13 @@ class Match:
         plan: Parameters by site key, channel axes as the model has them.
         unmatched: Entries of the file that belong to no site, with the reason.
         missing: Sites that the file says nothing about, with the reason.
+        origin: By site key, the name under which the file has its parameters.
     """
 
     plan: dict[str, Affine]
     unmatched: dict[str, str]
     missing: dict[str, str]
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
@@ -39,19 +42,35 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
     search = _Search(parameters.entries)
     plan: dict[str, Affine] = {}
     missing, unfit = dict[str, str](), dict[str, str]()
+    origin = dict[str, str]()
     for site in placed.sites:
         entry = search.entry(site)
         if entry is None:
             left = site.tensor in parameters.floats
             missing[site.key] = "left in float by the file" if left else "not in the file"
         elif isinstance(fitted := _fitted(entry, site, model), Affine):
-            plan[site.key] = fitted
+            plan[site.key], origin[site.key] = fitted, entry.tensor
             search.taken.add(entry.tensor)
         else:
             unfit[entry.tensor] = missing[site.key] = fitted
     rest = [e for e in parameters.entries if e.tensor not in search.taken]
     unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed) for e in rest}
-    return Match(plan, unmatched, missing)
+    return Match(plan, unmatched, missing, origin)
+
+
+def best_target(
+    parameters: Parameters, model: ir.Model, targets: Sequence[Target]
+) -> tuple[Target, Placed, Match]:
+    """The target whose rules place most of what the file quantizes; the first of equals.
+
+    A tool has placement rules of its own, and a file made by one is best read by the target whose
+    rules are nearest to them.
+    """
+    tried = []
+    for target in targets:
+        placed = place(model, target)
+        tried.append((target, placed, match(parameters, model, placed)))
+    return max(tried, key=lambda t: (len(set(t[2].origin.values())), -len(t[2].missing)))
 
 
 @final

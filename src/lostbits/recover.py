@@ -26,7 +26,7 @@ from lostbits.runtime.measure import Baseline
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import quantized_model
+from lostbits.store import files_of
 
 _DIAGNOSED = 32  # samples that the attributions between attempts look at
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
@@ -260,12 +260,12 @@ def _diagnosed(run: Run) -> Diagnosed:
 
 
 def saver(folder: Path, write: Callable[[Path, bytes], None]) -> Save:
-    """Keeps the best case in ``folder``: its float network and its Q/DQ model."""
+    """Keeps the best case in ``folder``; see lostbits.store."""
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:
         if ledger and not ledger[-1].kept:
             return
-        for name, model in (("float", case.model), ("quantized", quantized_model(case))):
-            write(folder / f"{name}.onnx", ir.to_proto(model).SerializeToString())
+        for name, content in files_of(case).items():
+            write(folder / name, content)
 
     return save

@@ -28,6 +28,7 @@ class Settings:
         seed: Of permutations beyond the first two.
         overrides: Wishes for single tensors.
         preprocess: For folders of images.
+        plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         command: The command line that stands in findings and result.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     seed: int = 0
     overrides: tuple[Override, ...] = ()
     preprocess: Preprocess | None = None
+    plan: Path | None = None
     command: str = ""
 
 

@@ -12,7 +12,7 @@ from onnx_ir.passes import common
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, Kind, Takes, float_model, serialized
-from lostbits.graph.instrument import after, quantized
+from lostbits.graph.instrument import after, quantized, repeat_pairs
 from lostbits.graph.queries import opset, values_by_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid
@@ -36,6 +36,7 @@ class Qdq(Exporter):
             wider ones of its own, which are needed for 16 bits below opset 21 and for channels
             below opset 13.
         float_weights: Keep weights in float behind pairs of their own, instead of as integers.
+        repeated: Whether nodes that only move values have a pair behind them as well.
 
     Names stay those of the float model: weights keep theirs, and so do the graph's outputs. A
     grid that does not fill its integer type (7 bits in int8) is limited by a Clip before the pair
@@ -48,6 +49,7 @@ class Qdq(Exporter):
     otherwise: Mapping[Kind, str]
     standard: bool = False
     float_weights: bool = False
+    repeated: bool = False
     files = (_FILE,)
 
     def render(self, case: Case, sites: Sequence[Site]) -> Files:
@@ -55,6 +57,8 @@ class Qdq(Exporter):
         model = quantized(float_model(case), sites, case.plan, float_weights=self.float_weights)
         common.RemoveUnusedNodesPass()(model)
         _restore_names(model.graph, sites)
+        if self.repeated:
+            repeat_pairs(model.graph, case.target.placement.passes_through)
         grids = {s.tensor: case.plan[s.key].grid for s in sites}
         narrow = {t: _fields(g) for t, g in grids.items() if g.bits not in (8, 16, 32)}
         if narrow:
@@ -167,4 +171,5 @@ QNN = Qdq(
         "bias": _INT32,
     },
     {},
+    repeated=True,
 )

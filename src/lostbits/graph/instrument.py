@@ -1,6 +1,6 @@
 """Copies of a graph with quantizers, switches or measuring nodes put in."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,7 @@ from lostbits.grid import Affine, along
 
 Constants = Mapping[str, NDArray[np.float32]]
 LIMITED = "__limited"  # in the names of the nodes that hold values within a narrow grid
+REPEATED = "__repeated"  # in the names of pairs that stand behind a node which only moves values
 _NOTHING: Constants = MappingProxyType({})
 _MICROSOFT = "com.microsoft"
 _Integer = type[np.integer[Any]]
@@ -113,6 +114,43 @@ def quantized(
     names = [name_of(v) for v in copy.graph.outputs] + list(outputs)
     _set_outputs(copy.graph, names)
     return copy
+
+
+def repeat_pairs(graph: ir.Graph, moves: Collection[str]) -> None:
+    """Put the pair of a tensor again behind every node that only moves its values.
+
+    Their codes do not change, so nothing does; but QNN takes a node for quantized only between a
+    DequantizeLinear and a QuantizeLinear of its own, and refuses the integer layer behind it.
+    """
+    for node in list(graph):
+        source = node.inputs[0] if node.inputs else None
+        pair = None if source is None else source.producer()
+        if pair is not None and node.op_type in moves and _follows_quantizer(pair):
+            for moved in node.outputs:
+                if not any(use.node.op_type == "QuantizeLinear" for use in moved.uses()):
+                    _repeat(graph, moved, node, pair)
+
+
+def _follows_quantizer(node: ir.Node) -> bool:
+    codes = node.inputs[0] if node.op_type == "DequantizeLinear" else None
+    producer = None if codes is None else codes.producer()
+    return producer is not None and producer.op_type == "QuantizeLinear"
+
+
+def _repeat(graph: ir.Graph, moved: ir.Value, node: ir.Node, pair: ir.Node) -> None:
+    parameters = list(pair.inputs[1:])
+    code = ir.node("QuantizeLinear", [moved, *parameters], domain=pair.domain)
+    back = ir.node("DequantizeLinear", [code.outputs[0], *parameters], domain=pair.domain)
+    name = name_of(moved)
+    _name([code, back], f"{name}{REPEATED}")
+    readers = [(use.node, use.idx) for use in moved.uses() if use.node is not code]
+    for reader, index in readers:
+        reader.replace_input_with(index, back.outputs[0])
+    if moved.is_graph_output():
+        moved.name, back.outputs[0].name = f"{name}__float", name
+        back.outputs[0].type, back.outputs[0].shape = moved.type, moved.shape
+        graph.outputs[list(graph.outputs).index(moved)] = back.outputs[0]
+    graph.insert_after(node, [code, back])
 
 
 def with_constants(model: ir.Model, written: Constants) -> ir.Model:

@@ -63,16 +63,17 @@ def _open_dimensions(graph: ir.Graph) -> None:
             value.shape = ir.Shape([None if odd else d for d, odd in dims])
 
 
-def normalise(model: ir.Model) -> tuple[ir.Model, Normalisation]:
+def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalisation]:
     """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
 
-    ``model`` is the result of ``without_quantizers`` and is not changed.
+    ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
+    BatchNorms stay, as they do in what some tools quantize.
     """
     copy = model.clone()
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
-    batch_norms, left = fold_batch_norms(copy)
+    batch_norms, left = fold_batch_norms(copy) if fold else (0, [])
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)

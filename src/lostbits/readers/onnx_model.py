@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from lostbits.errors import first_line
-from lostbits.graph.instrument import LIMITED
+from lostbits.graph.instrument import LIMITED, REPEATED
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.site import Use
@@ -89,6 +89,8 @@ class _Walk:
         self.codes: dict[str, str] = {}
 
     def visit(self, node: ir.Node) -> None:
+        if f"{REPEATED}__" in node_name(node):
+            return  # says what the pair before it has said
         if node.op_type == "DequantizeLinear":
             self._dequantizer(node)
         elif node.op_type == "QuantizeLinear" and not _dequantized(node.outputs[0]):

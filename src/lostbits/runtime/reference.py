@@ -54,8 +54,8 @@ class Reference:
     changes: Normalisation
 
 
-def open_reference(path: Path) -> Reference:
-    """Load and normalise the model at ``path``.
+def open_reference(path: Path, *, fold: bool = True) -> Reference:
+    """Load and normalise the model at ``path``; without ``fold``, BatchNorms stay.
 
     Raises:
         ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
@@ -63,7 +63,7 @@ def open_reference(path: Path) -> Reference:
     """
     plain, quantizers = without_quantizers(load(path))
     _check_executable(plain, path)
-    model, changes = normalise(plain)
+    model, changes = normalise(plain, fold=fold)
     _check_executable(model, path)
     return Reference(model, plain, replace(changes, quantizers=quantizers))
 

@@ -1,0 +1,229 @@
+"""Somebody else's quantization, taken as it is: ``diagnose --plan``.
+
+Parameters come from the file, and so do its constants where they are not the nearest rounding of
+the float model's. Whether the case that is made of them is the file's network is measured, not
+assumed: the file is run, where it can be run, and the distance is part of the result.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case, Override, constant_of, plan_biases, replanned
+from lostbits.data import Source
+from lostbits.errors import ReadError
+from lostbits.graph.queries import is_float, name_of
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+from lostbits.inspecting import candidates, read_parameters
+from lostbits.matching import Match, best_target, match
+from lostbits.reader import Parameters
+from lostbits.readers.constants import Constants, constants_of
+from lostbits.runtime.measure import Comparison
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
+from lostbits.suspicions import suspicions_of_data, suspicions_of_graph
+from lostbits.target import Target
+
+_OTHER = 1e-5  # relative difference from which a float bias is another one
+_FAITHFUL_DB = 40.0  # below, the case is not quite the file's network
+_SHOWN = 5
+Array = NDArray[np.float32]
+Written = Mapping[str, Array]
+
+
+@final
+@dataclass(frozen=True)
+class Adopted:
+    """A case that follows a file.
+
+    Attributes:
+        case: With the file's parameters and constants.
+        path, title: The file, and the format that was recognised.
+        parameters: What it says.
+        match: What of it belongs to which site.
+        doubts: Suspicions.
+        faithful_db: Distance of the simulated case to the file that was run; None if they are
+            equal; NaN if the file cannot be run.
+        other_shapes: Constants of the file that do not have the model's shape.
+    """
+
+    case: Case
+    path: Path
+    title: str
+    parameters: Parameters
+    match: Match
+    doubts: tuple[ReadError, ...]
+    faithful_db: float | None
+    other_shapes: tuple[str, ...]
+
+    def complete(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
+        """The result of the diagnosis, with what is to be said of the file."""
+        missing = [s for s in self.case.placed.sites if s.key not in self.case.plan]
+        unmatched = [{"tensor": s.tensor, "reason": self._why(s)} for s in missing]
+        coverage = {**result["coverage"], "unmatched": unmatched}
+        own = [n for n in result["notes"] if not n.startswith("The file held")]
+        notes = [*self._notes(quantizers), *own]
+        return {**result, "coverage": coverage, "plan": self._facts(), "notes": notes}
+
+    def _why(self, site: Site) -> str:
+        return self.match.missing.get(site.key, "set to float")
+
+    def _facts(self) -> dict[str, Any]:
+        measured = self.faithful_db is None or not np.isnan(self.faithful_db)
+        unmatched = self.match.unmatched.items()
+        return {
+            "path": str(self.path),
+            "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "recognised": self.title,
+            "tensors": len(self.parameters.entries),
+            "matched": len(set(self.match.origin.values())),
+            "unmatched": [{"tensor": t, "reason": why} for t, why in unmatched],
+            "problems": [str(p) for p in self.parameters.problems],
+            "suspicions": [str(d) for d in self.doubts],
+            "constants_taken": sorted(self.case.written),
+            "file_was_run": measured,
+            "sqnr_db_vs_file": self.faithful_db if measured else None,
+        }
+
+    def _notes(self, quantizers: int) -> list[str]:
+        facts = self._facts()
+        notes = [
+            f"Diagnosed as {self.path.name} has it ({self.title}): {facts['matched']} of "
+            f"{facts['tensors']} tensors belong to sites of {self.case.target.name}; sites that "
+            f"the file says nothing about stay in float ({len(self.match.missing)}); "
+            f"{len(self.case.written)} constants are not the nearest rounding of the model's and "
+            "were taken from the file."
+        ]
+        notes += [str(d) for d in (*self.doubts, *self.parameters.problems)]
+        notes += [f"Unmatched: {t}: {why}" for t, why in self._unmatched()]
+        if quantizers:
+            notes.append(
+                "The model itself was quantized: its dequantized weights are the float reference, "
+                "so that what rounding the weights cost cannot be seen. Give the float model."
+            )
+        if self.faithful_db is not None and self.faithful_db < _FAITHFUL_DB:
+            notes.append(
+                f"The simulated network is {self.faithful_db:.1f} dB from the file that was run: "
+                "tensors without a site, or constants of another form, make the difference."
+            )
+        if self.other_shapes:
+            names = ", ".join(self.other_shapes[:_SHOWN])
+            notes.append(f"Constants of another shape than in the model were not taken: {names}.")
+        return notes
+
+    def _unmatched(self) -> Sequence[tuple[str, str]]:
+        return list(self.match.unmatched.items())[:_SHOWN]
+
+
+def folds(plan: Path | None) -> bool:
+    """Whether the tool that wrote a quantized model had BatchNorms folded into the weights.
+
+    Where it had not, the codes are those of other weights than the normalised model has, and only
+    a model that keeps its BatchNorms can be compared with them.
+    """
+    own = None if plan is None else read_parameters(plan)[2]
+    return own is None or all(n.op_type != "BatchNormalization" for n in own.graph)
+
+
+def fitting_target(plan: Path, model: ir.Model) -> Target:
+    """The target whose rules place most of what a file quantizes.
+
+    Raises:
+        DataError: D001, D002; ReadError: I001 to I004.
+    """
+    return best_target(read_parameters(plan)[1], model, candidates(None))[0]
+
+
+def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] = ()) -> Adopted:
+    """The case with the parameters, and where there are any the constants, of a file.
+
+    Args:
+        case: Calibrated, planned by the target's own rules.
+        path: A quantized model, or a file of parameters of any known format.
+        source: Samples that the file is run on, to see that the case is its network.
+        overrides: Wishes for single tensors, which stand above the file.
+
+    Raises:
+        DataError: D001, D002; ReadError: I001 to I004.
+    """
+    title, parameters, own = read_parameters(path)
+    found = match(parameters, case.model, case.placed)
+    adopted = replace(case, plan=found.plan)
+    shapes: list[str] = []
+    if own is not None:
+        adopted = replace(adopted, written=_written(adopted, constants_of(own), shapes))
+    faithful = float("nan") if own is None else _distance(adopted, own, source)
+    doubts = suspicions_of_graph(parameters, case.model if own is None else own)
+    doubts += suspicions_of_data(parameters, found, case)
+    for wish in overrides:
+        adopted = _with_wish(adopted, wish)
+    facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes))
+    return Adopted(adopted, path, *facts)
+
+
+def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
+    """Constants of the file that no nearest rounding of the model's gives."""
+    written = {}
+    for site in (*case.placed.sites, *case.placed.float_biases):
+        value = None if site.streams else constants.of(site)
+        if value is None:
+            continue
+        floats = constant_of(case.model, site)
+        if value.shape != floats.shape:
+            shapes.append(site.tensor)
+        elif not _nearest(value, floats, case.plan.get(site.key)):
+            written[site.tensor] = value
+    return written
+
+
+def _nearest(value: Array, floats: Array, affine: Affine | None) -> bool:
+    """Whether a constant of the file is what rounding the model's to nearest gives."""
+    if affine is None:
+        return np.allclose(value, floats, rtol=_OTHER, atol=_OTHER)
+    return np.array_equal(affine.codes(value), affine.codes(floats))
+
+
+def _with_wish(case: Case, wish: Override) -> Case:
+    """The case with one tensor, and those that share its scale, planned by rule and wish."""
+    groups = {s.group for s in case.placed.sites if s.tensor == wish.tensor and s.streams}
+    sites = [
+        s
+        for s in case.placed.sites
+        if s.role != "bias" and (s.tensor == wish.tensor or (s.streams and s.group in groups))
+    ]
+    if not sites:
+        return case
+    keys = {s.key for s in sites}
+    rest = {key: affine for key, affine in case.plan.items() if key not in keys}
+    plan = {**rest, **replanned(case, sites, wish)}
+    biases = plan_biases(case.model, case.placed, plan, case.target)
+    moved = {
+        s.key
+        for s in case.placed.sites
+        if s.scales is not None and (s.scales[0] in groups or s.scales[1] in keys)
+    }
+    plan |= {key: biases[key] for key in moved & set(plan) & set(biases)}
+    written = {name: a for name, a in case.written.items() if name != wish.tensor}
+    return replace(case, plan=plan, written=written)
+
+
+def _distance(case: Case, own: ir.Model, source: Source) -> float | None:
+    """Decibels between the simulated case and the file, run as it is written, on one batch."""
+    part = next(iter(source.batches(8)))
+    try:
+        values = Session(own, optimise=False).run(part.feeds)
+    except Exception:  # a file need not run here to be diagnosed; the result says that it was not
+        return float("nan")
+    ours = Session(quantized_model(case), optimise=False).run(part.feeds)
+    outputs = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
+    pair = [[part.real(a) for a in list(v.values())[: len(outputs)]] for v in (values, ours)]
+    comparison = Comparison()
+    comparison.update(pair[0], pair[1], part.first, part.size)
+    return comparison.baseline(outputs).sqnr_db

@@ -1,0 +1,120 @@
+"""Contract of a backend: a real runtime that runs an exported Q/DQ file.
+
+A backend is handed the bytes of a file and gives values; whether they are right is decided
+elsewhere (``lostbits.deviation``). What it must not do is run something else than the file, or
+run it elsewhere: a node that falls back to another device is an error, not a detail.
+"""
+
+import abc
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+from lostbits.errors import BackendError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True)
+class Executed:
+    """A node as the runtime ran it.
+
+    Attributes:
+        op: The runtime's own name for the kind of node.
+        precision: Type that it computed in, as the runtime calls it.
+        integer: Whether that is integer arithmetic.
+        nodes: Names of the file's nodes that went into it, as far as the runtime tells.
+    """
+
+    op: str
+    precision: str
+    integer: bool
+    nodes: tuple[str, ...]
+
+
+class Loaded(abc.ABC):
+    """A file that a runtime has accepted.
+
+    Attributes:
+        executed: Its nodes that compute (quantizers and moves of data are none).
+        precision: What the runtime computes in where it does not compute in integers.
+    """
+
+    executed: Sequence[Executed]
+    precision: str
+
+    @abc.abstractmethod
+    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """Every output by name.
+
+        Raises:
+            BackendError: B003 when the runtime stops.
+        """
+
+
+class Backend(abc.ABC):
+    """A runtime, with the settings that make it a backend of its own.
+
+    Attributes:
+        name: What users give to ``--backend``.
+        title: One line for tables.
+        format: Name of the exporter whose file it runs.
+        package: Package on the index; None for what lostbits needs anyway.
+        extra: What to install, as ``lostbits[extra]``.
+        module: What the package is imported as.
+        one_by_one: Whether it needs a static batch of 1.
+        on_this_processor: Whether it computes with this machine's own instructions.
+    """
+
+    name: str
+    title: str
+    format: str
+    package: str | None = None
+    extra: str | None = None
+    module: str
+    one_by_one: bool = False
+    on_this_processor: bool = True
+
+    @abc.abstractmethod
+    def load(self, content: bytes) -> Loaded:
+        """Let the runtime compile a file; the package is there.
+
+        Raises:
+            BackendError: B002 when the runtime refuses the file.
+        """
+
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Of the runtime; the package is there."""
+
+    def installed(self) -> bool:
+        """Whether the package can be imported."""
+        return importlib.util.find_spec(self.module) is not None
+
+    def open(self, content: bytes) -> Loaded:
+        """See ``load``.
+
+        Raises:
+            BackendError: B001 when the package is missing: a check that is left out must not look
+                like one that was passed.
+        """
+        if not self.installed():
+            rule, todo = "needs its runtime", f"pip install 'lostbits[{self.extra}]'"
+            raise BackendError("B001", f"backend {self.name!r}", rule, f"no {self.package}", todo)
+        return self.load(content)
+
+
+def refused(backend: str, found: str) -> BackendError:
+    """An error for a file that the runtime does not take."""
+    rule, todo = "must take the whole file", "see lostbits export for what the platform needs"
+    return BackendError("B002", f"backend {backend!r}", rule, found, todo)
+
+
+def stopped(backend: str, found: str) -> BackendError:
+    """An error for a run that did not end well."""
+    rule, todo = "must run every sample", "check that the samples fit the model"
+    return BackendError("B003", f"backend {backend!r}", rule, found, todo)

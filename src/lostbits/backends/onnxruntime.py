@@ -1,0 +1,82 @@
+"""ONNX Runtime on the CPU: with its integer kernels, and without any rewriting."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lostbits.backend import Arrays, Backend, Executed, Loaded, refused, stopped
+from lostbits.errors import first_line
+from lostbits.targets.movement import MOVES_VALUES
+
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_INTEGER = frozenset(
+    {"ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm"}
+)
+
+
+@final
+@dataclass(frozen=True)
+class OnnxRuntime(Backend):
+    """The CPU execution provider; ``optimise`` lets it fuse Q/DQ into integer kernels."""
+
+    name: str
+    title: str
+    optimise: bool
+    format = "qdq-onnxruntime"
+    module = "onnxruntime"
+
+    def version(self) -> str:
+        """Of the package."""
+        return str(ort.__version__)
+
+    def load(self, content: bytes) -> Loaded:
+        """A session; the graph that it made of the file is read back to see its kernels."""
+        options, level = ort.SessionOptions(), ort.GraphOptimizationLevel
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.graph_optimization_level = (
+            level.ORT_ENABLE_ALL if self.optimise else level.ORT_DISABLE_ALL
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "optimised.onnx"
+            options.optimized_model_filepath = str(path)
+            try:
+                session = ort.InferenceSession(content, options, ["CPUExecutionProvider"])
+            except Exception as error:  # ONNX Runtime has a dozen classes of its own for this
+                raise refused(self.name, first_line(error)) from error
+            return Running(self.name, session, _kernels(onnx.load(path)), "float32")
+
+
+def _kernels(model: onnx.ModelProto) -> list[Executed]:
+    nodes = [n for n in model.graph.node if n.op_type not in _QUANTIZERS | MOVES_VALUES]
+    return [_kernel(node) for node in nodes]
+
+
+def _kernel(node: onnx.NodeProto) -> Executed:
+    integer = node.op_type.startswith("QLinear") or node.op_type in _INTEGER
+    return Executed(node.op_type, "int8" if integer else "float32", integer, (node.name,))
+
+
+@final
+@dataclass
+class Running(Loaded):
+    """A session of ONNX Runtime, whatever it runs on."""
+
+    backend: str
+    session: ort.InferenceSession
+    executed: list[Executed]
+    precision: str
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """See the contract."""
+        names = [o.name for o in self.session.get_outputs()]
+        try:
+            values = self.session.run(names, dict(feeds))
+        except Exception as error:  # as above
+            raise stopped(self.backend, first_line(error)) from error
+        return dict(zip(names, values, strict=True))

@@ -1,0 +1,89 @@
+"""Qualcomm's HTP by onnxruntime-qnn, whose x86-64 build emulates the device bit by bit."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, final
+
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+
+from lostbits.backend import Backend, Executed, Loaded, refused
+from lostbits.backends.onnxruntime import Running
+from lostbits.errors import first_line
+from lostbits.graph.taps import between_quantizers
+from lostbits.targets.movement import MOVES_VALUES
+
+_PROVIDER = "QNNExecutionProvider"
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+@final
+@dataclass(frozen=True)
+class QnnHtp(Backend):
+    """HTP; what it cannot run is refused, never handed to the CPU."""
+
+    name = "qnn-htp"
+    title = "Qualcomm HTP by onnxruntime-qnn, emulated on x86-64"
+    format = "qdq-qnn"
+    package = "onnxruntime-qnn"
+    extra = "qnn"
+    module = "onnxruntime_qnn"
+    one_by_one = True
+    on_this_processor = False
+
+    def version(self) -> str:
+        """Of the package."""
+        import onnxruntime_qnn  # noqa: PLC0415 - optional
+
+        return str(onnxruntime_qnn.__version__)
+
+    def load(self, content: bytes) -> Loaded:
+        """A session on the HTP backend, with a batch of 1."""
+        model = _with_batch_of_one(onnx.load_from_string(content))
+        try:
+            session = ort.InferenceSession(model.SerializeToString(), _options())
+        except Exception as error:  # ONNX Runtime has a dozen classes of its own for this
+            raise refused(self.name, first_line(error)) from error
+        return Running(self.name, session, _executed(model), "float16")
+
+
+@cache
+def _device() -> Any:
+    """The emulated device; a library can be registered once a process."""
+    import onnxruntime_qnn  # noqa: PLC0415 - optional
+
+    ort.register_execution_provider_library(_PROVIDER, onnxruntime_qnn.get_library_path())
+    return next(d for d in ort.get_ep_devices() if d.ep_name == _PROVIDER)
+
+
+def _options() -> ort.SessionOptions:
+    import onnxruntime_qnn  # noqa: PLC0415 - optional
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    settings = {"backend_path": str(onnxruntime_qnn.get_qnn_htp_path())}
+    options.add_provider_for_devices([_device()], settings)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options
+
+
+def _with_batch_of_one(model: onnx.ModelProto) -> onnx.ModelProto:
+    for value in model.graph.input:
+        shape = value.type.tensor_type.shape
+        if shape.dim and not shape.dim[0].HasField("dim_value"):
+            shape.dim[0].dim_value = 1
+    return model
+
+
+def _executed(model: onnx.ModelProto) -> list[Executed]:
+    """All of it is on the HTP, which computes in integers what stands between Q/DQ pairs."""
+    graph = ir.from_proto(model).graph
+    kinds = (None, ir.DataType.FLOAT)  # others compute shapes and indices
+    nodes = [
+        n
+        for n in graph
+        if n.op_type not in _QUANTIZERS | MOVES_VALUES and n.outputs[0].dtype in kinds
+    ]
+    found = [(n, between_quantizers(n)) for n in nodes]
+    return [Executed(n.op_type, "int" if i else "float16", i, (n.name or "",)) for n, i in found]

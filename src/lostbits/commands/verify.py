@@ -1,0 +1,131 @@
+"""``lostbits verify`` and ``lostbits backends``."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lostbits.api import Settings
+from lostbits.backends import ALL as BACKENDS
+from lostbits.exporting import Origin
+from lostbits.terminal import (
+    DATA_HELP,
+    PreprocessFile,
+    Samples,
+    aligned,
+    guarded,
+    preprocess_of,
+    progress_bars,
+    say,
+)
+from lostbits.verifying import TOLERANCE_DB
+from lostbits.verifying import verify as verified
+
+_SHOWN = 5
+
+
+def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|MODEL",
+            help="Folder of recover, Q/DQ file, or float model (planned by the target's rules).",
+        ),
+    ],
+    backend: Annotated[str, typer.Option(help=", ".join(b.name for b in BACKENDS))],
+    data: Annotated[str, typer.Option(help=DATA_HELP)],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="What a Q/DQ file was made from: folder of recover, or float model."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Least SQNR of the runtime against our simulation, in dB.")
+    ] = TOLERANCE_DB,
+    target: Annotated[str | None, typer.Option(help="Whose rules plan a float model.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="Samples that set the ranges of a float model.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
+    samples: Samples = None,
+    preprocess: PreprocessFile = None,
+) -> None:
+    """Run the exported file on a real runtime; exit status 1 when it is out of tolerance.
+
+    Example: **lostbits verify recovered --backend openvino --data photos.npy**
+    """
+    with guarded():
+        settings = replace(
+            Settings(), labels=labels, samples=samples, preprocess=preprocess_of(preprocess)
+        )
+        with progress_bars() as listener:
+            origin = Origin(source, calibration or data, target, settings)
+            verdict = verified(origin, backend, data, against, tolerance, listener)
+        _show(verdict.row)
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+def backends() -> None:
+    """List the runtimes that verify can use, and whether they are installed.
+
+    Example: **lostbits backends**
+    """
+    rows = [("name", "runtime", "runs", "installed")]
+    for each in BACKENDS:
+        found = f"yes, {each.version()}" if each.installed() else f"no: {_install(each.extra)}"
+        rows.append((each.name, each.title, each.format, found))
+    for line in aligned(rows):
+        say(line)
+
+
+def _install(extra: str | None) -> str:
+    return f"pip install 'lostbits[{extra}]'"
+
+
+def _show(row: dict[str, Any]) -> None:
+    floats, executed = row["executed"]["float"], row["executed"]
+    say(f"{row['backend']} {row['version']}, {row['samples']} samples", "bold")
+    say(
+        f"against our simulation: {_figure(row['sqnr_db_vs_simulation'], '{:.1f} dB', 'equal')}, "
+        f"largest difference {row['max_abs']:.3g}"
+    )
+    for name, key in (("the runtime", "vs_float"), ("our simulation", "simulation_vs_float")):
+        say(f"{name} against float: {_figures(row[key])}")
+    say(f"{executed['integer']} nodes ran in integer, {len(floats)} in {row['precision']}")
+    for each in floats[:_SHOWN]:
+        say(f"  {each['op']} in {each['precision']}: {', '.join(each['nodes'])}")
+    if floats[_SHOWN:]:
+        say(f"  ... and {len(floats) - _SHOWN} more")
+    _show_deviations(row)
+    verdict = "passed" if row["passed"] else "FAILED"
+    say(f"{verdict}: tolerance {row['tolerance_db']:g} dB", "green" if row["passed"] else "red")
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    parts = [_figure(figures["sqnr_db"], "{:.1f} dB", "equal")]
+    if figures["agreement"] is not None:
+        parts.append(f"agreement {figures['agreement']:.1%}")
+    if figures["accuracy_quantized"] is not None:
+        shares = figures["accuracy_quantized"], figures["accuracy_float"]
+        parts.append("accuracy {:.1%} (float {:.1%})".format(*shares))
+    return ", ".join(parts)
+
+
+def _figure(value: float | None, form: str, none: str) -> str:
+    return none if value is None else form.format(value)
+
+
+def _show_deviations(row: dict[str, Any]) -> None:
+    for defect in row["defects"]:
+        say(f"not as planned: {defect['tensor']}: {defect['text']}", "red")
+    first, own = row["first_deviation"], row["first_own_deviation"]
+    compared = f"{row['tensors_compared']} tensors compared"
+    if first is None:
+        say(f"{compared}: none is more than one code off")
+    else:
+        say(f"{compared}; first deviation: {first['text']}")
+    if own is not None and own != first:
+        say(f"first layer that differs by itself: {own['text']}")
+    if row["taps_change_the_run"]:
+        say("the runtime fuses otherwise when tensors are tapped; the above is of that run")

@@ -1,0 +1,87 @@
+"""The constants of a quantized model as the numbers that they stand for, however it stores them."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.graph.normalise import opened
+from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.site import Site, Use
+from lostbits.graph.taps import operands
+from lostbits.grid import along
+from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
+from lostbits.readers.onnx_model import stripped
+
+Array = NDArray[np.float32]
+
+
+@final
+@dataclass(frozen=True)
+class Constants:
+    """Arrays by the names that a float model may have for them, and by the inputs that read them.
+
+    Integer codes are new tensors with names that a tool made up; the reader is what stays.
+    """
+
+    names: dict[str, Array]
+    uses: dict[Use, Array]
+
+    def of(self, site: Site) -> Array | None:
+        """The array of a constant's site; None where the model has none for it."""
+        read = (self.uses[use] for use in site.uses if use in self.uses)
+        return next(read, self.names.get(site.tensor))
+
+
+def constants_of(model: ir.Model) -> Constants:
+    """Weights and biases of a Q/DQ or QOperator model, dequantized."""
+    graph = opened(model).graph
+    found = Constants({}, {})
+    for (reader, index), operand in operands(graph).items():
+        values = operand.values.astype(np.float32)
+        _put(found, operand.tensor, (Use(reader, index),), values)
+    for node in graph:
+        if node.op_type in OPS:
+            _put_weight(found, node)
+    return found
+
+
+def _put(found: Constants, tensor: str, uses: tuple[Use, ...], values: Array) -> None:
+    for name in (tensor, *stripped(tensor)):
+        found.names.setdefault(name, values)
+    for use in uses:
+        found.uses.setdefault(use, values)
+
+
+def _put_weight(found: Constants, node: ir.Node) -> None:
+    """The second operand of an integer op, and the bias in its accumulator."""
+    places = layout(node)
+    if len(places.operands) < 2:
+        return
+    names = (node_name(node), *stripped(node_name(node)))
+    x, w = (list(present(node, positions)) for positions in places.operands[:2])
+    weight, x_scale = _dequantized(node, w), constant(x[1])
+    if weight is None or x_scale is None:
+        return
+    values, scale = weight
+    _put(found, name_of(w[0]), tuple(Use(n, 1) for n in names), values)
+    for bias in present(node, () if places.bias is None else (places.bias,)):
+        codes = constant(bias)
+        if codes is not None:
+            product = x_scale.astype(np.float64) * scale
+            reals = (codes.astype(np.float64) * product).astype(np.float32)
+            _put(found, name_of(bias), tuple(Use(n, 2) for n in names), reals)
+
+
+def _dequantized(node: ir.Node, parts: list[ir.Value]) -> tuple[Array, NDArray[np.float64]] | None:
+    codes, scale = constant(parts[0]), constant(parts[1])
+    zero = constant(parts[2]) if len(parts) > 2 else np.zeros(1)
+    if codes is None or scale is None or zero is None:
+        return None
+    axis, steps = weight_axis(node, scale.size), scale.astype(np.float64).ravel()
+    shaped = [along(v.astype(np.float64).ravel(), codes.ndim, axis) for v in (steps, zero)]
+    if axis is None:
+        shaped = [v.reshape(()) for v in shaped]
+    return ((codes - shaped[1]) * shaped[0]).astype(np.float32), steps

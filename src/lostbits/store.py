@@ -1,0 +1,139 @@
+"""A case on disk: what ``recover --out`` keeps, and what the other verbs start from.
+
+=============== ===========================================================================
+float.onnx      the float network, perhaps in another form of the same function
+quantized.onnx  Q/DQ, the rounding of a recovery included; runs anywhere, nothing reads it here
+written.npz     constants that a recovery chose
+plan.json       the complete plan, and the digests of the two files that belong to it
+=============== ===========================================================================
+
+Each file is replaced as a whole, plan.json last. A crash between two of them leaves files of
+different moments, which the digests tell apart; nothing is ever made of such a mixture.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.errors import OutputError, first_line
+from lostbits.exporter import Files, serialized
+from lostbits.exporters import Json
+from lostbits.graph.place import Placed, place
+from lostbits.matching import match
+from lostbits.reader import Parameters
+from lostbits.readers.plan import Plan
+from lostbits.runtime.reference import open_reference
+from lostbits.runtime.simulation import quantized_model
+from lostbits.target import Target
+from lostbits.targets import target as find_target
+
+FLOAT, QUANTIZED, WRITTEN, PLAN = "float.onnx", "quantized.onnx", "written.npz", "plan.json"
+_DIGESTS = "digests"
+_NAMES = "names"  # in written.npz: savez could not take a tensor whose name is ``file``
+Written = dict[str, NDArray[np.float32]]
+
+
+def files_of(case: Case) -> Files:
+    """Content by file name, in the order in which the files must be written."""
+    files = {
+        FLOAT: serialized(case.model),
+        QUANTIZED: serialized(quantized_model(case)),
+        WRITTEN: _packed(case.written),
+    }
+    exporter = Json()
+    plan = json.loads(exporter.render(case, exporter.sites(case))[PLAN])
+    plan[_DIGESTS] = {name: _digest(files[name]) for name in (FLOAT, WRITTEN)}
+    return {**files, PLAN: (json.dumps(plan, indent=1) + "\n").encode()}
+
+
+def holds_case(folder: Path) -> bool:
+    """Whether ``folder`` is one that a recovery has written."""
+    return (folder / PLAN).is_file()
+
+
+def load_case(folder: Path, target: Target | None = None) -> Case:
+    """The case in ``folder``: model, plan and chosen constants; without statistics of data.
+
+    Args:
+        folder: Where ``files_of`` was written.
+        target: Whose rules place the sites; default, the built-in one that the plan names.
+
+    Raises:
+        OutputError: O003 when a part is missing or damaged; O004 when the parts do not belong
+            together.
+        ReadError: I002 to I008 when plan.json is damaged.
+        TargetError: T001 when the plan names a target that is not built in.
+    """
+    content = {name: _part(folder, name) for name in (FLOAT, WRITTEN, PLAN)}
+    parameters = Plan().read(content[PLAN])
+    facts = json.loads(content[PLAN])
+    _check_digests(folder, facts, content)
+    chosen = target or find_target(str(facts.get("target")))
+    model = open_reference(folder / FLOAT).model
+    placed = place(model, chosen)
+    plan = _whole(folder, parameters, model, placed)
+    return Case(model, chosen, placed, {}, plan, {}, 0, _unpacked(folder, content[WRITTEN]))
+
+
+def _part(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise _no_case(folder / name, error.strerror or str(error)) from error
+
+
+def _no_case(path: Path, found: str) -> OutputError:
+    rule, todo = "must be part of a recovered case", "run lostbits recover --out"
+    return OutputError("O003", str(path), rule, found, todo)
+
+
+def _check_digests(folder: Path, facts: dict[str, Any], content: Files) -> None:
+    digests = facts.get(_DIGESTS)
+    for name in (FLOAT, WRITTEN):
+        if not isinstance(digests, dict) or digests.get(name) != _digest(content[name]):
+            raise _mixed(folder / name, "another file")
+
+
+def _whole(folder: Path, parameters: Parameters, model: ir.Model, placed: Placed) -> Any:
+    """The plan, if every entry has its site; what is missing was left in float."""
+    found = match(parameters, model, placed)
+    for name, reason in found.unmatched.items():
+        raise _mixed(folder / PLAN, f"{name!r}: {reason}")
+    for problem in parameters.problems:
+        raise problem
+    return found.plan
+
+
+def _mixed(path: Path, found: str) -> OutputError:
+    rule = f"must be the file that {PLAN} was written with, for the target that it was placed by"
+    todo = "give the --target of the recovery if it is a file, or recover again"
+    return OutputError("O004", str(path), rule, found, todo)
+
+
+def _packed(written: Any) -> bytes:
+    names = sorted(written)
+    arrays = {f"{number}": written[name] for number, name in enumerate(names)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_NAMES: np.asarray(names, str), **arrays})
+    return buffer.getvalue()
+
+
+def _unpacked(folder: Path, content: bytes) -> Written:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            names = [str(name) for name in stored[_NAMES]]
+            return {name: stored[f"{number}"] for number, name in enumerate(names)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _no_case(folder / WRITTEN, first_line(error)) from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,110 @@
+"""What all commands share: consoles, options, progress bars, and errors turned into a status."""
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lostbits.data import Preprocess
+from lostbits.errors import LostbitsError
+from lostbits.runtime.progress import Progress as Listener
+
+stdout, stderr = Console(), Console(stderr=True)
+
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Samples = Annotated[int | None, typer.Option(min=2, help="Use only the first N samples.")]
+PreprocessFile = Annotated[
+    Path | None, typer.Option("--preprocess", help="TOML file: how images become tensors.")
+]
+DATA_HELP = ".npz, .npy, a folder of those or of images, input_list.txt, or module:callable."
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turn our errors into a line and exit status 2, an interrupt into 130."""
+    try:
+        yield
+    except LostbitsError as error:
+        stderr.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        stderr.print(
+            "interrupted before there was a first result; nothing was written", style="yellow"
+        )
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def progress_bars() -> Iterator[Listener]:
+    """A bar a stage with the time left, on standard error, gone when done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield tell
+
+
+def say(text: str, style: str = "") -> None:
+    """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
+    stdout.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns; names of tensors are too long for boxes.
+
+    >>> aligned([("name", "n"), ("a", "10")])
+    ['name  n', 'a     10']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def by_reason(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
+    """One line a reason, with how many names have it and the first of them."""
+    lines = []
+    for reason, count in Counter(reasons.values()).most_common():
+        names = [name for name, why in reasons.items() if why == reason][:shown]
+        lines.append(f"{count}: {reason} ({', '.join(names)}{', ...' if count > shown else ''})")
+    return lines
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated option."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def preprocess_of(path: Path | None) -> Preprocess | None:
+    """The settings in a file, if one was named."""
+    return None if path is None else Preprocess.from_toml(path)
+
+
+def command_line() -> str:
+    """The command line as it can be run again."""
+    return shlex.join(["lostbits", *sys.argv[1:]])

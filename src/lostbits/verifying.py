@@ -1,0 +1,289 @@
+"""The verb ``verify``: a file on a real runtime, beside our simulation and the float network."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.api import read, write
+from lostbits.backend import Backend, Executed, Loaded
+from lostbits.backends import backend as find_backend
+from lostbits.case import Case
+from lostbits.data import Batch, Source, open_source, read_labels
+from lostbits.defect import Defect, defects_of
+from lostbits.deviation import Deviation, Trace, first_deviation, own_deviation
+from lostbits.diagnoses.settings import Settings
+from lostbits.errors import BackendError
+from lostbits.exporter import serialized
+from lostbits.exporters import exporter
+from lostbits.exporting import Origin
+from lostbits.graph.queries import is_float, name_of
+from lostbits.inspecting import read_parameters
+from lostbits.runtime.measure import Comparison
+from lostbits.runtime.progress import Progress, silent, tracked
+from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
+from lostbits.store import holds_case
+
+TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
+_BATCH = 8
+_TRACED = 8  # samples whose activations are compared; the outputs are, of all
+Values = list[NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True)
+class Subject:
+    """What is run, and what it is compared with.
+
+    Attributes:
+        content: The file.
+        simulated: Q/DQ graph whose arithmetic is the definition.
+        floats: The float network.
+        planned: Whether ``simulated`` is a plan of its own, or the file as it is written.
+    """
+
+    content: bytes
+    simulated: ir.Model
+    floats: ir.Model
+    planned: bool
+
+    @property
+    def outputs(self) -> list[str]:
+        """Float outputs."""
+        return [name_of(v) for v in self.floats.graph.outputs if is_float(v)]
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """What came of it.
+
+    Attributes:
+        row: The entry in result.json.
+        passed: Whether everything is within tolerance, and the file is the planned one.
+        executed: Nodes as the runtime ran them.
+    """
+
+    row: dict[str, Any]
+    passed: bool
+    executed: tuple[Executed, ...] = field(default_factory=tuple)
+
+
+def subject_of(
+    origin: Origin, against: Path | None, backend: Backend, progress: Progress = silent
+) -> Subject:
+    """The file, the simulation and the float network of what the user named.
+
+    Args:
+        origin: A recovered folder, a float model (planned by the target's rules), or a Q/DQ file.
+        against: For a file, the folder or the float model that it was made from; else a float
+            model other than the case's own.
+        backend: Whose format a case is exported to.
+        progress: Told after every batch of a calibration.
+
+    Raises:
+        BackendError: B005 for a file that is no ONNX model.
+        LostbitsError: Whatever is wrong with the parts.
+    """
+    floats = None if against is None or against.is_dir() else open_reference(against).model
+    if origin.path.is_dir() or not _is_quantized(origin.path):
+        case = origin.case(progress)
+        return _of_case(case, _exported(case, backend), floats)
+    content = origin.path.read_bytes()
+    if against is not None and against.is_dir():
+        return _of_case(Origin(against, target=origin.target).case(), content, None)
+    own = open_reference(origin.path).model if floats is None else floats
+    return Subject(content, ir.from_proto(_proto(content)), own, planned=False)
+
+
+def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
+    return Subject(content, quantized_model(case), floats or case.model, planned=True)
+
+
+def _exported(case: Case, backend: Backend) -> bytes:
+    files = exporter(backend.format).write(case)
+    return next(content for name, content in files.items() if name.endswith(".onnx"))
+
+
+def _is_quantized(path: Path) -> bool:
+    if path.suffix != ".onnx":
+        rule, todo = "must be a folder of recover or an ONNX file", "export it, then verify that"
+        raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
+    if not path.is_file():
+        return False  # opening it as a float model says what is wrong
+    return bool(read_parameters(path)[1].entries)
+
+
+def _proto(content: bytes) -> Any:
+    import onnx  # noqa: PLC0415
+
+    return onnx.load_from_string(content)
+
+
+def verify(
+    origin: Origin,
+    backend: str,
+    data: object,
+    against: Path | None = None,
+    tolerance: float = TOLERANCE_DB,
+    progress: Progress = silent,
+) -> Verdict:
+    """Run a file on a runtime and compare it with simulation and float network.
+
+    Args:
+        origin: See ``subject_of``; its settings' labels are those of ``data``.
+        backend: Name.
+        data: Samples.
+        against: See ``subject_of``.
+        tolerance: Least SQNR of the runtime's outputs against the simulation, in dB.
+        progress: Told after every batch.
+
+    Raises:
+        BackendError: B001 to B005.
+        LostbitsError: Whatever is wrong with the parts.
+    """
+    chosen = find_backend(backend)
+    if not chosen.installed():
+        chosen.open(b"")  # raises, before a calibration has cost anything
+    subject = subject_of(origin, against, chosen, progress)
+    source, labels = _samples(data, subject, origin.settings)
+    run = _Run(subject, chosen, labels)
+    run.compare(source, progress)
+    verdict = run.verdict(tolerance, source)
+    for folder in {origin.path, against}:
+        if folder is not None and holds_case(folder) and (folder / "result.json").is_file():
+            _note(folder, verdict.row)
+    return verdict
+
+
+def _samples(
+    data: object, subject: Subject, settings: Settings
+) -> tuple[Source, NDArray[np.int64] | None]:
+    source = open_source(data, input_specs(subject.floats), preprocess=settings.preprocess)
+    labels = None if settings.labels is None else read_labels(settings.labels, len(source))
+    if settings.samples is not None and settings.samples < len(source):
+        source = source.slice(0, settings.samples)
+    return source, labels
+
+
+def _note(folder: Path, row: dict[str, Any]) -> None:
+    """Put the check into result.json, in place of an earlier one of the same file and backend."""
+    result = read(folder)
+    same = {key: row[key] for key in ("backend", "sha256")}
+    others = [r for r in result["verify"] if {k: r.get(k) for k in same} != same]
+    result["verify"] = [*others, row]
+    write(result, folder, ["json"])
+
+
+@final
+class _Run:
+    """One check in progress."""
+
+    def __init__(
+        self, subject: Subject, backend: Backend, labels: NDArray[np.int64] | None
+    ) -> None:
+        self.subject, self.backend = subject, backend
+        self.loaded = backend.open(subject.content)
+        file = ir.from_proto(_proto(subject.content))
+        self.defects = defects_of(subject.simulated, file) if subject.planned else []
+        self.trace = Trace(subject.simulated, file)
+        self.tapped: Loaded | None = None
+        if self.trace.taps:
+            self.tapped = backend.open(serialized(self.trace.model))
+        self.plain = Session(subject.floats)
+        self.simulation = Session(subject.simulated, optimise=False)
+        self.to_simulation = Comparison()
+        self.to_float, self.simulated_to_float = Comparison(labels), Comparison(labels)
+        self.max_abs, self.disturbed = 0.0, False
+
+    def compare(self, source: Source, progress: Progress) -> None:
+        """Stream the data once."""
+        batches = source.batches(1 if self.backend.one_by_one else _BATCH)
+        for part in tracked(batches, "verification", len(source), progress):
+            self._one(part)
+
+    def _one(self, part: Batch) -> None:
+        floats = self._floats(self.plain.run(part.feeds), part)
+        simulated = self._floats(self.simulation.run(part.feeds), part)
+        found = self._floats(self.loaded.run(part.feeds), part)
+        self.to_simulation.update(simulated, found, part.first, part.size)
+        self.to_float.update(floats, found, part.first, part.size)
+        self.simulated_to_float.update(floats, simulated, part.first, part.size)
+        pairs = zip(simulated, found, strict=True)
+        self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
+        if self.tapped is not None and part.first < _TRACED:
+            values = self.tapped.run(part.feeds)
+            again = self._floats(values, part)
+            self.disturbed |= not all(map(np.array_equal, found, again))
+            self.trace.update(part.feeds, values)
+
+    def _floats(self, values: dict[str, NDArray[Any]], part: Batch) -> Values:
+        """Float outputs of the network, in its order, without what filled up a static batch."""
+        outputs = list(values.values())[: len(self.subject.floats.graph.outputs)]
+        return [part.real(v) for v in outputs if v.dtype.kind == "f"]
+
+    def verdict(self, tolerance: float, source: Source) -> Verdict:
+        """Figures, deviations, and whether they are within tolerance."""
+        names = self.subject.outputs
+        distance = self.to_simulation.baseline(names).sqnr_db
+        passed = not self.defects and (distance is None or distance >= tolerance)
+        executed = tuple(self.loaded.executed)
+        row = {
+            "backend": self.backend.name,
+            "version": self.backend.version(),
+            "precision": self.loaded.precision,
+            "sha256": hashlib.sha256(self.subject.content).hexdigest(),
+            "samples": len(source),
+            "sqnr_db_vs_simulation": distance,
+            "max_abs": self.max_abs,
+            "agreement_vs_simulation": self.to_simulation.baseline(names).agreement,
+            "vs_float": asdict(self.to_float.baseline(names)),
+            "simulation_vs_float": asdict(self.simulated_to_float.baseline(names)),
+            "executed": _executed(executed),
+            "tensors_compared": len(self.trace.taps),
+            "taps_change_the_run": self.disturbed,
+            "first_deviation": self._deviation(first_deviation),
+            "first_own_deviation": self._deviation(own_deviation),
+            "defects": [asdict(d) for d in self.defects],
+            "tolerance_db": tolerance,
+            "passed": passed,
+        }
+        return Verdict(row | {"text": _in_words(row)}, passed, executed)
+
+    def _deviation(self, search: Any) -> dict[str, Any] | None:
+        floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
+        found: Deviation | None = search(
+            self.trace, self.defects, floats, on_this_processor=self.backend.on_this_processor
+        )
+        return None if found is None else asdict(found)
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    """One sentence for reports."""
+    distance, agreement = row["sqnr_db_vs_simulation"], row["vs_float"]["agreement"]
+    near = "equal to" if distance is None else f"{distance:.1f} dB from"
+    agreed = "" if agreement is None else f", agrees with float on {agreement:.1%}"
+    found = [f"{d['tensor']}: {d['text']}" for d in row["defects"][:1]]
+    first = row["first_deviation"]
+    found += [first["text"]] if first is not None and not found else []
+    return "; ".join(
+        [f"{row['backend']} {row['version']} is {near} the simulation{agreed}", *found]
+    )
+
+
+def _executed(nodes: tuple[Executed, ...]) -> dict[str, Any]:
+    """Counts, and the nodes that were not run in integers."""
+    floats = [e for e in nodes if not e.integer]
+    return {
+        "integer": len(nodes) - len(floats),
+        "float": [{"op": e.op, "precision": e.precision, "nodes": list(e.nodes)} for e in floats],
+    }
+
+
+__all__ = ["Defect", "Subject", "Verdict", "subject_of", "verify"]

@@ -1,0 +1,292 @@
+"""diagnose --plan: somebody else's quantization, diagnosed as it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from jsonschema import validate
+from onnxruntime.quantization import QuantFormat
+from typer.testing import CliRunner
+
+import test_readers
+from exported_nets import net
+from lostbits import api, cli
+from lostbits.adoption import adopt, fitting_target, folds
+from lostbits.case import Case, Override, constant_of
+from lostbits.data import Source
+from lostbits.errors import DataError, ReadError
+from lostbits.exporter import Exporter
+from lostbits.exporters import exporter
+from lostbits.runtime.judge import Judge
+from lostbits.runtime.session import Session
+from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT
+from lostbits.targets import target as find_target
+from small_nets import cnn, samples
+from text_models import proto, random
+
+DATA = random(40, 4, 6, 6)
+folder = test_readers.folder  # the fixture: a CNN, and what ONNX Runtime made of it
+
+
+def built(folder: Path, name: str = "onnxruntime") -> tuple[Source, Case]:
+    path = folder / "float.onnx"
+    ir.save(net(), path)
+    _, source, case = api.build_case(path, DATA, find_target(name), api.Settings())
+    return source, case
+
+
+def shifted(case: Case) -> Case:
+    """Every weight one code beside the nearest, every bias corrected; all scales unusual."""
+    plan = {key: replace(a, scale=1.1 * a.scale) for key, a in case.plan.items()}
+    case = replace(case, plan=plan)
+    written = {}
+    for site in (*case.placed.sites, *case.placed.float_biases):
+        if site.streams:
+            continue
+        value, affine = constant_of(case.model, site), case.plan.get(site.key)
+        if affine is None:
+            written[site.tensor] = value + np.float32(0.1)
+            continue
+        codes = np.clip(affine.codes(value) + 1, affine.grid.qmin, affine.grid.qmax)
+        step = replace(affine, zero_point=0 * affine.zero_point)
+        zero = affine.zero_point if affine.axis is None else 0
+        written[site.tensor] = _real(step, codes - zero)
+    return replace(case, written=written)
+
+
+def _real(affine: Any, codes: Any) -> Any:
+    scale = affine.scale
+    if affine.axis is not None:
+        shape = [1] * codes.ndim
+        shape[affine.axis] = scale.size
+        scale = scale.reshape(shape)
+    return (codes * scale).astype(np.float32)
+
+
+def written(case: Case, member: Exporter, folder: Path) -> Path:
+    for name, content in member.write(case).items():
+        (folder / name).write_bytes(content)
+    return folder / member.files[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("onnxruntime", "qdq-onnxruntime"),
+        ("openvino", "qdq-openvino"),
+        ("tensorrt", "qdq-tensorrt"),
+        ("qnn-htp", "qdq-qnn"),
+    ],
+)
+def test_our_own_file_gives_back_plan_and_constants(target: str, name: str, tmp_path: Path) -> None:
+    source, native = built(tmp_path, target)
+    case = shifted(native)
+    found = adopt(native, written(case, exporter(name), tmp_path), source)
+    assert found.case.plan == case.plan
+    assert set(found.case.written) == set(case.written)
+    for key, value in case.written.items():
+        assert np.allclose(found.case.written[key], value, rtol=1e-6, atol=1e-6), key
+    assert found.faithful_db is None or found.faithful_db > 100
+    assert not found.match.unmatched
+
+
+def test_nearest_rounding_needs_no_constants(tmp_path: Path) -> None:
+    source, case = built(tmp_path)
+    found = adopt(case, written(case, exporter("qdq-onnxruntime"), tmp_path), source)
+    assert not found.case.written
+    assert found.faithful_db is None
+
+
+def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
+    source, case = built(tmp_path, "tensorrt")
+    found = adopt(case, written(case, exporter("tensorrt-cache"), tmp_path), source)
+    assert set(found.case.plan) == {s.key for s in case.placed.sites if s.streams}
+    assert not found.case.written
+    assert np.isnan(found.faithful_db or 0)
+
+
+def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:
+    _, case = built(tmp_path, "openvino")
+    path = written(case, exporter("qdq-openvino"), tmp_path)
+    fits = fitting_target(path, case.model)
+    assert len(adopt_matches(path, case, fits)) == max(
+        len(adopt_matches(path, case, t)) for t in ALL
+    )
+
+
+def adopt_matches(path: Path, case: Case, target: Any) -> set[str]:
+    from lostbits.graph.place import place
+    from lostbits.inspecting import read_parameters
+    from lostbits.matching import match
+
+    found = match(read_parameters(path)[1], case.model, place(case.model, target))
+    return set(found.origin.values())
+
+
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_model_of_onnxruntime_is_simulated_as_it_runs(
+    folder: Path, form: Any, per_channel: bool
+) -> None:
+    test_readers.by_onnxruntime(folder, form, per_channel=per_channel)
+    data = samples(1, 24, 3, 16, 16)
+    path, target = folder / "ready.onnx", ONNXRUNTIME
+    _, source, native = api.build_case(path, data, target, api.Settings())
+    found = adopt(native, folder / "quantized.onnx", source)
+    assert len(found.case.sites) >= 0.98 * len(native.placed.sites)
+    assert not found.other_shapes
+    assert found.faithful_db is None or found.faithful_db > 25  # the last grid, single codes
+    judged = Judge(native.model, source)(found.case).sqnr_db
+    truth = _of_the_file(folder / "quantized.onnx", native, source)
+    assert judged == pytest.approx(truth, abs=0.7)
+
+
+def _of_the_file(path: Path, case: Case, source: Source) -> float:
+    file, plain = Session(ir.load(path), optimise=False), Session(case.model)
+    pairs = [
+        (next(iter(plain.run(p.feeds).values())), next(iter(file.run(p.feeds).values())))
+        for p in source.batches(8)
+    ]
+    error = sum(float(((a - b) ** 2).sum()) for a, b in pairs)
+    power = sum(float((a**2).sum()) for a, _ in pairs)
+    return 10 * float(np.log10(power / error))
+
+
+def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None:
+    """Rows in another order: the file's weights are taken, and the loss is theirs."""
+    source, case = built(tmp_path)
+    path = written(case, exporter("qdq-onnxruntime"), tmp_path)
+    model = ir.load(path)
+    codes = model.graph.initializers["u:weight__codes"]
+    assert codes.const_value is not None
+    codes.const_value = ir.tensor(codes.const_value.numpy()[::-1].copy(), name=codes.name)
+    ir.save(model, path)
+    found = adopt(case, path, source)
+    assert set(found.case.written) == {"u"}
+    assert found.faithful_db is None
+    judge = Judge(case.model, source)
+    good, bad = judge(case).sqnr_db, judge(found.case).sqnr_db
+    assert good is not None and bad is not None and bad < good - 10
+
+
+def test_a_wish_stands_above_the_file(tmp_path: Path) -> None:
+    source, native = built(tmp_path)
+    case = shifted(native)
+    path = written(case, exporter("qdq-onnxruntime"), tmp_path)
+    wishes = (Override.parse("u=mse"), Override.parse("w=float"))
+    found = adopt(native, path, source, wishes).case
+    assert "w:weight" not in found.plan and "w" not in found.written
+    assert found.plan["u:weight"] != case.plan["u:weight"] and "u" not in found.written
+    product = found.plan["h:activation"].scale if "h:activation" in found.plan else None
+    assert product is None or product == case.plan["h:activation"].scale
+    bias, weight = found.plan["d:bias"], found.plan["u:weight"]
+    entry = next(s for s in native.placed.sites if s.key == "d:bias").scales
+    assert entry is not None
+    x = next(found.plan[s.key] for s in native.placed.sites if s.streams and s.group == entry[0])
+    assert np.allclose(bias.scale, x.scale * weight.scale, rtol=1e-6)
+
+
+def test_batch_norms_stay_where_the_file_has_them(tmp_path: Path) -> None:
+    assert folds(None)
+    path = tmp_path / "q.onnx"
+    text = """g (float[N,2,4,4] x) => (float[N,2,4,4] y) {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        y = BatchNormalization(d, a, b, m, v)
+    }"""
+    four = dict.fromkeys("abmv", np.ones(2, np.float32))
+    onnx.save(proto(text, s=np.array(0.1, np.float32), z=np.array(128, np.uint8), **four), path)
+    assert not folds(path)
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def run(folder: Path, *arguments: object) -> tuple[Any, dict[str, Any]]:
+    common = ("diagnose", folder / "float.onnx", "--data", folder / "data.npy", "--out", folder)
+    line = [str(a) for a in (*common, "--format", "console,json", *arguments)]
+    result = CliRunner().invoke(cli.app, line)
+    path = folder / "result.json"
+    return result, json.loads(path.read_text()) if path.is_file() else {}
+
+
+def test_the_command_reports_the_file_and_its_coverage(tmp_path: Path) -> None:
+    _, native = built(tmp_path)
+    np.save(tmp_path / "data.npy", DATA)
+    path = written(shifted(native), exporter("qdq-onnxruntime"), tmp_path)
+    result, found = run(tmp_path, "--plan", path)
+    assert result.exit_code == 0, result.output
+    schema = Path(cli.__file__).with_name("result.schema.json").read_text()
+    validate(found, json.loads(schema))
+    assert found["target"]["name"] == "onnxruntime"
+    coverage = found["coverage"]
+    assert coverage["sites_matched"] == coverage["sites_total"] == len(native.placed.sites)
+    assert found["plan"]["matched"] == found["plan"]["tensors"]
+    assert "w" in found["plan"]["constants_taken"]
+    assert "Diagnosed as model_qdq.onnx has it" in " ".join(result.output.split())
+    assert abs(found["network"]["residual"]) < 0.05
+
+
+def test_missing_sites_stay_in_float_and_are_listed(tmp_path: Path) -> None:
+    _, native = built(tmp_path, "qnn-htp")
+    np.save(tmp_path / "data.npy", DATA)
+    path = written(native, exporter("encodings-1.0.0"), tmp_path)
+    result, found = run(tmp_path, "--plan", path, "--target", "qnn-htp")
+    assert result.exit_code == 0, result.output
+    unmatched = {u["tensor"]: u["reason"] for u in found["coverage"]["unmatched"]}
+    biases = {s.tensor for s in native.placed.sites if s.role == "bias"}
+    assert unmatched == dict.fromkeys(biases, "not in the file")
+    assert found["plan"]["file_was_run"] is False
+
+
+def test_without_the_float_model_the_reference_is_named(tmp_path: Path) -> None:
+    _, native = built(tmp_path)
+    np.save(tmp_path / "data.npy", DATA)
+    path = written(native, exporter("qdq-onnxruntime"), tmp_path)
+    path.rename(tmp_path / "float.onnx")
+    _, found = run(tmp_path, "--plan", tmp_path / "float.onnx")
+    assert any("dequantized weights are the float reference" in n for n in found["notes"])
+    assert not any("were taken out" in n for n in found["notes"])
+
+
+def test_doubts_come_right_after_the_summary(tmp_path: Path) -> None:
+    _, native = built(tmp_path)
+    np.save(tmp_path / "data.npy", DATA)
+    path = written(native, exporter("qdq-onnxruntime"), tmp_path)
+    model = ir.load(path)
+    scale = model.graph.initializers["b:bias__scale"]
+    assert scale.const_value is not None
+    scale.const_value = ir.tensor(2 * scale.const_value.numpy(), name=scale.name)
+    ir.save(model, path)
+    _, found = run(tmp_path, "--plan", path)
+    assert found["notes"][1].startswith("I022")
+    assert found["plan"]["suspicions"][0].startswith("I022")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "code"),
+    [(b"nothing", ReadError, "I001"), (None, DataError, "D001")],
+)
+def test_a_plan_that_cannot_be_read_is_status_2(
+    content: bytes | None, error: type[Exception], code: str, tmp_path: Path
+) -> None:
+    _, native = built(tmp_path)
+    np.save(tmp_path / "data.npy", DATA)
+    path = tmp_path / "plan"
+    if content is not None:
+        path.write_bytes(content)
+    result, _ = run(tmp_path, "--plan", path)
+    assert result.exit_code == 2
+    assert code in result.stderr
+    with pytest.raises(error, match=code):
+        fitting_target(path, native.model)
+
+
+def test_networks_of_these_tests_have_what_they_are_for() -> None:
+    assert {ONNXRUNTIME.bias_bits, OPENVINO.bias_bits, TENSORRT.bias_bits} == {32, None}
+    assert any(n.op_type == "Conv" for n in cnn(0).graph.node)

@@ -1,0 +1,136 @@
+"""A recovered case on disk: what is loaded is what was saved, or an error."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from exported_nets import case_of
+from lostbits.api import replace_file
+from lostbits.case import Case, constant_of
+from lostbits.errors import OutputError, TargetError
+from lostbits.recover import saver
+from lostbits.runtime.simulation import quantized_model
+from lostbits.store import FLOAT, PLAN, QUANTIZED, WRITTEN, files_of, holds_case, load_case
+from lostbits.target import Target
+from lostbits.targets import ALL, SNPE
+from text_models import outputs, random
+
+
+def rounded_down(case: Case) -> Case:
+    """Weights that were rounded otherwise than to nearest, and a bias that was corrected."""
+    written = {
+        s.tensor: constant_of(case.model, s) - np.float32(0.004)
+        for s in case.placed.sites
+        if s.role in ("weight", "bias") and s.tensor != "m"
+    }
+    return replace(case, written=written)
+
+
+def saved(case: Case, folder: Path) -> Path:
+    saver(folder, replace_file)(case, [])
+    return folder
+
+
+@pytest.mark.parametrize("target", ALL, ids=lambda t: t.name)
+def test_what_is_loaded_is_what_was_saved(target: Target, tmp_path: Path) -> None:
+    case = rounded_down(case_of(target=target))
+    loaded = load_case(saved(case, tmp_path))
+    assert loaded.plan == case.plan
+    assert loaded.placed.sites == case.placed.sites
+    assert set(loaded.written) == set(case.written)
+    assert all(np.array_equal(loaded.written[name], case.written[name]) for name in case.written)
+    x = random(2, 4, 6, 6)
+    same = zip(*(outputs(quantized_model(c), x=x) for c in (case, loaded)), strict=True)
+    assert all(np.array_equal(a, b) for a, b in same)
+
+
+def test_sites_left_in_float_stay_in_float(tmp_path: Path) -> None:
+    case = case_of()
+    plan = {key: affine for key, affine in case.plan.items() if key != "w:weight"}
+    loaded = load_case(saved(replace(case, plan=plan), tmp_path))
+    assert loaded.plan == plan
+
+
+def test_the_folder_holds_four_files_and_the_quantized_one_runs(tmp_path: Path) -> None:
+    case = rounded_down(case_of())
+    assert not holds_case(tmp_path)
+    assert {p.name for p in saved(case, tmp_path).iterdir()} == {FLOAT, QUANTIZED, WRITTEN, PLAN}
+    assert holds_case(tmp_path)
+    x = random(2, 4, 6, 6)
+    ours, stored = quantized_model(case), ir.load(tmp_path / QUANTIZED)
+    assert all(map(np.array_equal, outputs(ours, x=x), outputs(stored, x=x)))
+
+
+def test_saving_twice_gives_the_same_bytes() -> None:
+    case = rounded_down(case_of())
+    assert files_of(case) == files_of(case)
+
+
+def test_the_plan_is_written_last() -> None:
+    assert list(files_of(case_of()))[-1] == PLAN
+
+
+def test_an_attempt_that_was_dropped_is_not_saved(tmp_path: Path) -> None:
+    dropped = type("Dropped", (), {"kept": False})()
+    saver(tmp_path, replace_file)(case_of(), [dropped])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [FLOAT, WRITTEN, PLAN])
+def test_a_missing_part_is_named(name: str, tmp_path: Path) -> None:
+    (saved(case_of(), tmp_path) / name).unlink()
+    with pytest.raises(OutputError, match=rf"O003: .*{name}"):
+        load_case(tmp_path)
+
+
+@pytest.mark.parametrize("name", [FLOAT, WRITTEN])
+def test_files_of_two_moments_are_not_mixed(name: str, tmp_path: Path) -> None:
+    case = case_of()
+    saved(case, tmp_path)
+    later = {key: rounded_down(case).written[key] + 1 for key in ("w", "u")}
+    other = replace(case, written=later)
+    if name == FLOAT:
+        model = case.model.clone()
+        model.graph.initializers["w"].const_value = ir.tensor(later["w"], name="w")
+        other = replace(case, model=model)
+    (tmp_path / name).write_bytes(files_of(other)[name])
+    with pytest.raises(OutputError, match=rf"O004: .*{name}"):
+        load_case(tmp_path)
+
+
+def test_a_plan_for_other_places_is_refused(tmp_path: Path) -> None:
+    case = case_of(target=SNPE)
+    saved(case, tmp_path)
+    plan = json.loads((tmp_path / PLAN).read_text())
+    plan["sites"][0]["tensor"] = "elsewhere"
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    with pytest.raises(OutputError, match=r"O004: .*elsewhere"):
+        load_case(tmp_path)
+
+
+def test_a_target_from_a_file_must_be_given(tmp_path: Path) -> None:
+    own = replace(SNPE, name="mine")
+    case = case_of(target=own)
+    saved(case, tmp_path)
+    with pytest.raises(TargetError, match="T001"):
+        load_case(tmp_path)
+    assert load_case(tmp_path, own).plan == case.plan
+
+
+def test_damaged_constants_are_refused(tmp_path: Path) -> None:
+    saved(rounded_down(case_of()), tmp_path)
+    content = (tmp_path / WRITTEN).read_bytes()[:-40]
+    (tmp_path / WRITTEN).write_bytes(content)
+    with pytest.raises(OutputError, match="O004"):
+        load_case(tmp_path)
+    plan = json.loads((tmp_path / PLAN).read_text())
+    import hashlib
+
+    plan["digests"][WRITTEN] = hashlib.sha256(content).hexdigest()
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    with pytest.raises(OutputError, match="O003"):
+        load_case(tmp_path)

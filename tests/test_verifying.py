@@ -1,0 +1,407 @@
+"""Verify: planted defects are caught and named, runtimes are compared with what they were given."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from jsonschema import validate
+from onnx import numpy_helper
+from typer.testing import CliRunner, Result
+
+from exported_nets import NET, case_of, net
+from lostbits import cli
+from lostbits.accumulator import overflowing, saturates
+from lostbits.api import demo_files, replace_file
+from lostbits.backend import Backend
+from lostbits.backends import ALL, backend
+from lostbits.case import Case, make_plan
+from lostbits.data import Source, open_source
+from lostbits.defect import defects_of
+from lostbits.deviation import Trace, first_deviation
+from lostbits.errors import BackendError
+from lostbits.exporters import exporter
+from lostbits.exporting import Origin
+from lostbits.graph.taps import Operand, Tap, taps_of
+from lostbits.grid import Affine
+from lostbits.recover import saver
+from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.reference import input_specs
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
+from lostbits.targets import ONNXRUNTIME, QNN_HTP
+from lostbits.verifying import verify
+from text_models import random
+
+FILES = {name: str(path) for name, path in demo_files().items()}
+DATA = random(6, 4, 6, 6)
+Edit = Callable[[dict[str, np.ndarray], onnx.ModelProto], None]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def source() -> Source:
+    return open_source(DATA, input_specs(net()))
+
+
+def planned() -> Case:
+    """The test network with ranges from its data, so that no code is far off by clipping."""
+    case = case_of(target=ONNXRUNTIME)
+    seen, energy = calibrate(case.model, case.placed.sites, source(), 8)
+    from lostbits.case import look_at_constants
+
+    seen |= look_at_constants(case.model, case.placed.sites)
+    plan = make_plan(case.model, case.placed, seen, ONNXRUNTIME)
+    return replace(case, seen=seen, plan=plan, output_energy=energy, samples=len(DATA))
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return planned()
+
+
+@pytest.fixture
+def recovered(case: Case, tmp_path: Path) -> Path:
+    saver(tmp_path / "recovered", replace_file)(case, [])
+    return tmp_path / "recovered"
+
+
+def edited(case: Case, folder: Path, edit: Edit) -> Path:
+    """The exported file with some constants changed."""
+    content = exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"]
+    model = onnx.load_from_string(content)
+    arrays = {i.name: numpy_helper.to_array(i).copy() for i in model.graph.initializer}
+    edit(arrays, model)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in arrays.items())
+    onnx.save(model, folder / "edited.onnx")
+    return folder / "edited.onnx"
+
+
+def wrong_activation_scale(arrays: dict[str, np.ndarray], _: object) -> None:
+    arrays["t:activation__scale"] = np.float32(0.5) * arrays["t:activation__scale"]
+
+
+def wrong_weight_scale(arrays: dict[str, np.ndarray], _: object) -> None:
+    arrays["u:weight__scale"] = np.float32(1.25) * arrays["u:weight__scale"]
+
+
+def wrong_zero_point(arrays: dict[str, np.ndarray], _: object) -> None:
+    arrays["x:activation__zero_point"] = arrays["x:activation__zero_point"] + np.uint8(9)
+
+
+def permuted_weights(arrays: dict[str, np.ndarray], _: object) -> None:
+    arrays["w:weight__codes"] = arrays["w:weight__codes"][:, ::-1].copy()
+
+
+def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        if node.name.startswith("m:weight__Dequantize"):
+            node.attribute[0].i = 0
+    arrays["m:weight__scale"] = np.resize(arrays["m:weight__scale"], 4)
+    arrays["m:weight__zero_point"] = np.resize(arrays["m:weight__zero_point"], 4)
+
+
+@pytest.mark.parametrize(
+    ("edit", "tensor", "text", "first"),
+    [
+        (wrong_activation_scale, "t", "its scale is 0.5 times the planned one", "t"),
+        (wrong_weight_scale, "u", "its scale is 1.25 times the planned one", "h"),
+        (wrong_zero_point, "x", "its zero point is", "x"),
+        (swapped_axis, "m", "its scales lie on axis 0, not 1", "y"),
+        (permuted_weights, "w", "values are not the planned ones", "r"),
+    ],
+)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
+def test_a_planted_defect_is_named_at_the_right_tensor(
+    runtime: str, edit: Edit, tensor: str, text: str, first: str, case: Case, tmp_path: Path
+) -> None:
+    folder = tmp_path / "recovered"
+    saver(folder, replace_file)(case, [])
+    file = edited(case, tmp_path, edit)
+    verdict = verify(Origin(file), runtime, DATA, folder)
+    assert not verdict.passed
+    assert [d["tensor"] for d in verdict.row["defects"]] == [tensor]
+    assert text in verdict.row["defects"][0]["text"]
+    found = verdict.row["first_deviation"]
+    assert found["tensor"] == first
+    assert found["cause"] == "parameters"
+    assert text in found["text"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
+def test_the_unchanged_file_passes(
+    runtime: str, case: Case, recovered: Path, tmp_path: Path
+) -> None:
+    file = edited(case, tmp_path, lambda arrays, model: None)
+    for origin, against in ((Origin(file), recovered), (Origin(recovered), None)):
+        verdict = verify(origin, runtime, DATA, against)
+        assert verdict.passed
+        assert not verdict.row["defects"]
+        assert not verdict.row["taps_change_the_run"]
+        assert verdict.row["tensors_compared"] == len(taps_of(quantized_model(case).graph))
+
+
+def test_without_rewriting_the_runtime_is_the_simulation(recovered: Path) -> None:
+    row = verify(Origin(recovered), "onnxruntime-plain", DATA).row
+    assert row["max_abs"] == 0
+    assert row["first_deviation"] is None
+    assert row["vs_float"] == row["simulation_vs_float"]
+    assert row["executed"]["integer"] == 0
+
+
+def test_integer_kernels_are_seen(recovered: Path) -> None:
+    row = verify(Origin(recovered), "onnxruntime", DATA).row
+    assert row["executed"]["integer"] >= 2
+
+
+class Rounding:
+    """A runtime that is the simulation but for what ``spoil`` does to the codes of a tensor."""
+
+    def __init__(self, case: Case) -> None:
+        self.model = quantized_model(case)
+        self.trace = Trace(self.model, self.model)
+        self.session = Session(self.trace.model, optimise=False)
+
+    def deviation(
+        self,
+        spoil: Callable[[Tap, np.ndarray], np.ndarray],
+        floats: frozenset[str] = frozenset(),
+    ) -> object:
+        values = self.session.run({"x": DATA})
+        taps = {tap.codes: tap for tap, _ in self.trace.taps}
+        found = {n: spoil(taps[n], v) if n in taps else v for n, v in values.items()}
+        self.trace.update({"x": DATA}, found)
+        return first_deviation(self.trace, [], floats, on_this_processor=True)
+
+
+def shifted(name: str, by: int) -> Callable[[Tap, np.ndarray], np.ndarray]:
+    def spoil(tap: Tap, codes: np.ndarray) -> np.ndarray:
+        return (codes ^ by).astype(codes.dtype) if name in tap.names else codes
+
+    return spoil
+
+
+def test_one_code_everywhere_is_no_deviation(case: Case) -> None:
+    assert Rounding(case).deviation(shifted("r", 1)) is None
+
+
+def test_the_first_tensor_that_is_off_is_reported_with_its_node(case: Case) -> None:
+    found = Rounding(case).deviation(shifted("r", 4))
+    assert (found.tensor, found.codes, found.own_codes) == ("r", 4, 4)  # type: ignore[attr-defined]
+    conv = next(n.name for n in case.model.graph if n.op_type == "Conv")
+    assert found.node == conv  # type: ignore[attr-defined]
+    assert found.cause == "arithmetic"  # type: ignore[attr-defined]
+
+
+def test_a_layer_left_in_float_is_the_cause_that_is_named(case: Case) -> None:
+    conv = next(n.name or "" for n in case.model.graph if n.op_type == "Conv")
+    found = Rounding(case).deviation(shifted("r", 4), frozenset({conv}))
+    assert found.cause == "float"  # type: ignore[attr-defined]
+    assert conv in found.text  # type: ignore[attr-defined]
+
+
+def test_a_pool_that_shares_its_inputs_scale_is_told_from_other_arithmetic(case: Case) -> None:
+    found = Rounding(case).deviation(shifted("p", 4))
+    assert (found.tensor, found.cause) == ("p", "shared_scale")  # type: ignore[attr-defined]
+
+
+def test_what_follows_from_a_defect_says_so(case: Case, recovered: Path, tmp_path: Path) -> None:
+    def slightly(arrays: dict[str, np.ndarray], _: object) -> None:
+        arrays["x:activation__scale"] = np.float32(1.004) * arrays["x:activation__scale"]
+
+    row = verify(Origin(edited(case, tmp_path, slightly)), "onnxruntime-plain", DATA, recovered).row
+    found = row["first_deviation"]
+    assert found["cause"] == "parameters"
+    assert "x: its scale is 1.004 times the planned one" in found["text"]
+
+
+def test_single_codes_that_add_up_are_told_from_an_own_error(case: Case) -> None:
+    """A runtime that rounds one tensor otherwise, and computes all that follows rightly."""
+    rounding = Rounding(case)
+    trace = rounding.trace
+    tap = next(t for t, _ in trace.taps if "x" in t.names)
+    from lostbits.graph.taps import forced, given
+
+    session = Session(forced(rounding.model, [tap]), optimise=False)
+    codes = rounding.session.run({"x": DATA})[tap.codes]
+    moved = np.where(codes < 200, codes + 1, codes).astype(codes.dtype)
+    values = session.run({"x": DATA, given(tap): moved})
+    every = Session(forced(rounding.model, [tap]), optimise=False)
+    assert every.names == session.names
+    later = _continued(rounding, tap, moved)
+    trace.update({"x": DATA}, {**values, **later, tap.codes: moved})
+    found = first_deviation(trace, [], frozenset(), on_this_processor=True)
+    assert found is not None
+    assert found.tensor != "x"
+    assert found.cause == "one_code"
+    assert found.own_codes <= 1.01 < found.codes
+
+
+def _continued(rounding: Rounding, tap: Tap, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Codes of every later tap when one tap has other codes."""
+    from lostbits.graph.taps import forced, given, tapped
+
+    others = [t for t, _ in rounding.trace.taps]
+    model = forced(tapped(rounding.model, others), [tap])
+    return Session(model, optimise=False).run({"x": DATA, given(tap): codes})
+
+
+def test_a_bias_that_takes_all_bits_overflows_the_accumulator() -> None:
+    weight = Operand("w", np.array([[1.0], [1e-7]]), np.array([[0.01], [1e-9]]), 0)
+    bias = Operand("b", np.array([1.0, 2.1]), np.array([1e-4, 1e-9]), 0)
+    assert overflowing(weight, bias, 255).tolist() == []
+    near = Operand("b", np.array([1.0, 2.1474]), np.array([1e-4, 1e-9]), 0)
+    assert overflowing(weight, near, 255).tolist() == []
+    full = Operand("b", np.array([1.0, 2.147483647]), np.array([1e-4, 1e-9]), 0)
+    assert overflowing(weight, full, 255).tolist() == [1]
+
+
+def test_pairs_of_large_weights_exceed_16_bits() -> None:
+    step = np.array([[1.0]])
+    assert saturates(Operand("w", np.array([[127.0, 100.0]]), step, 0))
+    assert not saturates(Operand("w", np.array([[127.0, -100.0]]), step, 0))
+    assert not saturates(Operand("w", np.array([[64.0, 64.0]]), step, 0))
+
+
+def test_onnxruntime_overflows_where_we_say_so(tmp_path: Path) -> None:
+    """A channel of dead weights with a live bias, as EfficientNet has them."""
+    model = net()
+    for name, value in (("w", -4e-6), ("b", -1.0)):
+        stored = model.graph.initializers[name]
+        assert stored.const_value is not None
+        array = np.array(stored.const_value.numpy())
+        array[2] = value
+        stored.const_value = ir.tensor(array, name=name)
+    path = tmp_path / "dead.onnx"
+    ir.save(model, path)
+    positive = np.abs(DATA)
+    row = verify(Origin(path, positive, "onnxruntime"), "onnxruntime", positive).row
+    found = row["first_own_deviation"]
+    assert found is not None
+    assert (found["tensor"], found["cause"]) == ("r", "saturation")
+    assert "overflows in channel 2" in found["text"]
+
+
+def test_defects_are_none_for_every_variant_of_our_own_files() -> None:
+    case = case_of(target=QNN_HTP)
+    simulated = quantized_model(case)
+    for name in ("qdq-onnxruntime", "qdq-qnn", "qdq-openvino"):
+        content = exporter(name).write(case)["model_qdq.onnx"]
+        assert not defects_of(simulated, ir.from_proto(onnx.load_from_string(content)))
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def test_the_command_fails_out_of_tolerance_and_writes_the_result(tmp_path: Path) -> None:
+    out = tmp_path / "recovered"
+    budget = ("--samples", 16, "--budget", "1s", "--methods", "ranges", "--format", "json")
+    assert (
+        run("recover", FILES["model"], "--data", FILES["data"], "--out", out, *budget).exit_code
+        == 0
+    )
+    common = ("verify", out, "--backend", "onnxruntime", "--data", FILES["data"])
+    result = run(*common, "--labels", FILES["labels"], "--tolerance", 30)
+    assert result.exit_code == 0, result.output
+    assert "passed" in result.output and "accuracy" in result.output
+    failed = run(*common, "--tolerance", 200)
+    assert failed.exit_code == 1, failed.output
+    found = json.loads((out / "result.json").read_text())
+    schema = Path(cli.__file__).with_name("result.schema.json").read_text()
+    validate(found, json.loads(schema))
+    assert [row["passed"] for row in found["verify"]] == [False], (
+        "of one file and backend, the last"
+    )
+
+
+def test_the_command_plans_a_float_model(tmp_path: Path) -> None:
+    arguments = ("--data", FILES["data"], "--samples", 8, "--target", "onnxruntime")
+    result = run("verify", FILES["model"], "--backend", "onnxruntime", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "nodes ran in integer" in result.output
+
+
+def test_a_file_of_a_model_is_verified_against_the_model(case: Case, tmp_path: Path) -> None:
+    file = edited(case, tmp_path, lambda arrays, model: None)
+    ir.save(case.model, tmp_path / "float.onnx")
+    row = verify(Origin(file), "onnxruntime", DATA, tmp_path / "float.onnx").row
+    assert row["vs_float"]["sqnr_db"] == pytest.approx(row["simulation_vs_float"]["sqnr_db"], abs=1)
+    alone = verify(Origin(file), "onnxruntime", DATA).row
+    assert alone["vs_float"]["sqnr_db"] > row["vs_float"]["sqnr_db"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("model", "--backend", "onnxrutime"), "B004"),
+        (("text", "--backend", "onnxruntime"), "B005"),
+        (("nowhere.onnx", "--backend", "onnxruntime"), "M001"),
+        (("empty", "--backend", "onnxruntime"), "O003"),
+    ],
+)
+def test_wrong_input_is_status_2(arguments: tuple[str, ...], code: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("no model")
+    (tmp_path / "empty").mkdir()
+    paths = {"model": FILES["model"], "text": tmp_path / "text.txt", "empty": tmp_path / "empty"}
+    first = paths.get(arguments[0], tmp_path / arguments[0])
+    result = run("verify", first, *arguments[1:], "--data", FILES["data"])
+    assert result.exit_code == 2
+    assert code in result.stderr
+
+
+def test_a_missing_runtime_is_an_error_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Backend, "installed", lambda self: False)
+    result = run("verify", FILES["model"], "--backend", "openvino", "--data", FILES["data"])
+    assert result.exit_code == 2
+    assert "B001" in result.stderr
+    assert "pip install 'lostbits[openvino]'" in result.stderr
+    listed = run("backends").output
+    assert "no: pip install 'lostbits[qnn]'" in listed
+
+
+def test_backends_lists_every_member() -> None:
+    output = run("backends").output
+    assert all(b.name in output for b in ALL)
+
+
+def test_a_file_that_a_runtime_refuses_is_named() -> None:
+    with pytest.raises(BackendError, match="B002"):
+        backend("onnxruntime").open(b"\x08\x08nonsense")
+
+
+def test_a_run_that_stops_is_an_error(case: Case) -> None:
+    content = exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"]
+    with pytest.raises(BackendError, match="B003"):
+        backend("onnxruntime").open(content).run({"x": np.zeros((1, 9, 6, 6), np.float32)})
+
+
+@pytest.mark.parametrize("member", ALL, ids=lambda b: b.name)
+def test_every_installed_backend_runs_the_demo_near_the_simulation(
+    member: Backend, tmp_path: Path
+) -> None:
+    if not member.installed():
+        pytest.skip(f"{member.package} is not installed")
+    target = {"qdq-openvino": "openvino", "qdq-qnn": "qnn-htp"}.get(member.format, "onnxruntime")
+    origin = Origin(Path(FILES["model"]), FILES["calibration"], target)
+    origin = replace(origin, settings=replace(origin.settings, samples=16))
+    row = verify(origin, member.name, FILES["data"]).row
+    assert row["passed"]
+    assert row["sqnr_db_vs_simulation"] is None or row["sqnr_db_vs_simulation"] > 30
+    assert row["tensors_compared"] > 10
+    if member.name != "onnxruntime-plain":
+        assert row["executed"]["integer"] > 10
+
+
+def test_affine_of_the_test_network_is_per_channel(case: Case) -> None:
+    affine = case.plan["m:weight"]
+    assert isinstance(affine, Affine) and affine.axis == 1, "swapped_axis relies on it"
+    assert "MatMul(h, m)" in NET
