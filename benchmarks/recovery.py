@@ -83,6 +83,7 @@ def _row(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> st
 def _compared(quantized: Path, others: Any) -> Any:
     """Figures of the exported file in ONNX Runtime, graph optimisations off."""
     options = ort.SessionOptions()
+    options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = ["CPUExecutionProvider"]
     plain = ort.InferenceSession(str(MODEL), providers=providers)

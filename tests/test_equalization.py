@@ -131,8 +131,19 @@ ACTIVATIONS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("activation", ["none", "Relu", "ReLU6"])
-@pytest.mark.parametrize("second", SECONDS)
+# Two bounds are no pair.
+BOUNDED = "bounded behind flattening"
+
+
+@pytest.mark.parametrize(
+    ("second", "activation"),
+    [
+        (second, activation)
+        for second in SECONDS
+        for activation in ("none", "Relu", "ReLU6")
+        if (second, activation) != (BOUNDED, "ReLU6")
+    ],
+)
 def test_function_stays_and_ranges_become_equal(
     tmp_path: Path, second: str, activation: str
 ) -> None:
@@ -145,8 +156,6 @@ def test_activations(tmp_path: Path, activation: str) -> None:
 
 
 def _check(folder: Path, second: str, activation: str) -> None:
-    if second.startswith("bounded") and activation == "ReLU6":
-        pytest.skip("two bounds are no pair")
     net, output = chained(lambda n, x: SECONDS[second](n, ACTIVATIONS[activation](n, x)))
     rank = 2 if output.startswith("gemm") or "resh" in second else 4
     model = net.model([3, 8, 8], output, rank=rank)
@@ -373,7 +382,7 @@ def test_ratios_are_those_of_the_formula(tmp_path: Path) -> None:
     (pair,) = find_chains(case.model).pairs
     weights = Weights(case.model, layers_of([pair]))
     channels = {key: seen.channels for key, seen in case.seen.items()}
-    factors = 2.0 ** np.arange(8)
+    factors = np.exp2(np.arange(8.0))
     weights.rescale(pair, factors)
     found = rescaling_ratios([Junction.of(pair)], [factors], weights, channels)
     first, second = (weights.before[n.node][0, :, :, 0] for n in (pair.first, pair.second))

@@ -1,5 +1,6 @@
 """The attribution of the network's error, against its definition, closed forms and its laws."""
 
+import gc
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -233,3 +234,27 @@ def test_the_rule_is_exact_up_to_its_degree(intervals: int) -> None:
     nodes, weights = clenshaw_curtis(intervals)
     for degree in range(intervals + 1):
         assert float(weights @ nodes**degree) == pytest.approx(1 / (degree + 1), abs=1e-12)
+
+
+def test_a_pass_leaves_no_tensors_behind(tmp_path: Path) -> None:
+    """Memory must not grow with the number of batches, nor wait for the garbage collector."""
+    source, case = built(cnn(3), samples(4, 8, 3, 16, 16), target("snpe"), tmp_path)
+    part = next(iter(source.batches(8)))
+    _, frozen = Simulation(case).run(part)
+    executor = Executor(case.model, case.players)
+
+    def total(outputs: list[torch.Tensor]) -> torch.Tensor:
+        return outputs[0].double().square().sum()
+
+    def alive() -> int:
+        return sum(type(o) is torch.Tensor for o in gc.get_objects())
+
+    gc.disable()
+    try:
+        slopes(executor, part.feeds, frozen, 0.5, total)
+        before = alive()
+        for _ in range(3):
+            slopes(executor, part.feeds, frozen, 0.5, total)
+        assert alive() == before
+    finally:
+        gc.enable()

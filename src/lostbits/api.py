@@ -29,6 +29,7 @@ from lostbits.errors import (
 from lostbits.graph.place import Placed, place
 from lostbits.recover import Bench, Wishes, choose, held_out, saver
 from lostbits.recover import recover as recovered
+from lostbits.recovery import Effort
 from lostbits.reporter import FORMAT, Reporter, Result
 from lostbits.reporters import ALL as REPORTERS
 from lostbits.runtime.calibration import calibrate
@@ -344,6 +345,19 @@ def read(folder: Path) -> Result:
         ) from error
     if found != FORMAT:
         raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
+    return result
+
+
+def demo(target: str, out: Path, command: str, progress: Progress = silent) -> Result:
+    """Diagnose the embedded network on its held-out digits, and recover it."""
+    files = demo_files()
+    settings = Settings(labels=files["labels"], calibration=files["calibration"], command=command)
+    result = diagnose(files["model"], files["data"], target, settings, progress)
+    wishes = Wishes(evaluation=files["data"], effort=Effort(iterations=200))
+    plain = Settings(labels=files["labels"])
+    found = recover(files["model"], files["calibration"], target, out, plain, wishes, progress)
+    result |= {key: found[key] for key in ("ledger", "recovered")}
+    result["notes"].append(demo_note(result))
     return result
 
 

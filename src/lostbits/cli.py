@@ -1,7 +1,6 @@
 """Arguments in, one call of the api, text out; nothing is computed here."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -182,7 +181,7 @@ for _command in commands.ALL:
 
 @app.command()
 def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
-    """Diagnose the embedded network: a small CNN on real digits that int8 breaks."""
+    """Diagnose and recover the embedded network: a small CNN on real digits that int8 breaks."""
     files = {name: _short(path) for name, path in api.demo_files().items()}
     command = (
         f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
@@ -190,15 +189,8 @@ def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
     )
     with guarded():
         api.check_writable(out)
-        settings = replace(
-            api.Settings(),
-            labels=files["labels"],
-            calibration=files["calibration"],
-            command=command,
-        )
         with progress_bars() as listener:
-            result = api.diagnose(files["model"], files["data"], target, settings, listener)
-        result["notes"].append(api.demo_note(result))
+            result = api.demo(target, out, command, listener)
         _deliver(result, out, ["console", "json", "html"])
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
 import onnx_ir as ir
@@ -17,6 +17,7 @@ from lostbits.runtime.progress import Progress
 
 _LEAST = 0.05  # dB: less than this is within what other samples would change
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
+_UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
 
 
@@ -99,39 +100,51 @@ class Planner:
         self.tools.save(self.case, self.ledger)
         waiting = list(self.recoveries)
         while True:
-            self.stopped = self._reason_to_stop(waiting)
+            predicted = {r.name: self._predicted(r) for r in waiting}
+            self.stopped = self._reason_to_stop(predicted, waiting)
             if self.stopped:
                 return
-            chosen = self._next(waiting)
+            chosen = self._next(predicted, waiting)
             waiting.remove(chosen)
-            self._attempt(chosen, progress)
+            self._attempt(chosen, predicted[chosen.name], progress)
 
-    def _reason_to_stop(self, waiting: Sequence[Recovery]) -> str:
+    def _predicted(self, recovery: Recovery) -> float:
+        return recovery.predict(self.case, replace(self.diagnosed, missing_db=self._missing()))
+
+    def _missing(self) -> float | None:
+        """Decibels to the goal; a goal in another unit may need any number of them."""
+        goal = self.effort.goal
+        if goal is None:
+            return None
+        return goal.bound - _decibels(self.now) if goal.name == "sqnr_db" else _UNKNOWN
+
+    def _reason_to_stop(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> str:
         goal = self.effort.goal
         if goal is not None and goal.met(self.now):
             return f"the goal {goal} is met"
         if time.monotonic() >= self.deadline:
             return "the time is up"
-        if not waiting:
-            return "nothing is left to try"
-        late = [r for r in waiting if not self._fits(r)]
-        if len(late) < len(waiting):
+        hopeful = [r for r in waiting if predicted[r.name] >= _LEAST]
+        if any(self._fits(r) for r in hopeful):
             return ""
-        needs = ", ".join(f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in late)
-        return f"nothing that is left fits into the time ({needs})"
+        if hopeful:
+            needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
+            return f"nothing that is left fits into the time ({', '.join(needs)})"
+        names = f" ({', '.join(r.name for r in waiting)})" if waiting else ""
+        return f"nothing that is left{names} is predicted to help"
 
     def _fits(self, recovery: Recovery) -> bool:
         return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline
 
-    def _next(self, waiting: Sequence[Recovery]) -> Recovery:
+    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
         """The earliest stage first; within it, the most decibels a second."""
-        affordable = [r for r in waiting if self._fits(r)]
-        first = min(STAGES.index(r.stage) for r in affordable)
-        now = [r for r in affordable if STAGES.index(r.stage) == first]
-        return max(now, key=lambda r: r.predict(self.case, self.diagnosed) / r.passes)
+        possible = [r for r in waiting if predicted[r.name] >= _LEAST and self._fits(r)]
+        first = min(STAGES.index(r.stage) for r in possible)
+        now = [r for r in possible if STAGES.index(r.stage) == first]
+        return max(now, key=lambda r: predicted[r.name] / r.passes)
 
-    def _attempt(self, recovery: Recovery, progress: Progress) -> None:
-        predicted, start = recovery.predict(self.case, self.diagnosed), time.perf_counter()
+    def _attempt(self, recovery: Recovery, predicted: float, progress: Progress) -> None:
+        start = time.perf_counter()
         change = recovery.propose(self.case, self.source, self.diagnosed, self.effort, progress)
         after, case = self.now, self.case
         if not change.empty:

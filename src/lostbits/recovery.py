@@ -26,10 +26,17 @@ STAGES: tuple[Stage, ...] = ("network", "ranges", "weights", "precision")
 @final
 @dataclass(frozen=True)
 class Diagnosed:
-    """What a recovery may know of where the error comes from."""
+    """What a recovery may know of where the error comes from.
+
+    Attributes:
+        network: The attribution.
+        layers: Errors layer by layer.
+        missing_db: What the output's SQNR lacks to the goal; None without a goal.
+    """
 
     network: NetworkReport
     layers: tuple[LayerReport, ...]
+    missing_db: float | None = None
 
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing."""

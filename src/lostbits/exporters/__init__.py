@@ -2,6 +2,7 @@
 
 from lostbits.errors import ExportError, close_match
 from lostbits.exporter import Exporter
+from lostbits.exporters.baked import Baked
 from lostbits.exporters.cambricon import Cambricon
 from lostbits.exporters.encodings import LEGACY, NAMED, ONNX
 from lostbits.exporters.plan import Json
@@ -20,6 +21,7 @@ ALL: tuple[Exporter, ...] = (
     NAMED,
     ONNX,
     Cambricon(),
+    Baked(),
 )
 
 

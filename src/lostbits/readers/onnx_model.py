@@ -21,10 +21,12 @@ from lostbits.graph.normalise import opened
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid
-from lostbits.reader import Parameters, Reader, Reading, damaged
+from lostbits.reader import Parameters, Reader, Reading, damaged, parse_json
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
+from lostbits.readers.plan import read_sites
 
 GRIDS_KEY = "lostbits.grids"  # metadata: grids narrower than the integer type that holds them
+PLAN_KEY = "lostbits.plan"  # metadata: the sites of a float model that was baked
 _SUFFIXES = (
     "_DequantizeLinear_Output",
     "_DequantizeLinear",
@@ -66,7 +68,9 @@ class OnnxModel(Reader):
 
 
 def parameters_of(model: ir.Model) -> Parameters:
-    """What the quantizers of a model say."""
+    """What the quantizers of a model say; a baked one has none, and says it in its metadata."""
+    if PLAN_KEY in model.metadata_props:
+        return read_sites(parse_json(model.metadata_props[PLAN_KEY].encode()), OnnxModel.name)
     named = {n.name for n in model.graph if n.name}
     walk = _Walk(opened(model), named)
     for node in walk.graph:

@@ -1,13 +1,21 @@
 """The recoveries; see ``lostbits.recovery`` for what one is."""
 
+from lostbits.recoveries.absorption import Absorption
 from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recoveries.equalization import Equalization
+from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recoveries.splitting import Splitting
 from lostbits.recovery import Recovery
 
 ALL: tuple[Recovery, ...] = (
+    Equalization(),
+    Absorption(),
+    Migration(),
+    Splitting(),
     Ranges(),
     BiasCorrection(),
     SecondOrder(),

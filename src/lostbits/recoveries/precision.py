@@ -31,8 +31,8 @@ class Precision:
     passes = 40.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
-        """Whatever the goal asks: 0 here, since without a goal nothing is done."""
-        return 0.0
+        """What the goal asks, and nothing without one."""
+        return max(diagnosed.missing_db or 0.0, 0.0)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

@@ -12,6 +12,7 @@ References:
     arXiv:1906.04721 (bias correction).
 """
 
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.grid import Affine
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
-from lostbits.rounding import Gram, RowGrid, Settings, round_rows
+from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
 from lostbits.rounding.ridge import choose_damping, regressed
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.matrix import Matrix
@@ -30,6 +32,8 @@ from lostbits.runtime.progress import Progress
 Doubles = NDArray[np.float64]
 _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
+_LEAST_POSITIONS, _ENOUGH = 4096, 64  # of a layer in all, and for each column
+_FEW_BITS = 5
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
 
 
@@ -52,7 +56,7 @@ class SecondOrder:
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
     ) -> Change:
         """One sweep over the layers."""
-        solver = _Solver(effort)
+        solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
         written = sweep(case, source, solver, cache=cache, progress=progress)
         return Change(
@@ -68,8 +72,8 @@ class SecondOrder:
 class _Solver:
     """Solves layer after layer and remembers what became of them."""
 
-    def __init__(self, effort: Effort) -> None:
-        self.effort = effort
+    def __init__(self, case: Case, effort: Effort) -> None:
+        self.case, self.effort = case, effort
         self.generator = torch.Generator().manual_seed(effort.seed)
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, str] = {}
@@ -84,29 +88,36 @@ class _Solver:
             return None
         weights = matrix.split(layer.values)
         rest, held = self._moments(layer, matrix, weights.shape[-1])
-        grid = RowGrid.of(layer.affine, *weights.shape[:2])
-        return Solved(matrix.join(self._solve(weights, rest, held, grid)))
+        values, grid = self._solve(weights, rest, held, layer.affine)
+        return Solved(matrix.join(values), _rescaled(layer.affine, grid))
 
     def _moments(self, layer: Layer, matrix: Matrix, columns: int) -> tuple[Gram, Gram]:
         """Second moments of the samples to learn from, and of those to judge by."""
         pair = tuple(Gram(matrix.groups, columns, paired=True) for _ in range(2))
-        most = max(self.effort.positions // len(layer.inputs), 1)
+        enough = min(self.effort.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
+        most = max(enough // len(layer.inputs), 1)
         for number, both in enumerate(zip(layer.inputs, layer.quantized_inputs, strict=True)):
             x, z = matrix.pairs(*both, most, self.generator)
             pair[number % _HELD_OUT == _HELD_OUT - 1].update(z, x)
         return pair[0], pair[1]
 
-    def _solve(self, weights: Doubles, rest: Gram, held: Gram, grid: RowGrid) -> Doubles:
+    def _solve(
+        self, weights: Doubles, rest: Gram, held: Gram, affine: Affine
+    ) -> tuple[Doubles, RowGrid]:
         every = Gram(*rest.total.shape, paired=True).merge(rest).merge(held).centred()
         rest, held = rest.centred(), held.centred()  # the bias takes care of the means
-        ridge = choose_damping(weights, rest, held)
-        target = regressed(weights, every, ridge)
-        damping = self._damping(target, rest, held, grid)
-        solution = round_rows(
-            weights, every.gram, grid, target=target, settings=Settings(damping=damping)
-        )
+        target = regressed(weights, every, choose_damping(weights, rest, held))
+        grid = self._grid(target, every, RowGrid.of(affine, *weights.shape[:2]), affine)
+        settings = Settings(damping=self._damping(target, rest, held, grid))
+        solution = round_rows(weights, every.gram, grid, target=target, settings=settings)
         self.errors.append((float(solution.nearest.sum()), float(solution.error.sum())))
-        return grid.values(solution.codes)
+        return grid.values(solution.codes), grid
+
+    def _grid(self, target: Doubles, every: Gram, grid: RowGrid, affine: Affine) -> RowGrid:
+        """With few bits clipping the tails of the weights pays; with many the search finds none."""
+        if affine.grid.bits > _FEW_BITS or self.case.target.weights.power_of_two:
+            return grid
+        return search_scale(target, every.gram, grid, ScaleSearch(per_row=affine.axis is not None))
 
     def _damping(self, target: Doubles, rest: Gram, held: Gram, grid: RowGrid) -> float:
         """The usual one where positions abound, else the best on the held-out samples."""
@@ -128,3 +139,10 @@ class _Solver:
             f"rounded {len(self.errors)} weights for their layers' outputs; the median layer keeps "
             f"{middle:.0%} of the error that nearest rounding makes"
         )
+
+
+def _rescaled(affine: Affine, grid: RowGrid) -> Affine | None:
+    """The layer's grid with the scales of the rows; None if they are as they were."""
+    rows = grid.scale.astype(np.float32).ravel()
+    scale = rows[:1].reshape(affine.scale.shape) if affine.axis is None else rows
+    return None if np.array_equal(scale, affine.scale) else replace(affine, scale=scale)

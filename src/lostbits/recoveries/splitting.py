@@ -69,7 +69,7 @@ class Splitting:
         steps = np.sqrt(list(found.ratios.values()))
         summary = (
             f"split {found.split} channels of {len(found.ratios)} weights; their steps shrink to "
-            f"{np.median(steps):.0%} in the median, and all weights together grow by "
+            f"{np.median(steps):.0%} in the median, and the weights in chains grow by "
             f"{found.growth:.1%}"
         )
         return Change(self.name, summary, model=model, skipped=found.skipped)

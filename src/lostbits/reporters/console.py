@@ -51,8 +51,8 @@ def screen(result: Result) -> RenderableType:
 def _recovery(result: Result) -> list[RenderableType]:
     """The ledger, and what came of it."""
     table = Table(title="What was tried", title_justify="left", expand=False)
-    for name in ("attempt", "predicted dB", "measured dB", "SQNR dB", "agreement", "", "what"):
-        table.add_column(name, overflow="fold")
+    for name in ("attempt", "predicted dB", "measured dB", "SQNR dB", "agreement", ""):
+        table.add_column(name, justify="left" if name in ("attempt", "") else "right")
     for row in result["ledger"]:
         table.add_row(
             row["method"],
@@ -61,9 +61,9 @@ def _recovery(result: Result) -> list[RenderableType]:
             _figure(row["after"]["sqnr_db"], "{:.1f}"),
             _figure(row["after"]["agreement"], "{:.1%}"),
             Text("kept", style="green") if row["kept"] else Text("dropped", style="dim"),
-            row["note"],
         )
-    return [table, Text(result["recovered"]["text"], style="bold")]
+    notes = [Text(f"{row['method']}: {row['note']}", style="dim") for row in result["ledger"]]
+    return [table, *notes, Text(result["recovered"]["text"], style="bold")]
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -57,6 +57,9 @@ class _Slopes:
         v = value(walk.results())
         if v.requires_grad:
             torch.autograd.grad(v, self.leaves, allow_unused=True)
+        # A leaf's hook holds this object, which holds the leaf: without an end to that circle every
+        # tensor of the pass would wait for the garbage collector.
+        self.leaves.clear()
         return self.found
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:

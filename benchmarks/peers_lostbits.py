@@ -1,0 +1,66 @@
+"""lostbits itself: recovery in a budget.
+
+Variant ``nearest``: the target's own rules. Variant ``adaround``: of every layer, timed alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from peers_job import BATCH, Job, Timed
+
+
+def load() -> None:
+    """Import."""
+    importlib.import_module("lostbits.api")
+
+
+def quantize(job: Job) -> None:
+    """Write the Q/DQ network."""
+    api = importlib.import_module("lostbits.api")
+    data = np.load(job.data)
+    if not job.variant:
+        wishes = api.Wishes(budget=job.budget)
+        api.recover(job.model, data, job.setting, job.out, api.Settings(), wishes)
+        return
+    target = importlib.import_module("lostbits.targets").target(job.setting)
+    _, source, case = api.build_case(job.model, data, target, api.Settings())
+    if job.variant == "adaround":
+        importlib.import_module("lostbits.runtime.layerwise").sweep(case, source, _Learning(job))
+    simulation = importlib.import_module("lostbits.runtime.simulation")
+    ir = importlib.import_module("onnx_ir")
+    proto = ir.to_proto(simulation.quantized_model(case))
+    job.result.write_bytes(proto.SerializeToString())
+
+
+class _Learning:
+    """Learns the rounding of a layer, and keeps the weights and the seconds."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.rounding: Any = importlib.import_module("lostbits.rounding")
+
+    def __call__(self, layer: Any) -> None:
+        """Learn, in batches of the size that the others are given; change nothing."""
+        weight = self.rounding.RoundedWeight(layer.values, layer.affine)
+        with Timed(self.job.out / "learning"):
+            found = self._learn(weight, layer)
+        (self.job.out / "iterations").write_text(str(found.iterations))
+        codes = {"learned": found.codes["weight"], "nearest": weight.nearest}
+        values = {name: weight.values(code).numpy() for name, code in codes.items()}
+        np.savez(self.job.out / "weights.npz", float=layer.values, **values)
+
+    def _learn(self, weight: Any, layer: Any) -> Any:
+        torch = importlib.import_module("torch")
+        floats = torch.from_numpy(layer.values)
+        pairs = [(z, layer.activated(z, floats)) for x in layer.inputs for z in x.split(BATCH)]
+        with torch.enable_grad():
+            return self.rounding.adaround(weight, pairs, layer.activated, self._how())
+
+    def _how(self) -> Any:
+        """All iterations: learning that ends early would be no comparison."""
+        count = self.job.iterations
+        return self.rounding.Reconstruction(iterations=count, patience=count)
