@@ -22,6 +22,7 @@ from lostbits.data import Source
 from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
+from lostbits.inspecting import inspect
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
 from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT
@@ -202,6 +203,38 @@ def test_batch_norms_stay_where_the_file_has_them(tmp_path: Path) -> None:
     four = dict.fromkeys("abmv", np.ones(2, np.float32))
     onnx.save(proto(text, s=np.array(0.1, np.float32), z=np.array(128, np.uint8), **four), path)
     assert not folds(path)
+
+
+def test_tensors_that_normalising_folds_are_no_lost_names(tmp_path: Path) -> None:
+    """A Pad before a Conv, quantized by a tool that does not fold it."""
+    floats = proto(
+        """g (float[N,2,4,4] x) => (float[N,3,4,4] y) {
+            p = Pad(x, e)
+            y = Conv(p, w)
+        }""",
+        e=np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64),
+        w=random(3, 2, 3, 3),
+    )
+    onnx.save(floats, tmp_path / "float.onnx")
+    quantized = proto(
+        """g (float[N,2,4,4] x) => (float[N,3,4,4] y) {
+            a = QuantizeLinear(x, s, z)
+            b = DequantizeLinear(a, s, z)
+            p = Pad(b, e)
+            c = QuantizeLinear(p, s, z)
+            d = DequantizeLinear(c, s, z)
+            y = Conv(d, w)
+        }""",
+        e=np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64),
+        w=random(3, 2, 3, 3),
+        s=np.array(0.1, np.float32),
+        z=np.array(128, np.uint8),
+    )
+    onnx.save(quantized, tmp_path / "q.onnx")
+    found = inspect(tmp_path / "q.onnx", tmp_path / "float.onnx", "onnxruntime").match
+    assert found is not None
+    assert found.unmatched["p"].startswith("normalising folded it")
+    assert "x:activation" in found.plan
 
 
 # ---- the command ----------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_the_command_plans_a_model_by_the_targets_rules(tmp_path: Path) -> None:
     ("arguments", "code"),
     [
         (("--to", "qdp"), "E016"),
-        (("--to", "json"), "E017"),
+        (("--to", "json"), "E020"),
         (("--to", "json", "--data", "nowhere.npz"), "D001"),
         (("--to", "json", "--data", FILES["calibration"], "--target", "snep"), "T001"),
     ],

@@ -35,7 +35,7 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.targets import ONNXRUNTIME, QNN_HTP
 from lostbits.verifying import verify
-from text_models import random
+from text_models import proto, random
 
 FILES = {name: str(path) for name, path in demo_files().items()}
 DATA = random(6, 4, 6, 6)
@@ -295,6 +295,22 @@ def test_defects_are_none_for_every_variant_of_our_own_files() -> None:
     for name in ("qdq-onnxruntime", "qdq-qnn", "qdq-openvino"):
         content = exporter(name).write(case)["model_qdq.onnx"]
         assert not defects_of(simulated, ir.from_proto(onnx.load_from_string(content)))
+
+
+def test_nodes_that_compute_shapes_are_not_said_to_run_in_float() -> None:
+    model = proto(
+        """g (float[N,4] x) => (float[N,4] y) {
+            n = Shape(x)
+            k = Add(n, o)
+            m = Sub(k, o)
+            r = Reshape(x, m)
+            y = Relu(r)
+        }""",
+        o=np.array([1, 1], np.int64),
+    )
+    for name in ("onnxruntime", "onnxruntime-plain"):
+        ran = backend(name).open(model.SerializeToString()).executed
+        assert {e.op for e in ran} == {"Relu"}
 
 
 # ---- the command ----------------------------------------------------------------------------

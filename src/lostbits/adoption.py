@@ -22,10 +22,11 @@ from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.inspecting import candidates, read_parameters
-from lostbits.matching import Match, best_target, match
+from lostbits.matching import Match, best_target, match, without_folded
 from lostbits.reader import Parameters
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.runtime.measure import Comparison
+from lostbits.runtime.reference import Reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.suspicions import suspicions_of_data, suspicions_of_graph
@@ -63,8 +64,12 @@ class Adopted:
     faithful_db: float | None
     other_shapes: tuple[str, ...]
 
-    def complete(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
-        """The result of the diagnosis, with what is to be said of the file."""
+    def complete(self, result: dict[str, Any], reference: Reference) -> dict[str, Any]:
+        """The result of the diagnosis of ``reference``, with what is to be said of the file."""
+        match = without_folded(self.match, reference.plain)
+        return replace(self, match=match)._completed(result, reference.changes.quantizers)
+
+    def _completed(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
         missing = [s for s in self.case.placed.sites if s.key not in self.case.plan]
         unmatched = [{"tensor": s.tensor, "reason": self._why(s)} for s in missing]
         coverage = {**result["coverage"], "unmatched": unmatched}
@@ -103,6 +108,10 @@ class Adopted:
         ]
         notes += [str(d) for d in (*self.doubts, *self.parameters.problems)]
         notes += [f"Unmatched: {t}: {why}" for t, why in self._unmatched()]
+        if len(self.match.unmatched) > _SHOWN:
+            notes.append(
+                f"... and {len(self.match.unmatched) - _SHOWN} more tensors without a site."
+            )
         if quantizers:
             notes.append(
                 "The model itself was quantized: its dequantized weights are the float reference, "

@@ -153,7 +153,7 @@ def diagnose(
         run.diagnose(progress)
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
-    return result if adopted is None else adopted.complete(result, reference.changes.quantizers)
+    return result if adopted is None else adopted.complete(result, reference)
 
 
 def _chosen(target: str | Target | None, model: Path, settings: Settings) -> Target:

@@ -118,7 +118,7 @@ def _codes(tap: Tap, real: NDArray[np.float64], kind: np.dtype[Any]) -> NDArray[
     """Codes of the simulation's grid; those of the runtime's own, where the two are one."""
     info = np.iinfo(kind)
     steps = np.rint(real / tap.step(real.ndim) + tap.zero(real.ndim))
-    return np.clip(steps, info.min, info.max).astype(kind)
+    return np.asarray(np.clip(steps, info.min, info.max), kind)
 
 
 def first_deviation(

@@ -88,14 +88,14 @@ class Origin:
         """Load or plan it.
 
         Raises:
-            ExportError: E017 for a model without samples.
+            ExportError: E020 for a model without samples.
             LostbitsError: Whatever is wrong with folder, model, samples or target.
         """
         if self.path.is_dir():
             return load_case(self.path, self._target(None))
         if self.data is None:
             rule, todo = "needs samples that set the ranges", "give --data, or a recovered folder"
-            raise ExportError("E017", str(self.path), rule, "a model alone", todo)
+            raise ExportError("E020", str(self.path), rule, "a model alone", todo)
         chosen = self._target("onnxruntime")
         assert chosen is not None
         return build_case(self.path, self.data, chosen, self.settings, progress)[2]

@@ -11,7 +11,7 @@ from lostbits.data.access import existing, reading
 from lostbits.errors import ReadError
 from lostbits.graph.normalise import opened
 from lostbits.grid import Affine
-from lostbits.matching import Match, best_target
+from lostbits.matching import Match, best_target, without_folded
 from lostbits.reader import Entry, Parameters
 from lostbits.readers import parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
@@ -129,8 +129,10 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
     if model is None:
         doubts = [] if own is None else suspicions_of_graph(parameters, opened(own))
         return Inspection(path, title, parameters, tuple(doubts))
-    floats = open_reference(model).model
+    reference = open_reference(model)
+    floats = reference.model
     chosen, _, found = best_target(parameters, floats, candidates(target))
+    found = without_folded(found, reference.plain)
     doubts = suspicions_of_graph(parameters, floats if own is None else opened(own))
     return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
 

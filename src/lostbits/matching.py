@@ -8,11 +8,13 @@ import onnx_ir as ir
 
 from lostbits.errors import close_match
 from lostbits.graph.place import Placed, place
-from lostbits.graph.queries import constant
+from lostbits.graph.queries import constant, values_by_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.reader import Entry, Parameters
 from lostbits.target import Target
+
+UNKNOWN = "no such tensor"
 
 
 @final
@@ -56,6 +58,19 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
     rest = [e for e in parameters.entries if e.tensor not in search.taken]
     unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed) for e in rest}
     return Match(plan, unmatched, missing, origin)
+
+
+def without_folded(found: Match, plain: ir.Model) -> Match:
+    """The match, where tensors that normalising has taken away say so.
+
+    Args:
+        found: Of the normalised model.
+        plain: The model as it came.
+    """
+    gone = set(values_by_name(plain.graph))
+    why = "normalising folded it into its neighbours, where nothing is rounded between them"
+    folded = {t for t, r in found.unmatched.items() if t in gone and r.startswith(UNKNOWN)}
+    return replace(found, unmatched={**found.unmatched, **dict.fromkeys(folded, why)})
 
 
 def best_target(
@@ -114,4 +129,4 @@ def _reason(entry: Entry, placed: Placed) -> str:
         if name in placed.left_in_float:
             return f"has no quantizer on this target: {placed.left_in_float[name]}"
     known = {s.tensor for s in placed.sites} | set(placed.left_in_float)
-    return f"no such tensor; {close_match(entry.tensor, known)}"
+    return f"{UNKNOWN}; {close_match(entry.tensor, known)}"

@@ -15,7 +15,7 @@ from lostbits.errors import ReadError
 from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.matching import Match
+from lostbits.matching import UNKNOWN, Match
 from lostbits.reader import Parameters
 
 _SAME = 0.005  # relative difference of two ends that are taken for equal
@@ -150,7 +150,7 @@ def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterato
 
 
 def _unknown(unmatched: Mapping[str, str]) -> list[str]:
-    return [tensor for tensor, reason in unmatched.items() if reason.startswith("no such tensor")]
+    return [tensor for tensor, reason in unmatched.items() if reason.startswith(UNKNOWN)]
 
 
 def _of_another(found: str) -> ReadError:

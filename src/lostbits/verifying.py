@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.exporting import Origin
+from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.inspecting import read_parameters
 from lostbits.runtime.measure import Comparison
@@ -99,7 +101,7 @@ def subject_of(
     if against is not None and against.is_dir():
         return _of_case(Origin(against, target=origin.target).case(), content, None)
     own = open_reference(origin.path).model if floats is None else floats
-    return Subject(content, ir.from_proto(_proto(content)), own, planned=False)
+    return Subject(content, _graph(content), own, planned=False)
 
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
@@ -120,10 +122,9 @@ def _is_quantized(path: Path) -> bool:
     return bool(read_parameters(path)[1].entries)
 
 
-def _proto(content: bytes) -> Any:
-    import onnx  # noqa: PLC0415
-
-    return onnx.load_from_string(content)
+def _graph(content: bytes) -> ir.Model:
+    """The file's graph, with constants where they are looked for."""
+    return opened(ir.from_proto(onnx.load_from_string(content)))
 
 
 def verify(
@@ -190,7 +191,7 @@ class _Run:
     ) -> None:
         self.subject, self.backend = subject, backend
         self.loaded = backend.open(subject.content)
-        file = ir.from_proto(_proto(subject.content))
+        file = _graph(subject.content)
         self.defects = defects_of(subject.simulated, file) if subject.planned else []
         self.trace = Trace(subject.simulated, file)
         self.tapped: Loaded | None = None

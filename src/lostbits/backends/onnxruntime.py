@@ -53,8 +53,21 @@ class OnnxRuntime(Backend):
 
 
 def _kernels(model: onnx.ModelProto) -> list[Executed]:
-    nodes = [n for n in model.graph.node if n.op_type not in _QUANTIZERS | MOVES_VALUES]
-    return [_kernel(node) for node in nodes]
+    indices = _indices(model.graph)
+    return [
+        _kernel(node)
+        for node in model.graph.node
+        if node.op_type not in _QUANTIZERS | MOVES_VALUES and not indices.issuperset(node.output)
+    ]
+
+
+def _indices(graph: onnx.GraphProto) -> set[str]:
+    """Tensors of shapes and indices, which no runtime would compute in 8 bits."""
+    found = {i.name for i in graph.initializer if i.data_type == onnx.TensorProto.INT64}
+    for node in graph.node:
+        if node.op_type in ("Shape", "Size") or found.issuperset(filter(None, node.input)):
+            found.update(node.output)
+    return found
 
 
 def _kernel(node: onnx.NodeProto) -> Executed:

@@ -134,15 +134,15 @@ def _problems(case: Case, site: Site) -> Iterator[ExportError]:
     if rule_of(site, case.target).method != _NATIVE:
         rule, todo = "ranges must be found by min-max", "export to a format that takes parameters"
         found = f"{case.target.name} uses {rule_of(site, case.target).method}"
-        yield ExportError("E018", where, rule, found, todo)
+        yield ExportError("E017", where, rule, found, todo)
     elif site.role == "weight":
         count = reaching(case, site)[1]
         if count:
             rule, todo = "both ends of the grid must occur", "nothing; verify the exported model"
-            yield ExportError("E019", where, rule, f"{count} codes were moved there", todo)
+            yield ExportError("E018", where, rule, f"{count} codes were moved there", todo)
     elif not _found(case, site):
         rule, todo = "the range must lie within the values", "choose a range that data reach"
-        yield ExportError("E020", where, rule, "a wider one, which min-max will not find", todo)
+        yield ExportError("E019", where, rule, "a wider one, which min-max will not find", todo)
 
 
 def _found(case: Case, site: Site) -> bool:
