@@ -14,7 +14,6 @@ from lostbits.grid import Affine
 from lostbits.reader import Entry, Parameters
 from lostbits.target import Target
 
-
 UNKNOWN = "no such tensor"
 
 
