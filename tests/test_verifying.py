@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,10 +15,10 @@ from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from exported_nets import NET, case_of, net
-from lostbits import cli
+from lostbits import cli, verifying
 from lostbits.accumulator import overflowing, saturates
 from lostbits.api import demo_files, replace_file
-from lostbits.backend import Backend
+from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case, make_plan
 from lostbits.data import Source, open_source
@@ -144,7 +145,7 @@ def test_the_unchanged_file_passes(
         verdict = verify(origin, runtime, DATA, against)
         assert verdict.passed
         assert not verdict.row["defects"]
-        assert not verdict.row["taps_change_the_run"]
+        assert verdict.row["tensors_hidden"] == 0
         assert verdict.row["tensors_compared"] == len(taps_of(quantized_model(case).graph))
 
 
@@ -311,6 +312,37 @@ def test_nodes_that_compute_shapes_are_not_said_to_run_in_float() -> None:
     for name in ("onnxruntime", "onnxruntime-plain"):
         ran = backend(name).open(model.SerializeToString()).executed
         assert {e.op for e in ran} == {"Relu"}
+
+
+def test_a_tensor_that_changes_the_run_when_asked_for_is_left_out(
+    case: Case, recovered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime that computes its output otherwise as soon as one tensor is tapped."""
+    plain = backend("onnxruntime-plain")
+    shy = next(t.codes for t in taps_of(quantized_model(case).graph) if "h" in t.names)
+
+    class Shy(Backend):
+        name, title, format, module = "shy", "shy", plain.format, "onnxruntime"
+
+        def version(self) -> str:
+            return "1"
+
+        def load(self, content: bytes) -> Loaded:
+            loaded = plain.load(content)
+            run = loaded.run
+
+            def changed(feeds: Any) -> Any:
+                values = run(feeds)
+                return {**values, "y": values["y"] + 1} if shy in values else values
+
+            loaded.run = changed  # type: ignore[method-assign]
+            return loaded
+
+    monkeypatch.setattr(verifying, "find_backend", lambda name: Shy())
+    row = verify(Origin(recovered), "shy", DATA).row
+    everything = len(taps_of(quantized_model(case).graph))
+    assert (row["tensors_compared"], row["tensors_hidden"]) == (everything - 1, 1)
+    assert row["first_deviation"] is None
 
 
 # ---- the command ----------------------------------------------------------------------------

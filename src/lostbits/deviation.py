@@ -6,7 +6,7 @@ simulated layer the very codes that the runtime fed to that layer: what is left 
 does otherwise. A whole difference without an own one is the sum of single codes before it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -77,14 +77,18 @@ class Trace:
     Args:
         simulated: Q/DQ graph of the plan.
         file: Q/DQ graph that the runtime runs.
+        known: Codes of the file that the runtime gives; None for all of them.
 
     Attributes:
         taps: Pairs of the same tensor, simulated and in the file, in topological order.
-        model: What the runtime must run: the file with its taps.
+        model: The file with its taps.
     """
 
-    def __init__(self, simulated: ir.Model, file: ir.Model) -> None:
-        self.taps = twins(simulated.graph, file.graph)
+    def __init__(
+        self, simulated: ir.Model, file: ir.Model, known: Collection[str] | None = None
+    ) -> None:
+        pairs = twins(simulated.graph, file.graph)
+        self.taps = [(a, b) for a, b in pairs if known is None or b.codes in known]
         self.simulated, self.file = simulated, file
         ours = [tap for tap, _ in self.taps]
         self._plain = Session(tapped(simulated, ours), optimise=False)
