@@ -8,7 +8,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "peers-venv"
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements-peers.txt"
-OWN = ("onnx-ir", "scipy", "rich", "jinja2", "typer", "pillow")  # what lostbits.rounding imports
 
 
 def python() -> Path:
@@ -35,8 +34,7 @@ def install() -> dict[str, str]:
     if not python().exists():
         subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True)
     here, failed = installed(), {}
-    missing = [each for each in wanted() if each not in here]
-    for each in missing + (list(OWN) if missing else []):
+    for each in (each for each in wanted() if each not in here):
         run = _run("-m", "pip", "install", "--quiet", "-c", str(REQUIREMENTS), each)
         if run.returncode:
             failed[each] = last_line(run.stderr)

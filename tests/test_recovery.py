@@ -371,3 +371,11 @@ def test_every_member_says_what_it_is(small: tuple[Source, Case]) -> None:
     assert len(set(names)) == len(names)
     for recovery in ALL:
         assert recovery.title and recovery.source and recovery.passes > 0
+
+
+def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Case]) -> None:
+    source, case = small
+    plenty = Bench(source, source, None, api.Settings(), budget=1e6)
+    hurried = replace(plenty, budget=1e-6)
+    assert len(plenty.run(case).source) == 32
+    assert len(hurried.run(case).source) == 4

@@ -224,10 +224,10 @@ def _bench(data: object, reference: Reference, settings: Settings, wishes: Wishe
     if wishes.evaluation is None:
         work, judges = held_out(source)
         own = None if labels is None else labels[len(work) :]
-        return Bench(work, judges, own, settings)
+        return Bench(work, judges, own, settings, wishes.budget)
     judges = _open(wishes.evaluation, reference, replace(settings, samples=None))
     labels = None if settings.labels is None else read_labels(settings.labels, len(judges))
-    return Bench(source, judges, labels, settings)
+    return Bench(source, judges, labels, settings, wishes.budget)
 
 
 def _labels(

@@ -28,7 +28,9 @@ from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.store import files_of
 
-_DIAGNOSED = 32  # samples that the attributions between attempts look at
+_DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the attributions between attempts look at
+_DIAGNOSIS_PASSES = 150  # what an attribution costs, in passes of the float network
+_DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
 _MOST_HELD = 64
 _TIMED = 4
@@ -168,22 +170,30 @@ class Bench:
         judges: Samples that judge.
         labels: Of the samples that judge, or None.
         settings: Of the diagnosis.
+        budget: Seconds for everything, of which attributions take a part.
     """
 
     source: Source
     judges: Source
     labels: NDArray[np.int64] | None
     settings: Settings
+    budget: float = float("inf")
 
     def run(self, case: Case, progress: Progress = silent) -> Run:
         """A diagnosis of the first samples."""
-        few = self.source.slice(0, min(_DIAGNOSED, len(self.source)))
+        few = self.source.slice(0, self._few(case.model))
         scale = len(few) / case.samples
         energy = {name: e * scale for name, e in case.output_energy.items()}
         part = replace(case, samples=len(few), output_energy=energy)
         run = Run(part, few, self.settings, None)
         run.diagnose(progress)
         return run
+
+    def _few(self, model: ir.Model) -> int:
+        """Samples that an attribution may look at: as many as a part of the time is enough for."""
+        each = _DIAGNOSIS_PASSES * self.pass_seconds(model) / len(self.source)
+        affordable = _DIAGNOSIS_SHARE * self.budget / max(each, 1e-9)
+        return int(min(max(affordable, _LEAST_DIAGNOSED), _DIAGNOSED, len(self.source)))
 
     def diagnose(self, case: Case) -> Diagnosed:
         """Where its error comes from."""

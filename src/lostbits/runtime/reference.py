@@ -92,8 +92,9 @@ def check_equal(reference: Reference, source: Source, batch: int) -> float:
         ModelError: M010 at 1e-5 or more: normalising changed the network.
     """
     part = next(iter(source.batches(batch)))
+    # Unoptimised: what ONNX Runtime's own rewriting moves (2e-5 on a text recogniser) is not ours.
     before, after = (
-        trimmed({**part.feeds, **Session(m).run(part.feeds)}, part)
+        trimmed({**part.feeds, **Session(m, optimise=False).run(part.feeds)}, part)
         for m in (reference.plain, reference.model)
     )
     worst = 0.0
