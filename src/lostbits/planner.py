@@ -98,9 +98,11 @@ class Planner:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
         self.before = self.now = self.tools.judge(self.case)
         self.tools.save(self.case, self.ledger)
-        waiting = list(self.recoveries)
+        waiting, case = list(self.recoveries), None
+        predicted: dict[str, float] = {}
         while True:
-            predicted = {r.name: self._predicted(r) for r in waiting}
+            if case is not self.case:  # a dropped attempt leaves all predictions as they were
+                case, predicted = self.case, {r.name: self._predicted(r) for r in waiting}
             self.stopped = self._reason_to_stop(predicted, waiting)
             if self.stopped:
                 return

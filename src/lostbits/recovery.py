@@ -42,6 +42,19 @@ class Diagnosed:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing."""
         return sum(max(a.share, 0.0) for a in self.network.attributions if a.role == role)
 
+    def gain_db(self, role: str, stays: float) -> float:
+        """Decibels won when ``stays`` of what sites of a role carry is left."""
+        return left(1 - (1 - stays) * min(self.share(role), 1.0))
+
+    def rounding_gain_db(self, ratios: Mapping[str, float]) -> float:
+        """Decibels won when rounding errors shrink to ``ratios`` of their energy, by site key."""
+        gains = (
+            max(a.share, 0.0) * (1 - ratios.get(f"{a.tensor}:{a.role}", 1.0))
+            for a in self.network.attributions
+            if a.cause == "round"
+        )
+        return left(1 - sum(gains))
+
 
 @final
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ class Placed:
     left_in_float: dict[str, str]
     float_biases: tuple[Site, ...] = ()
 
+    @property
+    def biases(self) -> tuple[Site, ...]:
+        """Biases of quantized layers, rounded or not."""
+        return tuple(s for s in (*self.sites, *self.float_biases) if s.role == "bias")
+
 
 def place(model: ir.Model, target: Target) -> Placed:
     """Every site that ``target`` quantizes in the normalised ``model``, in topological order."""

@@ -23,7 +23,7 @@ from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.passage import zero_pads
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -44,13 +44,8 @@ class Absorption:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What shorter ranges of activations are worth, by their attribution."""
-        found = _Absorbed(case)
-        gains = (
-            max(a.share, 0.0) * (1 - found.ratios.get(f"{a.tensor}:{a.role}", 1.0) ** 2)
-            for a in diagnosed.network.attributions
-            if a.cause == "round"
-        )
-        return left(1 - sum(gains))
+        ratios = {key: ratio**2 for key, ratio in _Absorbed(case).ratios.items()}
+        return diagnosed.rounding_gain_db(ratios)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

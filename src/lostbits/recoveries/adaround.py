@@ -14,7 +14,7 @@ import torch
 
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.rounding import Reconstruction, Rounded, RoundedWeight, adaround
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.progress import Progress
@@ -35,7 +35,7 @@ class AdaRound:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A fifth of what weights cost."""
-        return left(1 - (1 - _USUAL) * min(diagnosed.share("weight"), 1.0))
+        return diagnosed.gain_db("weight", _USUAL)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

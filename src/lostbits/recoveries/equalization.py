@@ -20,7 +20,7 @@ from lostbits.graph.chains import Bound, find_chains
 from lostbits.graph.equal_ranges import SETTLED, equal_ranges
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -57,12 +57,7 @@ class Equalization:
             solution.weights,
             {key: seen.channels for key, seen in case.seen.items()},
         )
-        gains = (
-            max(a.share, 0.0) * (1 - ratios.get(f"{a.tensor}:{a.role}", 1.0))
-            for a in diagnosed.network.attributions
-            if a.cause == "round"
-        )
-        return left(1 - sum(gains))
+        return diagnosed.rounding_gain_db(ratios)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

@@ -20,7 +20,7 @@ from lostbits.graph.chains import find_chains
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.norms import find_norms
 from lostbits.graph.rescale import Weights, bound_channels, input_ranges, layers_of
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -49,14 +49,7 @@ class Migration:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What less rounding error of activations and weights is worth, by their attribution."""
-        solution = _Solution(case, self.strength)
-        ratios = solution.ratios(case)
-        gains = (
-            max(a.share, 0.0) * (1 - ratios.get(f"{a.tensor}:{a.role}", 1.0))
-            for a in diagnosed.network.attributions
-            if a.cause == "round"
-        )
-        return left(1 - sum(gains))
+        return diagnosed.rounding_gain_db(_Solution(case, self.strength).ratios(case))
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

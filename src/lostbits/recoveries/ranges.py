@@ -21,7 +21,7 @@ from lostbits.errors import DataError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
@@ -45,7 +45,7 @@ class Ranges:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
-        return left(1 - (1 - _USUAL) * min(diagnosed.share("activation"), 1.0))
+        return diagnosed.gain_db("activation", _USUAL)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
@@ -77,9 +77,7 @@ class _Trial:
             if site.streams:
                 self.groups.setdefault(site.group, []).append(site)
         self.readers = {
-            s.scales[1]: s.scales[0]
-            for s in (*case.placed.sites, *case.placed.float_biases)
-            if s.scales is not None
+            s.scales[1]: s.scales[0] for s in case.placed.biases if s.scales is not None
         }
         self.candidates = {g: self._candidates(mates) for g, mates in self.groups.items()}
         self.costs: dict[str, dict[str, float]] = {}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
 from lostbits.rounding.ridge import choose_damping, regressed
 from lostbits.runtime.layerwise import Layer, Solved, sweep
@@ -50,7 +50,7 @@ class SecondOrder:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """All but a fifth of what weights cost."""
-        return left(1 - (1 - _USUAL) * min(diagnosed.share("weight"), 1.0))
+        return diagnosed.gain_db("weight", _USUAL)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

@@ -20,7 +20,7 @@ from lostbits.data import Source
 from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.duplicate import Duplication, outliers, split_all
 from lostbits.grid import affine_from_range
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 from lostbits.target import Rule
 
@@ -49,13 +49,7 @@ class Splitting:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What shorter steps of the split weights are worth, by their attribution."""
-        found = _Split(case, self.expansion)
-        gains = (
-            max(a.share, 0.0) * (1 - found.ratios.get(f"{a.tensor}:{a.role}", 1.0))
-            for a in diagnosed.network.attributions
-            if a.cause == "round"
-        )
-        return left(1 - sum(gains))
+        return diagnosed.rounding_gain_db(_Split(case, self.expansion).ratios)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

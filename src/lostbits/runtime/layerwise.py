@@ -152,7 +152,7 @@ class _Sweep:
         self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
         self.parts = list(source.batches(_BATCH))
         self.plan: dict[str, Affine] = dict(case.plan)
-        self.biases = {s.scales[1]: s for s in _biases(case) if s.scales is not None}
+        self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
         self.written = Written(constants=dict(case.written))
         self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
         self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
@@ -278,7 +278,3 @@ class _Sweep:
             axes = [d for d in range(error.ndim) if d != layer.channel_axis % error.ndim]
             total = total + error.double().mean(axes).numpy() * part.size
         return np.asarray(total) / sum(p.size for p in self.parts)
-
-
-def _biases(case: Case) -> list[Site]:
-    return [s for s in (*case.placed.sites, *case.placed.float_biases) if s.role == "bias"]
