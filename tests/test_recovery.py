@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lostbits import api
-from lostbits.case import Case, constant_of
+from lostbits.case import Case, Override, constant_of
 from lostbits.data import Source
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
@@ -379,3 +379,14 @@ def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Ca
     hurried = replace(plenty, budget=1e-6)
     assert len(plenty.run(case).source) == 32
     assert len(hurried.run(case).source) == 4
+
+
+def test_wishes_for_single_tensors_outlive_another_form_of_the_network(
+    small: tuple[Source, Case],
+) -> None:
+    source, case = small
+    weight = next(s for s in case.sites if s.role == "weight")
+    wishes = api.Settings(overrides=(Override.parse(f"{weight.tensor}=float"),))
+    bench = Bench(source, source, None, wishes)
+    found = bench.recalibrate(case, case.model)
+    assert weight.key not in found.plan and len(found.plan) >= len(case.plan) - 2

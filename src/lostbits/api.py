@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.adoption import Adopted, adopt, fitting_target, folds
-from lostbits.case import Case, Seen, look_at_constants, make_plan
+from lostbits.case import Case, Seen
 from lostbits.data import Source, open_source, read_labels
 from lostbits.diagnoses.result import assemble
 from lostbits.diagnoses.run import Run
@@ -27,12 +27,11 @@ from lostbits.errors import (
     close_match,
 )
 from lostbits.graph.place import Placed, place
-from lostbits.recover import Bench, Wishes, choose, held_out, saver
+from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import FORMAT, Reporter, Result
 from lostbits.reporters import ALL as REPORTERS
-from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import (
@@ -89,16 +88,10 @@ def _case(
     progress: Progress,
 ) -> Case:
     """The case of a checked model; ``sources`` are samples to diagnose, and to set ranges from."""
-    source, shown = sources
-    check_equal(reference, source, settings.batch)
+    check_equal(reference, sources[0], settings.batch)
     placed = place(reference.model, target)
     _check_sites(placed, model, target)
-    seen, energy = calibrate(reference.model, placed.sites, shown, settings.batch, progress)
-    seen |= look_at_constants(reference.model, placed.sites)
-    plan = make_plan(reference.model, placed, seen, target, settings.overrides)
-    scale = len(source) / len(shown)
-    energy = {name: e * scale for name, e in energy.items()}
-    return Case(reference.model, target, placed, seen, plan, energy, len(source))
+    return calibrated(reference.model, placed, target, sources, settings, progress)
 
 
 def _open(data: object, reference: Reference, settings: Settings) -> Source:

@@ -16,7 +16,7 @@ from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, RecoveryError, close_match
 from lostbits.goal import Goal
-from lostbits.graph.place import place
+from lostbits.graph.place import Placed, place
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Diagnosed, Effort, Recovery
@@ -27,6 +27,7 @@ from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.store import files_of
+from lostbits.target import Target
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the attributions between attempts look at
 _DIAGNOSIS_PASSES = 150  # what an attribution costs, in passes of the float network
@@ -160,6 +161,24 @@ def held_out(source: Source) -> tuple[Source, Source]:
     return source.slice(0, split), source.slice(split, len(source))
 
 
+def calibrated(
+    model: ir.Model,
+    placed: Placed,
+    target: Target,
+    sources: tuple[Source, Source],
+    settings: Settings,
+    progress: Progress = silent,
+) -> Case:
+    """The case of a float network; ``sources`` are samples to diagnose, and to set ranges from."""
+    source, shown = sources
+    seen, energy = calibrate(model, placed.sites, shown, settings.batch, progress)
+    seen |= look_at_constants(model, placed.sites)
+    plan = make_plan(model, placed, seen, target, settings.overrides)
+    scale = len(source) / len(shown)
+    energy = {name: e * scale for name, e in energy.items()}
+    return Case(model, target, placed, seen, plan, energy, len(source))
+
+
 @final
 @dataclass(frozen=True)
 class Bench:
@@ -200,12 +219,9 @@ class Bench:
         return _diagnosed(self.run(case))
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
-        """The case of ``model``, planned by the target's own rules."""
-        placed = place(model, case.target)
-        seen, energy = calibrate(model, placed.sites, self.source, self.settings.batch)
-        seen |= look_at_constants(model, placed.sites)
-        plan = make_plan(model, placed, seen, case.target)
-        return Case(model, case.target, placed, seen, plan, energy, len(self.source))
+        """The case of ``model``, planned by the target's own rules and the user's wishes."""
+        sources = (self.source, self.source)
+        return calibrated(model, place(model, case.target), case.target, sources, self.settings)
 
     def pass_seconds(self, model: ir.Model) -> float:
         """How long ``model`` takes over the samples to work on, from the fastest of some runs."""
