@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from lostbits import api, cli
+from lostbits import cli
 from lostbits.api import demo_files
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.targets import ALL as TARGETS
@@ -207,7 +207,7 @@ def test_an_interrupt_before_the_first_result_says_so(
     def stopping(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "calibrate", stopping)
+    monkeypatch.setattr("lostbits.recover.calibrate", stopping)
     result = diagnose(tmp_path / "out", "--target", "snpe")
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr
