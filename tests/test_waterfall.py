@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lostbits.case import Seen
-from lostbits.diagnoses.waterfall import lost_bits, trade_off
+from lostbits.diagnoses.waterfall import Ends, least_error, lost_bits, trade_off
 from lostbits.diagnosis import LostBits
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
 from lostbits.statistics import Extrema
@@ -41,8 +41,12 @@ def in_use(x: Floats, rule: Rule, factor: float = 1.0) -> Affine:
     return affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=axis)
 
 
+def asked(seen: Seen, affine: Affine, rule: Rule) -> tuple[Seen, Affine, Rule, Ends]:
+    return seen, affine, rule, least_error(seen, rule)
+
+
 def lost(x: Floats, rule: Rule, factor: float = 1.0) -> LostBits:
-    bits = lost_bits(seen_of(x), in_use(x, rule, factor), rule)
+    bits = lost_bits(*asked(seen_of(x), in_use(x, rule, factor), rule))
     assert bits is not None
     return bits
 
@@ -108,7 +112,7 @@ def test_the_best_range_is_called_so() -> None:
 def test_a_power_of_two_loses_what_the_scale_is_rounded_up(top: float) -> None:
     x = even(top, top)
     scale = np.exp2(np.ceil(np.log2(top / 127))).astype(np.float32)
-    bits = lost_bits(seen_of(x), Affine(INT8, scale, np.zeros((), np.int64)), POWERS)
+    bits = lost_bits(*asked(seen_of(x), Affine(INT8, scale, np.zeros((), np.int64)), POWERS))
     assert bits is not None
     assert bits.scale_format == pytest.approx(np.log2(scale * 127 / top), abs=0.03)
     assert bits.scale_format <= 1.01
@@ -126,12 +130,12 @@ def test_the_shape_of_a_gaussian_costs_what_panter_and_dite_say() -> None:
 @pytest.mark.parametrize("rule", [SYMMETRIC, FREE, PER_CHANNEL])
 def test_an_exact_tensor_has_no_waterfall(rule: Rule) -> None:
     x = np.zeros((3, 50), np.float32)
-    assert lost_bits(seen_of(x), in_use(x, rule), rule) is None
+    assert lost_bits(*asked(seen_of(x), in_use(x, rule), rule)) is None
 
 
 def test_a_tensor_without_channels_is_one_row() -> None:
     x = even(2.0)[0]
-    bits = lost_bits(seen_of(x, None), in_use(x, FREE), FREE)
+    bits = lost_bits(*asked(seen_of(x, None), in_use(x, FREE), FREE))
     assert bits is not None
     assert bits.total < 0.03
 
@@ -170,7 +174,7 @@ def test_steps_are_never_negative_and_sum_to_the_total(
     kind: str, seed: int, channels: int, rule: Rule, factor: float
 ) -> None:
     x = drawn(kind, seed, channels)
-    bits = lost_bits(seen_of(x), in_use(x, rule, factor), rule)
+    bits = lost_bits(*asked(seen_of(x), in_use(x, rule, factor), rule))
     if bits is None:
         assert not x.any()
         return
@@ -202,7 +206,7 @@ def test_the_model_is_the_error_of_the_samples(
     ends = (np.atleast_1d(v) for v in (affine.lo, affine.hi, affine.scale))
     error = seen.channels.density().error(*ends)
     assert error.sum() == pytest.approx(split.total, rel=0.02)
-    used = trade_off(seen, affine, rule).marks["in use"]
+    used = trade_off(*asked(seen, affine, rule)).marks["in use"]
     assert used["round"] + used["clip"] == pytest.approx(split.total / x.size, rel=0.02)
 
 
@@ -212,7 +216,7 @@ def test_the_model_is_the_error_of_the_samples(
 @pytest.mark.parametrize("rule", [SYMMETRIC, FREE, PER_CHANNEL])
 def test_the_curve_trades_round_for_clip(rule: Rule) -> None:
     x = np.random.default_rng(0).laplace(size=(5, 4000)).astype(np.float32)
-    curve = trade_off(seen_of(x), in_use(x, rule), rule)
+    curve = trade_off(*asked(seen_of(x), in_use(x, rule), rule))
     factor, rounded, clipped = (np.array(v) for v in (curve.factor, curve.round, curve.clip))
     assert (factor[0], factor[-1]) == pytest.approx((1 / 32, 2))
     assert (np.diff(clipped) <= 1e-12).all()
@@ -227,7 +231,7 @@ def test_the_curve_trades_round_for_clip(rule: Rule) -> None:
 def test_marks_are_what_the_methods_choose(symmetric: bool) -> None:
     rule = Rule(Grid.of(4, signed=symmetric), symmetric, False, "min_max")
     x = drawn("outliers", 1, 4)
-    marks = trade_off(seen_of(x), in_use(x, rule, 0.5), rule).marks
+    marks = trade_off(*asked(seen_of(x), in_use(x, rule, 0.5), rule)).marks
     assert {"in use", "min_max", "mse", "entropy", "percentile"} < set(marks)
     total = {name: mark["round"] + mark["clip"] for name, mark in marks.items()}
     assert total["mse"] <= min(total.values()) * 1.01
@@ -237,11 +241,11 @@ def test_marks_are_what_the_methods_choose(symmetric: bool) -> None:
 
 def test_channels_are_marked_by_two_methods() -> None:
     x = drawn("outliers", 1, 4)
-    marks = trade_off(seen_of(x), in_use(x, PER_CHANNEL), PER_CHANNEL).marks
+    marks = trade_off(*asked(seen_of(x), in_use(x, PER_CHANNEL), PER_CHANNEL)).marks
     assert set(marks) == {"in use", "min_max", "mse"}
     assert marks["in use"]["round"] == pytest.approx(marks["min_max"]["round"], rel=1e-6)
 
 
 def test_few_values_leave_out_the_methods_that_need_many() -> None:
     x = even(1.0, size=20)
-    assert "entropy" not in trade_off(seen_of(x), in_use(x, FREE), FREE).marks
+    assert "entropy" not in trade_off(*asked(seen_of(x), in_use(x, FREE), FREE)).marks

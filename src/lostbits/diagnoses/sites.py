@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, Seen, constant_of, rule_of
 from lostbits.data import Batch
-from lostbits.diagnoses.waterfall import lost_bits, trade_off
-from lostbits.diagnosis import LostBits, SiteReport
+from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
+from lostbits.diagnosis import LostBits, SiteReport, TradeOff
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along, split_error
 from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.simulation import Frozen, ends
 from lostbits.statistics import Histogram
+from lostbits.target import Rule
 
 Doubles = NDArray[np.float64]
 _PLOT_BINS = 128
@@ -96,7 +97,7 @@ class SiteErrors:
         rule = type(rule)(
             affine.grid, rule.symmetric, affine.axis is not None, rule.method, rule.power_of_two
         )
-        bits = None if seen is None else lost_bits(seen, affine, rule)
+        bits, curve = (None, None) if seen is None else _from_histograms(seen, affine, rule)
         return SiteReport(
             tensor=site.tensor,
             role=site.role,
@@ -119,7 +120,7 @@ class SiteErrors:
             lost_bits=bits,
             utilisation=_utilisation(seen, affine),
             stability=_stability(sums),
-            trade_off=None if seen is None else trade_off(seen, affine, rule),
+            trade_off=curve,
             histogram=None if seen is None else _plot(seen.whole),
             channel_range=None if seen is None else _channels(seen),
         )
@@ -156,6 +157,11 @@ def _limited(x: torch.Tensor, affine: Affine) -> torch.Tensor:
     if affine.axis is None:  # several times as fast with numbers as with tensors
         return torch.clamp(x, float(lo), float(hi))
     return torch.clamp(x, lo.to(x.dtype), hi.to(x.dtype))
+
+
+def _from_histograms(seen: Seen, affine: Affine, rule: Rule) -> tuple[LostBits | None, TradeOff]:
+    best = least_error(seen, rule)
+    return lost_bits(seen, affine, rule, best), trade_off(seen, affine, rule, best)
 
 
 def _list(values: NDArray[np.float32]) -> list[float]:

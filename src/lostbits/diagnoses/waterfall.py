@@ -20,30 +20,39 @@ from lostbits.statistics.histogram import Density
 from lostbits.target import Rule
 
 Floats = NDArray[np.float64]
+Ends = tuple[Floats, Floats]
 
 _NOTABLE = 0.02  # bits: below this the range in use counts as the best one
 _FACTORS = np.geomspace(1 / 32, 2.0, 33)
 
 
-def lost_bits(seen: Seen, affine: Affine, rule: Rule) -> LostBits | None:
+def least_error(seen: Seen, rule: Rule) -> Ends:
+    """The range, or the ranges per channel, of the least squared error under ``rule``."""
+    rows = seen.channels if rule.per_channel else seen.whole
+    lo, hi, _ = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=rule.per_channel)
+    return lo, hi
+
+
+def lost_bits(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> LostBits | None:
     """The waterfall of one site; None for a tensor that its grid represents exactly.
 
     Args:
         seen: Its histograms; the one per channel judges every step, so that all are comparable.
         affine: The parameters in use.
         rule: The constraints that they obey.
+        best: ``least_error`` of the two.
     """
     rows = seen.channels
     density = rows.density()
     used = _error(density, affine)
     if used <= 0 or not density.sides:
         return None
-    per_channel = affine.axis is not None
-    lo, hi, free = _best(seen, density, rule.grid, rule.symmetric, per_channel)
+    per_channel = rule.per_channel
+    lo, hi, free = _judged(rows, density, rule.grid, rule.symmetric, best)
     loose = Grid.of(rule.grid.bits, signed=False) if rule.symmetric else rule.grid
     classes = [used, _power_of_two_best(rows, density, rule, per_channel, free), free]
-    classes.append(_best(seen, density, loose, False, per_channel)[2] if rule.symmetric else free)
-    classes.append(classes[-1] if per_channel else _best(seen, density, loose, False, True)[2])
+    classes.append(_best(seen, density, loose, per_channel) if rule.symmetric else free)
+    classes.append(classes[-1] if per_channel else _best(seen, density, loose, True))
     classes.append(_ideal(rows, rule.grid))
     # Every class holds the optimum of the narrower one; what a search missed of it, and float
     # rounding of the scales, is taken out here.
@@ -64,23 +73,26 @@ def _ends(affine: Affine) -> tuple[Array, Array, Array]:
     return np.atleast_1d(affine.lo), np.atleast_1d(affine.hi), np.atleast_1d(affine.scale)
 
 
-def _best(
-    seen: Seen, density: Density, grid: Grid, symmetric: bool, per_channel: bool
+def _best(seen: Seen, density: Density, grid: Grid, per_channel: bool) -> float:
+    """Least squared error of asymmetric ranges, summed up over the channels."""
+    rows = seen.channels if per_channel else seen.whole
+    lo, hi, _ = best_ranges(rows, grid, symmetric=False, per_channel=per_channel)
+    return _judged(seen.channels, density, grid, False, (lo, hi))[2]
+
+
+def _judged(
+    rows: Histogram, density: Density, grid: Grid, symmetric: bool, best: Ends
 ) -> tuple[Floats, Floats, float]:
-    """Ranges with the least squared error of their class, and that error summed up.
+    """The better of ``best`` and min-max, and its error by the rows of the channels.
 
     One range for all channels is looked for in the one row of the whole tensor, which is far
-    quicker, and judged by the rows of the channels like everything else; min-max contends.
+    quicker, but judged like everything else; there min-max may yet win.
     """
-    if per_channel:
-        lo, hi, totals = best_ranges(seen.channels, grid, symmetric=symmetric, per_channel=True)
-        return lo, hi, float(totals.sum())
-    rows = seen.channels
-    low, high, _ = best_ranges(seen.whole, grid, symmetric=symmetric, per_channel=False)
-    contenders = [(low, high), (rows.lo.min(keepdims=True), rows.hi.max(keepdims=True))]
+    whole = best[0].size == 1
+    full = (rows.lo.min(keepdims=True), rows.hi.max(keepdims=True)) if whole else (rows.lo, rows.hi)
     judged = [
         (lo, hi, _error(density, affine_from_range(lo, hi, grid, symmetric=symmetric)))
-        for lo, hi in contenders
+        for lo, hi in (best, full)
     ]
     return min(judged, key=lambda each: each[2])
 
@@ -119,14 +131,14 @@ def _direction(affine: Affine, lo: Floats, hi: Floats) -> Literal["too_wide", "t
     return "too_wide" if used > best else "too_narrow"
 
 
-def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:
+def trade_off(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> TradeOff:
     """Round and clip error of the site over ranges from 1/32 to twice the full one."""
-    rows = seen.channels if affine.axis is not None else seen.whole
+    rows = seen.channels if rule.per_channel else seen.whole
     density = rows.density()
     scaled = (_grid(factor * rows.lo, factor * rows.hi, rule) for factor in _FACTORS)
     points = [_means(rows, density, grid) for grid in scaled]
     marks = {"in use": _mark(rows, density, affine, affine.lo, affine.hi)}
-    for name, (lo, hi) in _ranges(rows, rule, affine.axis is not None).items():
+    for name, (lo, hi) in _ranges(rows, rule, best).items():
         marks[name] = _mark(rows, density, _grid(lo, hi, rule), lo, hi)
     return TradeOff(
         [float(f) for f in _FACTORS],
@@ -136,14 +148,14 @@ def trade_off(seen: Seen, affine: Affine, rule: Rule) -> TradeOff:
     )
 
 
-def _ranges(rows: Histogram, rule: Rule, per_channel: bool) -> dict[str, tuple[Floats, Floats]]:
+def _ranges(rows: Histogram, rule: Rule, best: Ends) -> dict[str, Ends]:
     """What each method makes of these values; there are two for channels."""
-    if per_channel:
-        lo, hi, _ = best_ranges(rows, rule.grid, symmetric=rule.symmetric, per_channel=True)
-        return {"min_max": (rows.lo, rows.hi), "mse": (lo, hi)}
-    known = (method for method in ALL if rows.size >= method.minimum_values)
-    ends = {m.name: m(rows, rule.grid, symmetric=rule.symmetric) for m in known}
-    return {name: (np.array([lo]), np.array([hi])) for name, (lo, hi) in ends.items()}
+    known = {"min_max": (rows.lo, rows.hi), "mse": best}
+    if rule.per_channel:
+        return known
+    others = (m for m in ALL if m.name not in known and rows.size >= m.minimum_values)
+    ends = {m.name: m(rows, rule.grid, symmetric=rule.symmetric) for m in others}
+    return known | {name: (np.array([lo]), np.array([hi])) for name, (lo, hi) in ends.items()}
 
 
 def _grid(lo: Floats, hi: Floats, rule: Rule) -> Affine:

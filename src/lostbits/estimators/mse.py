@@ -100,11 +100,10 @@ class _Search:
         """Shrink the larger end, at last in coarser steps; then adjust it by smaller factors."""
         top = np.maximum(-self.lowest, self.highest)
         stride = 0.5 if self.smooth else 0.25
-        for octaves in (*np.arange(0.25, 2, 0.25), *np.arange(2, self.depth, stride)):
-            self.reach(top * 0.5**octaves)
-        for octaves in _OCTAVES:
-            for factor in (2.0**octaves, 0.5**octaves):
-                self.reach(np.maximum(-self.lo, self.hi) * factor)
+        octaves = np.r_[np.arange(0.25, 2, 0.25), np.arange(2, self.depth, stride)]
+        self.reach(top * 0.5 ** octaves[:, None])
+        for step in _OCTAVES:
+            self.reach(np.maximum(-self.lo, self.hi) * 2.0 ** np.array([[step], [-step]]))
 
     def two_ends(self, start: Affine) -> None:
         """Start from a symmetric grid too; then search as the smoothness of the error allows."""
@@ -116,10 +115,9 @@ class _Search:
 
     def one_minimum(self) -> None:
         """Halve both ends again and again, or one of them; then adjust what was best."""
-        for half in 0.5 ** np.arange(1, self.depth):
-            self.offer(self.lowest * half, self.highest * half)
-            self.offer(self.lowest * half, self.highest)
-            self.offer(self.lowest, self.highest * half)
+        half = 0.5 ** np.arange(1, self.depth)
+        below, above = np.concatenate([[half, half], [half, half**0], [half**0, half]], axis=1)
+        self.offer(self.lowest * below[:, None], self.highest * above[:, None])
         for octaves in _OCTAVES[:5]:
             self.by_octaves(octaves)
 
@@ -131,37 +129,37 @@ class _Search:
         over an octave of steps, and the moves by whole codes.
         """
         halves = 0.5 ** np.arange(self.depth)
-        for below, above in product(halves, halves):
-            self.offer(self.lowest * below, self.highest * above)
-        lo, hi = self.lo, self.hi
-        for factor in 2.0 ** np.linspace(-0.5, 0.5, 24):
-            self.offer(lo * factor, hi * factor)
+        below, above = (m.reshape(-1, 1) for m in np.meshgrid(halves, halves))
+        self.offer(self.lowest * below, self.highest * above)
+        factors = 2.0 ** np.linspace(-0.5, 0.5, 24)[:, None]
+        self.offer(self.lo * factors, self.hi * factors)
         for octaves in _OCTAVES:
             self.by_octaves(octaves)
             if octaves in (1 / 4, 1 / 16):
                 self.by_codes()
 
     def by_octaves(self, octaves: float) -> None:
-        """Offer the six neighbours with both ends, or one, further out or in by that factor."""
+        """Offer neighbours with both ends, or one, further out by that factor; then further in."""
         for factor in (2.0**octaves, 0.5**octaves):
-            self.offer(self.lo * factor, self.hi * factor)
-            self.offer(self.lo * factor, self.hi)
-            self.offer(self.lo, self.hi * factor)
+            below, above = np.array([[factor, factor, 1.0], [factor, 1.0, factor]])[:, :, None]
+            self.offer(self.lo * below, self.hi * above)
 
     def by_codes(self) -> None:
         """Offer the eight neighbours whose ends are a code further out or in."""
-        for below, above in product((-1, 0, 1), repeat=2):
-            step = (self.hi - self.lo) / (self.grid.qmax - self.grid.qmin)
-            self.offer(self.lo + below * step, self.hi + above * step)
+        step = (self.hi - self.lo) / (self.grid.qmax - self.grid.qmin)
+        below, above = np.array(list(product((-1, 0, 1), repeat=2))).T[:, :, None]
+        self.offer(self.lo + below * step, self.hi + above * step)
 
     def reach(self, top: Floats) -> None:
         """Offer the extremes limited to ``[-top, top]``."""
         self.offer(np.maximum(self.lowest, -top), np.minimum(self.highest, top))
 
     def offer(self, lo: Floats, hi: Floats) -> None:
-        """Take over the rows in which ``[lo, hi]`` is better."""
-        lo, hi = np.minimum(lo, 0.0), np.maximum(hi, 0.0)
-        total = self.error(lo, hi)
+        """Take over the rows in which one of the ranges is better; shape (..., rows)."""
+        lo, hi = (np.atleast_2d(end) for end in (np.minimum(lo, 0.0), np.maximum(hi, 0.0)))
+        totals = self.error(lo, hi)
+        best = totals.argmin(axis=0)[None]
+        lo, hi, total = (np.take_along_axis(v, best, axis=0)[0] for v in (lo, hi, totals))
         better = total < self.total
         self.lo, self.hi = np.where(better, lo, self.lo), np.where(better, hi, self.hi)
         self.total = np.where(better, total, self.total)
@@ -171,7 +169,7 @@ class _Search:
         return affine_from_range(lo, hi, self.grid, symmetric=self.symmetric, axis=0)
 
     def error(self, lo: Floats, hi: Floats) -> Floats:
-        """Squared error of the grid of each range."""
+        """Squared error of the grid of each range, shape (..., rows or 1)."""
         grid = self.affine(lo, hi)
         total = self.density.error(grid.lo, grid.hi, grid.scale)
-        return total if self.per_channel else total.sum(keepdims=True)
+        return total if self.per_channel else total.sum(axis=-1, keepdims=True)
