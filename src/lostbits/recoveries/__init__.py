@@ -7,6 +7,7 @@ from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
+from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recoveries.splitting import Splitting
 from lostbits.recovery import Recovery
@@ -20,6 +21,7 @@ ALL: tuple[Recovery, ...] = (
     BiasCorrection(),
     SecondOrder(),
     AdaRound(),
+    BlockReconstruction(),
     Precision(),
 )
 """All of them, in the order of their stages."""

@@ -11,6 +11,7 @@ from lostbits.rounding.adaround import (
     adaround_block,
 )
 from lostbits.rounding.gram import Gram
+from lostbits.rounding.learned_scale import LearnedScale
 from lostbits.rounding.quadratic import quadratic_error
 from lostbits.rounding.row_grid import RowGrid
 from lostbits.rounding.scale_search import ScaleSearch, search_scale
@@ -21,6 +22,7 @@ from lostbits.rounding.unfold import Window, patches, sample_positions
 
 __all__ = [
     "Gram",
+    "LearnedScale",
     "Reconstruction",
     "Rounded",
     "RoundedWeight",

@@ -40,6 +40,7 @@ class Reconstruction:
         checks: How often the hard-rounded loss is taken.
         patience: Checks in a row without a gain that end the learning, once 95 % have decided.
         seed: Of the order of the batches.
+        others_rate: Of Adam, on what else is learned.
     """
 
     iterations: int = 1000
@@ -50,6 +51,7 @@ class Reconstruction:
     checks: int = 20
     patience: int = 3
     seed: int = 0
+    others_rate: float = 1e-3
 
     def exponent(self, iteration: int) -> float | None:
         """Of the regulariser at this iteration; None before it sets in."""
@@ -70,6 +72,7 @@ class Rounded(NamedTuple):
         loss_after: With hard rounding, of ``codes``: never above ``loss_before``.
         iterations: Steps taken.
         hard_fraction: Share of weights within 0.01 of a code when the learning ended.
+        others: What else was learned, as it was when ``codes`` were best.
     """
 
     codes: Mapping[str, Codes]
@@ -77,6 +80,7 @@ class Rounded(NamedTuple):
     loss_after: float
     iterations: int
     hard_fraction: float
+    others: tuple[Tensor, ...] = ()
 
 
 def adaround(
@@ -96,6 +100,7 @@ def adaround_block(
     batches: "Batches[Input]",
     forward: "Forward[Input]",
     reconstruction: Reconstruction | None = None,
+    others: Sequence[Tensor] = (),
 ) -> Rounded:
     """Learn the rounding of all weights between an input and an output.
 
@@ -106,6 +111,7 @@ def adaround_block(
         forward: The output, activation function included, from an input and float32 weights by
             name. Must be differentiable in the weights.
         reconstruction: How to learn.
+        others: Further tensors that ``forward`` reads, to be learned beside the weights.
 
     Loss: squared error summed over the channels, mean over the rest, relative to that of nearest
     rounding, so that the regulariser's strength means the same in every layer.
@@ -119,10 +125,10 @@ def adaround_block(
         starts.append({name: layer.first for name, layer in layers.items()})
     losses = [_hard_loss(layers, codes, batches, forward) for codes in starts]
     before, codes = min(zip(losses, starts, strict=True), key=lambda pair: pair[0])
-    best = Rounded(codes, before, before, 0, 1.0)
+    best = Rounded(codes, before, before, 0, 1.0, _copies(others))
     if losses[0] <= _TINY:
         return best  # nearest is exact already: nothing to learn, and no unit for the loss
-    return _learn(_Learner(layers, forward, how, losses[0]), batches, best)
+    return _learn(_Learner(layers, forward, how, losses[0], others), batches, best)
 
 
 @final
@@ -135,11 +141,16 @@ class _Learner:
         forward: "Forward[Any]",
         how: Reconstruction,
         unit: float,
+        others: Sequence[Tensor],
     ) -> None:
         self.layers, self.forward, self.how, self.unit = layers, forward, how, unit
+        self.others = others
         self._soft = {name: SoftWeight(layer) for name, layer in layers.items()}
         self._size = sum(layer.weight.size for layer in layers.values())
-        self._adam = torch.optim.Adam([s.v for s in self._soft.values()], lr=how.rate)
+        groups = [{"params": [s.v for s in self._soft.values()], "lr": how.rate}]
+        if others:
+            groups.append({"params": list(others), "lr": how.others_rate})
+        self._adam = torch.optim.Adam(groups)
 
     def step(self, x: Any, target: Tensor, iteration: int) -> None:
         """Take one step of Adam on one batch."""
@@ -177,7 +188,7 @@ def _learn(learner: _Learner, batches: "Batches[Any]", best: Rounded) -> Rounded
         codes, hard = learner.codes(), learner.hard_fraction()
         loss = _hard_loss(learner.layers, codes, batches, learner.forward)
         if loss < best.loss_after:
-            best = best._replace(codes=codes, loss_after=loss)
+            best = best._replace(codes=codes, loss_after=loss, others=_copies(learner.others))
         best = best._replace(iterations=done, hard_fraction=hard)
         # While many are undecided, what rounding them by force costs says little (it falls in the
         # last fifth). A good start is overtaken late: gains count against the learning's own.
@@ -186,6 +197,10 @@ def _learn(learner: _Learner, batches: "Batches[Any]", best: Rounded) -> Rounded
         if hard == 1 or idle >= how.patience:
             break
     return best
+
+
+def _copies(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(t.detach().clone() for t in tensors)
 
 
 def _shuffled(batches: int, how: Reconstruction) -> Iterator[int]:

@@ -1,33 +1,24 @@
-"""The float and the quantized network side by side, all samples at once, one layer at a time.
-
-A recovery that chooses a layer's weights must know the inputs that the layer will really have:
-those that the layers before it produce, already quantized and already recovered. Walking both
-networks node by node with every sample in hand gives each layer exactly that in one pass, whatever
-the number of layers, and lets what one layer cannot repair be seen, and made good, by the next.
-"""
+"""One layer at a time, in the float and the quantized network; see ``runtime.networks``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, plan_biases
+from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
+from lostbits.runtime.networks import Array, Networks, Written
 from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.simulation import fake_quantize
 
-LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Sigmoid", "HardSigmoid")
-_BATCH = 16
-Array = NDArray[np.float32]
 
 
 @final
@@ -104,22 +95,6 @@ class Solver(Protocol):
         ...
 
 
-@final
-@dataclass
-class Written:
-    """What a sweep over the layers chose.
-
-    Attributes:
-        constants: Weights and biases by tensor.
-        plan: Grids that changed, by site key.
-        skipped: Layers or biases that stayed as they were, with reasons.
-    """
-
-    constants: dict[str, Array] = field(default_factory=dict)
-    plan: dict[str, Affine] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
 def sweep(
     case: Case,
     source: Source,
@@ -147,51 +122,29 @@ class _Sweep:
     def __init__(
         self, case: Case, source: Source, solve: Solver, correct: bool, cache: Cache | None
     ) -> None:
-        self.case, self.solve, self.correct, self.cache = case, solve, correct, cache
+        self.networks = Networks(case, source)
+        self.solve, self.correct, self.cache = solve, correct, cache
         self.number = 0
-        self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
-        self.parts = list(source.batches(_BATCH))
-        self.plan: dict[str, Affine] = dict(case.plan)
-        self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
-        self.written = Written(constants=dict(case.written))
-        self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
-        self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
-
-    def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
-        if site.tensor in self.written.constants:
-            x = torch.from_numpy(self.written.constants[site.tensor])
-        affine = self.plan.get(site.key)
-        return x if affine is None else fake_quantize(x, affine)
 
     def run(self, progress: Progress) -> Written:
         """Advance both networks node by node."""
-        steps = self.executor.steps
+        networks = self.networks
+        steps = networks.executor.steps
         for number, step in enumerate(steps):
-            weight = self._weight(step)
+            weight = networks.weight(step)
             if weight is not None:
                 self._layer(step, *weight)
-            for walk in (*self.plain, *self.quantized):
-                walk.advance(step)
+            networks.advance(step)
             progress("layers", number + 1, len(steps))
-        return self.written
-
-    def _weight(self, step: Step) -> tuple[int, Site] | None:
-        """The quantized weight that a linear step is the first to read."""
-        if step.operator.op_type not in LINEAR:
-            return None
-        for index in (1, 0):
-            site = self.executor.reader_site(step.name, index)
-            if site is not None and site.role == "weight" and site.uses[0].node == step.name:
-                return index, site
-        return None
+        return networks.written
 
     def _layer(self, step: Step, index: int, site: Site) -> None:
         layer = self._view(step, index, site)
         solved = self._solved(layer)
         if solved is not None:
-            self._write(site, solved.values)
+            self.networks.write(site, solved.values)
             if solved.affine is not None:
-                self._change_grid(site, solved.affine)
+                self.networks.change_grid(site, solved.affine)
         if self.correct:
             self._correct_bias(layer)
 
@@ -212,69 +165,51 @@ class _Sweep:
             values = [w.read(step)[1 - index] for w in walks]
             return [v for v in values if v is not None]
 
+        networks = self.networks
         return Layer(
             step,
             site,
             index,
-            self.executor.constants[site.tensor].numpy(),
-            self.plan[site.key],
-            data(self.plain),
-            data(self.quantized),
+            networks.executor.constants[site.tensor].numpy(),
+            networks.plan[site.key],
+            data(networks.plain),
+            data(networks.quantized),
             self._bias(step),
             self._activation(step),
-            self.executor,
+            networks.executor,
         )
 
     def _bias(self, step: Step) -> torch.Tensor | None:
         name = step.inputs[2] if len(step.inputs) > 2 else None
-        return None if name is None else self.executor.constants.get(name)
+        return None if name is None else self.networks.executor.constants.get(name)
 
     def _activation(self, step: Step) -> Step | None:
         """The step behind, if it alone reads the output, bends it, and reads constants besides."""
-        readers = [s for s in self.executor.steps if step.outputs[0] in s.inputs]
+        executor = self.networks.executor
+        readers = [s for s in executor.steps if step.outputs[0] in s.inputs]
         if len(readers) != 1 or readers[0].operator.op_type not in ACTIVATIONS:
             return None
-        known = self.executor.constants
         others = (n for n in readers[0].inputs[1:] if n is not None)
-        return readers[0] if all(n in known for n in others) else None
-
-    def _write(self, site: Site, values: Array) -> None:
-        self.written.constants[site.tensor] = values
-        self._visit(site)
-
-    def _visit(self, site: Site) -> None:
-        """Let the quantized network see the constant as it is now."""
-        value = self._inject(site, self.executor.constants[site.tensor])
-        for walk in self.quantized:
-            walk.quantized[site.key] = value
-
-    def _change_grid(self, site: Site, affine: Affine) -> None:
-        """A new scale of a weight is one of its bias too."""
-        self.plan[site.key] = self.written.plan[site.key] = affine
-        self._visit(site)
-        bias = self.biases.get(site.key)
-        if bias is not None and bias.key in self.plan:
-            case = self.case
-            grids = plan_biases(case.model, case.placed, self.plan, case.target)
-            self.plan[bias.key] = grids[bias.key]
-            self._visit(bias)
+        return readers[0] if all(n in executor.constants for n in others) else None
 
     def _correct_bias(self, layer: Layer) -> None:
-        bias = self.biases.get(layer.weight.key)
+        networks = self.networks
+        bias = networks.biases.get(layer.weight.key)
         if bias is None:
-            self.written.skipped[layer.weight.tensor] = "its layer has no bias to correct"
+            networks.written.skipped[layer.weight.tensor] = "its layer has no bias to correct"
             return
-        floats = self.executor.constants[bias.tensor].numpy()
+        floats = networks.executor.constants[bias.tensor].numpy()
         shift = self._mean_error(layer).reshape(floats.shape)
-        self._write(bias, (floats + shift).astype(np.float32))
+        networks.write(bias, (floats + shift).astype(np.float32))
 
     def _mean_error(self, layer: Layer) -> NDArray[np.float64]:
         """Mean of float minus quantized output per channel, both as the networks have them."""
-        weight = self.quantized[0].quantized[layer.weight.key]
-        floats = self.executor.constants[layer.weight.tensor]
+        networks = self.networks
+        weight = networks.constant(layer.weight)
+        floats = networks.executor.constants[layer.weight.tensor]
         total: NDArray[np.float64] | float = 0.0
-        for part, x, z in zip(self.parts, layer.inputs, layer.quantized_inputs, strict=True):
+        for part, x, z in zip(networks.parts, layer.inputs, layer.quantized_inputs, strict=True):
             error = part.real(layer.output(x, floats) - layer.output(z, weight))
             axes = [d for d in range(error.ndim) if d != layer.channel_axis % error.ndim]
             total = total + error.double().mean(axes).numpy() * part.size
-        return np.asarray(total) / sum(p.size for p in self.parts)
+        return np.asarray(total) / sum(p.size for p in networks.parts)

@@ -1,0 +1,138 @@
+"""Block reconstruction: the rounding of a block's weights and the ranges of its activations.
+
+Learned together at the exit of the block, with activations quantized and dropped at random.
+
+References:
+    Li et al., BRECQ, ICLR 2021, arXiv:2102.05426 (blocks); Wei et al., QDrop, ICLR 2022,
+    arXiv:2203.05740 (dropping); Esser et al., 2020, arXiv:1902.08153 (scales); Nagel et al.,
+    2020, arXiv:2004.10568 (rounding).
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.graph.site import Site
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.rounding import LearnedScale, Reconstruction, Rounded, RoundedWeight, adaround_block
+from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
+from lostbits.runtime.progress import Progress
+from lostbits.runtime.simulation import fake_quantize
+
+_USUAL = 0.6  # part of what weights and activations cost that stays, by experience
+_SAMPLES = 8  # of a step: fewer make its gradient too noisy for scales
+_CHECKS = 5  # of the loss with hard rounding: each costs a pass over all samples
+
+
+@final
+class BlockReconstruction:
+    """Starts from the codes and ranges in use."""
+
+    name = "reconstruction"
+    title = "learn rounding and activation ranges block by block"
+    source = "Li et al. 2021, arXiv:2102.05426; Wei et al. 2022, arXiv:2203.05740"
+    stage: Stage = "weights"
+    keeps_function = False
+    passes = 4000.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """Two fifths of what weights cost."""
+        return diagnosed.gain_db("weight", _USUAL)
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """One sweep over the blocks."""
+        solver = _Solver(case, effort)
+        cache = effort.kept(case, source, self.name)
+        written = sweep_blocks(case, source, solver, cache=cache, progress=progress)
+        skipped = {**written.skipped, **solver.skipped}
+        return Change(self.name, solver.summary(), written.constants, written.plan, skipped=skipped)
+
+
+@final
+class _Solver:
+    """Learns block after block."""
+
+    def __init__(self, case: Case, effort: Effort) -> None:
+        self.case = case
+        self.how = Reconstruction(iterations=effort.iterations, checks=_CHECKS, seed=effort.seed)
+        self.found: list[Rounded] = []
+        self.moved: list[float] = []
+        self.skipped: dict[str, str] = {}
+
+    def __call__(self, block: Block) -> Reconstructed:
+        scales = self._scales(block)
+        weights = {key: self._weight(block, site) for key, site in block.weights.items()}
+
+        def quantize(site: Site, x: torch.Tensor) -> torch.Tensor:
+            if site.key in scales:
+                return scales[site.key](x)
+            affine = block.networks.plan.get(site.key)
+            return x if affine is None else fake_quantize(x, affine)
+
+        def forward(entry: Entry, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            return block.forward(entry, values, quantize)
+
+        others = [scale.shift for scale in scales.values()]
+        with torch.enable_grad():
+            rounded = adaround_block(weights, _batches(block), forward, self.how, others)
+        self.found.append(rounded)
+        self.moved += [float(shift) for shift in rounded.others]
+        grids = zip(scales.items(), rounded.others, strict=True)
+        return Reconstructed(
+            {key: weights[key].values(codes).numpy() for key, codes in rounded.codes.items()},
+            {key: scale.learned(shift) for (key, scale), shift in grids},
+        )
+
+    def _weight(self, block: Block, site: Site) -> RoundedWeight:
+        affine = block.networks.plan[site.key]
+        start = block.networks.written.constants.get(site.tensor)
+        codes = None if start is None else affine.codes(start).astype(np.int64)
+        return RoundedWeight(block.networks.executor.constants[site.tensor].numpy(), affine, codes)
+
+    def _scales(self, block: Block) -> dict[str, LearnedScale]:
+        """Of the activations that nothing outside of the block depends on."""
+        found = {}
+        for key, site in block.activations.items():
+            affine = block.networks.plan.get(key)
+            if affine is None:
+                continue
+            if reason := self._reason_to_keep(block, site):
+                self.skipped[f"range of {site.tensor}"] = reason
+            else:
+                found[key] = LearnedScale(affine, seed=self.how.seed)
+        return found
+
+    def _reason_to_keep(self, block: Block, site: Site) -> str:
+        inside = {step.name for step in block.stretch.steps}
+        if not all(use.node in inside for use in site.uses):
+            return "read by another block too"
+        if sum(other.group == site.group for other in self.case.sites) > 1:
+            return "shares its scale with other tensors"
+        if block.networks.plan[site.key].axis is not None:
+            return "has a scale for every channel"
+        return "its scales are powers of two" if self.case.target.activations.power_of_two else ""
+
+    def summary(self) -> str:
+        """How much of the error before is left, and how far ranges moved."""
+        ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
+        middle = float(np.median(ratios)) if ratios else 1.0
+        widest = max((abs(m) for m in self.moved), default=0.0)
+        return (
+            f"{len(self.found)} blocks; the median one keeps {middle:.0%} of its error; "
+            f"{len(self.moved)} ranges learned, changed by up to {np.expm1(widest):.0%}"
+        )
+
+
+def _batches(block: Block) -> list[tuple[Entry, torch.Tensor]]:
+    pairs: list[tuple[Entry, torch.Tensor]] = []
+    for entry, target in zip(block.inputs, block.targets, strict=True):
+        entries = entry.split(_SAMPLES)
+        targets = torch.split(target, len(target) if len(entries) == 1 else _SAMPLES)
+        pairs += zip(entries, targets, strict=True)
+    return pairs

@@ -1,0 +1,117 @@
+"""The float and the quantized network side by side, all samples at once.
+
+A recovery that chooses constants must know the values that they will really meet: those that the
+layers before them produce, already quantized and already recovered. Walking both networks with
+every sample in hand gives each layer exactly that in one pass, whatever the number of layers, and
+lets what one layer cannot repair be seen, and made good, by the next.
+"""
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostbits.case import Case, plan_biases
+from lostbits.data import Source
+from lostbits.graph.queries import LINEAR
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.simulation import fake_quantize
+
+_BATCH = 16
+Array = NDArray[np.float32]
+
+
+@final
+@dataclass
+class Written:
+    """What a sweep over the network chose.
+
+    Attributes:
+        constants: Weights and biases by tensor.
+        plan: Grids that changed, by site key.
+        skipped: Layers or biases that stayed as they were, with reasons.
+    """
+
+    constants: dict[str, Array] = field(default_factory=dict)
+    plan: dict[str, Affine] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@final
+class Networks:
+    """Both networks on their way through the graph.
+
+    Attributes:
+        parts: The batches.
+        plan: Grids in use, those of ``written`` included.
+        written: What was chosen so far.
+        plain, quantized: A walk for each batch.
+    """
+
+    def __init__(self, case: Case, source: Source) -> None:
+        self.case = case
+        self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
+        self.parts = list(source.batches(_BATCH))
+        self.plan: dict[str, Affine] = dict(case.plan)
+        self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
+        self.written = Written(constants=dict(case.written))
+        self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
+        self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
+
+    def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        if site.tensor in self.written.constants:
+            x = torch.from_numpy(self.written.constants[site.tensor])
+        affine = self.plan.get(site.key)
+        return x if affine is None else fake_quantize(x, affine)
+
+    def advance(self, step: Step) -> None:
+        """Compute a node for all samples in both networks."""
+        for walk in (*self.plain, *self.quantized):
+            walk.advance(step)
+
+    def weight(self, step: Step) -> tuple[int, Site] | None:
+        """The quantized weight that a linear step is the first to read."""
+        if step.operator.op_type not in LINEAR:
+            return None
+        for index in (1, 0):
+            site = self.executor.reader_site(step.name, index)
+            if site is not None and site.role == "weight" and site.uses[0].node == step.name:
+                return index, site
+        return None
+
+    def constant(self, site: Site) -> torch.Tensor:
+        """A constant as the quantized network has it now."""
+        return self.quantized[0].quantized[site.key]
+
+    def write(self, site: Site, values: Array) -> None:
+        """Give the quantized network another constant."""
+        self.written.constants[site.tensor] = values
+        self._visit(site)
+
+    def change_grid(self, site: Site, affine: Affine) -> None:
+        """Another grid; a bias has the scales of its layer's input and weight, and follows."""
+        self.plan[site.key] = self.written.plan[site.key] = affine
+        self._visit(site)
+        case = self.case
+        grids = plan_biases(case.model, case.placed, self.plan, case.target)
+        for bias in self.biases.values():
+            if _follows(bias, site) and bias.key in self.plan:
+                self.plan[bias.key] = grids[bias.key]
+                self._visit(bias)
+
+    def _visit(self, site: Site) -> None:
+        """Let the quantized network see the value as it is now, where it has been computed."""
+        for walk in self.quantized:
+            if site.tensor in walk.values:
+                walk.quantized[site.key] = self._inject(site, walk.values[site.tensor])
+
+
+def _follows(bias: Site, site: Site) -> bool:
+    if bias.scales is None:
+        return False
+    group, weight = bias.scales
+    return group == site.group if site.streams else weight == site.key
