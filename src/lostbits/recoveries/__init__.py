@@ -2,6 +2,7 @@
 
 from lostbits.recoveries.absorption import Absorption
 from lostbits.recoveries.adaround import AdaRound
+from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.migration import Migration
@@ -18,6 +19,7 @@ ALL: tuple[Recovery, ...] = (
     Migration(),
     Splitting(),
     Ranges(),
+    AnalyticBias(),
     BiasCorrection(),
     SecondOrder(),
     AdaRound(),

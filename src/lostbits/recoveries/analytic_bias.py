@@ -1,0 +1,107 @@
+"""Analytic bias correction: what rounded weights add to every output's mean, without running them.
+
+``E[Q(W) x] - E[W x] = (Q(W) - W) E[x]`` follows from the mean of every input channel. Nagel et al.
+take it from the BatchNorm before the layer and the shape of a clipped normal distribution; here it
+is the mean that calibration has seen, so that networks whose BatchNorm is folded, or that never had
+one, are corrected alike. What quantized activations add to the mean is not seen, and taps that a
+border of zeros silences are counted as if they were there: the empirical form sees both.
+
+References:
+    Nagel et al., Data-Free Quantization, 2019, arXiv:1906.04721, section 4.2.
+"""
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case, constant_of
+from lostbits.data import Source
+from lostbits.graph.linear import Doubles, Linear, linear_of
+from lostbits.graph.queries import LINEAR, node_name
+from lostbits.graph.site import Site
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.runtime.progress import Progress
+
+
+@final
+class AnalyticBias:
+    """Subtracts the mean that the rounding of the weights adds; costs no pass over the data."""
+
+    name = "analytic_bias"
+    title = "biases take up the mean that rounded weights add, from the means of the inputs"
+    source = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: Stage = "weights"
+    keeps_function = False
+    passes = 1.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """The part of the layers' constant error that weights are to blame for."""
+        energy = sum(r.error for r in diagnosed.layers)
+        if not energy:
+            return 0.0
+        constant = sum(r.error * r.bias_share for r in diagnosed.layers) / energy
+        return left(1 - constant * min(diagnosed.share("weight"), 1.0))
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """A bias for every layer whose inputs are known channel by channel."""
+        found = _Corrected(case)
+        for node in case.model.graph:
+            if node.op_type in LINEAR:
+                found.correct(node)
+        summary = f"corrected {len(found.biases)} biases by {found.largest:.2g} at most"
+        return Change(self.name, summary, found.biases, skipped=found.skipped)
+
+
+@final
+@dataclass
+class _Corrected:
+    """The biases so far."""
+
+    case: Case
+    biases: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    largest: float = 0.0
+
+    def __post_init__(self) -> None:
+        case = self.case
+        self.readers = {(u.node, u.index): s for s in case.sites for u in s.uses}
+        self.known = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
+
+    def correct(self, node: ir.Node) -> None:
+        """One layer, if it has what it takes."""
+        weight = self.readers.get((node_name(node), 1))
+        if weight is None or weight.role != "weight":
+            return
+        bias, layer = self.known.get(weight.key), linear_of(node)
+        if bias is None:
+            self.skipped[weight.tensor] = "its layer has no bias to correct"
+        elif isinstance(layer, str):
+            self.skipped[weight.tensor] = layer
+        elif (means := self._means(node, layer)) is None:
+            self.skipped[weight.tensor] = "no statistics for each channel that it reads"
+        else:
+            self._write(bias, self._shift(weight, layer, means))
+
+    def _means(self, node: ir.Node, layer: Linear) -> Doubles | None:
+        site = self.readers.get((node_name(node), 0))
+        seen = None if site is None else self.case.seen.get(site.key)
+        if seen is None or seen.channels.absmax.size != layer.columns:
+            return None
+        return seen.channels.means
+
+    def _shift(self, weight: Site, layer: Linear, means: Doubles) -> Doubles:
+        """``(Q(W) - W) E[x]``, shape (outputs,)."""
+        rounded, exact = self.case.quantized_constant(weight), constant_of(self.case.model, weight)
+        error = layer.split(rounded).sum(axis=-1) - layer.split(exact).sum(axis=-1)
+        parts: Doubles = np.einsum("goi,gi->go", error, means.reshape(layer.groups, -1))
+        return parts.ravel()
+
+    def _write(self, bias: Site, shift: Doubles) -> None:
+        floats = constant_of(self.case.model, bias)
+        self.largest = max(self.largest, float(np.abs(shift).max()))
+        self.biases[bias.tensor] = (floats - shift.reshape(floats.shape)).astype(np.float32)
