@@ -15,6 +15,7 @@ from lostbits.case import Case, Override, constant_of
 from lostbits.data import Source
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
+from lostbits.graph.halves import half_quantized
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, choose, held_out
 from lostbits.recoveries import ALL
@@ -211,6 +212,35 @@ def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> Non
         counts.append(len(change.plan))
     assert counts[0] <= counts[1] <= counts[2]
     assert 0 < counts[2] < len(case.sites)
+
+
+def test_both_operands_of_a_layer_move_where_the_platform_takes_both_or_neither(
+    tmp_path: Path,
+) -> None:
+    source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
+    case = replace(case, target=replace(case.target, wide_bits=None))
+    diagnosed = Bench(source, source, None, api.Settings()).diagnose(case)
+    effort = Effort(
+        goal=Goal("sqnr_db", ">=", 0.9 + (Judge(case.model, source)(case).sqnr_db or 0))
+    )
+    change = Precision().propose(case, source, diagnosed, effort, silent)
+    assert change.plan and len(change.plan) < len(case.sites)
+    assert not half_quantized(case.model, applied(case, change).sites)
+
+
+def test_half_a_layer_is_refused_where_the_platform_takes_both_or_neither(tmp_path: Path) -> None:
+    source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
+    weight = next(s for s in case.sites if s.role == "weight")
+    half = Fixed("half", Change("half", "one weight in float", plan={weight.key: None}), 5)
+    planner, _ = _planner(source, case, [half])
+    planner.run(silent)
+    (entry,) = planner.ledger
+    assert not entry.kept and weight.node in entry.note and "or neither" in entry.note
+    assert planner.case.plan == case.plan
+    loose = replace(case, target=replace(case.target, together=False))
+    planner, _ = _planner(source, loose, [half])
+    planner.run(silent)
+    assert "or neither" not in planner.ledger[0].note
 
 
 class Fixed:

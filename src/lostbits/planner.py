@@ -10,6 +10,7 @@ import onnx_ir as ir
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
+from lostbits.graph.halves import half_quantized
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -150,8 +151,8 @@ class Planner:
         change = recovery.propose(self.case, self.source, self.diagnosed, self.effort, progress)
         after, case = self.now, self.case
         if not change.empty:
-            case = self._changed(recovery, change)
-            after = self.tools.judge(case)
+            case, change = self._changed(recovery, change)
+            after = self.now if case is self.case else self.tools.judge(case)
         kept = _decibels(after) - _decibels(self.now) >= _LEAST
         seconds = time.perf_counter() - start
         entry = Entry(
@@ -172,10 +173,20 @@ class Planner:
                 self.diagnosed = self.tools.diagnose(case)
         self.tools.save(self.case, self.ledger)
 
-    def _changed(self, recovery: Recovery, change: Change) -> Case:
-        if change.model is None:
-            return applied(self.case, change)
-        distance = self.tools.distance(change.model)
+    def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:
+        """The case with the change, or as it was where the platform cannot take it."""
+        if change.model is not None:
+            return self._in_another_form(recovery, change.model), change
+        case = applied(self.case, change)
+        halves = half_quantized(case.model, case.sites) if case.target.together else {}
+        new = halves.keys() - half_quantized(self.case.model, self.case.sites).keys()
+        if not new:
+            return case, change
+        why = f"{case.target.name} takes both operands of {', '.join(sorted(new))}, or neither"
+        return self.case, Change(recovery.name, f"refused: {why}", skipped=change.skipped)
+
+    def _in_another_form(self, recovery: Recovery, model: ir.Model) -> Case:
+        distance = self.tools.distance(model)
         if recovery.keeps_function and not distance < _SAME_FUNCTION:
             raise RecoveryError(
                 "R003",
@@ -184,7 +195,7 @@ class Planner:
                 f"its outputs moved by {distance:.1e}",
                 f"forbid it with --methods -{recovery.name}, and please report the model",
             )
-        return self.tools.recalibrate(self.case, change.model)
+        return self.tools.recalibrate(self.case, model)
 
 
 def _decibels(found: Baseline) -> float:

@@ -83,6 +83,7 @@ class Target:
         notes: Anything a user of this platform should know, by topic.
         wide_bits: Width of the larger grid that single tensors may have; None: they can only be
             left in float.
+        together: Whether a layer takes the parameters of both of its operands, or of neither.
     """
 
     name: str
@@ -95,3 +96,4 @@ class Target:
     sources: tuple[Source, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     wide_bits: int | None = None
+    together: bool = False

@@ -15,7 +15,7 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, Kind, Takes, site_rows
-from lostbits.graph.queries import LINEAR, node_name
+from lostbits.graph.halves import half_quantized
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.reader import Parameters
@@ -125,20 +125,15 @@ def _columns(pairs: Sequence[Pair], affine: Affine) -> dict[str, Any]:
 
 def _halves(case: Case, sites: Sequence[Site]) -> list[ExportError]:
     """Layers with quantized activations and calibrated weights, or the other way round."""
-    readers = defaultdict(set)
-    for site in sites:
-        for use in site.uses:
-            readers[use.node].add(use.index)
     return [
         ExportError(
             "E007",
-            f"node {node_name(node)!r} in cambricon",
+            f"node {node!r} in cambricon",
             "activations and weights must both come from outside, or both from calibration",
-            f"parameters for input {', '.join(map(str, readers[node_name(node)]))} only",
+            f"parameters for input {index} only",
             "quantize both, or leave both in float",
         )
-        for node in case.model.graph
-        if node.op_type in LINEAR and len(readers.get(node_name(node), ())) == 1
+        for node, index in half_quantized(case.model, sites).items()
     ]
 
 

@@ -5,7 +5,7 @@ move together. How many it takes is found by bisection with real runs, because s
 each other make the sum of their shares a poor forecast.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from lostbits.case import Case, Override, Plan, constant_of, replanned
@@ -16,6 +16,7 @@ from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import Progress
 
+Group = tuple[Site, ...]  # sites that share a scale, or a single one
 _SAMPLES = 32
 
 
@@ -42,7 +43,10 @@ class Precision:
             return Change(self.name, "nothing: without --goal no number of bits is enough")
         judge = Judge(case.model, source.slice(0, min(_SAMPLES, len(source))))
         order = _order(case, diagnosed)
-        changes = [_widened(case, order[:count]) for count in range(len(order) + 1)]
+        changes = [
+            _widened(case, [group for step in order[:count] for group in step])
+            for count in range(len(order) + 1)
+        ]
         low, high = 0, len(order)
         while low < high:
             middle = (low + high) // 2
@@ -54,8 +58,8 @@ class Precision:
         return changes[low]
 
 
-def _order(case: Case, diagnosed: Diagnosed) -> list[tuple[Site, ...]]:
-    """Groups of sites that must agree, the costliest first; biases follow their layers."""
+def _order(case: Case, diagnosed: Diagnosed) -> list[tuple[Group, ...]]:
+    """Groups that must move together, the costliest first; biases follow their layers."""
     shares: dict[str, float] = {}
     for a in diagnosed.network.attributions:
         key = f"{a.tensor}:{a.role}"
@@ -63,12 +67,42 @@ def _order(case: Case, diagnosed: Diagnosed) -> list[tuple[Site, ...]]:
     groups: dict[str, list[Site]] = {}
     for site in case.sites:
         if site.role != "bias":
-            groups.setdefault(site.group if site.streams else site.key, []).append(site)
-    cost = {name: sum(shares.get(s.key, 0.0) for s in mates) for name, mates in groups.items()}
-    return [tuple(groups[name]) for name in sorted(groups, key=lambda name: (-cost[name], name))]
+            groups.setdefault(_name(site), []).append(site)
+    leaders = _leaders(case, groups)
+    joined: dict[str, list[Group]] = {}
+    for name, mates in groups.items():
+        joined.setdefault(leaders[name], []).append(tuple(mates))
+    cost = {
+        name: sum(shares.get(s.key, 0.0) for mates in parts for s in mates)
+        for name, parts in joined.items()
+    }
+    return [tuple(joined[name]) for name in sorted(joined, key=lambda name: (-cost[name], name))]
 
 
-def _widened(case: Case, groups: Sequence[tuple[Site, ...]]) -> Change:
+def _name(site: Site) -> str:
+    return site.group if site.streams else site.key
+
+
+def _leaders(case: Case, groups: Mapping[str, Sequence[Site]]) -> dict[str, str]:
+    """One name for all groups that layers join; each its own where nothing has to agree.
+
+    They have to where the platform takes both operands of a layer or neither, and the wide form
+    is float.
+    """
+    leaders = {name: name for name in groups}
+    if not case.target.together or case.target.wide_bits is not None:
+        return leaders
+    readers: dict[str, set[str]] = {}
+    for name, mates in groups.items():
+        for use in (use for site in mates for use in site.uses):
+            readers.setdefault(use.node, set()).add(name)
+    for joined in readers.values():
+        old = {leaders[name] for name in joined}
+        leaders = {n: min(old) if leader in old else leader for n, leader in leaders.items()}
+    return leaders
+
+
+def _widened(case: Case, groups: Sequence[Group]) -> Change:
     """The sites of some groups on the wide grid, their constants as they came."""
     plan: dict[str, Affine | None] = {}
     bits = case.target.wide_bits

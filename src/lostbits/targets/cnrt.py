@@ -23,6 +23,7 @@ CNRT = Target(
         passes_through=frozenset(),
     ),
     takes="both together: weights and activations both internal or both external",
+    together=True,
     sources=(
         Source(
             "position, scale, and the codes made with them",

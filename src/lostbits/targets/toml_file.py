@@ -213,7 +213,9 @@ _text = _typed(str, "a text")
 _flag = _typed(bool, "true or false")
 _READERS: Mapping[str, _Reader] = {
     **dict.fromkeys(("name", "title", "takes", "method", "rule", "document", "version"), _text),
-    **dict.fromkeys(("symmetric", "per_channel", "power_of_two", "fused_residual_add"), _flag),
+    **dict.fromkeys(
+        ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "together"), _flag
+    ),
     **dict.fromkeys(
         ("ops", "fused_activations", "fusing_ops", "shared_scale", "passes_through"), _op_types
     ),
