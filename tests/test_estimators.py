@@ -28,7 +28,7 @@ from lostbits.estimators import (
     enhanced,
     estimator,
 )
-from lostbits.estimators.aciq import gauss_ratio, laplace_ratio
+from lostbits.estimators.aciq import bit_allocation, gauss_ratio, laplace_ratio
 from lostbits.estimators.entropy import divergences
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Grid, Range, affine_from_range, split_error
@@ -561,3 +561,28 @@ def test_a_uniform_tensor_is_hardly_clipped() -> None:
     for grid, symmetric in ((INT8, True), (UINT8, False)):
         r = SnpeEnhanced()(histogram(x), grid, symmetric=symmetric)
         np.testing.assert_allclose(r, [-1, 1], atol=0.03)
+
+
+def test_equal_channels_get_equal_bits() -> None:
+    assert bit_allocation(np.full(7, 3.0), 4).tolist() == [4] * 7
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_dealt_bits_keep_their_mean_and_beat_equal_ones(bits: int, seed: int) -> None:
+    reach = np.exp(np.random.default_rng(seed).normal(0, 1.5, 64))
+    dealt = bit_allocation(reach, bits)
+    assert abs(dealt.mean() - bits) <= 0.1
+    assert (reach**2 / 4.0**dealt).sum() < 0.7 * (reach**2 / 4.0**bits).sum()
+    order = np.argsort(reach)
+    assert (np.diff(dealt[order]) >= 0).all()
+
+
+def test_the_best_of_all_allocations_is_hardly_better() -> None:
+    """Brute force over every allocation of 4 channels with the same sum of bits."""
+    reach = np.array([1.0, 2.5, 7.0, 9.0])
+    dealt = bit_allocation(reach, 3)
+    every = np.stack(np.meshgrid(*[np.arange(9)] * 4), axis=-1).reshape(-1, 4)
+    levels = every[(2.0**every).sum(axis=1) <= (2.0**dealt).sum()]
+    errors = (reach**2 / 4.0**levels).sum(axis=1)
+    assert (reach**2 / 4.0**dealt).sum() <= 1.3 * errors.min()

@@ -181,6 +181,7 @@ def test_codes_in_use_are_counted() -> None:
     assert used["entropy_bits"] == pytest.approx(2)
     assert used["range_share"] == pytest.approx(3 / 15)
     assert used["headroom_bits"] == 0
+    assert used["allocation_gain_db"] == 0
 
 
 @pytest.mark.parametrize("name", ["snpe", "tensorrt", "onnxruntime"])

@@ -12,6 +12,7 @@ from lostbits.case import Case, Seen, constant_of, rule_of
 from lostbits.data import Batch
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
 from lostbits.diagnosis import LostBits, SiteReport, TradeOff
+from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along, split_error
 from lostbits.runtime.layout import dot
@@ -208,6 +209,7 @@ def _utilisation(seen: Seen | None, affine: Affine) -> dict[str, float]:
         "entropy_bits": float(-(share * np.log2(share)).sum()),
         "range_share": _range_share(rows, affine),
         "headroom_bits": _headroom(seen.channels),
+        "allocation_gain_db": _allocation_gain(seen.channels.absmax, affine.grid.bits),
     }
 
 
@@ -221,6 +223,15 @@ def _headroom(rows: Histogram) -> float:
     """Mean over channels of ``log2(tensor range / channel range)``: bits that granularity idles."""
     live = rows.absmax[rows.absmax > 0]
     return float(np.mean(np.log2(live.max() / live))) if live.size else 0.0
+
+
+def _allocation_gain(reach: NDArray[np.float64], bits: int) -> float:
+    """Decibels of rounding error that bits dealt out by channel would win over equal ones."""
+    live = reach[reach > 0]
+    if not live.size:
+        return 0.0
+    energy, dealt = live**2, bit_allocation(live, bits)
+    return float(10 * np.log10(energy.sum() / (energy * 4.0 ** (bits - dealt)).sum()))
 
 
 def _plot(rows: Histogram) -> dict[str, list[float]]:
