@@ -6,6 +6,7 @@ Variant ``nearest``: the target's own rules. Variant ``adaround``: of every laye
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class _Learning:
         self.rounding: Any = importlib.import_module("lostbits.rounding")
 
     def __call__(self, layer: Any) -> None:
-        """Learn, in batches of the size that the others are given; change nothing."""
+        """Learn, and change nothing."""
         weight = self.rounding.RoundedWeight(layer.values, layer.affine)
         with Timed(self.job.out / "learning"):
             found = self._learn(weight, layer)
@@ -54,11 +55,13 @@ class _Learning:
         np.savez(self.job.out / "weights.npz", float=layer.values, **values)
 
     def _learn(self, weight: Any, layer: Any) -> Any:
+        """As the recovery does, but in batches of the size that the others are given."""
         torch = importlib.import_module("torch")
-        floats = torch.from_numpy(layer.values)
-        pairs = [(z, layer.activated(z, floats)) for x in layer.inputs for z in x.split(BATCH)]
+        recovery = importlib.import_module("lostbits.recoveries.adaround")
+        alone = replace(layer, quantized_inputs=layer.inputs)
+        batches, forward = recovery.problem(alone, BATCH)
         with torch.enable_grad():
-            return self.rounding.adaround(weight, pairs, layer.activated, self._how())
+            return self.rounding.adaround(weight, batches, forward, self._how())
 
     def _how(self) -> Any:
         """All iterations: learning that ends early would be no comparison."""

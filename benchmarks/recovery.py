@@ -40,7 +40,7 @@ def w4a8() -> Target:
 def main() -> None:
     """Recover for each target and compare on the evaluation photographs."""
     arguments = _arguments()
-    print("| target | SQNR dB before | after | agreement before | after | floor dB | s | kept |")
+    print("| target | SQNR dB before | after | agreement before | after | floor dB | s | tried |")
     print("|---|---|---|---|---|---|---|---|")
     data = np.load(DATA)[: arguments.calibration]
     others = np.load(OTHERS, mmap_mode="r")[: arguments.evaluation]
@@ -68,15 +68,15 @@ def _row(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> st
         wall = time.perf_counter() - start
         after = _compared(Path(out) / "quantized.onnx", others)
     found = result["recovered"]
-    kept = ", ".join(
-        f"{r['method']} {r['gain_db']:+.1f} (predicted {r['predicted_gain_db']:+.1f})"
+    tried = ", ".join(
+        f"{'' if r['kept'] else 'not '}{r['method']} {r['gain_db']:+.1f} "
+        f"(predicted {r['predicted_gain_db']:+.1f}, {r['seconds']:.0f} s)"
         for r in result["ledger"]
-        if r["kept"]
     )
     return (
         f"| {name} | {found['before']['sqnr_db']:.1f} | {after.sqnr_db:.1f} | "
         f"{found['before']['agreement']:.3f} | {after.agreement:.3f} | "
-        f"{found['floors_db']['weights_in_float']:.1f} | {wall:.0f} | {kept} |"
+        f"{found['floors_db']['weights_in_float']:.1f} | {wall:.0f} | {tried}; {found['stopped']} |"
     )
 
 

@@ -19,6 +19,7 @@ from lostbits.graph.halves import half_quantized
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, choose, held_out
 from lostbits.recoveries import ALL
+from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.second_order import SecondOrder
@@ -134,6 +135,35 @@ def _by_hand(case: Case, x: torch.Tensor) -> np.ndarray[Any, Any]:
         )
         value = seen(node.outputs[0].name or "", (value @ weight.T + bias).astype(np.float32))
     return value
+
+
+@pytest.mark.parametrize("net", [cnn, linear])
+def test_layers_without_activation_are_learned_at_all_positions_at_once(
+    tmp_path: Path, net: Any
+) -> None:
+    shape = (24, 3, 16, 16) if net is cnn else (24, 6)
+    source, case = make(tmp_path, net(3), samples(4, *shape))
+    rng, met = np.random.default_rng(0), []
+
+    def check(layer: Layer) -> None:
+        if layer.activation is not None:
+            return
+        ((root, target),), forward = problem(layer)
+        gaps = []
+        for _ in range(3):
+            change = 0.1 * np.abs(layer.values).max() * rng.standard_normal(layer.values.shape)
+            w = torch.from_numpy((layer.values + change).astype(np.float32))
+            quick = float((forward(root, w) - target).square().sum())
+            whole = 0.0
+            for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
+                wanted = layer.activated(x, torch.from_numpy(layer.values))
+                whole += float((layer.activated(z, w) - wanted).double().square().sum())
+            gaps.append(whole - quick)
+        assert np.ptp(gaps) < 1e-4 * whole and abs(gaps[0]) < 0.05 * whole
+        met.append(layer.step.operator.op_type)
+
+    sweep(case, source, check)
+    assert met
 
 
 def test_the_sweep_meets_every_layer_once_and_with_quantized_inputs(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from lostbits.rounding import Gram, Window, gram, patches, sample_positions
+from lostbits.rounding import Gram, Window, factored, gram, patches, sample_positions
 
 laws = settings(deadline=None, max_examples=60, derandomize=True)
 CONVOLUTIONS: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -186,3 +186,21 @@ def test_a_depthwise_gram_has_one_small_matrix_per_channel() -> None:
     assert seen.count == 2 * 25
     energy = float((x[:, 3].double() ** 2).sum())
     assert seen.gram[3, 4, 4] == pytest.approx(energy), "the middle of the kernel sees all pixels"
+
+
+@pytest.mark.parametrize("positions", [4, 200])
+def test_the_factor_of_the_moments_has_the_error_of_all_positions(positions: int) -> None:
+    """Up to a constant, with fewer positions than columns too."""
+    rng = np.random.default_rng(positions)
+    x = rng.standard_normal((2, positions, 6))
+    z = x + 0.3 * rng.standard_normal(x.shape)
+    weights = rng.standard_normal((2, 3, 6))
+    root, target = factored(weights, Gram(2, 6, paired=True).update(z, x))
+    gaps = []
+    for _ in range(4):
+        q = weights + 0.2 * rng.standard_normal(weights.shape)
+        whole = ((weights @ x.transpose(0, 2, 1) - q @ z.transpose(0, 2, 1)) ** 2).sum()
+        gaps.append(whole - ((q @ root - target) ** 2).sum())
+    np.testing.assert_allclose(gaps, gaps[0], atol=1e-9 * whole)
+    few = positions < 6  # for these there are weights without any error
+    assert abs(gaps[0]) < 1e-9 * whole if few else gaps[0] > 1e-3 * whole

@@ -6,7 +6,7 @@ References:
     function in the loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
@@ -15,10 +15,14 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
-from lostbits.rounding import Reconstruction, Rounded, RoundedWeight, adaround
+from lostbits.rounding import Gram, Reconstruction, Rounded, RoundedWeight, adaround, factored
 from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.matrix import Matrix
 from lostbits.runtime.progress import Progress
 
+Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
+Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_SAMPLES = 4  # of a step
 _USUAL = 0.8  # part of the weights' error that stays after second-order rounding has been there
 
 
@@ -31,7 +35,7 @@ class AdaRound:
     source = "Nagel et al. 2020, arXiv:2004.10568"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 3000.0
+    passes = 600.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A fifth of what weights cost."""
@@ -63,22 +67,39 @@ class _Solver:
         codes = None if start is None else layer.affine.codes(start).astype(np.int64)
         weight = RoundedWeight(layer.values, layer.affine, codes)
         with torch.enable_grad():
-            rounded = adaround(weight, self._batches(layer), layer.activated, self.how)
+            rounded = adaround(weight, *problem(layer), self.how)
         self.found.append(rounded)
         return Solved(weight.values(rounded.codes["weight"]).numpy())
-
-    @staticmethod
-    def _batches(layer: Layer) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
-        """Small batches: one step of Adam costs what its batch costs, and noise does no harm."""
-        weight = torch.from_numpy(layer.values)
-        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
-            target = layer.activated(x, weight)
-            pairs += zip(torch.split(z, 4), torch.split(target, 4), strict=True)
-        return pairs
 
     def summary(self) -> str:
         """How much of the error before is left."""
         ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
         middle = float(np.median(ratios)) if ratios else 1.0
         return f"{len(self.found)} layers; the median one keeps {middle:.0%} of its error"
+
+
+def problem(layer: Layer, samples: int = _SAMPLES) -> tuple[Batches, Forward]:
+    """What is to be reached at the layer's output, and how its weights get there."""
+    matrix = None if layer.activation is not None else Matrix.of(layer)
+    return _bent(layer, samples) if matrix is None else _straight(layer, matrix)
+
+
+def _bent(layer: Layer, samples: int) -> tuple[Batches, Forward]:
+    """Small batches: one step of Adam costs what its batch costs, and noise does no harm."""
+    weight = torch.from_numpy(layer.values)
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
+        target = layer.activated(x, weight)
+        pairs += zip(torch.split(z, samples), torch.split(target, samples), strict=True)
+    return pairs, layer.activated
+
+
+def _straight(layer: Layer, matrix: Matrix) -> tuple[Batches, Forward]:
+    """All positions in one batch as wide as the layer; its bias is the same on both sides."""
+    weights = matrix.split(layer.values)
+    moments = Gram(matrix.groups, weights.shape[-1], paired=True)
+    for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
+        floats, quantized = matrix.pairs(x, z)
+        moments.update(quantized, floats)
+    root, target = (torch.from_numpy(m.astype(np.float32)) for m in factored(weights, moments))
+    return [(root, target)], lambda x, w: matrix.rows(w) @ x

@@ -37,7 +37,7 @@ class BlockReconstruction:
     source = "Li et al. 2021, arXiv:2102.05426; Wei et al. 2022, arXiv:2203.05740"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 4000.0
+    passes = 600.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """Two fifths of what weights cost."""

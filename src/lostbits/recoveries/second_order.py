@@ -97,7 +97,7 @@ class _Solver:
         enough = min(self.effort.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
         most = max(enough // len(layer.inputs), 1)
         for number, both in enumerate(zip(layer.inputs, layer.quantized_inputs, strict=True)):
-            x, z = matrix.pairs(*both, most, self.generator)
+            x, z = matrix.pairs(*both, matrix.sample(both[0], most, self.generator))
             pair[number % _HELD_OUT == _HELD_OUT - 1].update(z, x)
         return pair[0], pair[1]
 

@@ -10,6 +10,7 @@ from lostbits.rounding.adaround import (
     adaround,
     adaround_block,
 )
+from lostbits.rounding.factor import factored
 from lostbits.rounding.gram import Gram
 from lostbits.rounding.learned_scale import LearnedScale
 from lostbits.rounding.quadratic import quadratic_error
@@ -34,6 +35,7 @@ __all__ = [
     "adaround",
     "adaround_block",
     "corrected_target",
+    "factored",
     "patches",
     "quadratic_error",
     "round_rows",

@@ -1,8 +1,7 @@
 """A layer as matrices: rows of weights, columns of inputs, one matrix a group."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from lostbits.rounding.unfold import Window, patches, sample_positions
 from lostbits.runtime.layerwise import Layer
 from lostbits.runtime.rules.window import Window as Geometry
 
+Weight = TypeVar("Weight", NDArray[np.floating], torch.Tensor)
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -23,15 +23,30 @@ class Matrix:
 
     Attributes:
         groups: Independent matrices.
-        split: Weight to ``(groups, rows, columns)``.
-        join: The inverse.
+        shape: Of the weight.
         window: Of a convolution; None for a matrix product.
+        turned: Whether the weight of a product counts its columns first.
     """
 
     groups: int
-    split: Callable[[Array], Doubles]
-    join: Callable[[Doubles], Array]
+    shape: tuple[int, ...]
     window: Window | None
+    turned: bool = False
+
+    def rows(self, weight: Weight) -> Weight:
+        """Weight to ``(groups, rows, columns)``; gradients pass."""
+        if self.turned:
+            return weight.T[None]
+        return weight.reshape(self.groups, self.shape[0] // self.groups, -1)
+
+    def split(self, weight: Array) -> Doubles:
+        """``rows`` in double precision."""
+        return self.rows(weight).astype(np.float64)
+
+    def join(self, rows: Doubles) -> Array:
+        """The inverse, in single precision."""
+        whole = rows[0].T if self.turned else rows
+        return np.ascontiguousarray(whole.reshape(self.shape), np.float32)
 
     @classmethod
     def of(cls, layer: Layer) -> "Matrix | None":
@@ -40,9 +55,10 @@ class Matrix:
             case "Conv":
                 return cls._of_conv(layer)
             case "Gemm" if layer.index == 1 and not layer.step.operator.get("transA", 0):
-                return cls._of_product(bool(layer.step.operator.get("transB", 0)))
+                turned = not layer.step.operator.get("transB", 0)
+                return cls(1, layer.values.shape, None, turned)
             case "MatMul" if layer.index == 1 and layer.values.ndim == 2:
-                return cls._of_product(False)
+                return cls(1, layer.values.shape, None, turned=True)
             case _:
                 return None
 
@@ -52,35 +68,19 @@ class Matrix:
         groups = operator.get("group", 1)
         its = Geometry.of(operator, layer.inputs[0].shape[2:], shape[2:])
         window = Window(its.kernel, its.strides, its.dilations, its.begin + its.end, groups)
-        return cls(
-            groups,
-            lambda w: w.reshape(groups, shape[0] // groups, -1).astype(np.float64),
-            lambda m: m.reshape(shape).astype(np.float32),
-            window,
-        )
+        return cls(groups, shape, window)
 
-    @classmethod
-    def _of_product(cls, transposed: bool) -> "Matrix":
-        def turned(m: NDArray[np.floating]) -> NDArray[np.floating]:
-            return m if transposed else m.T
-
-        return cls(
-            1,
-            lambda w: turned(w)[None].astype(np.float64),
-            lambda m: np.ascontiguousarray(turned(m[0])).astype(np.float32),
-            None,
-        )
+    def sample(self, x: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor | None:
+        """At most ``most`` positions of a convolution, drawn at random; None for all."""
+        return None if self.window is None else sample_positions(x, self.window, most, generator)
 
     def pairs(
-        self, x: torch.Tensor, z: torch.Tensor, most: int, generator: torch.Generator
+        self, x: torch.Tensor, z: torch.Tensor, positions: torch.Tensor | None = None
     ) -> tuple[Array, Array]:
-        """Inputs of both networks at the same positions, at most ``most`` drawn at random.
-
-        Each of shape ``(groups, positions, columns)``.
-        """
-        if self.window is None:
-            flat = [v.reshape(1, -1, v.shape[-1]) for v in (x, z)]
-            return flat[0].numpy(), flat[1].numpy()
-        chosen = sample_positions(x, self.window, most, generator)
-        first, second = (patches(v, self.window, chosen).numpy() for v in (x, z))
-        return first, second
+        """Inputs of both networks at the same positions; each ``(groups, positions, columns)``."""
+        window = self.window
+        if window is None:
+            first, second = (v.reshape(1, -1, v.shape[-1]) for v in (x, z))
+        else:
+            first, second = (patches(v, window, positions) for v in (x, z))
+        return first.numpy(), second.numpy()
