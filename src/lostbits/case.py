@@ -1,6 +1,6 @@
 """A case: model, sites, what was seen of them, and the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import final
@@ -210,6 +210,33 @@ def replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
         return {}
     placed = replace(case.placed, sites=tuple(sites))
     return make_plan(case.model, placed, case.seen, case.target, [wish])
+
+
+def refitted(case: Case, site: Site, method: str) -> Affine:
+    """The grid that a site has, laid anew over what calibration saw.
+
+    Other than ``replanned`` it keeps width, symmetry and granularity, which may be those of
+    somebody else's file instead of the target's.
+    """
+    own = case.plan[site.key]
+    middle = 0 if own.grid.signed else (own.grid.qmin + own.grid.qmax + 1) // 2
+    symmetric, channels = bool((own.zero_point == middle).all()), own.axis is not None
+    rule = Rule(own.grid, symmetric, channels, method, False, 0.0)
+    wish = Override(site.tensor, per_channel=channels)
+    return _affine(site, rule, case.seen, case.placed, wish)
+
+
+def with_biases(case: Case, plan: Plan, changed: Collection[str]) -> Plan:
+    """``plan``, where biases follow the inputs and weights whose keys are ``changed``."""
+    sites = case.placed.sites
+    groups = {s.group for s in sites if s.streams and s.key in changed}
+    biases = plan_biases(case.model, case.placed, plan, case.target)
+    moved = {
+        s.key
+        for s in sites
+        if s.scales is not None and (s.scales[0] in groups or s.scales[1] in changed)
+    }
+    return {**plan, **{key: biases[key] for key in moved & set(plan) & set(biases)}}
 
 
 def plan_biases(model: ir.Model, placed: Placed, plan: Plan, target: Target) -> dict[str, Affine]:

@@ -8,13 +8,17 @@ import onnx_ir as ir
 
 from lostbits.errors import close_match
 from lostbits.graph.place import Placed, place
-from lostbits.graph.queries import constant, values_by_name
+from lostbits.graph.queries import constant, name_of, sole_consumer, values_by_name
 from lostbits.graph.site import Site
+from lostbits.graph.taps import operands
 from lostbits.grid import Affine
 from lostbits.reader import Entry, Parameters
 from lostbits.target import Target
+from lostbits.targets.movement import MOVES_VALUES
 
 UNKNOWN = "no such tensor"
+IDLE = "its values lie on this grid already, and quantizing them again rounds nothing"
+_LIMITS = ("Clip", "Relu")
 
 
 @final
@@ -71,6 +75,47 @@ def without_folded(found: Match, plain: ir.Model) -> Match:
     why = "normalising folded it into its neighbours, where nothing is rounded between them"
     folded = {t for t, r in found.unmatched.items() if t in gone and r.startswith(UNKNOWN)}
     return replace(found, unmatched={**found.unmatched, **dict.fromkeys(folded, why)})
+
+
+def without_idle(found: Match, parameters: Parameters, own: ir.Model) -> Match:
+    """The match, where entries that round nothing say so.
+
+    Args:
+        found: Of the normalised model.
+        parameters: The file.
+        own: The file as a graph.
+    """
+    why = dict.fromkeys(_idle(parameters, own.graph) & set(found.unmatched), IDLE)
+    return replace(found, unmatched={**found.unmatched, **why})
+
+
+def _idle(parameters: Parameters, graph: ir.Graph) -> set[str]:
+    """Entries of a quantized model whose values lie on their grid before it quantizes them.
+
+    Such are what a node that only moves values makes of an input with the same grid, and zeros.
+    And where one grid stands on both sides of a Relu or Clip, rounding before it is for nothing:
+    rounding and limiting are both monotone, so that their order does not matter.
+    """
+    entries = {name: e for e in reversed(parameters.entries) for name in e.names}
+    idle = {
+        entries[operand.tensor].tensor
+        for operand in operands(graph).values()
+        if operand.tensor in entries and not operand.values.any()
+    }
+    for node in graph:
+        source, result = (_at(values, 0) for values in (node.inputs, node.outputs))
+        before, after = (None if v is None else entries.get(name_of(v)) for v in (source, result))
+        if source is None or before is None or after is None or before.affine != after.affine:
+            continue
+        if node.op_type in MOVES_VALUES:
+            idle.add(after.tensor)
+        elif node.op_type in _LIMITS and sole_consumer(source) is not None:
+            idle.add(before.tensor)
+    return idle
+
+
+def _at(values: Sequence[ir.Value | None], index: int) -> ir.Value | None:
+    return values[index] if index < len(values) else None
 
 
 def best_target(
