@@ -348,7 +348,7 @@ def by_onnxruntime(folder: Path, form: Any, **options: Any) -> onnx.ModelProto:
     target = folder / "quantized.onnx"
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     quantize_static(
-        folder / "ready.onnx", target, _Samples(), quant_format=form, **kinds, **options
+        folder / "ready.onnx", target, _Samples(), quant_format=form, **(kinds | options)
     )
     return onnx.load(target)
 

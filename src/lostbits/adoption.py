@@ -23,7 +23,15 @@ from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.inspecting import candidates, read_parameters
-from lostbits.matching import IDLE, Match, best_target, match, without_folded, without_idle
+from lostbits.matching import (
+    IDLE,
+    Match,
+    best_target,
+    match,
+    without_doubled,
+    without_folded,
+    without_idle,
+)
 from lostbits.mistakes import Mistake, finding, mistakes_of, placed_first
 from lostbits.reader import Parameters
 from lostbits.readers.constants import Constants, constants_of
@@ -56,6 +64,7 @@ class Adopted:
             equal; NaN if the file cannot be run.
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
+        own: The file, where it is a model.
     """
 
     case: Case
@@ -67,10 +76,13 @@ class Adopted:
     faithful_db: float | None
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
+    own: ir.Model | None = None
 
     def complete(self, result: dict[str, Any], reference: Reference) -> dict[str, Any]:
         """The result of the diagnosis of ``reference``, with what is to be said of the file."""
         match = without_folded(self.match, reference.plain)
+        if self.own is not None:
+            match = without_idle(match, self.parameters, opened(self.own), reference.plain)
         return replace(self, match=match)._completed(result, reference.changes.quantizers)
 
     def _completed(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
@@ -159,7 +171,9 @@ def fitting_target(plan: Path, model: ir.Model) -> Target:
     Raises:
         DataError: D001, D002; ReadError: I001 to I004.
     """
-    return best_target(read_parameters(plan)[1], model, candidates(None))[0]
+    _, parameters, own = read_parameters(plan)
+    graph = None if own is None else opened(own)
+    return best_target(parameters, model, candidates(None), graph)[0]
 
 
 def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] = ()) -> Adopted:
@@ -176,6 +190,8 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     """
     title, parameters, own = read_parameters(path)
     found = match(parameters, case.model, case.placed)
+    if own is not None:
+        found = without_doubled(found, parameters, opened(own))
     adopted = replace(case, plan=found.plan)
     shapes: list[str] = []
     if own is not None:
@@ -187,10 +203,8 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
         adopted = _with_wish(adopted, wish)
     every = [*doubts, *parameters.problems]
     dear = mistakes_of(adopted, found, every, own, source)
-    if own is not None:
-        found = without_idle(found, parameters, opened(own))
     facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
-    return Adopted(adopted, path, *facts)
+    return Adopted(adopted, path, *facts, own=own)
 
 
 def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:

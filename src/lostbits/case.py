@@ -311,8 +311,9 @@ def rule_of(site: Site, target: Target) -> Rule:
 
 def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
     known = {s.tensor for s in placed.sites}
-    for tensor in wishes:
-        if tensor not in known:
+    corrected = {s.tensor for s in placed.float_biases}
+    for tensor, wish in wishes.items():
+        if tensor not in known and not (wish.as_float and tensor in corrected):
             raise TargetError(
                 "T005",
                 f"--set {tensor}",
