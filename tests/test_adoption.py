@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from jsonschema import validate
-from onnxruntime.quantization import QuantFormat
+from onnxruntime.quantization import QuantFormat, QuantType
 from typer.testing import CliRunner
 
 import test_readers
@@ -323,3 +323,108 @@ def test_a_plan_that_cannot_be_read_is_status_2(
 def test_networks_of_these_tests_have_what_they_are_for() -> None:
     assert {ONNXRUNTIME.bias_bits, OPENVINO.bias_bits, TENSORRT.bias_bits} == {32, None}
     assert any(n.op_type == "Conv" for n in cnn(0).graph.node)
+
+
+# ---- files of other quantizers -----------------------------------------------------------------
+
+_KINDS = {
+    "U8U8": (QuantType.QUInt8, QuantType.QUInt8),
+    "U8S8": (QuantType.QUInt8, QuantType.QInt8),
+    "S8S8": (QuantType.QInt8, QuantType.QInt8),
+}
+
+
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_files_of_onnxruntime_are_covered_and_close(
+    folder: Path, form: Any, kind: str, per_channel: bool
+) -> None:
+    activations, weights = _KINDS[kind]
+    symmetric = {"ActivationSymmetric": kind == "S8S8", "WeightSymmetric": kind != "U8U8"}
+    kinds = {"activation_type": activations, "weight_type": weights, "extra_options": symmetric}
+    test_readers.by_onnxruntime(folder, form, per_channel=per_channel, **kinds)
+    found = api.diagnose(
+        folder / "ready.onnx",
+        samples(1, 16, 3, 16, 16),
+        None,
+        api.Settings(plan=folder / "quantized.onnx"),
+    )
+    plan = found["plan"]
+    assert plan["matched"] + plan["idle"] >= 0.98 * plan["tensors"], plan["unmatched"]
+    assert plan["file_was_run"]
+    assert plan["sqnr_db_vs_file"] is None or plan["sqnr_db_vs_file"] > 25  # single codes
+    assert abs(found["network"]["residual"]) < 0.02
+    assert all(f["reason"] != "mistake" for f in found["findings"])
+
+
+def limited(first: float, second: float) -> onnx.ModelProto:
+    """A Clip between quantizers of two scales, its upper bound and its padding quantized too."""
+    text = """g (float[N,2,4,4] x) => (float[N,3,2,2] y) {
+        xq = QuantizeLinear(x, i, z)  xd = DequantizeLinear(xq, i, z)
+        c = Conv <kernel_shape = [3,3]> (xd, w)
+        cq = QuantizeLinear(c, s, z)  cd = DequantizeLinear(cq, s, z)
+        bq = QuantizeLinear(six, s, z)  bd = DequantizeLinear(bq, s, z)
+        r = Clip(cd, zero, bd)
+        rq = QuantizeLinear(r, t, z)  rd = DequantizeLinear(rq, t, z)
+        y = Conv <kernel_shape = [1,1]> (rd, v)
+    }"""
+    scalars = {"i": 0.02, "s": first, "t": second, "six": 6.0, "zero": 0.0}
+    model = proto(
+        text,
+        w=random(3, 2, 3, 3),
+        v=random(3, 3, 1, 1),
+        z=np.array(0, np.uint8),
+        **{name: np.array(value, np.float32) for name, value in scalars.items()},
+    )
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}{number}"
+    return model
+
+
+@pytest.mark.parametrize(("first", "sites"), [(6 / 255, {"x", "r"}), (30 / 255, {"x", "c", "r"})])
+def test_a_quantizer_before_a_clip_counts_where_it_does_something(
+    first: float, sites: set[str], tmp_path: Path
+) -> None:
+    """AIMET puts one there; with the grid of the Clip's output it rounds nothing by itself."""
+    quantized = limited(first, 6 / 255)
+    onnx.save(quantized, tmp_path / "q.onnx")
+    floats = proto(
+        """g (float[N,2,4,4] x) => (float[N,3,2,2] y) {
+            c = Conv <kernel_shape = [3,3]> (x, w)
+            r = Clip(c, zero, six)
+            y = Conv <kernel_shape = [1,1]> (r, v)
+        }""",
+        w=random(3, 2, 3, 3),
+        v=random(3, 3, 1, 1),
+        six=np.array(6, np.float32),
+        zero=np.array(0, np.float32),
+    )
+    for place, node in zip((2, 7, 10), floats.graph.node, strict=True):
+        node.name = f"{node.op_type}{place}"
+    onnx.save(floats, tmp_path / "float.onnx")
+    data = 3 * random(16, 2, 4, 4)
+    found = api.diagnose(
+        tmp_path / "float.onnx", data, None, api.Settings(plan=tmp_path / "q.onnx")
+    )
+    assert {s["tensor"] for s in found["sites"]} == sites, found
+    plan = found["plan"]
+    assert plan["matched"] + plan["idle"] == plan["tensors"] == 4
+    assert plan["file_was_run"] and plan["sqnr_db_vs_file"] is None
+    assert abs(found["network"]["residual"]) < 0.02
+
+
+def test_a_float_bias_that_a_tool_changed_is_a_finding(tmp_path: Path) -> None:
+    """As NNCF's bias correction leaves it; here a bias of another model."""
+    _, case = built(tmp_path, "openvino")
+    bias = constant_of(case.model, next(s for s in case.placed.float_biases if s.tensor == "d"))
+    path = written(replace(case, written={"d": bias + 3}), exporter("qdq-openvino"), tmp_path)
+    settings = api.Settings(plan=path)
+    found = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", settings)
+    first = found["findings"][0]
+    assert (first["tensor"], first["reason"], first["code"]) == ("d", "changed", "F008")
+    assert first["share"] > 0.9 and first["command"].endswith("--set 'd=float'")
+    cured = replace(settings, overrides=(Override.parse("d=float"),))
+    again = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", cured)
+    gain = again["baseline"]["sqnr_db"] - found["baseline"]["sqnr_db"]
+    assert gain > 10

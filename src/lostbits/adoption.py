@@ -15,14 +15,24 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Override, constant_of, plan_biases, replanned
+from lostbits.case import Case, Override, constant_of, replanned, with_biases
 from lostbits.data import Source
 from lostbits.errors import ReadError
+from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.inspecting import candidates, read_parameters
-from lostbits.matching import Match, best_target, match, without_folded
+from lostbits.matching import (
+    IDLE,
+    Match,
+    best_target,
+    match,
+    without_doubled,
+    without_folded,
+    without_idle,
+)
+from lostbits.mistakes import Mistake, finding, mistakes_of, placed_first
 from lostbits.reader import Parameters
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.runtime.measure import Comparison
@@ -53,6 +63,8 @@ class Adopted:
         faithful_db: Distance of the simulated case to the file that was run; None if they are
             equal; NaN if the file cannot be run.
         other_shapes: Constants of the file that do not have the model's shape.
+        mistakes: Doubts that explain part of the loss, dearest first.
+        own: The file, where it is a model.
     """
 
     case: Case
@@ -63,10 +75,14 @@ class Adopted:
     doubts: tuple[ReadError, ...]
     faithful_db: float | None
     other_shapes: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    own: ir.Model | None = None
 
     def complete(self, result: dict[str, Any], reference: Reference) -> dict[str, Any]:
         """The result of the diagnosis of ``reference``, with what is to be said of the file."""
         match = without_folded(self.match, reference.plain)
+        if self.own is not None:
+            match = without_idle(match, self.parameters, opened(self.own), reference.plain)
         return replace(self, match=match)._completed(result, reference.changes.quantizers)
 
     def _completed(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
@@ -75,7 +91,17 @@ class Adopted:
         coverage = {**result["coverage"], "unmatched": unmatched}
         own = [n for n in result["notes"] if not n.startswith("The file held")]
         notes = [*self._notes(quantizers), *own]
-        return {**result, "coverage": coverage, "plan": self._facts(), "notes": notes}
+        found = {"coverage": coverage, "plan": self._facts(), "notes": notes}
+        return {**result, **found, **self._accused(result)}
+
+    def _accused(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Findings and verdict, where the file's mistakes have their place."""
+        found, verdict = list(result["findings"]), result["verdict"]
+        for mistake in self.mistakes:
+            found = placed_first(found, finding(mistake, self.case, result))
+        if found and found[0]["reason"] == "mistake":
+            verdict += f" The first finding is a mistake in the file: {found[0]['text']}"
+        return {"findings": found, "verdict": verdict}
 
     def _why(self, site: Site) -> str:
         return self.match.missing.get(site.key, "set to float")
@@ -89,6 +115,7 @@ class Adopted:
             "recognised": self.title,
             "tensors": len(self.parameters.entries),
             "matched": len(set(self.match.origin.values())),
+            "idle": sum(why == IDLE for why in self.match.unmatched.values()),
             "unmatched": [{"tensor": t, "reason": why} for t, why in unmatched],
             "problems": [str(p) for p in self.parameters.problems],
             "suspicions": [str(d) for d in self.doubts],
@@ -101,17 +128,17 @@ class Adopted:
         facts = self._facts()
         notes = [
             f"Diagnosed as {self.path.name} has it ({self.title}): {facts['matched']} of "
-            f"{facts['tensors']} tensors belong to sites of {self.case.target.name}; sites that "
-            f"the file says nothing about stay in float ({len(self.match.missing)}); "
+            f"{facts['tensors']} tensors belong to sites of {self.case.target.name}, and "
+            f"{facts['idle']} more round nothing that was not rounded before; sites that the file "
+            f"says nothing about stay in float ({len(self.match.missing)}); "
             f"{len(self.case.written)} constants are not the nearest rounding of the model's and "
             "were taken from the file."
         ]
         notes += [str(d) for d in (*self.doubts, *self.parameters.problems)]
-        notes += [f"Unmatched: {t}: {why}" for t, why in self._unmatched()]
-        if len(self.match.unmatched) > _SHOWN:
-            notes.append(
-                f"... and {len(self.match.unmatched) - _SHOWN} more tensors without a site."
-            )
+        lost = [(t, why) for t, why in self.match.unmatched.items() if why != IDLE]
+        notes += [f"Unmatched: {t}: {why}" for t, why in lost[:_SHOWN]]
+        if len(lost) > _SHOWN:
+            notes.append(f"... and {len(lost) - _SHOWN} more tensors without a site.")
         if quantizers:
             notes.append(
                 "The model itself was quantized: its dequantized weights are the float reference, "
@@ -126,9 +153,6 @@ class Adopted:
             names = ", ".join(self.other_shapes[:_SHOWN])
             notes.append(f"Constants of another shape than in the model were not taken: {names}.")
         return notes
-
-    def _unmatched(self) -> Sequence[tuple[str, str]]:
-        return list(self.match.unmatched.items())[:_SHOWN]
 
 
 def folds(plan: Path | None) -> bool:
@@ -147,7 +171,9 @@ def fitting_target(plan: Path, model: ir.Model) -> Target:
     Raises:
         DataError: D001, D002; ReadError: I001 to I004.
     """
-    return best_target(read_parameters(plan)[1], model, candidates(None))[0]
+    _, parameters, own = read_parameters(plan)
+    graph = None if own is None else opened(own)
+    return best_target(parameters, model, candidates(None), graph)[0]
 
 
 def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] = ()) -> Adopted:
@@ -164,6 +190,8 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     """
     title, parameters, own = read_parameters(path)
     found = match(parameters, case.model, case.placed)
+    if own is not None:
+        found = without_doubled(found, parameters, opened(own))
     adopted = replace(case, plan=found.plan)
     shapes: list[str] = []
     if own is not None:
@@ -173,8 +201,10 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     doubts += suspicions_of_data(parameters, found, case)
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
-    facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes))
-    return Adopted(adopted, path, *facts)
+    every = [*doubts, *parameters.problems]
+    dear = mistakes_of(adopted, found, every, own, source)
+    facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
+    return Adopted(adopted, path, *facts, own=own)
 
 
 def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
@@ -201,6 +231,10 @@ def _nearest(value: Array, floats: Array, affine: Affine | None) -> bool:
 
 def _with_wish(case: Case, wish: Override) -> Case:
     """The case with one tensor, and those that share its scale, planned by rule and wish."""
+    written = {name: a for name, a in case.written.items() if name != wish.tensor}
+    if wish.as_float and any(s.tensor == wish.tensor for s in case.placed.biases):
+        rest = {key: a for key, a in case.plan.items() if key != f"{wish.tensor}:bias"}
+        return replace(case, plan=rest, written=written)
     groups = {s.group for s in case.placed.sites if s.tensor == wish.tensor and s.streams}
     sites = [
         s
@@ -210,16 +244,8 @@ def _with_wish(case: Case, wish: Override) -> Case:
     if not sites:
         return case
     keys = {s.key for s in sites}
-    rest = {key: affine for key, affine in case.plan.items() if key not in keys}
-    plan = {**rest, **replanned(case, sites, wish)}
-    biases = plan_biases(case.model, case.placed, plan, case.target)
-    moved = {
-        s.key
-        for s in case.placed.sites
-        if s.scales is not None and (s.scales[0] in groups or s.scales[1] in keys)
-    }
-    plan |= {key: biases[key] for key in moved & set(plan) & set(biases)}
-    written = {name: a for name, a in case.written.items() if name != wish.tensor}
+    others = {key: affine for key, affine in case.plan.items() if key not in keys}
+    plan = with_biases(case, {**others, **replanned(case, sites, wish)}, keys)
     return replace(case, plan=plan, written=written)
 
 

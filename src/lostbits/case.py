@@ -1,6 +1,6 @@
 """A case: model, sites, what was seen of them, and the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import final
@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.bias import ACCUMULATOR_BITS, bias_affine, least_weight_scale, powers_of_two
 from lostbits.errors import DataError, TargetError, close_match
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.estimators import estimator
@@ -200,6 +201,7 @@ def make_plan(
         rule = rule_of(site, target)
         wish = next((wishes[t] for t in _members(site, placed) if t in wishes), None)
         plan[site.key] = _affine(site, wish.apply(rule) if wish else rule, seen, placed, wish)
+    plan = {**plan, **widened(model, placed, plan, target)}
     biases = plan_biases(model, placed, plan, target)
     return plan | {k: a for k, a in biases.items() if k.removesuffix(":bias") not in floats}
 
@@ -210,6 +212,33 @@ def replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
         return {}
     placed = replace(case.placed, sites=tuple(sites))
     return make_plan(case.model, placed, case.seen, case.target, [wish])
+
+
+def refitted(case: Case, site: Site, method: str) -> Affine:
+    """The grid that a site has, laid anew over what calibration saw.
+
+    Other than ``replanned`` it keeps width, symmetry and granularity, which may be those of
+    somebody else's file instead of the target's.
+    """
+    own = case.plan[site.key]
+    middle = 0 if own.grid.signed else (own.grid.qmin + own.grid.qmax + 1) // 2
+    symmetric, channels = bool((own.zero_point == middle).all()), own.axis is not None
+    rule = Rule(own.grid, symmetric, channels, method, False, 0.0)
+    wish = Override(site.tensor, per_channel=channels)
+    return _affine(site, rule, case.seen, case.placed, wish)
+
+
+def with_biases(case: Case, plan: Plan, changed: Collection[str]) -> Plan:
+    """``plan``, where biases follow the inputs and weights whose keys are ``changed``."""
+    sites = case.placed.sites
+    groups = {s.group for s in sites if s.streams and s.key in changed}
+    biases = plan_biases(case.model, case.placed, plan, case.target)
+    moved = {
+        s.key
+        for s in sites
+        if s.scales is not None and (s.scales[0] in groups or s.scales[1] in changed)
+    }
+    return {**plan, **{key: biases[key] for key in moved & set(plan) & set(biases)}}
 
 
 def plan_biases(model: ir.Model, placed: Placed, plan: Plan, target: Target) -> dict[str, Affine]:
@@ -225,6 +254,51 @@ def plan_biases(model: ir.Model, placed: Placed, plan: Plan, target: Target) -> 
     return found
 
 
+def widened(
+    model: ir.Model,
+    placed: Placed,
+    plan: Plan,
+    target: Target,
+    written: Mapping[str, NDArray[np.float32]] | None = None,
+) -> dict[str, Affine]:
+    """Weights whose scales must grow for the accumulator to hold bias and products in 32 bits.
+
+    A channel of all but dead weights has so small a scale that its bias, in units of ``s_x * s_w``,
+    takes all bits, and what kernels add to it turns the sign. Its weights can spare the accuracy.
+    """
+    found = {}
+    for key, least in least_scales(model, placed, plan, target, written or {}).items():
+        if (least > plan[key].scale).any():
+            found[key] = replace(plan[key], scale=np.maximum(plan[key].scale, least))
+    return found
+
+
+def least_scales(
+    model: ir.Model,
+    placed: Placed,
+    plan: Plan,
+    target: Target,
+    written: Mapping[str, NDArray[np.float32]],
+) -> dict[str, NDArray[np.float32]]:
+    """By the keys of weights, the least scales at which biases of 32 bits leave room for products.
+
+    A target whose biases are floats needs none. ``written`` are biases other than the model's.
+    """
+    if target.bias_bits != ACCUMULATOR_BITS:
+        return {}
+    sites = {s.key: s for s in placed.sites}
+    groups = {s.group: plan[s.key] for s in placed.sites if s.streams and s.key in plan}
+    found = {}
+    for site in placed.sites:
+        if site.scales is not None and site.scales[0] in groups and site.scales[1] in plan:
+            x, weight = groups[site.scales[0]], sites[site.scales[1]]
+            bias = np.abs(written.get(site.tensor, constant_of(model, site)))
+            size = constant_of(model, weight).size
+            least = least_weight_scale(x, plan[weight.key], bias, size)
+            found[weight.key] = powers_of_two(least) if target.weights.power_of_two else least
+    return found
+
+
 def rule_of(site: Site, target: Target) -> Rule:
     """The target's rule for a site; constant operands of pointwise ops follow activations."""
     if site.role == "weight" and site.axis is not None:
@@ -235,21 +309,11 @@ def rule_of(site: Site, target: Target) -> Rule:
     return Rule(rule.grid, rule.symmetric, False, "min_max", rule.power_of_two, rule.minimum_range)
 
 
-def bias_affine(x: Affine, w: Affine, size: int, bits: int) -> Affine:
-    """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator.
-
-    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias.
-    """
-    scale = np.maximum(x.scale * w.scale, np.finfo(np.float32).tiny).astype(np.float32)
-    axis = None if scale.ndim == 0 else 0
-    scale = scale if axis is None else np.tile(scale, size // scale.size)
-    return Affine(Grid.of(bits, signed=True), scale, np.zeros(scale.shape, np.int64), axis)
-
-
 def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
     known = {s.tensor for s in placed.sites}
-    for tensor in wishes:
-        if tensor not in known:
+    corrected = {s.tensor for s in placed.float_biases}
+    for tensor, wish in wishes.items():
+        if tensor not in known and not (wish.as_float and tensor in corrected):
             raise TargetError(
                 "T005",
                 f"--set {tensor}",
@@ -321,7 +385,7 @@ def _finish(
     affine = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=axis)
     if not rule.power_of_two:
         return affine
-    scale = np.exp2(np.ceil(np.log2(affine.scale.astype(np.float64)))).astype(np.float32)
+    scale = powers_of_two(affine.scale)
     zero = affine.zero_point
     if not rule.symmetric:
         zero = np.clip(np.rint(rule.grid.qmin - lo / scale), rule.grid.qmin, rule.grid.qmax)

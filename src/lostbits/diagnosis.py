@@ -14,6 +14,8 @@ Reason = Literal[
     "too_narrow",
     "resolution",
     "bias_overflow",
+    "changed",
+    "mistake",
 ]
 
 

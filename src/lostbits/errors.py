@@ -17,7 +17,7 @@ A message reads ``CODE: where: rule: found: what to do``.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class LostbitsError(Exception):
@@ -65,7 +65,29 @@ class ExportError(LostbitsError):
 
 
 class ReadError(LostbitsError):
-    """A file of parameters is damaged, or what it says is probably not what was meant."""
+    """A file of parameters is damaged, or what it says is probably not what was meant.
+
+    Args:
+        code: As of every error, and so on up to ``todo``.
+        where: See ``code``.
+        rule: See ``code``.
+        found: See ``code``.
+        todo: See ``code``.
+        tensors: Names in the file of the tensors whose parameters are doubtful; none where the
+            message is about the file as a whole, or about something that cannot be used.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        where: str,
+        rule: str,
+        found: str,
+        todo: str,
+        tensors: Sequence[str] = (),
+    ) -> None:
+        super().__init__(code, where, rule, found, todo)
+        self.todo, self.tensors = todo, tuple(tensors)
 
 
 class BackendError(LostbitsError):

@@ -99,7 +99,8 @@ class Affine:
         kind = np.float32 if self.grid.bits <= 24 else np.float64
         scale = along(self.scale, x.ndim, self.axis).astype(kind)
         zero = along(self.zero_point, x.ndim, self.axis).astype(kind)
-        steps: NDArray[Any] = np.rint(np.divide(x.astype(kind), scale))
+        with np.errstate(over="ignore"):  # what overflows is clipped, as a runtime clips it
+            steps: NDArray[Any] = np.rint(np.divide(x.astype(kind), scale))
         result: NDArray[np.float32] = np.clip(steps + zero, self.grid.qmin, self.grid.qmax)
         return result
 

@@ -1,6 +1,6 @@
 """The verb ``inspect``: what somebody else's file says, and what of it is doubtful."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -131,17 +131,24 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
         return Inspection(path, title, parameters, tuple(doubts))
     reference = open_reference(model)
     floats = reference.model
-    chosen, _, found = best_target(parameters, floats, candidates(target))
+    graph = None if own is None else opened(own)
+    chosen, _, found = best_target(parameters, floats, candidates(target), graph)
     found = without_folded(found, reference.plain)
-    doubts = suspicions_of_graph(parameters, floats if own is None else opened(own))
+    doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
     return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
 
 
 def candidates(target: str | None) -> list[Target]:
-    """The named target, or all, ONNX Runtime's first: most tools have taken over its rules."""
+    """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
+
+    The last one is ONNX Runtime's with activation functions by themselves: there are tools that
+    round before and behind a Clip, and their files run so.
+    """
     if target is not None:
         return [find_target(target)]
-    return [ONNXRUNTIME, *(t for t in TARGETS if t is not ONNXRUNTIME)]
+    alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
+    unfused = replace(ONNXRUNTIME, placement=alone)
+    return [ONNXRUNTIME, *(t for t in TARGETS if t is not ONNXRUNTIME), unfused]
 
 
 def summary(affine: Affine) -> tuple[str, str, str, str]:

@@ -112,12 +112,13 @@ class Reading:
         """Take in one tensor, or say why not; ``details`` are ``axis`` and fields of Entry."""
         axis = details.pop("axis", None)
         try:
-            affine = affine_of(tensor, grid, scale, zero_point, axis)
+            scales = _above_zero(tensor, scale)
+            affine = affine_of(tensor, grid, scales, zero_point, axis)
         except ReadError as error:
             self.problems.append(error)
             return
-        if (affine.scale < _TINY).any():
-            self.problems.append(_bad_scale(tensor, affine.scale))
+        if (_numbers(tensor, scale) < _TINY).any():
+            self.problems.append(_bad_scale(tensor, np.asarray(scale, np.float32), [tensor]))
         self.put(Entry(tensor, affine, **details))
 
     def put(self, entry: Entry) -> None:
@@ -194,6 +195,15 @@ def grid_of(tensor: str, bits: object, *, signed: bool) -> Grid:
     return Grid.of(bits, signed=signed)
 
 
+def _above_zero(tensor: str, scale: object) -> NDArray[np.float64]:
+    """Scales of zero as what kernels make of them: a quotient that overflows, and nothing left.
+
+    The least normal number does the same, and leaves the tensor as useless as the file has it.
+    """
+    scales = _numbers(tensor, scale)
+    return np.where(scales == 0, _TINY, scales)
+
+
 def _numbers(tensor: str, value: object) -> NDArray[np.float64]:
     try:
         return np.asarray(value, np.float64)
@@ -259,12 +269,14 @@ def excerpt(line: str) -> str:
     return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...")
 
 
-def _bad_scale(tensor: str, scale: NDArray[np.floating[Any]]) -> ReadError:
+def _bad_scale(
+    tensor: str, scale: NDArray[np.floating[Any]], tensors: Sequence[str] = ()
+) -> ReadError:
     bad = ~(np.isfinite(scale) & (scale >= _TINY))
     found = f"{float(scale[bad][0])} ({int(bad.sum())} of {scale.size})"
     rule = "scales must be finite and at least the least normal float32, 1.2e-38"
     todo = "a tensor or channel that is always zero got no range; give it any, such as 1/127"
-    return ReadError("I005", f"tensor {tensor!r}", rule, found, todo)
+    return ReadError("I005", f"tensor {tensor!r}", rule, found, todo, tensors)
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:
@@ -290,7 +302,7 @@ def _two_scales(tensor: str, one: Affine, other: Affine) -> ReadError:
     rule = "a tensor must have one scale, whoever reads it"
     found = f"{_shown(one)} and {_shown(other)}"
     todo = "give all readers one scale, or make copies of the tensor; the first was taken"
-    return ReadError("I023", where, rule, found, todo)
+    return ReadError("I023", where, rule, found, todo, [tensor])
 
 
 def _shown(affine: Affine) -> str:

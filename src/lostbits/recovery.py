@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, plan_biases
+from lostbits.case import Case, plan_biases, widened
 from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.goal import Goal
@@ -144,9 +144,11 @@ class Recovery(Protocol):
 def applied(case: Case, change: Change) -> Case:
     """The case with a change that keeps the float network in its present form."""
     plan = {k: a for k, a in {**case.plan, **change.plan}.items() if a is not None}
+    written = {**case.written, **change.written}
+    plan |= widened(case.model, case.placed, plan, case.target, written)
     biases = plan_biases(case.model, case.placed, plan, case.target)
     plan |= {k: a for k, a in biases.items() if k in plan}
-    return replace(case, plan=plan, written={**case.written, **change.written})
+    return replace(case, plan=plan, written=written)
 
 
 def left(part: float) -> float:

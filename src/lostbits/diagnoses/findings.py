@@ -27,6 +27,8 @@ CODES: dict[Reason, str] = {
     "too_narrow": "F005",
     "resolution": "F006",
     "bias_overflow": "F007",
+    "changed": "F008",
+    "mistake": "F009",
 }
 
 
@@ -45,6 +47,7 @@ _REMEDIES: dict[Reason, _Remedy] = {
     "too_narrow": _Remedy("a wider range", "mse"),
     "resolution": _Remedy("more bits, or rounding that looks at the layer's output", "16bit"),
     "bias_overflow": _Remedy("a larger weight or input scale, so that the bias fits", "float"),
+    "changed": _Remedy("the model's own bias", "float"),
 }
 # No setting of one tensor equalizes it with its input, so the command measures the upper bound.
 _EQUALIZE = _Remedy("equalize its input channels with the layer before", "16bit")
@@ -87,7 +90,43 @@ def findings(
     ranked = sorted(network.attributions, key=lambda a: (-a.share, a.tensor, a.role, a.cause))
     chosen = [a for a in ranked if a.share >= LEAST_SHARE][:MOST] or ranked[:1]
     chosen = [a for a in chosen if a.share > 0]
-    return [_finding(case, network, table[f"{a.tensor}:{a.role}"], a, command) for a in chosen]
+    return [_explained(case, network, table, a, command) for a in chosen]
+
+
+def _explained(
+    case: Case,
+    network: NetworkReport,
+    table: Mapping[str, SiteReport],
+    part: Attribution,
+    command: str,
+) -> Finding:
+    site = table.get(f"{part.tensor}:{part.role}")
+    if site is None:
+        return _changed(case, part, command)
+    return _finding(case, network, site, part, command)
+
+
+def _changed(case: Case, part: Attribution, command: str) -> Finding:
+    """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
+    place = next(s for s in case.players if s.key == f"{part.tensor}:{part.role}")
+    gain = -10 * float(np.log10(max(1 - part.share, 10 ** (-_FAR / 10))))
+    remedy = _REMEDIES["changed"]
+    return Finding(
+        code=CODES["changed"],
+        tensor=part.tensor,
+        role=part.role,
+        node=place.node,
+        cause=part.cause,
+        reason="changed",
+        share=part.share,
+        bits=0.0,
+        gain_db=gain,
+        remedy=remedy.words,
+        command=f"{command} --set '{part.tensor}={remedy.setting}'",
+        text=f"The bias {part.tensor} of layer {place.node} carries {part.share:.0%} of the output "
+        f"error. It is in float, but has other values than the model's. Remedy: {remedy.words}; "
+        f"predicted to win {_won(gain)}.",
+    )
 
 
 def _finding(

@@ -3,13 +3,16 @@
 import hashlib
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lostbits.case import Case, least_scales
 from lostbits.diagnoses.findings import by_role, findings
 from lostbits.diagnoses.run import Run
 from lostbits.diagnosis import Finding, NetworkReport
@@ -18,6 +21,10 @@ from lostbits.reporter import FORMAT, Result
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.reference import Reference
 from lostbits.target import Target
+
+_SHOWN = 5  # tensors that a note names
+_SAME = 1e-5  # relative difference of two scales that are taken for equal
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, float]) -> Result:
@@ -77,6 +84,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
             f"Interrupted: these are the figures of the first {run.done} of "
             f"{len(run.source)} samples."
         )
+    notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:
         notes.append(f"The attribution does not close: residual {network.residual:+.1%}.")
     if reference.changes.quantizers:
@@ -87,6 +95,30 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     if run.permutation is not None:
         notes.append(f"Attribution by permutations: {network.note}.")
     return notes
+
+
+def _accumulators(case: Case) -> list[str]:
+    """Weights with channels at, or below, the least scale that their biases allow."""
+    least = least_scales(case.model, case.placed, case.plan, case.target, case.written)
+    ratios = {key: case.plan[key].scale / np.maximum(v, _TINY) for key, v in least.items()}
+    at = {key: int((np.abs(r - 1) <= _SAME).sum()) for key, r in ratios.items()}
+    below = {key: int((r < 1 - _SAME).sum()) for key, r in ratios.items()}
+    notes = {
+        "Weight scales wider than the weights need, so that bias and products fit into the 32 bits "
+        "of the accumulator": at,
+        "Weight scales so small that bias and products may exceed the 32 bits of the accumulator, "
+        "which then turns the sign of the channel": below,
+    }
+    return [
+        f"{text}: {_counted(counts)}." for text, counts in notes.items() if any(counts.values())
+    ]
+
+
+def _counted(channels: Mapping[str, int]) -> str:
+    """The first few tensors, with how many channels each."""
+    live = [(key.removesuffix(":weight"), n) for key, n in channels.items() if n]
+    named = ", ".join(f"{n} of {tensor}" for tensor, n in live[:_SHOWN])
+    return named + (f", and of {len(live) - _SHOWN} more weights" if len(live) > _SHOWN else "")
 
 
 def verdict(

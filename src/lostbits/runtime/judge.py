@@ -36,11 +36,15 @@ class Judge:
 
     def __call__(self, case: Case) -> Baseline:
         """How far the quantized network of ``case`` is from the float one."""
+        return self.of(Session(quantized_model(case), optimise=False))
+
+    def of(self, session: Session) -> Baseline:
+        """How far any network of the same inputs is from the float one, by its first outputs."""
         comparison = Comparison(self.labels)
-        others = self._outputs(Session(quantized_model(case), optimise=False))
+        others = self._outputs(session)
         first = 0
         for (size, floats), (_, quantized) in zip(self._floats, others, strict=True):
-            comparison.update(floats, quantized, first, size)
+            comparison.update(floats, quantized[: len(floats)], first, size)
             first += size
         return comparison.baseline(self.names)
 
