@@ -10,6 +10,7 @@ import onnx_ir as ir
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
+from lostbits.language import say
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -123,17 +124,18 @@ class Planner:
     def _reason_to_stop(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> str:
         goal = self.effort.goal
         if goal is not None and goal.met(self.now):
-            return f"the goal {goal} is met"
+            return say("recovered.goal_met", goal=str(goal))
         if time.monotonic() >= self.deadline:
-            return "the time is up"
+            return say("recovered.time")
         hopeful = [r for r in waiting if predicted[r.name] >= _LEAST]
         if any(self._fits(r) for r in hopeful):
             return ""
         if hopeful:
             needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
-            return f"nothing that is left fits into the time ({', '.join(needs)})"
-        names = f" ({', '.join(r.name for r in waiting)})" if waiting else ""
-        return f"nothing that is left{names} is predicted to help"
+            return say("recovered.no_fit", needs=", ".join(needs))
+        names = ", ".join(r.name for r in waiting)
+        listed = say("recovered.names", names=names) if names else ""
+        return say("recovered.nothing", names=listed)
 
     def _fits(self, recovery: Recovery) -> bool:
         return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline

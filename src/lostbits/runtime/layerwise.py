@@ -18,6 +18,7 @@ from lostbits.case import Case, plan_biases
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
@@ -262,7 +263,7 @@ class _Sweep:
     def _correct_bias(self, layer: Layer) -> None:
         bias = self.biases.get(layer.weight.key)
         if bias is None:
-            self.written.skipped[layer.weight.tensor] = "its layer has no bias to correct"
+            self.written.skipped[layer.weight.tensor] = say("skipped.no_bias")
             return
         floats = self.executor.constants[bias.tensor].numpy()
         shift = self._mean_error(layer).reshape(floats.shape)
