@@ -16,9 +16,11 @@ import jsonschema
 import pytest
 
 from lostbits import api
+from lostbits.language import Language
 from lostbits.reporter import Result
 from lostbits.reporters import ALL, Html, Json, Terminal
 from lostbits.reporters.html import formats, plots, tables
+from lostbits.reporters.html.wording import Wording
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
@@ -237,9 +239,9 @@ def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Resul
 
 def test_many_tensors_end_in_one_bar(result: Result) -> None:
     rows = tables.rows(changed(result, lambda r: r["sites"].extend(r["sites"] * 2)))
-    bars = plots.figures(result, rows)["attribution"]
+    bars = plots.figures(result, rows, Wording(result, Language.ENGLISH), [])["attribution"]
     assert len(bars) == 26
-    assert bars[-1]["name"] == f"{len(rows) - 25} others"
+    assert bars[-1]["others"] == len(rows) - 25
 
 
 OPTIONAL = ("lost_bits", "stability", "trade_off", "histogram", "channel_range", "sqnr_db")
@@ -286,7 +288,7 @@ def test_attempts_and_checks_are_shown(result: Result) -> None:
     for part in (
         "bias correction",
         "no gain here",
-        "failed: 21.5 dB from the simulation",
+        "onnxruntime 1.0: 21.5 dB from the simulation",
         "has no bias",
         "nothing.",
     ):
@@ -308,7 +310,7 @@ def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (formats.several([1.0, 2.0, 3.0, 4.0]), "1, 2, 3, … (4 values)"),
+        (formats.several([1.0, 2.0, 3.0, 4.0]), "1, 2, 3, … (×4)"),
         (formats.percent(None), "–"),
         (formats.decibel(-0.01), "0.0"),
         (formats.bits(0.01), "·"),

@@ -27,7 +27,7 @@ from lostbits.errors import (
     close_match,
 )
 from lostbits.graph.place import Placed, place
-from lostbits.language import say
+from lostbits.language import Language, say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
@@ -289,14 +289,25 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-def write(result: Result, folder: Path, formats: Sequence[str] = ("json",)) -> list[Path]:
+def write(
+    result: Result,
+    folder: Path,
+    formats: Sequence[str] = ("json",),
+    language: Language = Language.ENGLISH,
+) -> list[Path]:
     """Write result files, each replaced as a whole or not at all.
+
+    Args:
+        result: What a verb returned, or ``read`` has read.
+        folder: Where to.
+        formats: Names of reporters.
+        language: The one that a page opens with; it has a switch for the others.
 
     Raises:
         OutputError: O001 when the folder cannot be written to.
     """
     written = []
-    for each in [reporter(name) for name in formats]:
+    for each in [reporter(name).speaking(language) for name in formats]:
         if each.file is not None:
             written.append(folder / each.file)
             replace_file(folder / each.file, each.render(result).encode())

@@ -46,7 +46,8 @@ def verdict(
     if not found:
         return say("verdict.together", first=first, second=say("verdict.nothing"))
     led = _leading(parts)
-    return say("verdict.whole", first=first, second=_cause(led, sites), third=_cure(led, found))
+    second = say("verdict.both", cause=_cause(led, sites), cure=_cure(led, found))
+    return say("verdict.together", first=first, second=second)
 
 
 def _answers(target: Target, baseline: Baseline) -> Sentence:

@@ -16,6 +16,8 @@ def sources(graph: ir.Graph, tensors: Collection[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in graph:
         names = [v.name for v in node.inputs if v is not None and v.name is not None]
+        # A shape tells nothing of the values.
+        names = [] if node.op_type in ("Shape", "Size") else names
         before = list(dict.fromkeys(s for name in names for s in reach.get(name, [])))
         for output in node.outputs:
             name = output.name or ""

@@ -89,7 +89,7 @@ def _widened(case: Case, groups: Sequence[tuple[Site, ...]]) -> Change:
 
 def _summary(case: Case, sites: Sequence[Site], constants: Sequence[Site]) -> str:
     bits = case.target.wide_bits
-    width = "float" if bits is None else say("ledger.bits", bits=str(bits))
+    width = say("ledger.float") if bits is None else say("ledger.bits", bits=str(bits))
     more = (32 if bits is None else bits) - case.target.weights.grid.bits
     parameters = sum(constant_of(case.model, s).size for s in constants)
     moved = sum(case.seen[s.key].whole.size / case.samples for s in sites if s.streams)

@@ -33,6 +33,10 @@ class Html(Reporter):
     def __init__(self, language: Language = Language.ENGLISH) -> None:
         self.language = language
 
+    def speaking(self, language: Language) -> Reporter:
+        """The page that opens with a language."""
+        return Html(language)
+
     def render(self, result: Result) -> str:
         """The page; the same result gives the same bytes."""
         page, wording = _environment(), Wording(result, self.language)
@@ -63,6 +67,7 @@ def _words(wording: Wording) -> dict[str, Any]:
     return {
         "t": wording.say,
         "own": wording.own,
+        "parts": wording.parts,
         "attr": wording.attribute,
         "plain": wording.plain,
         "said": wording.entry,

@@ -66,7 +66,8 @@ def _idle(used: Mapping[str, float]) -> Figure:
 def meters(site: Mapping[str, Any]) -> list[tuple[str, Figure, float]]:
     """Code of the label, text, and part of the whole."""
     used, width = site["utilisation"], site["bits"]
-    rows = [("meter.bits", _of(f"{site['effective_bits']:.1f}", width), site["effective_bits"] / width)]
+    left = site["effective_bits"]
+    rows = [("meter.bits", _of(f"{left:.1f}", width), left / width)]
     if used:
         codes, levels, entropy = used["codes_used"], used["codes_total"], used["entropy_bits"]
         reached: Figure = formats.percent(used["range_share"])

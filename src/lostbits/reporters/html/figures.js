@@ -76,7 +76,7 @@ function histogram(shown) {
       axisLabel: { formatter: figure, showMinLabel: false, showMaxLabel: false } }),
     yAxis: axis("log", { min: 0.5, startValue: 0.5, axisLabel: { formatter: (v) => (v < 1 ? "" : v.toLocaleString("en")) } }),
     series: [series("", "bar", colour("round"), {
-      barWidth: "99%", data: shown.points,
+      barWidth: "99%", data: shown.counts.map((c, i) => [shown.middle + i * shown.width, c]),
       markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
         label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: ends(shown.range) },
       markArea: { silent: true, itemStyle: { color: colour("clip"), opacity: 0.15 },
@@ -89,7 +89,7 @@ const symbols = ["triangle", "rect", "diamond", "emptyTriangle", "emptyRect", "e
 
 function tradeOff(shown) {
   const line = (kind, hue, rest) => series(say(`chart.${kind}`), "line", colour(hue), {
-    data: shown[kind], symbol: "none", lineStyle: { color: colour(hue), width: 2, ...rest } });
+    data: shown.factor.map((f, i) => [f, shown[kind][i]]), symbol: "none", lineStyle: { color: colour(hue), width: 2, ...rest } });
   const used = (m) => m[0] === "in_use";
   const title = (m) => named("range_method", m[0]);
   const mark = (m, i) => series(title(m), "scatter", used(m) ? colour("loss") : colour("quiet"), {
@@ -154,7 +154,7 @@ function levels(shown) {
       return [say("chart.code_span", { first: shown.first[i], last: shown.last[i] }), percent(shown.shares[i] || 0)];
     }, { trigger: "axis", axisPointer: { type: "shadow" } }),
     xAxis: axis("category", { data: shown.first, name: say("chart.code"), nameGap: 26 }),
-    yAxis: axis("log", { max: 1, axisLabel: { formatter: power } }),
+    yAxis: axis("log", { min: shown.floor, startValue: shown.floor, max: 1, axisLabel: { formatter: power } }),
     series: [series("", "bar", colour("left"), { barCategoryGap: "10%", data: shown.shares,
       markLine: { symbol: "none", silent: true, lineStyle: { color: colour("loss"), width: 2, type: "dashed" },
         label: { formatter: "{b}", color: colour("text"), fontSize: 11, position: "insideEndTop" },
@@ -185,8 +185,8 @@ function ledger(rows) {
     series: [
       { type: "bar", stack: "dB", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: rows.map(low) },
       { name: say("chart.measured"), type: "bar", stack: "dB", stackStrategy: "all", barMaxWidth: 20, emphasis: { disabled: true },
-        itemStyle: { color: colour("left") }, data: rows.map((r) => ({ value: size(r), itemStyle: look(r) })),
-        label: { show: true, position: "right", color: colour("text"), formatter: (hit) => text(rows[hit.dataIndex]) } },
+        itemStyle: { color: colour("left") }, data: rows.map((r) => ({ value: size(r), itemStyle: look(r), label: { position: r.predicted > Math.max(r.before, r.after) ? "left" : "right" } })),
+        label: { show: true, color: colour("text"), formatter: (hit) => text(rows[hit.dataIndex]) } },
       series(say("chart.predicted"), "scatter", colour("loss"), { symbol: "diamond", symbolSize: 11, z: 5,
         data: rows.map((r) => (ends(r) ? null : r.predicted)) }),
     ],

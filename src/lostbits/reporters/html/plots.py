@@ -1,5 +1,6 @@
 """Everything that the scripts of the page draw, as plain lists; they only lay it out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -141,16 +142,17 @@ def waterfall(site: Mapping[str, Any]) -> list[tuple[str, float, float]] | None:
 
 
 def _histogram(site: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Counts at the middles of the bins, with the range in use; empty bins have no logarithm."""
+    """Counts, where the bins lie, and the range in use; empty bins have no logarithm."""
     known = site["histogram"]
     if known is None:
         return None
     (first, last), counts = known["edges"], known["counts"]
     width = (last - first) / len(counts)
-    points = [(first + (i + 0.5) * width, c if c >= 0.5 else None) for i, c in enumerate(counts)]
     margin = 0.02 * (max(last, site["hi"]) - min(first, site["lo"]))
     return {
-        "points": points,
+        "counts": [round(c, 1) if c >= 0.5 else None for c in counts],
+        "middle": first + width / 2,
+        "width": width,
         "range": (site["lo"], site["hi"]),
         "axis": (min(first, site["lo"]) - margin, max(last, site["hi"]) + margin),
         "zeros": formats.count(sum(known["zeros"])),
@@ -169,20 +171,19 @@ def _levels(site: Mapping[str, Any]) -> dict[str, Any] | None:
         "first": [round(first + i * size) for i in range(len(shares))],
         "last": [round(first + (i + 1) * size) - 1 for i in range(len(shares))],
         "even": 1 / len(shares),
+        "floor": 10.0 ** math.floor(math.log10(min(s for s in (*shares, 1.0) if s > 0) / 2)),
     }
 
 
 def _trade_off(known: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Curves and marks as points; zero has no place on a logarithmic axis."""
+    """Curves over the factors, and marks; zero has no place on a logarithmic axis."""
     if known is None:
         return None
     kinds = {kind: known[kind] for kind in _CAUSES}
     kinds["total"] = [r + c for r, c in zip(known["round"], known["clip"], strict=True)]
     return {
-        **{
-            kind: [(f, _positive(v)) for f, v in zip(known["factor"], values, strict=True)]
-            for kind, values in kinds.items()
-        },
+        "factor": known["factor"],
+        **{kind: [_positive(v) for v in values] for kind, values in kinds.items()},
         "marks": [
             (name.replace(" ", "_"), m["factor"], m["round"] + m["clip"], m["round"], m["clip"])
             for name, m in known["marks"].items()

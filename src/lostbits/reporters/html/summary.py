@@ -57,10 +57,15 @@ def loss(result: Result) -> list[Segment]:
 def prescription(command: str) -> str | None:
     """The recovery that follows a diagnosis, as a command; None for what is no diagnosis.
 
+    The command is whatever a caller of the library has put into the settings.
+
     >>> prescription("lostbits diagnose net.onnx --data d.npy --metric kl --target snpe")
     'lostbits recover net.onnx --data d.npy --target snpe --out recovered'
     """
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
     if words[:2] != ["lostbits", "diagnose"]:
         return None
     options = list(_options(words[2:]))

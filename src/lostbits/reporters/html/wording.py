@@ -41,6 +41,14 @@ class Wording:
         """A sentence of the result; one that no catalogue knows stays as it is."""
         return self._element(self.entry(text))
 
+    def parts(self, text: str) -> list[Markup]:
+        """The sentences that a sentence of the result is made of, if it is made of such."""
+        entry = self.entry(text)
+        figures = {} if isinstance(entry, str) else entry["figures"]
+        inner = [part for part in figures.values() if not isinstance(part, str)]
+        made_of_them = len(inner) == len(figures) > 0
+        return [self._element(part) for part in (inner if made_of_them else [entry])]
+
     def attribute(self, name: str, code: str, **figures: Figure) -> Markup:
         """An attribute of an element, as the switch finds it."""
         forms = self._forms({"code": code, "figures": figures})
