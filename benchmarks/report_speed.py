@@ -100,7 +100,9 @@ def main() -> None:
         page.write_text(Html().render(large(small_result())), encoding="utf-8")
         times = [opened(page, chromium) for _ in range(runs)]
         print(f"{SITES} sites, {LAYERS} layers: {page.stat().st_size / 1e6:.2f} MB")
-        for name, row in zip(("all charts", "DOMContentLoaded"), zip(*times, strict=True), strict=True):
+        for name, row in zip(
+            ("all charts", "DOMContentLoaded"), zip(*times, strict=True), strict=True
+        ):
             print(f"{name}: median {statistics.median(row):.0f} ms, longest {max(row):.0f} ms")
 
 
