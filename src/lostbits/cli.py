@@ -24,6 +24,7 @@ from lostbits.terminal import (
     DATA_HELP,
     Out,
     PreprocessFile,
+    Samples,
     command_line,
     guarded,
     listed,
@@ -46,6 +47,22 @@ TargetName = Annotated[
     str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
 ]
 Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
+]
+GoalText = Annotated[
+    str | None,
+    typer.Option(
+        "--goal", help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--methods", help="Comma-separated: only these, or all but those with a minus sign."
+    ),
+]
 Exports = Annotated[
     str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
 ]
@@ -67,19 +84,14 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
         str | None,
         typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
     ] = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(help="Diagnose this quantized model or file of parameters as it is."),
-    ] = None,
+    plan: PlanFile = None,
     calibration: Annotated[
         str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
-    samples: Annotated[
-        int | None, typer.Option(min=2, help="Use only the first N samples.")
-    ] = None,
+    samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
     permutations: Annotated[
         int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
@@ -129,14 +141,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     data: Data,
     out: Out,
     target: TargetName = "onnxruntime",
-    goal: Annotated[
-        str | None,
-        typer.Option(help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."),
-    ] = None,
+    goal: GoalText = None,
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
-    methods: Annotated[
-        str, typer.Option(help="Comma-separated: only these, or all but those with a minus sign.")
-    ] = "",
+    methods: Methods = "",
     evaluation: Annotated[
         str | None,
         typer.Option(help="Samples that judge the attempts; else every fourth of --data."),

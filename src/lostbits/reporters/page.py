@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lostbits.language import Language, catalogue
 from lostbits.reporter import Reporter, Result
+from lostbits.reporters import first_screen
 from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
 from lostbits.reporters.html.wording import LANGUAGES, Wording, word
 
@@ -85,8 +86,8 @@ def _computed(result: Result, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "steps": plots.STEPS,
         "terms": plots.TERMS,
         "floats": summary.by_reason(result["coverage"]["left_in_float"]),
-        "loss": summary.loss(result),
-        "prescription": summary.prescription(result["command"]),
+        "loss": first_screen.loss(result),
+        "prescription": first_screen.prescription(result["command"]),
         "ledger": plots.ledger(result),
         "reached": summary.reached(result, rows),
     }

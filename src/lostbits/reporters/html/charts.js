@@ -39,6 +39,7 @@ function draw(id, make, missing, choose) {
     return;
   }
   const chart = echarts.init(place, null, { renderer: "svg" });
+  chart.on("rendered", () => frame(place.querySelector("svg")));
   chart.setOption(make());
   if (choose) chart.on("click", choose);
   const observer = new ResizeObserver(() => chart.resize());
@@ -46,10 +47,18 @@ function draw(id, make, missing, choose) {
   drawn.set(id, { chart, make, observer });
 }
 
+/** Lets paper, which is told no new size, shrink the picture as a whole instead of cutting it off. */
+function frame(svg) {
+  svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+}
+
+/** At once, for a printer does not wait for the next frame. */
 function redraw() {
   for (const { chart, make } of drawn.values()) {
     chart.setOption(make(), true);
     chart.resize();
+    chart.getZr().flush();
+    frame(chart.getDom().querySelector("svg"));
   }
 }
 

@@ -186,7 +186,7 @@ function ledger(rows) {
       { type: "bar", stack: "dB", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: rows.map(low) },
       { name: say("chart.measured"), type: "bar", stack: "dB", stackStrategy: "all", barMaxWidth: 20, emphasis: { disabled: true },
         itemStyle: { color: colour("left") }, data: rows.map((r) => ({ value: size(r), itemStyle: look(r), label: { position: r.predicted > Math.max(r.before, r.after) ? "left" : "right" } })),
-        label: { show: true, color: colour("text"), formatter: (hit) => text(rows[hit.dataIndex]) } },
+        label: { show: !narrow(), color: colour("text"), formatter: (hit) => text(rows[hit.dataIndex]) } },
       series(say("chart.predicted"), "scatter", colour("loss"), { symbol: "diamond", symbolSize: 11, z: 5,
         data: rows.map((r) => (ends(r) ? null : r.predicted)) }),
     ],
