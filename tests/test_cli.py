@@ -212,3 +212,51 @@ def test_an_interrupt_before_the_first_result_says_so(
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_quiet_run_prints_nothing_and_writes_all(tmp_path: Path) -> None:
+    result = diagnose(tmp_path, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
+
+
+def test_the_result_can_be_piped(tmp_path: Path) -> None:
+    result = diagnose(tmp_path, "--json", "-", "--format", "json")
+    assert result.exit_code == 0
+    assert result.stdout == (tmp_path / "result.json").read_text(encoding="utf-8")
+    assert json.loads(result.stdout)["format"] == "lostbits-result/1"
+
+
+def test_the_result_can_go_to_a_file_of_its_own(tmp_path: Path) -> None:
+    other = tmp_path / "own" / "name.json"
+    result = diagnose(tmp_path / "out", "--json", str(other), "--format", "json")
+    assert result.exit_code == 0
+    assert other.read_bytes() == (tmp_path / "out" / "result.json").read_bytes()
+
+
+def test_a_report_is_rebuilt_in_the_language_that_is_asked_for(
+    finished: tuple[Path, Result],
+) -> None:
+    folder, _ = finished
+    page = folder / "report.html"
+    before = page.read_bytes()
+    assert b'<html lang="en">' in before
+    assert run("report", str(folder), "--lang", "zh-Hant").exit_code == 0
+    assert b'<html lang="zh-Hant">' in page.read_bytes()
+    assert run("report", str(folder)).exit_code == 0
+    assert page.read_bytes() == before
+    assert run("report", str(folder), "--lang", "tlh").exit_code == 2
+
+
+def test_no_colour_reaches_a_pipe(finished: tuple[Path, Result]) -> None:
+    assert "\x1b[" not in finished[1].output
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(c.name or c.callback.__name__ for c in cli.app.registered_commands if c.callback),
+)
+def test_every_help_has_an_example(command: str) -> None:
+    shown = run(command, "--help")
+    assert shown.exit_code == 0
+    assert f"Example: lostbits {command}" in " ".join(shown.output.split())

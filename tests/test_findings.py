@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from lostbits.case import Case, Override, Seen, make_plan
-from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, by_role, findings, reason_of
+from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkReport, SiteReport
 from lostbits.graph.place import Placed
@@ -87,6 +87,7 @@ def site(tensor: str = "x", **changes: Any) -> SiteReport:
         trade_off=None,
         histogram=None,
         channel_range=[[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]],
+        levels=None,
     )
     return replace(report, **changes)
 
@@ -210,11 +211,6 @@ def test_no_loss_no_finding() -> None:
 
 def test_there_are_never_too_many() -> None:
     assert len(found(*[part("x", share=0.03)] * 20)) == MOST
-
-
-def test_roles_add_up() -> None:
-    parts = (part("x", share=0.5), part("x", "clip", 0.2), part("w", share=0.3))
-    assert by_role(network(*parts)) == pytest.approx({"activation": 0.7, "weight": 0.3})
 
 
 # The forecast.

@@ -169,4 +169,4 @@ def _figures(terms: dict[str, torch.Tensor]) -> LayerReport:
     _accumulate(sums, terms, torch.ones_like(next(iter(terms.values()))))
     net = Net(0)
     model = ir.from_proto(net.model([3], net.gemm("x", 3, 3)))
-    return _report(Executor(model, ()).steps[0], "y", sums)
+    return _report(Executor(model, ()).steps[0], "y", ["x"], sums)

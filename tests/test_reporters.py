@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import doctest
 import hashlib
 import json
 import math
@@ -10,15 +11,20 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
 
-from lostbits import api
+import report_speed
+from lostbits import api, language
+from lostbits.language import Language, translated
 from lostbits.reporter import Result
-from lostbits.reporters import ALL, Html, Json, Terminal
-from lostbits.reporters.html import formats, plots, tables
+from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
+from lostbits.reporters.first_screen import loss, prescription
+from lostbits.reporters.html import embedding, formats, plots, tables
+from lostbits.reporters.html.wording import Wording
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
@@ -237,9 +243,9 @@ def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Resul
 
 def test_many_tensors_end_in_one_bar(result: Result) -> None:
     rows = tables.rows(changed(result, lambda r: r["sites"].extend(r["sites"] * 2)))
-    bars = plots.figures(result, rows)["attribution"]
+    bars = plots.figures(result, rows, Wording(result, Language.ENGLISH), [])["attribution"]
     assert len(bars) == 26
-    assert bars[-1]["name"] == f"{len(rows) - 25} others"
+    assert bars[-1]["others"] == len(rows) - 25
 
 
 OPTIONAL = ("lost_bits", "stability", "trade_off", "histogram", "channel_range", "sqnr_db")
@@ -286,7 +292,7 @@ def test_attempts_and_checks_are_shown(result: Result) -> None:
     for part in (
         "bias correction",
         "no gain here",
-        "failed: 21.5 dB from the simulation",
+        "onnxruntime 1.0: 21.5 dB from the simulation",
         "has no bias",
         "nothing.",
     ):
@@ -308,7 +314,7 @@ def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (formats.several([1.0, 2.0, 3.0, 4.0]), "1, 2, 3, … (4 values)"),
+        (formats.several([1.0, 2.0, 3.0, 4.0]), "1, 2, 3, … (×4)"),
         (formats.percent(None), "–"),
         (formats.decibel(-0.01), "0.0"),
         (formats.bits(0.01), "·"),
@@ -319,3 +325,86 @@ def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> N
 )
 def test_numbers_as_a_reader_wants_them(text: object, shown: object) -> None:
     assert text == shown
+
+
+# The first screen.
+
+
+def test_the_loss_by_reason_is_all_that_was_attributed(result: Result) -> None:
+    parts = loss(result)
+    attributed = sum(a["share"] for a in result["network"]["attributions"])
+    assert sum(p.share for p in parts) == pytest.approx(attributed)
+    assert sum(p.width for p in parts) == pytest.approx(1, abs=1e-3)
+    assert parts[0].reason == "granularity" == result["findings"][0]["reason"]
+    assert [p.share for p in parts] == sorted((p.share for p in parts), reverse=True)
+
+
+COMMANDS = [
+    (
+        "lostbits diagnose m.onnx --data d.npy --target snpe --out o --metric kl -q --quiet",
+        "lostbits recover m.onnx --data d.npy --target snpe -q --out recovered",
+    ),
+    (
+        "lostbits diagnose 'my net.onnx' --data=judge.npz --calibration c.npz --labels l.npy",
+        "lostbits recover 'my net.onnx' --evaluation judge.npz --data c.npz --labels l.npy "
+        "--out recovered",
+    ),
+    (
+        "lostbits diagnose m.onnx --target snpe",
+        "lostbits recover m.onnx --target snpe --data DATA --out recovered",
+    ),
+    ("lostbits recover m.onnx --data d.npy", None),
+    ("python my_script.py 'unclosed", None),
+]
+
+
+@pytest.mark.parametrize(("command", "next_one"), COMMANDS)
+def test_a_diagnosis_is_followed_by_a_recovery(command: str, next_one: str | None) -> None:
+    assert prescription(command) == next_one
+
+
+def test_what_is_prescribed_is_shown_until_it_is_done(result: Result) -> None:
+    command = prescription(result["command"])
+    assert command is not None
+    assert command in Html().render(result)
+    assert command in " ".join(Terminal().render(result).split())
+
+
+# Languages and size.
+
+
+def test_every_sentence_of_a_result_can_be_said_in_every_language(result: Result) -> None:
+    said = [result["verdict"], result["network"]["note"], *result["notes"]]
+    said += [finding[name] for finding in result["findings"] for name in ("text", "remedy")]
+    said += [entry["reason"] for entry in result["coverage"]["left_in_float"]]
+    assert [text for text in said if text not in result["sentences"]] == []
+    for text in said:
+        entry = result["sentences"][text]
+        assert translated(Language.ENGLISH, entry) == text
+        assert re.search("[\u4e00-\u9fff]", translated(Language.CHINESE, entry))
+
+
+def test_a_page_opens_with_the_language_that_was_asked_for(result: Result) -> None:
+    page = Html().speaking(Language.CHINESE).render(result)
+    assert '<html lang="zh-Hant">' in page
+    head = page.partition("<main>")[2].partition("</h1>")[0]
+    assert "答對" in head
+    assert "correctly" not in head
+
+
+def test_what_somebody_else_says_stays_as_it_is(result: Result) -> None:
+    other = changed(result, lambda r: r["notes"].append("a plug-in's own <words>"))
+    assert "a plug-in&#39;s own &lt;words&gt;" in Html(Language.CHINESE).render(other)
+
+
+def test_a_large_network_makes_a_page_below_five_megabytes(result: Result) -> None:
+    large = report_speed.large(result)
+    assert (len(large["sites"]), len(large["layers"])) == (300, 100)
+    assert errors(large) == []
+    assert len(Html().render(large).encode()) < 5e6
+
+
+@pytest.mark.parametrize("module", [embedding, first_screen, formats, language])
+def test_examples_hold(module: ModuleType) -> None:
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0

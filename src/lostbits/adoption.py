@@ -23,6 +23,7 @@ from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.inspecting import candidates, read_parameters
+from lostbits.language import say
 from lostbits.matching import (
     IDLE,
     Match,
@@ -104,7 +105,7 @@ class Adopted:
         return {"findings": found, "verdict": verdict}
 
     def _why(self, site: Site) -> str:
-        return self.match.missing.get(site.key, "set to float")
+        return self.match.missing.get(site.key, say("note.set_to_float"))
 
     def _facts(self) -> dict[str, Any]:
         measured = self.faithful_db is None or not np.isnan(self.faithful_db)
@@ -126,32 +127,31 @@ class Adopted:
 
     def _notes(self, quantizers: int) -> list[str]:
         facts = self._facts()
-        notes = [
-            f"Diagnosed as {self.path.name} has it ({self.title}): {facts['matched']} of "
-            f"{facts['tensors']} tensors belong to sites of {self.case.target.name}, and "
-            f"{facts['idle']} more round nothing that was not rounded before; sites that the file "
-            f"says nothing about stay in float ({len(self.match.missing)}); "
-            f"{len(self.case.written)} constants are not the nearest rounding of the model's and "
-            "were taken from the file."
+        notes: list[str] = [
+            say(
+                "plan.adopted",
+                file=self.path.name,
+                format=self.title,
+                matched=str(facts["matched"]),
+                tensors=str(facts["tensors"]),
+                target=self.case.target.name,
+                idle=str(facts["idle"]),
+                missing=str(len(self.match.missing)),
+                constants=str(len(self.case.written)),
+            )
         ]
         notes += [str(d) for d in (*self.doubts, *self.parameters.problems)]
         lost = [(t, why) for t, why in self.match.unmatched.items() if why != IDLE]
-        notes += [f"Unmatched: {t}: {why}" for t, why in lost[:_SHOWN]]
+        notes += [say("plan.unmatched", tensor=t, why=why) for t, why in lost[:_SHOWN]]
         if len(lost) > _SHOWN:
-            notes.append(f"... and {len(lost) - _SHOWN} more tensors without a site.")
+            notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
         if quantizers:
-            notes.append(
-                "The model itself was quantized: its dequantized weights are the float reference, "
-                "so that what rounding the weights cost cannot be seen. Give the float model."
-            )
+            notes.append(say("plan.quantized"))
         if self.faithful_db is not None and self.faithful_db < _FAITHFUL_DB:
-            notes.append(
-                f"The simulated network is {self.faithful_db:.1f} dB from the file that was run: "
-                "tensors without a site, or constants of another form, make the difference."
-            )
+            notes.append(say("plan.unfaithful", distance=f"{self.faithful_db:.1f}"))
         if self.other_shapes:
             names = ", ".join(self.other_shapes[:_SHOWN])
-            notes.append(f"Constants of another shape than in the model were not taken: {names}.")
+            notes.append(say("plan.other_shapes", names=names))
         return notes
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lostbits.adoption import Adopted, adopt, fitting_target, folds
 from lostbits.case import Case, Seen
 from lostbits.data import Source, open_source, read_labels
-from lostbits.diagnoses.result import assemble
+from lostbits.diagnoses.result import assemble, spoken
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import (
@@ -27,6 +27,7 @@ from lostbits.errors import (
     close_match,
 )
 from lostbits.graph.place import Placed, place
+from lostbits.language import Language, say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
@@ -146,7 +147,7 @@ def diagnose(
         run.diagnose(progress)
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
-    return result if adopted is None else adopted.complete(result, reference)
+    return spoken(result if adopted is None else adopted.complete(result, reference))
 
 
 def _chosen(target: str | Target | None, model: Path, settings: Settings) -> Target:
@@ -207,7 +208,7 @@ def recover(
         save = (lambda case, ledger: None) if out is None else saver(Path(out), replace_file)
         found = recovered(run, bench, wishes, save, progress)
     with clock.stage("explain"):
-        return assemble(run, Path(model), reference, clock.seconds) | found.result()
+        return spoken(assemble(run, Path(model), reference, clock.seconds) | found.result())
 
 
 def _bench(data: object, reference: Reference, settings: Settings, wishes: Wishes) -> Bench:
@@ -288,14 +289,25 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-def write(result: Result, folder: Path, formats: Sequence[str] = ("json",)) -> list[Path]:
+def write(
+    result: Result,
+    folder: Path,
+    formats: Sequence[str] = ("json",),
+    language: Language = Language.ENGLISH,
+) -> list[Path]:
     """Write result files, each replaced as a whole or not at all.
+
+    Args:
+        result: What a verb returned, or ``read`` has read.
+        folder: Where to.
+        formats: Names of reporters.
+        language: The one that a page opens with; it has a switch for the others.
 
     Raises:
         OutputError: O001 when the folder cannot be written to.
     """
     written = []
-    for each in [reporter(name) for name in formats]:
+    for each in [reporter(name).speaking(language) for name in formats]:
         if each.file is not None:
             written.append(folder / each.file)
             replace_file(folder / each.file, each.render(result).encode())
@@ -351,14 +363,14 @@ def demo(target: str, out: Path, command: str, progress: Progress = silent) -> R
     found = recover(files["model"], files["calibration"], target, out, plain, wishes, progress)
     result |= {key: found[key] for key in ("ledger", "recovered")}
     result["notes"].append(demo_note(result))
-    return result
+    return spoken(result)
 
 
 def demo_note(result: Result) -> str:
     """Whether the demo network's channels were rescaled to make it fragile."""
     if result["model"]["metadata"].get("lostbits.demo.rescaled") == "true":
-        return "The demo network's channels were rescaled without changing its float function."
-    return "The demo network is as training left it; nothing was rescaled to make int8 fail."
+        return say("note.rescaled")
+    return say("note.not_rescaled")
 
 
 def demo_files() -> dict[str, Path]:

@@ -9,21 +9,22 @@ from rich.table import Table
 
 from lostbits import api, commands
 from lostbits.case import Override
+from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.diagnoses.settings import check_method
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
+from lostbits.language import Language
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Effort
-from lostbits.reporter import Result
-from lostbits.reporters.console import screen
 from lostbits.runtime.measure import METRICS
 from lostbits.targets import ALL as TARGETS
 from lostbits.terminal import (
     DATA_HELP,
     Out,
     PreprocessFile,
+    Samples,
     command_line,
     guarded,
     listed,
@@ -46,6 +47,22 @@ TargetName = Annotated[
     str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
 ]
 Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
+]
+GoalText = Annotated[
+    str | None,
+    typer.Option(
+        "--goal", help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--methods", help="Comma-separated: only these, or all but those with a minus sign."
+    ),
+]
 Exports = Annotated[
     str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
 ]
@@ -67,19 +84,14 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
         str | None,
         typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
     ] = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(help="Diagnose this quantized model or file of parameters as it is."),
-    ] = None,
+    plan: PlanFile = None,
     calibration: Annotated[
         str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
-    samples: Annotated[
-        int | None, typer.Option(min=2, help="Use only the first N samples.")
-    ] = None,
+    samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
     permutations: Annotated[
         int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
@@ -89,15 +101,20 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     preprocess: PreprocessFile = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
 ) -> None:
     """Explain where, why and how much accuracy a target's quantizer loses.
 
     Example: **lostbits diagnose net.onnx --data photos.npy --target snpe**
 
     Another tool's: **lostbits diagnose net.onnx --data photos.npy --plan net_int8.onnx**
+
+    For a program: **lostbits diagnose net.onnx --data photos.npy --quiet --json -**
     """
     with guarded():
-        names = _reports(formats)
+        delivery = Delivery.of(formats, lang, quiet, json)
         api.check_writable(out)
         chosen = api.Settings(
             labels=labels,
@@ -113,9 +130,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             plan=plan,
             command=command_line(),
         )
-        with progress_bars() as listener:
+        with progress_bars(quiet) as listener:
             result = api.diagnose(model, data, target, chosen, listener)
-        _deliver(result, out, names)
+        delivery(result, out)
 
 
 @app.command()
@@ -124,14 +141,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     data: Data,
     out: Out,
     target: TargetName = "onnxruntime",
-    goal: Annotated[
-        str | None,
-        typer.Option(help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."),
-    ] = None,
+    goal: GoalText = None,
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
-    methods: Annotated[
-        str, typer.Option(help="Comma-separated: only these, or all but those with a minus sign.")
-    ] = "",
+    methods: Methods = "",
     evaluation: Annotated[
         str | None,
         typer.Option(help="Samples that judge the attempts; else every fourth of --data."),
@@ -143,13 +155,16 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     preprocess: PreprocessFile = None,
     formats: Formats = "console,json,html",
     exports: Exports = "",
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
 ) -> None:
     """Win accuracy back: diagnose, attempt what should help, keep what does.
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
     with guarded():
-        names = _reports(formats)
+        delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         api.check_writable(out)
         chosen = api.Settings(
@@ -166,11 +181,13 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             evaluation=evaluation,
             effort=Effort(seed=seed),
         )
-        with progress_bars() as listener:
+        with progress_bars(quiet) as listener:
             result = api.recover(model, data, target, out, chosen, wishes, listener)
-        _deliver(result, out, names)
+        delivery(result, out)
         if exports:
-            show(export(Origin(out, None, _file(target)), listed(exports), out / "export"))
+            exported = export(Origin(out, None, _file(target)), listed(exports), out / "export")
+            if not delivery.quiet:
+                show(exported)
     if result["recovered"]["goal_met"] is False:
         raise typer.Exit(1)
 
@@ -180,31 +197,50 @@ for _command in commands.ALL:
 
 
 @app.command()
-def demo(target: TargetName = "snpe", out: Out = Path("lostbits-demo")) -> None:
-    """Diagnose and recover the embedded network: a small CNN on real digits that int8 breaks."""
+def demo(
+    target: TargetName = "snpe",
+    out: Out = Path("lostbits-demo"),
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
+) -> None:
+    """Diagnose and recover the embedded network: a small CNN on real digits that int8 breaks.
+
+    Example: **lostbits demo --target tensorrt --out demo**
+    """
     files = {name: _short(path) for name, path in api.demo_files().items()}
     command = (
         f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
         f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
     )
     with guarded():
+        delivery = Delivery.of("console,json,html", lang, quiet, json)
         api.check_writable(out)
-        with progress_bars() as listener:
+        with progress_bars(quiet) as listener:
             result = api.demo(target, out, command, listener)
-        _deliver(result, out, ["console", "json", "html"])
+        delivery(result, out)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Where result.json lies.")]) -> None:
-    """Make report.html again from result.json."""
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where result.json lies.")],
+    lang: Lang = Language.ENGLISH,
+) -> None:
+    """Make report.html again from result.json.
+
+    Example: **lostbits report lostbits-out --lang zh-Hant**
+    """
     with guarded():
-        for path in api.write(api.read(folder), folder, ["html"]):
+        for path in api.write(api.read(folder), folder, ["html"], lang):
             stdout.print(str(path), soft_wrap=True)
 
 
 @app.command()
 def targets() -> None:
-    """List the platforms and what they can run."""
+    """List the platforms and what they can run.
+
+    Example: **lostbits targets**
+    """
     table = Table(title="Targets")
     for column in ("name", "weights", "activations", "range method", "bias", "takes from outside"):
         table.add_column(column, overflow="fold")
@@ -222,7 +258,10 @@ def targets() -> None:
 
 @app.command()
 def methods() -> None:
-    """List the range methods and the recoveries."""
+    """List the range methods and the recoveries.
+
+    Example: **lostbits methods**
+    """
     table = Table(title="Range methods")
     table.add_column("name")
     table.add_column("what it takes as the range")
@@ -235,24 +274,6 @@ def methods() -> None:
     for recovery in RECOVERIES:
         table.add_row(recovery.name, recovery.stage, recovery.title, recovery.source)
     stdout.print(table)
-
-
-def _deliver(result: Result, out: Path, names: list[str]) -> None:
-    """Print and write what was asked for."""
-    if "console" in names:
-        stdout.print(screen(result))
-    for path in api.write(result, out, names):
-        stdout.print(f"wrote {path}", soft_wrap=True)
-    if result["data"]["interrupted"]:
-        raise typer.Exit(130)
-
-
-def _reports(formats: str) -> list[str]:
-    """The reports that ``--format`` names, if all of them exist."""
-    names = listed(formats)
-    for name in names:
-        api.reporter(name)
-    return names
 
 
 def _file(target: str) -> str | None:

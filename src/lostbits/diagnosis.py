@@ -65,7 +65,11 @@ class TradeOff:
 @final
 @dataclass(frozen=True)
 class SiteReport:
-    """Everything about one site; errors are means of squares in the tensor's own unit squared."""
+    """Everything about one site; errors are means of squares in the tensor's own unit squared.
+
+    Attributes:
+        levels: Share of the values in each of at most 64 equal groups of codes, lowest first.
+    """
 
     tensor: str
     role: str
@@ -91,6 +95,7 @@ class SiteReport:
     trade_off: TradeOff | None
     histogram: dict[str, list[float]] | None
     channel_range: list[list[float]] | None
+    levels: list[float] | None
 
 
 @final
@@ -99,6 +104,7 @@ class LayerReport:
     """The six-term identity of one layer; shares sum to 1 (or are all 0 for a perfect layer).
 
     Attributes:
+        inputs: Tensors of other layers, or inputs of the network, that it is computed from.
         shares: ``<e_i, E>/|E|^2`` of weight, activation, interaction, bias, accumulate, output.
         own_error, inherited_error: Energy of what the layer adds and of what its inputs bring,
             relative to the energy of its float output.
@@ -109,6 +115,7 @@ class LayerReport:
     node: str
     op: str
     tensor: str
+    inputs: list[str]
     error: float
     shares: dict[str, float]
     own_error: float

@@ -11,6 +11,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.graph.halves import half_quantized
+from lostbits.language import say
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -124,17 +125,18 @@ class Planner:
     def _reason_to_stop(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> str:
         goal = self.effort.goal
         if goal is not None and goal.met(self.now):
-            return f"the goal {goal} is met"
+            return say("recovered.goal_met", goal=str(goal))
         if time.monotonic() >= self.deadline:
-            return "the time is up"
+            return say("recovered.time")
         hopeful = [r for r in waiting if predicted[r.name] >= _LEAST]
         if any(self._fits(r) for r in hopeful):
             return ""
         if hopeful:
             needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
-            return f"nothing that is left fits into the time ({', '.join(needs)})"
-        names = f" ({', '.join(r.name for r in waiting)})" if waiting else ""
-        return f"nothing that is left{names} is predicted to help"
+            return say("recovered.no_fit", needs=", ".join(needs))
+        names = ", ".join(r.name for r in waiting)
+        listed = say("recovered.names", names=names) if names else ""
+        return say("recovered.nothing", names=listed)
 
     def _fits(self, recovery: Recovery) -> bool:
         return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline
@@ -182,8 +184,8 @@ class Planner:
         new = halves.keys() - half_quantized(self.case.model, self.case.sites).keys()
         if not new:
             return case, change
-        why = f"{case.target.name} takes both operands of {', '.join(sorted(new))}, or neither"
-        return self.case, Change(recovery.name, f"refused: {why}", skipped=change.skipped)
+        refused = say("ledger.refused", target=case.target.name, layers=", ".join(sorted(new)))
+        return self.case, Change(recovery.name, refused, skipped=change.skipped)
 
     def _in_another_form(self, recovery: Recovery, model: ir.Model) -> Case:
         distance = self.tools.distance(model)

@@ -17,6 +17,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, RecoveryError, close_match
 from lostbits.goal import Goal
 from lostbits.graph.place import Placed, place
+from lostbits.language import listed, say
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Diagnosed, Effort, Recovery
@@ -92,7 +93,7 @@ class Recovered:
     def text(self) -> str:
         """Before and after, why it ended, and what bounds it, in words."""
         figures = (
-            ("SQNR", self.before.sqnr_db, self.after.sqnr_db, "{:.1f} dB"),
+            ("sqnr", self.before.sqnr_db, self.after.sqnr_db, "{:.1f}"),
             ("agreement", self.before.agreement, self.after.agreement, "{:.1%}"),
             (
                 "accuracy",
@@ -102,16 +103,20 @@ class Recovered:
             ),
         )
         moved = [
-            f"{name} {form.format(first)} -> {form.format(last)}"
+            say(f"recovered.{name}", before=form.format(first), after=form.format(last))
             for name, first, last, form in figures
             if first is not None and last is not None
         ]
         floor, now = self.floors["weights_in_float"], self.after.sqnr_db
         # Rounded weights also make up for what activations lost, so that the float ones may lose.
         bound = floor is not None and now is not None and floor > now
-        limit = f" With all weights in float it would be {floor:.1f} dB." if bound else ""
-        goal = "" if self.met is not False else " The goal is not met."
-        return f"Recovered: {', '.join(moved)}; {self.stopped}.{goal}{limit}"
+        return say(
+            "recovered.text",
+            moved=listed(moved),
+            stopped=self.stopped,
+            goal=say("recovered.goal_missed") if self.met is False else "",
+            limit=say("recovered.limit", floor=f"{floor:.1f}") if bound else "",
+        )
 
 
 def choose(names: Sequence[str]) -> tuple[Recovery, ...]:

@@ -3,6 +3,8 @@
 import abc
 from typing import Any, ClassVar
 
+from lostbits.language import Language
+
 Result = dict[str, Any]
 """The content of ``result.json``; its schema is result.schema.json beside this file."""
 
@@ -19,6 +21,10 @@ class Reporter(abc.ABC):
 
     name: ClassVar[str]
     file: ClassVar[str | None]
+
+    def speaking(self, language: Language) -> "Reporter":
+        """The reporter in a language; one that has only one stays as it is."""
+        return self
 
     @abc.abstractmethod
     def render(self, result: Result) -> str:

@@ -50,8 +50,8 @@ def guarded() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Listener]:
-    """A bar a stage with the time left, on standard error, gone when done."""
+def progress_bars(quiet: bool = False) -> Iterator[Listener]:
+    """A bar a stage with the time left, on standard error, gone when done; none into a file."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,7 +59,8 @@ def progress_bars() -> Iterator[Listener]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True) as bars:
+    shown = stderr.is_terminal and not quiet
+    with Progress(*columns, console=stderr, transient=True, disable=not shown) as bars:
         tasks: dict[str, TaskID] = {}
 
         def tell(stage: str, done: int, total: int) -> None:

@@ -10,6 +10,7 @@ from lostbits.case import Case
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason, SiteReport
 from lostbits.graph.site import Site
+from lostbits.language import Sentence, say
 
 MOST = 12
 LEAST_SHARE = 0.02
@@ -32,25 +33,19 @@ CODES: dict[Reason, str] = {
 }
 
 
-@final
-@dataclass(frozen=True)
-class _Remedy:
-    words: str
-    setting: str
-
-
-_REMEDIES: dict[Reason, _Remedy] = {
-    "granularity": _Remedy("one scale per channel, or equalize the channels", "per_channel"),
-    "symmetry": _Remedy("a zero point of its own (asymmetric range)", "asymmetric"),
-    "scale_format": _Remedy("a free scale instead of a power of two", "float"),
-    "too_wide": _Remedy("a narrower range", "mse"),
-    "too_narrow": _Remedy("a wider range", "mse"),
-    "resolution": _Remedy("more bits, or rounding that looks at the layer's output", "16bit"),
-    "bias_overflow": _Remedy("a larger weight or input scale, so that the bias fits", "float"),
-    "changed": _Remedy("the model's own bias", "float"),
+# What ``--set`` tries of a tensor. No setting of one tensor equalizes it with its input, so the
+# command for uneven input channels measures the upper bound.
+_SETTINGS: dict[Reason, str] = {
+    "granularity": "per_channel",
+    "symmetry": "asymmetric",
+    "scale_format": "float",
+    "too_wide": "mse",
+    "too_narrow": "mse",
+    "resolution": "16bit",
+    "bias_overflow": "float",
+    "changed": "float",
 }
-# No setting of one tensor equalizes it with its input, so the command measures the upper bound.
-_EQUALIZE = _Remedy("equalize its input channels with the layer before", "16bit")
+_EQUALIZED = "16bit"
 
 
 @final
@@ -69,9 +64,14 @@ class Verdict:
     inputs: bool = False
 
     @property
-    def remedy(self) -> _Remedy:
-        """What helps against it."""
-        return _EQUALIZE if self.inputs else _REMEDIES[self.reason]
+    def remedy(self) -> Sentence:
+        """What helps against it, in a few words."""
+        return say("remedy.equalize" if self.inputs else f"remedy.{self.reason}")
+
+    @property
+    def setting(self) -> str:
+        """What ``--set`` tries."""
+        return _EQUALIZED if self.inputs else _SETTINGS[self.reason]
 
 
 def findings(
@@ -110,7 +110,7 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
     """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.players if s.key == f"{part.tensor}:{part.role}")
     gain = -10 * float(np.log10(max(1 - part.share, 10 ** (-_FAR / 10))))
-    remedy = _REMEDIES["changed"]
+    remedy = say("remedy.changed")
     return Finding(
         code=CODES["changed"],
         tensor=part.tensor,
@@ -121,18 +121,23 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
         share=part.share,
         bits=0.0,
         gain_db=gain,
-        remedy=remedy.words,
-        command=f"{command} --set '{part.tensor}={remedy.setting}'",
-        text=f"The bias {part.tensor} of layer {place.node} carries {part.share:.0%} of the output "
-        f"error. It is in float, but has other values than the model's. Remedy: {remedy.words}; "
-        f"predicted to win {_won(gain)}.",
+        remedy=remedy,
+        command=f"{command} --set '{part.tensor}={_SETTINGS['changed']}'",
+        text=say(
+            "finding.changed",
+            tensor=part.tensor,
+            node=place.node,
+            share=f"{part.share:.0%}",
+            remedy=remedy,
+            won=_won(gain),
+        ),
     )
 
 
 def _finding(
     case: Case, network: NetworkReport, site: SiteReport, part: Attribution, command: str
 ) -> Finding:
-    place = next(s for s in case.sites if s.key == f"{site.tensor}:{site.role}")
+    place = _place(case, site)
     verdict = reason_of(site, part, uneven_inputs(case, place))
     setting, gain = _setting(case, network, place, verdict)
     return Finding(
@@ -145,17 +150,36 @@ def _finding(
         share=part.share,
         bits=verdict.bits,
         gain_db=gain,
-        remedy=verdict.remedy.words,
+        remedy=verdict.remedy,
         command=f"{command} --set '{site.tensor}={setting}'",
         text=_text(site, part, verdict, gain, case),
     )
+
+
+def _place(case: Case, site: SiteReport) -> Site:
+    return next(s for s in case.sites if s.key == f"{site.tensor}:{site.role}")
+
+
+def reasons(
+    case: Case, sites: Sequence[SiteReport], network: NetworkReport
+) -> list[tuple[Attribution, Reason]]:
+    """Every attribution with the reason behind it, largest first."""
+    table = {f"{s.tensor}:{s.role}": s for s in sites}
+    uneven = {key: uneven_inputs(case, _place(case, s)) for key, s in table.items()}
+    found: list[tuple[Attribution, Reason]] = []
+    for part in network.attributions:
+        key = f"{part.tensor}:{part.role}"
+        site = table.get(key)  # a float bias of other values than the model's is no site
+        told = "changed" if site is None else reason_of(site, part, uneven[key]).reason
+        found.append((part, told))
+    return found
 
 
 def _setting(
     case: Case, network: NetworkReport, place: Site, verdict: Verdict
 ) -> tuple[str, float]:
     """What ``--set`` shall try, and what that should win; float where the target has no rule."""
-    setting = "float" if place.role == "bias" else verdict.remedy.setting
+    setting = "float" if place.role == "bias" else verdict.setting
     return setting, max(predicted_gain(case, network, place, setting), 0.0)
 
 
@@ -190,99 +214,107 @@ def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdi
     return most if most.bits >= _LEAST_BITS else Verdict("resolution", few)
 
 
-def _text(site: SiteReport, part: Attribution, verdict: Verdict, gain: float, case: Case) -> str:
-    share = f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}"
-    cost = f" ({verdict.bits:.1f} bits lost)" if verdict.bits >= 0.05 else ""
-    return (
-        f"{_name(site)} carries {share} of the output error. {_because(site, verdict)}{cost}. "
-        f"Remedy: {verdict.remedy.words}; predicted to win {_won(gain)}."
-        f"{_platform(site, verdict, case)}"
+def _text(
+    site: SiteReport, part: Attribution, verdict: Verdict, gain: float, case: Case
+) -> Sentence:
+    cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
+    return say(
+        "finding.text",
+        name=_name(site),
+        share=f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}",
+        because=_because(site, verdict),
+        cost=cost,
+        remedy=verdict.remedy,
+        won=_won(gain),
+        platform=_platform(site, verdict, case),
     )
 
 
-def _won(gain: float) -> str:
+def _won(gain: float) -> Sentence:
     if gain < 0.05:
-        return "hardly anything"
-    return f"more than {_FAR:.0f} dB" if gain > _FAR else f"about {gain:.1f} dB"
+        return say("finding.won_nothing")
+    if gain > _FAR:
+        return say("finding.won_more", gain=f"{_FAR:.0f}")
+    return say("finding.won", gain=f"{gain:.1f}")
 
 
-def _name(site: SiteReport) -> str:
-    layer = f" of layer {site.node}" if site.node else ""
-    return {
-        "weight": f"The weight {site.tensor}{layer}",
-        "bias": f"The bias {site.tensor}{layer}",
-        "activation": f"The activation {site.tensor}" + (layer or " (an input of the network)"),
-        "output": f"The output {site.tensor}{layer}",
-    }[site.role]
+def _name(site: SiteReport) -> Sentence:
+    layer: str = say("name.layer", node=site.node) if site.node else ""
+    if not layer and site.role == "activation":
+        layer = say("name.network")
+    return say(f"name.{site.role}", tensor=site.tensor, layer=layer)
 
 
-def _because(site: SiteReport, verdict: Verdict) -> str:
+def _because(site: SiteReport, verdict: Verdict) -> Sentence:
     """What the quantizer does to this tensor, without the full stop."""
     if verdict.inputs:
-        return (
-            "The weights of its strongest input channels are among its smallest, and since all "
-            "input channels share one scale, few levels are left for those"
-        )
-    sentence: Mapping[Reason, Callable[[SiteReport], str]] = {
+        return say("because.inputs")
+    sentence: Mapping[Reason, Callable[[SiteReport], Sentence]] = {
         "granularity": _granularity,
         "symmetry": _symmetry,
-        "scale_format": lambda s: "Its scale must be a power of two, which is coarser than needed",
+        "scale_format": lambda s: say("because.scale_format"),
         "too_wide": _too_wide,
         "too_narrow": _too_narrow,
         "resolution": _resolution,
-        "bias_overflow": lambda s: (
-            "It does not fit into its integers at the scale of its layer, "
-            "and what does not fit is cut off"
-        ),
+        "bias_overflow": lambda s: say("because.bias_overflow"),
     }
     return sentence[verdict.reason](site)
 
 
-def _granularity(site: SiteReport) -> str:
-    """The widest channel against the median one, and what is left for that."""
+def unevenness(site: SiteReport) -> tuple[float, float] | None:
+    """Spans of the widest channel and of the median one; None where there are not two."""
     spans = [max(hi, 0.0) - min(lo, 0.0) for _, lo, hi in site.channel_range or []]
     live = [s for s in spans if s > 0]
-    if len(live) < 2:
-        return "Its channels share one scale although their ranges differ"
-    typical, levels = float(np.median(live)), 2**site.bits
+    return (max(live), float(np.median(live))) if len(live) >= 2 else None
+
+
+def _granularity(site: SiteReport) -> Sentence:
+    """The widest channel against the median one, and what is left for that."""
+    spans = unevenness(site)
+    if spans is None:
+        return say("because.granularity_plain")
+    widest, typical = spans
+    levels = 2**site.bits
     used = min(int(typical / max(site.scale)) + 1, levels)
-    return (
-        "All its channels share one scale, which must suit the widest; that one spans "
-        f"{max(live) / typical:,.1f} times as much as a typical channel, which is left with "
-        f"{used:,} of {levels:,} levels"
-    )
+    times = f"{widest / typical:,.1f}"
+    return say("because.granularity", times=times, used=f"{used:,}", levels=f"{levels:,}")
 
 
-def _symmetry(site: SiteReport) -> str:
+def _symmetry(site: SiteReport) -> Sentence:
     unused = 1 - site.utilisation.get("range_share", 1.0)
-    part = f"about {unused:.0%}" if unused >= 0.01 else "some"
-    return (
-        "Its range must reach as far below zero as above, but its values do not: "
-        f"{part} of the {2**site.bits:,} levels lie where there is nothing"
+    part = say("because.symmetry_some")
+    if unused >= 0.01:
+        part = say("because.symmetry_about", share=f"{unused:.0%}")
+    return say("because.symmetry", part=part, levels=f"{2**site.bits:,}")
+
+
+def _too_wide(site: SiteReport) -> Sentence:
+    reached = site.utilisation.get("range_share", 1.0)
+    if not 0 < reached < 0.7:
+        return say("because.too_wide_few", span=_span(site))
+    return say(
+        "because.too_wide",
+        span=_span(site),
+        times=f"{1 / reached:.1f}",
+        used=f"{site.utilisation.get('codes_used', 0):.0f}",
+        levels=f"{2**site.bits:,}",
     )
 
 
-def _too_wide(site: SiteReport) -> str:
-    span, reached = f"[{site.lo:.4g}, {site.hi:.4g}]", site.utilisation.get("range_share", 1.0)
-    used = f"{site.utilisation.get('codes_used', 0):.0f} of {2**site.bits:,} levels are used"
-    if 0 < reached < 0.7:
-        return f"Its range {span} is {1 / reached:.1f} times as wide as its values reach: {used}"
-    return f"Its range {span} reaches for a few far values, and the many others share few levels"
-
-
-def _too_narrow(site: SiteReport) -> str:
+def _too_narrow(site: SiteReport) -> Sentence:
     cut = site.mse_clip / site.mse if site.mse else 0.0
-    return (
-        f"Its range [{site.lo:.4g}, {site.hi:.4g}] cuts off larger values, and what is cut off is "
-        f"{cut:.0%} of its error"
-    )
+    return say("because.too_narrow", span=_span(site), share=f"{cut:.0%}")
 
 
-def _resolution(site: SiteReport) -> str:
+def _span(site: SiteReport) -> str:
+    return f"[{site.lo:.4g}, {site.hi:.4g}]"
+
+
+def _resolution(site: SiteReport) -> Sentence:
     if site.bits < _USUAL_BITS:
-        return f"It has only {2**site.bits} levels"
-    fate = "goes straight to the user" if site.role == "output" else "is magnified by later layers"
-    return f"Its {2**site.bits:,} levels are put to good use, but what rounding leaves {fate}"
+        return say("because.resolution_few", levels=f"{2**site.bits}")
+    fate = "_output" if site.role == "output" else ""
+    return say(f"because.resolution{fate}", levels=f"{2**site.bits:,}")
 
 
 def _platform(site: SiteReport, verdict: Verdict, case: Case) -> str:
@@ -294,15 +326,5 @@ def _platform(site: SiteReport, verdict: Verdict, case: Case) -> str:
         "resolution": site.role != "bias",
     }.get(verdict.reason, False)
     if verdict.inputs:
-        return " The command measures the most that this could win, with 16 bits."
-    if not refused:
-        return ""
-    return f" The command measures that; {case.target.name} itself may not take it as it is."
-
-
-def by_role(network: NetworkReport) -> Mapping[str, float]:
-    """Share of the output error by role of the site."""
-    table: dict[str, float] = {}
-    for a in network.attributions:
-        table[a.role] = table.get(a.role, 0.0) + a.share
-    return table
+        return say("finding.measures_most")
+    return say("finding.not_taken", target=case.target.name) if refused else ""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnosis import LayerReport
+from lostbits.graph.lineage import sources
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor, Step
@@ -127,7 +128,10 @@ class LayerErrors:
 
     def reports(self) -> list[LayerReport]:
         """One report a layer, in topological order."""
-        return [_report(*self.step_of[name], sums) for name, sums in self.sums.items()]
+        tensors = {tensor for _, tensor in self.step_of.values()}
+        inputs = sources(self.case.model.graph, tensors)
+        found = ((*self.step_of[name], sums) for name, sums in self.sums.items())
+        return [_report(step, tensor, inputs[tensor], sums) for step, tensor, sums in found]
 
 
 def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -172,7 +176,7 @@ def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return reduce(torch.add, terms.values())
 
 
-def _report(step: Step, tensor: str, sums: _Sums) -> LayerReport:
+def _report(step: Step, tensor: str, inputs: list[str], sums: _Sums) -> LayerReport:
     energy = float(sums.with_error.sum())
     shares = sums.with_error / energy if energy > 0 else np.zeros(len(TERMS))
     shift = np.zeros(1) if sums.shift is None else sums.shift
@@ -180,6 +184,7 @@ def _report(step: Step, tensor: str, sums: _Sums) -> LayerReport:
         node=step.name,
         op=step.operator.op_type,
         tensor=tensor,
+        inputs=inputs,
         error=_ratio(energy, sums.power),
         shares=dict(zip(TERMS, shares.tolist(), strict=True)),
         own_error=_ratio(sums.local, sums.power),

@@ -23,6 +23,7 @@ from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
+from lostbits.language import say
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen
@@ -149,7 +150,7 @@ class NetworkErrors:
             evaluations=self.evaluations / max(self.samples, 1),
             attributions=attributions,
             channels=self._channels(attributions),
-            note=f"{self.samples} samples",
+            note=say("basis.samples", count=str(self.samples)),
         )
 
     def _causes(self, site: Site) -> Iterator[tuple[Cause, float]]:

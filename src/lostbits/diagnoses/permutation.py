@@ -19,6 +19,7 @@ from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
+from lostbits.language import say
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.measure import Value
 from lostbits.runtime.session import Session
@@ -98,7 +99,12 @@ class PermutationErrors:
             evaluations=self.evaluations / max(self.samples, 1),
             attributions=attributions,
             channels={},
-            note=f"{reason}; {len(self.orders)} permutations over {self.samples} samples",
+            note=say(
+                "basis.permutations",
+                reason=reason,
+                orders=str(len(self.orders)),
+                samples=str(self.samples),
+            ),
         )
 
 

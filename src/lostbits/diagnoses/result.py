@@ -3,7 +3,7 @@
 import hashlib
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from lostbits.case import Case, least_scales
-from lostbits.diagnoses.findings import by_role, findings
+from lostbits.diagnoses.findings import findings, reasons
 from lostbits.diagnoses.run import Run
-from lostbits.diagnosis import Finding, NetworkReport
+from lostbits.diagnoses.verdict import verdict
+from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
+from lostbits.language import Sentence, listed, say, sentences
 from lostbits.reporter import FORMAT, Result
-from lostbits.runtime.measure import Baseline
 from lostbits.runtime.reference import Reference
 from lostbits.target import Target
 
@@ -37,6 +38,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
         name_of(v) for v in run.case.model.graph.outputs if name_of(v) in run.case.output_energy
     ]
     baseline = run.comparison.baseline(names)
+    parts = reasons(run.case, sites, network)
     left = run.case.placed.left_in_float
     return {
         "format": FORMAT,
@@ -45,7 +47,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
         "command": command,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory(),
-        "verdict": verdict(run.case.target, baseline, network, found),
+        "verdict": verdict(run.case.target, baseline, parts, sites, found),
         "model": _model(model, reference, len(sites)),
         "data": {
             "source": run.source.description,
@@ -58,7 +60,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
             "sites_matched": len(sites),
             "sites_total": len(run.case.placed.sites),
             "unmatched": [
-                {"tensor": s.tensor, "reason": "set to float"}
+                {"tensor": s.tensor, "reason": say("note.set_to_float")}
                 for s in run.case.placed.sites
                 if s.key not in run.case.plan
             ],
@@ -67,7 +69,8 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
         "baseline": asdict(baseline),
         "sites": [asdict(s) for s in sites],
         "layers": [asdict(r) for r in run.layer_errors.reports()],
-        "network": asdict(network),
+        "network": asdict(network)
+        | {"attributions": [asdict(part) | {"reason": reason} for part, reason in parts]},
         "findings": [asdict(f) for f in found],
         "ledger": [],
         "exports": [],
@@ -76,24 +79,24 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
     }
 
 
+def spoken(result: Result) -> Result:
+    """The result with what its sentences were composed from, for other languages."""
+    return {**result, "sentences": sentences(result)}
+
+
 def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     """What a reader must know to judge the figures."""
-    notes = []
+    notes: list[str] = []
     if run.interrupted:
-        notes.append(
-            f"Interrupted: these are the figures of the first {run.done} of "
-            f"{len(run.source)} samples."
-        )
+        notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:
-        notes.append(f"The attribution does not close: residual {network.residual:+.1%}.")
+        notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
     if reference.changes.quantizers:
-        notes.append(
-            f"The file held {reference.changes.quantizers} Q/DQ pairs; they were taken out, and "
-            f"the plan is {run.case.target.name}'s own."
-        )
+        pairs, target = str(reference.changes.quantizers), run.case.target.name
+        notes.append(say("note.quantizers", count=pairs, target=target))
     if run.permutation is not None:
-        notes.append(f"Attribution by permutations: {network.note}.")
+        notes.append(say("note.permutations", note=network.note))
     return notes
 
 
@@ -103,48 +106,19 @@ def _accumulators(case: Case) -> list[str]:
     ratios = {key: case.plan[key].scale / np.maximum(v, _TINY) for key, v in least.items()}
     at = {key: int((np.abs(r - 1) <= _SAME).sum()) for key, r in ratios.items()}
     below = {key: int((r < 1 - _SAME).sum()) for key, r in ratios.items()}
-    notes = {
-        "Weight scales wider than the weights need, so that bias and products fit into the 32 bits "
-        "of the accumulator": at,
-        "Weight scales so small that bias and products may exceed the 32 bits of the accumulator, "
-        "which then turns the sign of the channel": below,
-    }
     return [
-        f"{text}: {_counted(counts)}." for text, counts in notes.items() if any(counts.values())
+        say(code, where=_counted(counts))
+        for code, counts in (("note.widened", at), ("note.narrow", below))
+        if any(counts.values())
     ]
 
 
-def _counted(channels: Mapping[str, int]) -> str:
+def _counted(channels: Mapping[str, int]) -> Sentence:
     """The first few tensors, with how many channels each."""
     live = [(key.removesuffix(":weight"), n) for key, n in channels.items() if n]
-    named = ", ".join(f"{n} of {tensor}" for tensor, n in live[:_SHOWN])
-    return named + (f", and of {len(live) - _SHOWN} more weights" if len(live) > _SHOWN else "")
-
-
-def verdict(
-    target: Target, baseline: Baseline, network: NetworkReport, found: Sequence[Finding]
-) -> str:
-    """Two sentences for the first screen."""
-    bits = f"{target.activations.grid.name} for {target.name}"
-    if baseline.accuracy_float is not None and baseline.accuracy_quantized is not None:
-        first = (
-            f"{bits} answers {baseline.accuracy_quantized:.1%} correctly, float "
-            f"{baseline.accuracy_float:.1%}"
-        )
-    elif baseline.agreement is not None:
-        first = f"{bits} keeps {baseline.agreement:.1%} of the answers"
-    else:
-        first = f"{bits} changes the output"
-    noise = "no output error" if baseline.sqnr_db is None else f"SQNR {baseline.sqnr_db:.1f} dB"
-    if not found:
-        return f"{first} ({noise}). Nothing was lost."
-    roles = max(by_role(network).items(), key=lambda item: item[1])
-    few = sum(f.share for f in found[:4])
-    return (
-        f"{first} ({noise}). {roles[1]:.0%} of the loss comes from {roles[0]}s; the first "
-        f"{min(len(found), 4)} findings carry {few:.0%}, led by "
-        f"{found[0].reason.replace('_', ' ')} of {found[0].tensor}."
-    )
+    named = listed([say("note.channels", count=str(n), tensor=t) for t, n in live[:_SHOWN]])
+    more = str(len(live) - _SHOWN)
+    return say("note.and_more", row=named, count=more) if len(live) > _SHOWN else named
 
 
 def peak_memory() -> int:

@@ -18,6 +18,7 @@ from lostbits.diagnoses.sites import SiteErrors
 from lostbits.diagnosis import NetworkReport
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
+from lostbits.language import say
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
@@ -138,5 +139,7 @@ class Run:
         """The attribution so far."""
         if self.permutation is None:
             return self.gradient.report()
-        reason = "no gradient through " + ", ".join(self.opaque[:5]) if self.opaque else "as asked"
+        reason = say("basis.asked")
+        if self.opaque:
+            reason = say("basis.no_gradient", ops=", ".join(self.opaque[:5]))
         return self.permutation.report(reason)

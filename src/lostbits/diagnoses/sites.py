@@ -22,6 +22,7 @@ from lostbits.statistics import Histogram
 from lostbits.target import Rule
 
 Doubles = NDArray[np.float64]
+_LEVELS = 64  # groups of codes that a report shows
 _PLOT_BINS = 128
 
 
@@ -120,6 +121,7 @@ class SiteErrors:
             effective_bits=_effective(affine, bits),
             lost_bits=bits,
             utilisation=_utilisation(seen, affine),
+            levels=_levels(seen, affine),
             stability=_stability(sums),
             trade_off=curve,
             histogram=None if seen is None else _plot(seen.whole),
@@ -195,22 +197,37 @@ def _utilisation(seen: Seen | None, affine: Affine) -> dict[str, float]:
     if seen is None:
         return {}
     rows = seen.whole if affine.axis is None else seen.channels
+    used = _codes(rows, affine)
+    share = used[used > 0] / max(used.sum(), 1)
+    return {
+        "codes_used": float(np.count_nonzero(used)),
+        "codes_total": float(affine.grid.qmax - affine.grid.qmin + 1),
+        "entropy_bits": float(-(share * np.log2(share)).sum()),
+        "range_share": _range_share(rows, affine),
+        "headroom_bits": _headroom(seen.channels),
+        "allocation_gain_db": _allocation_gain(seen.channels.absmax, affine.grid.bits),
+    }
+
+
+def _levels(seen: Seen | None, affine: Affine) -> list[float] | None:
+    """Share of the values in each group of codes; None for codes beyond counting."""
+    if seen is None or affine.grid.bits > 16:
+        return None
+    used = _codes(seen.whole if affine.axis is None else seen.channels, affine)
+    groups = np.array_split(used, min(_LEVELS, used.size))
+    return [float(group.sum() / max(used.sum(), 1)) for group in groups]
+
+
+def _codes(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
+    """How many values have each code, lowest code first."""
     middles = (rows.edges[:, :-1] + rows.edges[:, 1:]) / 2
     middles[:, rows.bins] = np.where(rows.live[:, rows.bins] > 0, middles[:, rows.bins], 0.0)
     scale, zero = np.atleast_1d(affine.scale)[:, None], np.atleast_1d(affine.zero_point)[:, None]
     codes = np.clip(np.rint(middles / scale) + zero, affine.grid.qmin, affine.grid.qmax)
     index = (codes - affine.grid.qmin).astype(np.int64)
     levels = affine.grid.qmax - affine.grid.qmin + 1
-    used = np.bincount(index.ravel(), weights=rows.counts.ravel(), minlength=min(levels, 65536))
-    share = used[used > 0] / max(used.sum(), 1)
-    return {
-        "codes_used": float(np.count_nonzero(used)),
-        "codes_total": float(levels),
-        "entropy_bits": float(-(share * np.log2(share)).sum()),
-        "range_share": _range_share(rows, affine),
-        "headroom_bits": _headroom(seen.channels),
-        "allocation_gain_db": _allocation_gain(seen.channels.absmax, affine.grid.bits),
-    }
+    weights, least = rows.counts.ravel(), min(levels, 65536)
+    return np.asarray(np.bincount(index.ravel(), weights=weights, minlength=least), np.float64)
 
 
 def _range_share(rows: Histogram, affine: Affine) -> float:

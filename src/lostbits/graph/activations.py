@@ -10,6 +10,7 @@ from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
 from lostbits.graph.site import Site, Use
+from lostbits.language import say
 from lostbits.target import Placement
 
 # They read a tensor's shape, not its values: what they see needs no rounding, and what is
@@ -97,11 +98,11 @@ class _Walk:
         if not name or name not in self.live or not is_float(value):
             return
         if name in self.fused:
-            self.left[name] = "fused with the activation or bias that follows"
+            self.left[name] = say("left.fused")
         elif name in self.inside:
-            self.left[name] = "inside a layer normalization, which runs as one op"
+            self.left[name] = say("left.layer_norm")
         elif node is not None and self._inherits(node, name):
-            self.left[name] = "its values already lie on the grid of the tensor it comes from"
+            self.left[name] = say("left.on_grid")
         elif self._wanted(value, node):
             self.placed[name] = value
             self.on_grid[name] = name
@@ -181,8 +182,8 @@ class _Walk:
 
     def _reason(self, value: ir.Value) -> str:
         if any(Use(node_name(u.node), u.idx) in self.unrounded for u in value.uses()):
-            return "the Add that reads it is part of the convolution that writes it"
-        return "no op that the target runs in integers reads it"
+            return say("left.residual")
+        return say("left.unread")
 
 
 def channel_axis(value: ir.Value) -> int | None:

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from lostbits.graph.linear import Linear, linear_of
 from lostbits.graph.passage import HOMOGENEOUS, Spot, through
 from lostbits.graph.queries import LINEAR, constant, name_of, node_name, rank, sole_consumer
+from lostbits.language import say
 
 Kind = Literal["none", "homogeneous", "bounded"]
 
@@ -113,7 +114,7 @@ class _Path:
     def advance(self, node: ir.Node) -> str:
         """Past ``node``; why not, if it is in the way."""
         if node.inputs[0] is not self.value:
-            return f"read as a parameter of {node.op_type}"
+            return say("skipped.parameter", op=node.op_type)
         spot = through(node, self.spot)
         if isinstance(spot, str):
             return spot
@@ -129,11 +130,11 @@ class _Path:
             return ""
         lower, upper = _end(node, 1, -np.inf), _end(node, 2, np.inf)
         if lower is None or upper is None:
-            return "Clip with computed bounds"
+            return say("skipped.clip_computed")
         if lower not in (0.0, -np.inf) or upper <= 0:
-            return f"Clip from {lower:g} to {upper:g}, which does not start at zero"
+            return say("skipped.clip_from", lower=f"{lower:g}", upper=f"{upper:g}")
         if self.bound is not None:
-            return "two Clips in between"
+            return say("skipped.two_clips")
         self.activations.append(node.op_type)
         if np.isfinite(upper):
             output = name_of(node.outputs[0])
@@ -157,7 +158,7 @@ def _follow(graph: ir.Graph, node: ir.Node, layer: Linear) -> Pair | str:
     value = next(o for n in _heads(node) for o in n.outputs if o.name == layer.output)
     axes = rank(value)
     if axes is None:
-        return "its rank is unknown"
+        return say("skipped.rank")
     spot = Spot(1 if layer.op.startswith("Conv") else axes - 1)
     path = _Path(spot, value, tensors=[layer.output])
     while (reader := sole_consumer(path.value)) is not None and reader.op_type not in LINEAR:
@@ -177,25 +178,30 @@ def _heads(node: ir.Node) -> Iterator[ir.Node]:
 
 def _why_split(value: ir.Value) -> str:
     if value.is_graph_output():
-        return "an output of the network"
+        return say("skipped.output")
     readers = [use.node.op_type for use in value.uses()]
-    return f"read by {len(readers)} nodes ({', '.join(sorted(readers))})"
+    return say("skipped.readers", count=str(len(readers)), ops=", ".join(sorted(readers)))
 
 
 def _joined(path: _Path, first: Linear, reader: ir.Node) -> Pair | str:
     """The pair whose second layer is ``reader``."""
     if reader.inputs[0] is not path.value:
-        return f"read as a parameter of {reader.op_type}"
+        return say("skipped.parameter", op=reader.op_type)
     second = linear_of(reader)
     if isinstance(second, str):
-        return f"{reader.op_type} behind: {second}"
+        return say("skipped.behind", op=reader.op_type, why=second)
     convolution = second.op.startswith("Conv")
     axis = 1 if convolution else (rank(path.value) or 0) - 1
     if path.spot.axis != axis or (convolution and not path.spot.alone):
-        return f"{second.op} behind sums over another axis"
+        return say("skipped.axis", op=second.op)
     second = replace(second, outer=path.spot.outer, inner=path.spot.inner)
     if second.columns != first.outputs * path.spot.outer * path.spot.inner:
-        return f"{second.op} behind reads {second.columns} inputs, not {first.outputs} channels"
+        return say(
+            "skipped.inputs",
+            op=second.op,
+            inputs=str(second.columns),
+            channels=str(first.outputs),
+        )
     plain: Kind = "homogeneous" if path.activations else "none"
     kind: Kind = plain if path.bound is None else "bounded"
     tensors, steps = tuple(path.tensors), tuple(path.steps)

@@ -12,6 +12,7 @@ from lostbits.graph.linear import Doubles, Linear
 from lostbits.graph.passage import HOMOGENEOUS
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
+from lostbits.language import say
 
 # Ops that take any number of channels. Reshape names it, and Resize may.
 _ANY_WIDTH = frozenset(
@@ -52,12 +53,13 @@ class Duplication:
     def refusal(self, pair: Pair) -> str:
         """Why the pair cannot take more channels, or nothing."""
         if pair.second.groups > 1:
-            return f"{pair.second.op} behind works in {pair.second.groups} groups"
+            return say("skipped.groups", op=pair.second.op, groups=str(pair.second.groups))
         pairs = self._upwards(pair)
         if pairs is None:
-            return f"{pair.first.op} before works in groups that cannot be widened alone"
+            return say("skipped.groups_before", op=pair.first.op)
         fixed = (name for p in pairs for name in p.steps if not self._any_width(name))
-        return next((f"{self._nodes[name].op_type} takes so many channels" for name in fixed), "")
+        reasons = (say("skipped.width", op=self._nodes[name].op_type) for name in fixed)
+        return next(reasons, "")
 
     def _upwards(self, pair: Pair) -> list[Pair] | None:
         """The pair, and those before it that a depthwise layer widens too."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import constant, name_of, node_name, sole_consumer
 from lostbits.graph.site import Use
+from lostbits.language import say
 
 Doubles = NDArray[np.float64]
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -87,11 +88,11 @@ def linear_of(node: ir.Node) -> Linear | str:
     """The linear layer that starts at ``node``, or why its channels cannot be changed."""
     weight, array = node.inputs[1], constant(node.inputs[1])
     if weight is None or array is None:
-        return "its weight is computed"
+        return say("skipped.weight_computed")
     if array.dtype != np.float32 or array.ndim < 2 or not array.size:
-        return f"its weight is {array.dtype} of shape {array.shape}"
+        return say("skipped.weight_shape", type=str(array.dtype), shape=str(array.shape))
     if len(weight.uses()) > 1 or weight.is_graph_output():
-        return f"its weight {name_of(weight)} is shared"
+        return say("skipped.weight_shared", tensor=name_of(weight))
     bias, inputs_first = _bias(node), _inputs_first(node)
     groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else 1
     ends = array.shape[1::-1] if inputs_first else array.shape[:2]
@@ -114,12 +115,12 @@ def _refusal(node: ir.Node, axes: int, bias: Use | None) -> str:
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     turned = bool(node.attributes.get_int("transA", 0))
     if node.op_type == "Gemm" and (factors != [1.0, 1.0] or turned):
-        return "Gemm with alpha, beta or transA"
+        return say("skipped.gemm")
     if node.op_type == "MatMul" and axes > 2:
-        return "its weight is a stack of matrices"
+        return say("skipped.stack")
     value = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and bias.node == node.name and value is not None:
-        return "" if constant(value) is not None else "its bias is computed"
+        return "" if constant(value) is not None else say("skipped.bias_computed")
     return ""
 
 

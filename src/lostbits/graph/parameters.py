@@ -10,6 +10,7 @@ from lostbits.graph.activations import Activations
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import LINEAR, constant, data_inputs, is_float, name_of, node_name
 from lostbits.graph.site import Role, Site, Use
+from lostbits.language import say
 from lostbits.target import Target
 
 # Constants read by these are operands; elsewhere (LayerNormalization, LSTM) they stay in float.
@@ -104,11 +105,11 @@ class _Search:
         assert value is not None and array is not None
         name, use = name_of(value), Use(node_name(node), index)
         if array.size == 0 or not np.isfinite(array).all():  # masks of attention hold -infinity
-            self.left[name] = "holds infinities" if array.size else "is empty"
+            self.left[name] = say("left.infinite" if array.size else "left.empty")
             return None
         known = self.found.get(f"{name}:{role}")
         if known is not None and known.scales != scales:
-            self.left[f"{name} at {use.node}"] = "shared by layers of different scales"
+            self.left[f"{name} at {use.node}"] = say("left.two_scales")
             return None
         per_channel = role == "weight" and axis is not None and self.target.weights.per_channel
         site = known or Site(name, role, use.node, (), name, axis, per_channel, scales)
@@ -119,7 +120,7 @@ class _Search:
         for value in node.inputs:
             array = constant(value)
             if value is not None and array is not None and is_float(value) and array.size > 1:
-                self.left[name_of(value)] = f"{node.op_type} runs in float on this target"
+                self.left[name_of(value)] = say("left.float_op", op=node.op_type)
 
 
 def _bias(node: ir.Node) -> Use | None:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.graph.queries import constant
+from lostbits.language import say
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "PRelu"})
 _POOLS = frozenset({"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"})
@@ -38,7 +39,7 @@ Step = Callable[[ir.Node, Spot], Spot | str]
 def through(node: ir.Node, spot: Spot) -> Spot | str:
     """Where the channels are after ``node``, or why a positive factor per channel cannot pass."""
     step = _STEPS.get(node.op_type)
-    return f"{node.op_type} in between" if step is None else step(node, spot)
+    return say("skipped.between", op=node.op_type) if step is None else step(node, spot)
 
 
 def dims(value: ir.Value | None) -> Dims | None:
@@ -68,18 +69,18 @@ def _elementwise(node: ir.Node, spot: Spot) -> Spot | str:
 
 def _pool(node: ir.Node, spot: Spot) -> Spot | str:
     if any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
-        return f"the indices of {node.op_type} are read"
-    return spot if spot == Spot(1) else f"{node.op_type} over the channels"
+        return say("skipped.indices", op=node.op_type)
+    return spot if spot == Spot(1) else say("skipped.over_channels", op=node.op_type)
 
 
 def _pad(node: ir.Node, spot: Spot) -> Spot | str:
     pads, value, axes = (_parameter(node, index) for index in (1, 2, 3))
     if pads is None or axes is not None:
-        return "Pad of computed extent, or of some axes only"
+        return say("skipped.pad_computed")
     if value is not None and value.size and np.any(value):
-        return "Pad with another value than zero"
+        return say("skipped.pad_value")
     ends = pads.reshape(2, -1)[:, spot.axis]
-    return "Pad along the channels" if ends.any() else spot
+    return say("skipped.pad_channels") if ends.any() else spot
 
 
 def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
@@ -87,10 +88,10 @@ def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
     axes = given if given is not None else np.asarray(node.attributes.get_ints("axes", ()))
     before = dims(node.inputs[0])
     if not axes.size or before is None:
-        return f"{node.op_type} over all axes, or computed ones"
+        return say("skipped.all_axes", op=node.op_type)
     over = {int(axis) % len(before) for axis in axes.reshape(-1)}
     if spot.axis in over:
-        return f"{node.op_type} over the channels"
+        return say("skipped.over_channels", op=node.op_type)
     kept = bool(node.attributes.get_int("keepdims", 1))
     return spot if kept else replace(spot, axis=spot.axis - sum(a < spot.axis for a in over))
 
@@ -98,7 +99,7 @@ def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
 def _transpose(node: ir.Node, spot: Spot) -> Spot | str:
     before = dims(node.inputs[0])
     if before is None:
-        return "Transpose of a tensor of unknown rank"
+        return say("skipped.transpose")
     order = node.attributes.get_ints("perm", tuple(reversed(range(len(before)))))
     return replace(spot, axis=list(order).index(spot.axis))
 
@@ -106,7 +107,7 @@ def _transpose(node: ir.Node, spot: Spot) -> Spot | str:
 def _reshape(node: ir.Node, spot: Spot) -> Spot | str:
     """Flattened behind the batch axis, split elsewhere, or the last axis left as it is."""
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
-    unclear = f"{node.op_type} that may mix channels"
+    unclear = say("skipped.mixes", op=node.op_type)
     if before is None or after is None:
         return unclear
     last = spot.axis == len(before) - 1
@@ -134,9 +135,9 @@ def _resize(node: ir.Node, spot: Spot) -> Spot | str:
         "tf_crop_and_resize"
     )
     if before is None or after is None or cropped:
-        return f"{node.op_type} of unknown extent"
+        return say("skipped.extent", op=node.op_type)
     same = before[spot.axis] is not None and before[spot.axis] == after[spot.axis]
-    return spot if same else f"{node.op_type} over the channels"
+    return spot if same else say("skipped.over_channels", op=node.op_type)
 
 
 def _parameter(node: ir.Node, index: int) -> NDArray[np.generic] | None:

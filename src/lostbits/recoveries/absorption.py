@@ -23,6 +23,7 @@ from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.passage import zero_pads
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -53,13 +54,14 @@ class Absorption:
         """Two biases for every pair with such a channel."""
         found = _Absorbed(case)
         if not found.shifts:
-            return Change(self.name, "no bias to absorb", skipped=found.skipped)
+            return Change(self.name, say("ledger.absorption_none"), skipped=found.skipped)
         model = case.model.clone()
         found.weights.store(model)
-        summary = (
-            f"absorbed the biases of {sum(np.count_nonzero(c) for c in found.shifts)} channels in "
-            f"{len(found.shifts)} pairs of layers; the ranges between them shrink to "
-            f"{np.median(list(found.ratios.values())):.0%} in the median pair"
+        summary = say(
+            "ledger.absorption",
+            channels=str(sum(np.count_nonzero(c) for c in found.shifts)),
+            pairs=str(len(found.shifts)),
+            share=f"{np.median(list(found.ratios.values())):.0%}",
         )
         return Change(self.name, summary, model=model, skipped=found.skipped)
 
@@ -92,7 +94,7 @@ class _Absorbed:
         shift, after = _shift(pair, seen)
         before = float(seen.channels.hi.max())
         if not after < (1 - _LEAST) * before:
-            self.skipped[pair.tensors[0]] = "no channel so far above zero that it matters"
+            self.skipped[pair.tensors[0]] = say("skipped.not_above")
             return
         self.shifts.append(shift)
         self.ratios[key] = after / before
@@ -111,18 +113,18 @@ def _lookup(pair: Pair, nodes: dict[str, ir.Node], case: Case) -> tuple[str, See
     """Statistics of the activation, or why its channels cannot be shifted exactly."""
     steps = [nodes[name] for name in pair.steps]
     if not steps or not _passes_positive(steps[0]):
-        return "no Relu directly behind: values below zero are needed as they are"
+        return say("skipped.no_relu")
     if pair.first.bias is None or pair.second.bias is None:
-        return "MatMul without a bias"
+        return say("skipped.matmul_bias")
     padded = next((n for n in (*steps, nodes[pair.second.node]) if zero_pads(n)), None)
     if padded is not None:
-        return f"{padded.op_type} has sums that miss taps at the border, or read zeros there"
+        return say("skipped.border", op=padded.op_type)
     # The Relu changes nothing that stays above zero, so what follows it tells as much.
     for tensor in pair.tensors[:2]:
         seen = case.seen.get(f"{tensor}:activation")
         if seen is not None and seen.channels.hi.size == pair.channels:
             return f"{tensor}:activation", seen
-    return "no statistics per channel of the activation"
+    return say("skipped.statistics_activation")
 
 
 def _passes_positive(node: ir.Node) -> bool:

@@ -14,6 +14,7 @@ import torch
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.rounding import Gram, Reconstruction, Rounded, RoundedWeight, adaround, factored
 from lostbits.runtime.layerwise import Layer, Solved, sweep
@@ -75,7 +76,7 @@ class _Solver:
         """How much of the error before is left."""
         ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
         middle = float(np.median(ratios)) if ratios else 1.0
-        return f"{len(self.found)} layers; the median one keeps {middle:.0%} of its error"
+        return say("ledger.adaround", layers=str(len(self.found)), share=f"{middle:.0%}")
 
 
 def problem(layer: Layer, samples: int = _SAMPLES) -> tuple[Batches, Forward]:

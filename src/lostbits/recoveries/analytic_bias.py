@@ -22,6 +22,7 @@ from lostbits.data import Source
 from lostbits.graph.linear import Doubles, Linear, linear_of
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
 from lostbits.runtime.progress import Progress
 
@@ -53,7 +54,9 @@ class AnalyticBias:
         for node in case.model.graph:
             if node.op_type in LINEAR:
                 found.correct(node)
-        summary = f"corrected {len(found.biases)} biases by {found.largest:.2g} at most"
+        summary = say(
+            "ledger.analytic_bias", count=str(len(found.biases)), most=f"{found.largest:.2g}"
+        )
         return Change(self.name, summary, found.biases, skipped=found.skipped)
 
 
@@ -79,11 +82,11 @@ class _Corrected:
             return
         bias, layer = self.known.get(weight.key), linear_of(node)
         if bias is None:
-            self.skipped[weight.tensor] = "its layer has no bias to correct"
+            self.skipped[weight.tensor] = say("skipped.no_bias")
         elif isinstance(layer, str):
             self.skipped[weight.tensor] = layer
         elif (means := self._means(node, layer)) is None:
-            self.skipped[weight.tensor] = "no statistics for each channel that it reads"
+            self.skipped[weight.tensor] = say("skipped.no_means")
         else:
             self._write(bias, self._shift(weight, layer, means))
 

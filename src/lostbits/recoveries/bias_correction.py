@@ -9,6 +9,7 @@ from typing import final
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.progress import Progress
@@ -40,7 +41,7 @@ class BiasCorrection:
         biases = len(written.constants.keys() - case.written.keys())
         return Change(
             self.name,
-            f"corrected {biases} biases",
+            say("ledger.bias_correction", count=str(biases)),
             written.constants,
             skipped=written.skipped,
         )

@@ -20,6 +20,7 @@ from lostbits.graph.chains import Bound, find_chains
 from lostbits.graph.equal_ranges import SETTLED, equal_ranges
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -65,8 +66,8 @@ class Equalization:
         """Solve for the factors, and fold them in; needs no data but the ranges seen before."""
         solution = _Solution(case)
         if solution.largest < np.exp(SETTLED):
-            why = "ranges are equal already" if solution.pairs else "no neighbouring layers"
-            return Change(self.name, f"nothing to equalize: {why}", skipped=solution.skipped)
+            why = "equal" if solution.pairs else "alone"
+            return Change(self.name, say(f"ledger.equalization_{why}"), skipped=solution.skipped)
         model, dropped = case.model.clone(), 0
         solution.weights.store(model)
         for pair, factors in zip(solution.pairs, solution.factors, strict=True):
@@ -113,14 +114,16 @@ class _Solution:
             np.median([spread(blocks[p.first.node]) for p in self.pairs])
             for blocks in (self.weights.before, self.weights.blocks)
         ]
-        text = (
-            f"equalized {len(self.pairs)} pairs of layers by factors of up to {sizes.max():.3g} "
-            f"(median {np.median(sizes):.3g}); in the median layer the widest channel was "
-            f"{spreads[0]:.3g} times the middle one, and is {spreads[1]:.3g} times it now"
+        bounds = say("ledger.equalization_bounds", all=str(bounded), dropped=str(dropped))
+        return say(
+            "ledger.equalization",
+            pairs=str(len(self.pairs)),
+            most=f"{sizes.max():.3g}",
+            median=f"{np.median(sizes):.3g}",
+            before=f"{spreads[0]:.3g}",
+            after=f"{spreads[1]:.3g}",
+            bounds=bounds if bounded else "",
         )
-        if bounded:
-            text += f"; of {bounded} bounds {dropped} were never met and dropped"
-        return text
 
 
 def spread(blocks: Doubles) -> float:

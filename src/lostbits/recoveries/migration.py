@@ -20,6 +20,7 @@ from lostbits.graph.chains import find_chains
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.norms import find_norms
 from lostbits.graph.rescale import Weights, bound_channels, input_ranges, layers_of
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -58,7 +59,7 @@ class Migration:
         solution = _Solution(case, self.strength)
         largest = max((float(np.abs(np.log(f)).max()) for f in solution.factors), default=0.0)
         if largest < _NOTHING:
-            return Change(self.name, "no outliers to migrate", skipped=solution.skipped)
+            return Change(self.name, say("ledger.migration_none"), skipped=solution.skipped)
         model = case.model.clone()
         solution.weights.store(model)
         for pair, factors in solution.pairs:
@@ -66,9 +67,11 @@ class Migration:
                 bound_channels(model.graph, pair.bound, pair.bound.upper / factors)
         for norm, factors in solution.norms:
             norm.divide(model.graph, factors)
-        summary = (
-            f"rescaled {len(solution.factors)} activations, {len(solution.norms)} of them behind a "
-            f"normalization, by factors of up to {np.exp(largest):.3g}"
+        summary = say(
+            "ledger.migration",
+            count=str(len(solution.factors)),
+            norms=str(len(solution.norms)),
+            most=f"{np.exp(largest):.3g}",
         )
         return Change(self.name, summary, model=model, skipped=solution.skipped)
 
@@ -95,7 +98,7 @@ class _Solution:
         """The factors, which the weights have taken up; None without statistics."""
         peaks = junction.peaks(self.channels)
         if peaks is None:
-            self.skipped[junction.tensor] = "no statistics per channel"
+            self.skipped[junction.tensor] = say("skipped.statistics")
             return None
         readers = [self.weights.blocks[reader.node] for reader in junction.readers]
         factors = smoothing(peaks, np.max([input_ranges(w) for w in readers], axis=0), strength)

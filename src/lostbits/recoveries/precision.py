@@ -12,6 +12,7 @@ from lostbits.case import Case, Override, Plan, constant_of, replanned
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import Progress
@@ -122,11 +123,15 @@ def _widened(case: Case, groups: Sequence[Group]) -> Change:
 
 def _summary(case: Case, sites: Sequence[Site], constants: Sequence[Site]) -> str:
     bits = case.target.wide_bits
-    width = "float" if bits is None else f"{bits} bits"
+    width = say("ledger.float") if bits is None else say("ledger.bits", bits=str(bits))
     more = (32 if bits is None else bits) - case.target.weights.grid.bits
     parameters = sum(constant_of(case.model, s).size for s in constants)
     moved = sum(case.seen[s.key].whole.size / case.samples for s in sites if s.streams)
-    return (
-        f"{len(sites)} of {len(case.sites)} sites to {width}: {parameters * more / 8 / 1024:.1f} "
-        f"KiB more of weights, {moved:.0f} wider activation values a sample"
+    return say(
+        "ledger.precision",
+        sites=str(len(sites)),
+        all=str(len(case.sites)),
+        width=width,
+        memory=f"{parameters * more / 8 / 1024:.1f}",
+        values=f"{moved:.0f}",
     )

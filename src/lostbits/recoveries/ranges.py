@@ -21,6 +21,7 @@ from lostbits.errors import DataError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
+from lostbits.language import listed, say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.progress import Progress
@@ -56,10 +57,11 @@ class Ranges:
         sweep(case, few, trial, correct_biases=False, progress=progress)
         plan, names = trial.choices()
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
-        how = ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"
+        replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
+        how = listed(replaced) if replaced else say("ledger.none")
         return Change(
             self.name,
-            f"{len(names)} of {len(trial.candidates)} ranges replaced ({how})",
+            say("ledger.ranges", count=str(len(names)), all=str(len(trial.candidates)), how=how),
             plan=plan,
             skipped=trial.skipped,
         )
@@ -93,7 +95,9 @@ class _Trial:
             except DataError as error:  # too few samples for this method
                 self.skipped[f"{method.name} of {site.tensor}"] = str(error)
         if now.axis is None:
-            found |= {f"{f:.0%} of the range": _shrunk(now, f, self.case) for f in _FRACTIONS}
+            found |= {
+                say("ledger.part", share=f"{f:.0%}"): _shrunk(now, f, self.case) for f in _FRACTIONS
+            }
         return found
 
     def __call__(self, layer: Layer) -> Solved | None:
@@ -118,7 +122,7 @@ class _Trial:
         names = []
         for group, mates in self.groups.items():
             if group not in self.costs:
-                self.skipped[group] = "no layer with a constant weight reads it; range kept"
+                self.skipped[group] = say("skipped.range_kept")
                 continue
             costs = self.costs[group]
             best = min(costs, key=costs.__getitem__)

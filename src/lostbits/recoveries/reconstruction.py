@@ -17,6 +17,7 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.rounding import LearnedScale, Reconstruction, Rounded, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
@@ -111,21 +112,24 @@ class _Solver:
     def _reason_to_keep(self, block: Block, site: Site) -> str:
         inside = {step.name for step in block.stretch.steps}
         if not all(use.node in inside for use in site.uses):
-            return "read by another block too"
+            return say("skipped.other_block")
         if sum(other.group == site.group for other in self.case.sites) > 1:
-            return "shares its scale with other tensors"
+            return say("skipped.shared_scale")
         if block.networks.plan[site.key].axis is not None:
-            return "has a scale for every channel"
-        return "its scales are powers of two" if self.case.target.activations.power_of_two else ""
+            return say("skipped.per_channel")
+        return say("skipped.powers") if self.case.target.activations.power_of_two else ""
 
     def summary(self) -> str:
         """How much of the error before is left, and how far ranges moved."""
         ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
         middle = float(np.median(ratios)) if ratios else 1.0
         widest = max((abs(m) for m in self.moved), default=0.0)
-        return (
-            f"{len(self.found)} blocks; the median one keeps {middle:.0%} of its error; "
-            f"{len(self.moved)} ranges learned, changed by up to {np.expm1(widest):.0%}"
+        return say(
+            "ledger.reconstruction",
+            blocks=str(len(self.found)),
+            share=f"{middle:.0%}",
+            ranges=str(len(self.moved)),
+            most=f"{np.expm1(widest):.0%}",
         )
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
 from lostbits.rounding.ridge import choose_damping, regressed
@@ -81,9 +82,8 @@ class _Solver:
     def __call__(self, layer: Layer) -> Solved | None:
         matrix = Matrix.of(layer)
         if matrix is None:
-            self.skipped[layer.weight.tensor] = (
-                f"{layer.step.operator.op_type} is no product of rows with its input; "
-                "rounded to nearest"
+            self.skipped[layer.weight.tensor] = say(
+                "skipped.no_rows", op=layer.step.operator.op_type
             )
             return None
         weights = matrix.split(layer.values)
@@ -135,10 +135,7 @@ class _Solver:
         """How much of nearest rounding's error the layers have left."""
         ratios = [after / before for before, after in self.errors if before > 0]
         middle = float(np.median(ratios)) if ratios else 1.0
-        return (
-            f"rounded {len(self.errors)} weights for their layers' outputs; the median layer keeps "
-            f"{middle:.0%} of the error that nearest rounding makes"
-        )
+        return say("ledger.second_order", count=str(len(self.errors)), share=f"{middle:.0%}")
 
 
 def _rescaled(affine: Affine, grid: RowGrid) -> Affine | None:

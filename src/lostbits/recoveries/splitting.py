@@ -20,6 +20,7 @@ from lostbits.data import Source
 from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.duplicate import Duplication, outliers, split_all
 from lostbits.grid import affine_from_range
+from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 from lostbits.target import Rule
@@ -57,14 +58,16 @@ class Splitting:
         """Needs no data: ranges of weights are those of the weights."""
         found = _Split(case, self.expansion)
         if not found.ratios:
-            return Change(self.name, "no outliers to split", skipped=found.skipped)
+            return Change(self.name, say("ledger.splitting_none"), skipped=found.skipped)
         model = case.model.clone()
         found.duplication.store(model)
         steps = np.sqrt(list(found.ratios.values()))
-        summary = (
-            f"split {found.split} channels of {len(found.ratios)} weights; their steps shrink to "
-            f"{np.median(steps):.0%} in the median, and the weights in chains grow by "
-            f"{found.growth:.1%}"
+        summary = say(
+            "ledger.splitting",
+            channels=str(found.split),
+            weights=str(len(found.ratios)),
+            share=f"{np.median(steps):.0%}",
+            growth=f"{found.growth:.1%}",
         )
         return Change(self.name, summary, model=model, skipped=found.skipped)
 
@@ -100,7 +103,7 @@ class _Split:
             step = steps(split_all(blocks, chosen, step / 4), rule)
         ratio = float(np.square(step).sum() / np.square(before).sum())
         if not ratio < _CLEAR**2:
-            self.skipped[pair.second.weight] = "no channel whose weights stand out"
+            self.skipped[pair.second.weight] = say("skipped.not_out")
             return
         for channel in chosen:
             self.duplication.add(pair, channel, step / 4)

@@ -8,10 +8,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lostbits.language import say
 from lostbits.reporter import Reporter, Result
+from lostbits.reporters.first_screen import loss, prescription
 
 _ROWS = 10
 _FINDINGS = 5
+_WIDTH = 30  # letters of the longest bar
 _STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
 
 
@@ -33,6 +36,7 @@ class Terminal(Reporter):
 def screen(result: Result) -> RenderableType:
     """The summary as something rich can print."""
     parts: list[RenderableType] = [Text(result["verdict"], style="bold"), Text("")]
+    parts += [_loss(result), Text("")]
     for number, finding in enumerate(result["findings"][:_FINDINGS], 1):
         parts += [_finding(number, finding), Text("")]
     parts += [
@@ -44,8 +48,31 @@ def screen(result: Result) -> RenderableType:
     ]
     if "recovered" in result:
         parts += [Text(""), *_recovery(result)]
+    elif result["findings"]:
+        parts += _next(result)
     parts += [Text(note, style="yellow") for note in result["notes"]]
     return Group(*parts)
+
+
+def _loss(result: Result) -> Table:
+    """The loss by its cause, each part as long as it is large."""
+    table = Table(title="The loss, split by its cause", title_justify="left", box=None)
+    table.add_column("", justify="right")
+    table.add_column("")
+    table.add_column("", overflow="fold")
+    for part in loss(result):
+        bar = "█" * round(_WIDTH * part.width)
+        table.add_row(f"{part.share:.1%}", say(f"reason.{part.reason}"), Text(bar, style="cyan"))
+    return table
+
+
+def _next(result: Result) -> list[RenderableType]:
+    """The command that treats all of it."""
+    command = prescription(result["command"])
+    if command is None:
+        return []
+    shown = Text(command, style="green", overflow="fold")
+    return [Text(""), Text("What to run next", style="bold"), Padding(shown, (0, 0, 0, 3))]
 
 
 def _recovery(result: Result) -> list[RenderableType]:
@@ -90,7 +117,7 @@ def _attributions(result: Result) -> Table:
     table.add_column("")
     rows = result["network"]["attributions"]
     for row in rows[:_ROWS]:
-        bar = "█" * max(round(30 * abs(row["share"])), 0)
+        bar = "█" * max(round(_WIDTH * abs(row["share"])), 0)
         table.add_row(row["tensor"], row["role"], row["cause"], f"{row['share']:.1%}", bar)
     rest = sum(row["share"] for row in rows[_ROWS:])
     if rows[_ROWS:]:

@@ -1,16 +1,27 @@
-"""report.html: the whole result as one page that works offline."""
+"""report.html: the whole result as one page that works offline, in every language at once."""
 
 import base64
 import hashlib
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lostbits.language import Language, catalogue
 from lostbits.reporter import Reporter, Result
-from lostbits.reporters.html import embedding, formats, plots, tables
+from lostbits.reporters import first_screen
+from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
+from lostbits.reporters.html.wording import LANGUAGES, Wording, word
 
-_SCRIPTS = ("echarts.common.min.js", "charts.js", "figures.js", "table.js", "detail.js", "main.js")
+_SCRIPTS = (
+    "echarts.common.min.js",
+    "words.js",
+    "charts.js",
+    "figures.js",
+    "table.js",
+    "detail.js",
+    "main.js",
+)
 
 
 @final
@@ -20,24 +31,66 @@ class Html(Reporter):
     name: ClassVar[str] = "html"
     file: ClassVar[str | None] = "report.html"
 
+    def __init__(self, language: Language = Language.ENGLISH) -> None:
+        self.language = language
+
+    def speaking(self, language: Language) -> Reporter:
+        """The page that opens with a language."""
+        return Html(language)
+
     def render(self, result: Result) -> str:
         """The page; the same result gives the same bytes."""
-        page = _environment()
-        script = Markup("\n").join([_asset(page, name) for name in _SCRIPTS])
+        page, wording = _environment(), Wording(result, self.language)
         rows = tables.rows(result)
+        chart = network_map.network_map(result, rows)
+        data = plots.figures(result, rows, wording, chart.rows)
+        script = Markup("\n").join([_asset(page, name) for name in _SCRIPTS])
+
+        def everything() -> Markup:
+            """Called at the end of the page, when all of its words are known."""
+            words = {"texts": wording.texts, "words": wording.scripted(), "languages": LANGUAGES}
+            return embedding.json_text(data | words)
+
         return page.get_template("report.html").render(
+            **_words(wording),
+            **_computed(result, rows),
             result=result,
             rows=rows,
-            columns=tables.COLUMNS,
-            floats=tables.by_reason(result["coverage"]["left_in_float"]),
-            steps=plots.STEPS,
-            terms=plots.TERMS,
-            reached=tables.reached(result, rows),
-            data=embedding.json_text(plots.figures(result, rows)),
+            map=chart,
             style=_asset(page, "style.css"),
             script=script,
             digest=_digest(script),
+            data=everything,
         )
+
+
+def _words(wording: Wording) -> dict[str, Any]:
+    return {
+        "t": wording.say,
+        "own": wording.own,
+        "parts": wording.parts,
+        "attr": wording.attribute,
+        "plain": wording.plain,
+        "said": wording.entry,
+        "word": word,
+        "known": catalogue(wording.language),
+        "language": wording.language,
+        "languages": [(each, catalogue(each)["language.name"]) for each in LANGUAGES],
+    }
+
+
+def _computed(result: Result, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the text of the page names."""
+    return {
+        "columns": tables.COLUMNS,
+        "steps": plots.STEPS,
+        "terms": plots.TERMS,
+        "floats": summary.by_reason(result["coverage"]["left_in_float"]),
+        "loss": first_screen.loss(result),
+        "prescription": first_screen.prescription(result["command"]),
+        "ledger": plots.ledger(result),
+        "reached": summary.reached(result, rows),
+    }
 
 
 def _environment() -> Environment:

@@ -17,6 +17,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
@@ -155,9 +156,9 @@ def _sites(networks: Networks, stretch: Stretch) -> tuple[dict[str, Site], dict[
 
 def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> str:
     if not stretch.entrance or not stretch.exit:
-        return "its block has no single entrance or no single exit"
+        return say("skipped.no_block")
     if len(weights) > _MOST:
-        return f"its block has {len(weights)} weights, more than {_MOST}"
+        return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))
     return ""
 
 

@@ -12,6 +12,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
@@ -196,7 +197,7 @@ class _Sweep:
         networks = self.networks
         bias = networks.biases.get(layer.weight.key)
         if bias is None:
-            networks.written.skipped[layer.weight.tensor] = "its layer has no bias to correct"
+            networks.written.skipped[layer.weight.tensor] = say("skipped.no_bias")
             return
         floats = networks.executor.constants[bias.tensor].numpy()
         shift = self._mean_error(layer).reshape(floats.shape)

@@ -1,11 +1,12 @@
 """Cambricon MLU, as run by CNRT from models that CNML or MagicMind built."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 
 CNRT = Target(
     name="cnrt",
-    title="Cambricon MLU (CNRT), int8",
+    title=say("platform.cnrt"),
     # The device holds a power of two (position) and a float (scale) for every tensor or channel.
     # Their quotient, the step, is absmax/127 like any other: the pair is spelling, not a limit.
     weights=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=True, method="min_max"),
@@ -22,7 +23,7 @@ CNRT = Target(
         shared_scale=frozenset(),
         passes_through=frozenset(),
     ),
-    takes="both together: weights and activations both internal or both external",
+    takes=say("takes.cnrt"),
     together=True,
     sources=(
         Source(

@@ -1,6 +1,7 @@
 """ONNX Runtime on CPU, as its static quantizer writes Q/DQ models."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
@@ -32,7 +33,7 @@ _OPS = frozenset(
 
 ONNXRUNTIME = Target(
     name="onnxruntime",
-    title="ONNX Runtime (CPU), int8 weights, uint8 activations",
+    title=say("platform.onnxruntime"),
     # QuantizeLinear's int8 is -128..127 and cannot be narrower, so that is the grid. The quantizer
     # sets the scale for -127..127, amax/127, as affine_from_range does: -128 is a code that the
     # largest weight, exactly 127 steps out, never reaches.
@@ -52,7 +53,7 @@ ONNXRUNTIME = Target(
         shared_scale=frozenset({"AveragePool", "Resize"}),
         passes_through=MOVES_VALUES | {"TopK"},
     ),
-    takes="Q/DQ model",
+    takes=say("takes.onnxruntime"),
     sources=(
         Source(
             "which ops are quantized, and which keep the scale of their input",

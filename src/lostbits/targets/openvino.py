@@ -1,12 +1,13 @@
 """OpenVINO on CPU, as NNCF prepares ONNX models for it."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 OPENVINO = Target(
     name="openvino",
-    title="OpenVINO (CPU), int8 weights, uint8 activations",
+    title=say("platform.openvino"),
     # NNCF's weights have 255 levels, -127..127: the same scale, amax/127, and the same codes.
     weights=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=True, method="min_max"),
     activations=Rule(
@@ -65,7 +66,7 @@ OPENVINO = Target(
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
     ),
-    takes="Q/DQ model (read as FakeQuantize)",
+    takes=say("takes.openvino"),
     sources=(
         Source(
             "which ops have their inputs quantized, which pass values through",

@@ -1,12 +1,13 @@
 """Qualcomm AI Engine Direct (QNN) on the Hexagon Tensor Processor."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 QNN_HTP = Target(
     name="qnn-htp",
-    title="Qualcomm QNN (Hexagon HTP), int8 weights, uint8 activations",
+    title=say("platform.qnn_htp"),
     weights=Rule(
         Grid.of(8, signed=True),
         symmetric=True,
@@ -32,7 +33,7 @@ QNN_HTP = Target(
         shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
         passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
     ),
-    takes="encodings overrides (converter, --quantization_overrides), or a Q/DQ model",
+    takes=say("takes.qnn_htp"),
     sources=(
         Source(
             "weights symmetric, per output channel of Conv, ConvTranspose, Gemm and MatMul; "

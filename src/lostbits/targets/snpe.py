@@ -1,6 +1,7 @@
 """Qualcomm SNPE on the Hexagon DSP, with its default quantizer."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
@@ -14,7 +15,7 @@ _RULE = Rule(
 
 SNPE = Target(
     name="snpe",
-    title="Qualcomm SNPE (Hexagon DSP), uint8",
+    title=say("platform.snpe"),
     weights=_RULE,
     activations=_RULE,
     bias_bits=32,
@@ -27,8 +28,7 @@ SNPE = Target(
         shared_scale=frozenset({"AveragePool", "Concat", "Resize"}),
         passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
     ),
-    takes="natively nothing: encodings overrides (converter and --override_params), or parameters "
-    "baked into the model so that its min-max quantizer finds them",
+    takes=say("takes.snpe"),
     sources=(
         Source(
             "8-bit asymmetric per tensor, min-max, zero exactly representable, least range 0.0001",

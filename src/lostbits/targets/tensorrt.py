@@ -1,6 +1,7 @@
 """NVIDIA TensorRT, as calibrated by itself up to 10.x and by Q/DQ nodes since."""
 
 from lostbits.grid import Grid
+from lostbits.language import say
 from lostbits.target import Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
@@ -8,7 +9,7 @@ _MODEL_OPTIMIZER = "NVIDIA Model Optimizer, modelopt/onnx/quantization"
 
 TENSORRT = Target(
     name="tensorrt",
-    title="NVIDIA TensorRT, int8",
+    title=say("platform.tensorrt"),
     weights=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=True, method="min_max"),
     activations=Rule(Grid.of(8, signed=True), symmetric=True, per_channel=False, method="entropy"),
     bias_bits=None,
@@ -36,9 +37,7 @@ TENSORRT = Target(
         passes_through=MOVES_VALUES,
         fused_residual_add=True,
     ),
-    takes="weights and activations, each on its own: Q/DQ model (every version); calibration cache "
-    "or dynamic ranges of activations (up to 10.x, where a choice of weight scales can only "
-    "travel inside the float weights)",
+    takes=say("takes.tensorrt"),
     sources=(
         Source(
             "int8 codes -128..127, zero point 0, positive scales; activations per tensor, only "

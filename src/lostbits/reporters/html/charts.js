@@ -1,12 +1,17 @@
-"use strict";
 // Charts in the colours of the page. Names reach the page as text only, never as markup.
-const data = JSON.parse(document.getElementById("data").textContent);
 const drawn = new Map();
 const narrow = () => window.innerWidth < 640;
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const probe = document.querySelector("header");
+
+/** A colour of the style as the theme in force has it. */
+function colour(name) {
+  probe.style.accentColor = `var(--${name})`;
+  return getComputedStyle(probe).accentColor;
+}
+
 const percent = (v) => `${(100 * v).toFixed(Math.abs(v) < 0.01 ? 2 : 1)}%`;
 const tick = (v) => `${Number((100 * v).toFixed(3))}%`;
-const figure = (v) => (v === null || v === undefined ? "none" : Number(v.toPrecision(3)).toString());
+const figure = (v) => (v === null || v === undefined ? "–" : Number(v.toPrecision(3)).toString());
 
 const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] || "⁻").join("");
 const power = (v) => (v >= 0.001 && v < 1e5 ? figure(v) : `10${raised(Math.round(Math.log10(v)))}`);
@@ -30,10 +35,11 @@ function draw(id, make, missing, choose) {
   place.textContent = "";
   place.classList.toggle("empty", !make);
   if (!make) {
-    place.textContent = missing;
+    place.textContent = missing();
     return;
   }
   const chart = echarts.init(place, null, { renderer: "svg" });
+  chart.on("rendered", () => frame(place.querySelector("svg")));
   chart.setOption(make());
   if (choose) chart.on("click", choose);
   const observer = new ResizeObserver(() => chart.resize());
@@ -41,10 +47,18 @@ function draw(id, make, missing, choose) {
   drawn.set(id, { chart, make, observer });
 }
 
+/** Lets paper, which is told no new size, shrink the picture as a whole instead of cutting it off. */
+function frame(svg) {
+  svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+}
+
+/** At once, for a printer does not wait for the next frame. */
 function redraw() {
   for (const { chart, make } of drawn.values()) {
     chart.setOption(make(), true);
     chart.resize();
+    chart.getZr().flush();
+    frame(chart.getDom().querySelector("svg"));
   }
 }
 

@@ -1,4 +1,7 @@
-// The panel of one tensor.
+// The panels of one tensor and of one layer.
+
+let chosenSite = 0;
+let chosenStation = 0;
 
 function fill(id, made) {
   document.getElementById(id).replaceChildren(...made);
@@ -10,41 +13,71 @@ function meter([label, text, part]) {
   const bar = element("i");
   bar.style.width = `${100 * part}%`;
   track.append(bar);
-  box.append(element("b", text), track, element("small", label));
+  box.append(element("b", said(text)), track, element("small", say(label)));
   return box;
 }
 
 function fact([label, text]) {
   const box = element("div");
-  box.append(element("dt", label), element("dd", text));
+  box.append(element("dt", say(label)), element("dd", said(text)));
   return box;
 }
 
-const drawIf = (id, shown, make, missing) => draw(id, shown ? () => make(shown) : null, missing);
+const drawIf = (id, shown, make, missing) => draw(id, shown ? () => make(shown) : null, () => say(missing));
 
 /** Shows site `index` everywhere; `move` takes the reader to the panel. */
 function show(index, move) {
   const site = data.sites[index];
   if (!site) return;
+  chosenSite = index;
+  const where = { role: say(`role.${site.role}`), node: site.node, op: site.op, share: site.share };
   document.getElementById("detail-name").textContent = site.name;
-  document.getElementById("detail-where").textContent = `${site.where}; carries ${site.share} of the output error`;
+  document.getElementById("detail-where").textContent = say(site.node ? "where.layer" : "where.input", where);
   document.getElementById("focus").value = String(index);
   for (const row of document.querySelectorAll("#table tbody tr")) {
     row.classList.toggle("chosen", row.dataset.site === String(index));
   }
-  fill("detail-findings", site.findings.map((text) => element("p", text)));
+  fill("detail-findings", site.findings.map((number) => element("p", written(number))));
   fill("detail-meters", site.meters.map(meter));
   fill("detail-facts", site.facts.map(fact));
-  const exact = "Its grid holds every value exactly, or nothing was recorded: no bits are lost.";
-  drawIf("waterfall", site.waterfall, waterfall, exact);
-  drawIf("detail_waterfall", site.waterfall, waterfall, exact);
-  drawIf("histogram", site.histogram, histogram, "No values were recorded for this tensor.");
-  drawIf("trade_off", site.trade_off, tradeOff, "Its range does not follow from values of its own.");
-  drawIf("channels", site.channels, channels, "It has no channels.");
-  drawIf("by_channel", site.by_channel, byChannel, "Kept for the tensors that matter most only.");
-  if (move) {
-    const panel = document.getElementById("detail");
-    panel.focus({ preventScroll: true });
-    panel.scrollIntoView();
+  drawIf("waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
+  drawIf("detail_waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
+  drawIf("histogram", site.histogram, histogram, "chart.no_values");
+  drawIf("levels", site.levels, levels, "chart.no_values");
+  drawIf("trade_off", site.trade_off, tradeOff, "chart.no_trade_off");
+  drawIf("channels", site.channels, channels, "chart.no_channels");
+  drawIf("by_channel", site.by_channel, byChannel, "chart.few_only");
+  if (move) moveTo(document.getElementById("detail"));
+}
+
+function moveTo(panel) {
+  panel.focus({ preventScroll: true });
+  panel.scrollIntoView();
+}
+
+/** A tensor of a layer, leading to its details. */
+function siteOf(index) {
+  const site = data.sites[index];
+  const row = element("li");
+  const button = element("button", undefined, "pick");
+  button.type = "button";
+  button.append(element("span", site.name));
+  button.addEventListener("click", () => show(index, true));
+  row.append(element("b", site.share), button, element("small", `${say(`role.${site.role}`)}, ${site.grid}`));
+  return row;
+}
+
+/** Shows a layer of the map beside it. */
+function visit(index) {
+  const station = data.map[index];
+  if (!station) return;
+  chosenStation = index;
+  for (const button of document.querySelectorAll("[data-station]")) {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.station) === index));
   }
+  document.getElementById("station-name").textContent = station.op ? `${station.name} (${station.op})` : station.name;
+  document.getElementById("station-own").textContent = station.errors[0];
+  document.getElementById("station-inherited").textContent = station.errors[1];
+  const none = () => [element("li", say("chart.none_quantized"))];
+  fill("station-sites", station.sites.length ? station.sites.map(siteOf) : none());
 }

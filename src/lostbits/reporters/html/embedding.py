@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-_DIGITS = 6  # significant digits of what is plotted
+_DIGITS = 4  # significant digits of what is plotted; exact figures are text
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -13,7 +13,7 @@ def json_text(data: Any) -> Markup:
     r"""Compact JSON that can stand inside ``<script>``: no name in it can end the element.
 
     >>> print(json_text({"</script>": 1 / 3}))
-    {"\u003c/script\u003e":0.333333}
+    {"\u003c/script\u003e":0.3333}
     """
     text = json.dumps(short(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Markup(text.translate(_ESCAPES))

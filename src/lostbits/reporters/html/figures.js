@@ -5,31 +5,33 @@ const series = (name, kind, hue, rest) => ({ name, type: kind, itemStyle: { colo
 /** Bars of shares, stacked by cause. */
 function shares(bars) {
   const most = narrow() ? 16 : 40;
-  const stacked = (cause) => series(cause, "bar", colour(cause), {
+  const names = bars.map((b) => (b.others ? say("chart.others", { count: b.others }) : b.name || say(`role.${b.role}`)));
+  const stacked = (cause) => series(say(`chart.${cause}`), "bar", colour(cause), {
     stack: "share", barMaxWidth: 16, data: bars.map((b) => ({ value: b[cause], index: b.index })) });
   return base({
     tooltip: tooltip((hits) => {
       const bar = bars[hits[0].dataIndex];
-      return [`${bar.name}${bar.role ? ` (${bar.role})` : ""}`, `round ${percent(bar.round)}`, `clip ${percent(bar.clip)}`];
+      return [names[hits[0].dataIndex], `${say("chart.round")} ${percent(bar.round)}`, `${say("chart.clip")} ${percent(bar.clip)}`];
     }, { trigger: "axis", axisPointer: { type: "shadow" } }),
     xAxis: axis("value", { min: ({ min }) => (min > -0.01 ? 0 : null), axisLabel: { formatter: tick } }),
-    yAxis: axis("category", { data: bars.map((b) => b.name), inverse: true,
+    yAxis: axis("category", { data: names, inverse: true,
       axisLabel: { interval: 0, hideOverlap: false, fontSize: 11, formatter: (name) => shortened(name, most) } }),
     series: [stacked("round"), stacked("clip")],
   });
 }
 
 /** From the bits of the grid down to those that are left. */
-function waterfall(bars) {
+function waterfall(bars, grid) {
+  const names = bars.map(([step]) => (step ? say(`step.${step}`) : grid));
   const hue = (i) => colour(i === 0 ? "round" : i === bars.length - 1 ? "left" : "loss");
   const label = (i) => `${i > 0 && i < bars.length - 1 && bars[i][2] >= 0.05 ? "−" : ""}${bars[i][2].toFixed(1)}`;
   return base({
     legend: { show: false },
     grid: { left: 8, right: 44, top: 4, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "all" },
-    tooltip: tooltip(([hit]) => [bars[hit.dataIndex][0], `${bars[hit.dataIndex][2].toFixed(2)} bits`],
+    tooltip: tooltip(([hit]) => [names[hit.dataIndex], `${bars[hit.dataIndex][2].toFixed(2)} ${say("chart.bits")}`],
       { trigger: "axis", axisPointer: { type: "shadow" } }),
-    xAxis: axis("value", { name: "bits", nameGap: 24, max: bars[0][2] }),
-    yAxis: axis("category", { data: bars.map((b) => b[0]), inverse: true, axisLabel: { interval: 0, hideOverlap: false } }),
+    xAxis: axis("value", { name: say("chart.bits"), nameGap: 24, max: bars[0][2] }),
+    yAxis: axis("category", { data: names, inverse: true, axisLabel: { interval: 0, hideOverlap: false } }),
     series: [
       { type: "bar", stack: "bits", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: bars.map((b) => b[1]) },
       { type: "bar", stack: "bits", stackStrategy: "all", barMaxWidth: 22, emphasis: { disabled: true },
@@ -41,16 +43,16 @@ function waterfall(bars) {
 
 /** Own, inherited and whole error along the network. */
 function depth(layers) {
-  const line = (name, kind, hue, rest) => series(name, "line", colour(hue), {
+  const line = (name, kind, hue, rest) => series(say(`chart.${name}`), "line", colour(hue), {
     data: layers.map((l) => l[kind]), lineStyle: { color: colour(hue), width: 2 }, symbolSize: 6, ...rest });
   return base({
     tooltip: tooltip((hits) => {
       const layer = layers[hits[0].dataIndex];
-      return [`${hits[0].dataIndex + 1}. ${layer.name} (${layer.op})`, `own ${figure(layer.own_error)}`,
-        `inherited ${figure(layer.inherited_error)}`, `whole ${figure(layer.error)}`];
+      return [`${hits[0].dataIndex + 1}. ${layer.name} (${layer.op})`, `${say("chart.own")} ${figure(layer.own_error)}`,
+        `${say("chart.inherited")} ${figure(layer.inherited_error)}`, `${say("chart.whole")} ${figure(layer.error)}`];
     }, { trigger: "axis" }),
-    xAxis: axis("category", { data: layers.map((_, i) => i + 1), name: "layer, in the order of the network", nameGap: 26 }),
-    yAxis: axis("log", { name: narrow() ? "" : "error / power of the float output", nameGap: 44, axisLabel: { formatter: power } }),
+    xAxis: axis("category", { data: layers.map((_, i) => i + 1), name: say("chart.layer_axis"), nameGap: 26 }),
+    yAxis: axis("log", { name: narrow() ? "" : say("chart.error_axis"), nameGap: 44, axisLabel: { formatter: power } }),
     series: [
       line("own", "own_error", "clip", { symbol: "diamond" }),
       line("inherited", "inherited_error", "round", { symbol: "circle" }),
@@ -61,7 +63,7 @@ function depth(layers) {
 
 /** The two ends of the range in use, labelled towards the middle. */
 const ends = (range) => range.map((v, i) => ({
-  xAxis: v, name: i ? "highest code" : "lowest code", label: { show: !narrow(), align: i ? "right" : "left" } }));
+  xAxis: v, name: say(i ? "chart.highest" : "chart.lowest"), label: { show: !narrow(), align: i ? "right" : "left" } }));
 
 function histogram(shown) {
   const [lo, hi] = shown.range;
@@ -69,12 +71,12 @@ function histogram(shown) {
   return base({
     legend: { show: false },
     grid: { left: 8, right: 20, top: 24, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
-    tooltip: tooltip(([hit]) => [`near ${figure(hit.value[0])}`, `${figure(hit.value[1])} values`]),
-    xAxis: axis("value", { min: first, max: last, name: `value (${shown.zeros} exact zeros not drawn)`, nameGap: 26,
+    tooltip: tooltip(([hit]) => [say("chart.near", { value: figure(hit.value[0]) }), say("chart.values", { count: figure(hit.value[1]) })]),
+    xAxis: axis("value", { min: first, max: last, name: say("chart.value_axis", { zeros: shown.zeros }), nameGap: 26,
       axisLabel: { formatter: figure, showMinLabel: false, showMaxLabel: false } }),
     yAxis: axis("log", { min: 0.5, startValue: 0.5, axisLabel: { formatter: (v) => (v < 1 ? "" : v.toLocaleString("en")) } }),
-    series: [series("values", "bar", colour("round"), {
-      barWidth: "99%", data: shown.points,
+    series: [series("", "bar", colour("round"), {
+      barWidth: "99%", data: shown.counts.map((c, i) => [shown.middle + i * shown.width, c]),
       markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
         label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: ends(shown.range) },
       markArea: { silent: true, itemStyle: { color: colour("clip"), opacity: 0.15 },
@@ -86,41 +88,45 @@ function histogram(shown) {
 const symbols = ["triangle", "rect", "diamond", "emptyTriangle", "emptyRect", "emptyDiamond", "arrow"];
 
 function tradeOff(shown) {
-  const line = (kind, hue, rest) => series(kind, "line", colour(hue), {
-    data: shown[kind], symbol: "none", lineStyle: { color: colour(hue), width: 2, ...rest } });
-  const mark = (m, i) => series(m[0], "scatter", m[0] === "in use" ? colour("loss") : colour("quiet"), {
-    data: [m.slice(1, 3)], z: m[0] === "in use" ? 4 : 5, symbol: m[0] === "in use" ? "circle" : symbols[i % symbols.length],
-    symbolSize: m[0] === "in use" ? 18 : 9 });
-  const marks = new Map(shown.marks.map((m) => [m[0], m]));
+  const line = (kind, hue, rest) => series(say(`chart.${kind}`), "line", colour(hue), {
+    data: shown.factor.map((f, i) => [f, shown[kind][i]]), symbol: "none", lineStyle: { color: colour(hue), width: 2, ...rest } });
+  const used = (m) => m[0] === "in_use";
+  const title = (m) => named("range_method", m[0]);
+  const mark = (m, i) => series(title(m), "scatter", used(m) ? colour("loss") : colour("quiet"), {
+    data: [m.slice(1, 3)], z: used(m) ? 4 : 5, symbol: used(m) ? "circle" : symbols[i % symbols.length],
+    symbolSize: used(m) ? 18 : 9 });
+  const marks = new Map(shown.marks.map((m) => [title(m), m]));
   return base({
     grid: { left: 8, right: 20, top: narrow() ? 36 : 60, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
     legend: { ...base({}).legend, type: narrow() ? "scroll" : "plain", itemWidth: 14, itemHeight: 8, itemGap: 8 },
     tooltip: tooltip(([hit]) => {
       const m = marks.get(hit.seriesName);
-      return m ? [m[0], `range ${figure(m[1])} × full`, `round ${figure(m[3])}`, `clip ${figure(m[4])}`]
-        : [hit.seriesName, `range ${figure(hit.value[0])} × full`, `error ${figure(hit.value[1])}`];
+      const range = say("chart.factor", { value: figure(m ? m[1] : hit.value[0]) });
+      return m ? [hit.seriesName, range, `${say("chart.round")} ${figure(m[3])}`, `${say("chart.clip")} ${figure(m[4])}`]
+        : [hit.seriesName, range, say("chart.error", { value: figure(hit.value[1]) })];
     }),
-    xAxis: axis("log", { logBase: 2, name: "range / full range of the data", nameGap: 26, axisLabel: { formatter: figure } }),
-    yAxis: axis("log", { name: narrow() ? "" : "mean squared error", nameGap: 44, axisLabel: { formatter: power } }),
+    xAxis: axis("log", { logBase: 2, name: say("chart.factor_axis"), nameGap: 26, axisLabel: { formatter: figure } }),
+    yAxis: axis("log", { name: narrow() ? "" : say("chart.mse_axis"), nameGap: 44, axisLabel: { formatter: power } }),
     series: [line("round", "round"), line("clip", "clip"), line("total", "total", { type: "dashed" }), ...shown.marks.map(mark)],
   });
 }
 
 function channels(shown) {
   const lines = (shown.range || []).map((v, i) => ({
-    yAxis: v, name: i ? "highest code" : "lowest code", label: { position: i ? "insideEndTop" : "insideEndBottom" } }));
+    yAxis: v, name: say(i ? "chart.highest" : "chart.lowest"), label: { position: i ? "insideEndTop" : "insideEndBottom" } }));
   return base({
     legend: { show: false },
     grid: { left: 8, right: 20, top: 20, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
     tooltip: tooltip(([hit]) => {
       const i = hit.dataIndex;
-      return [`channel ${shown.index[i]}`, `${figure(shown.lo[i])} to ${figure(shown.lo[i] + shown.extent[i])}`];
+      return [say("chart.channel_number", { number: shown.index[i] }),
+        say("chart.span", { lo: figure(shown.lo[i]), hi: figure(shown.lo[i] + shown.extent[i]) })];
     }, { trigger: "axis", axisPointer: { type: "shadow" } }),
-    xAxis: axis("category", { data: shown.index, name: "channel", nameGap: 26 }),
+    xAxis: axis("category", { data: shown.index, name: say("chart.channel"), nameGap: 26 }),
     yAxis: axis("value", { axisLabel: { formatter: figure } }),
     series: [
       { type: "bar", stack: "range", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: shown.lo },
-      series("range", "bar", colour("round"), { stack: "range", stackStrategy: "all", barCategoryGap: "15%", data: shown.extent,
+      series("", "bar", colour("round"), { stack: "range", stackStrategy: "all", barCategoryGap: "15%", data: shown.extent,
         markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
           label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: lines } }),
     ],
@@ -131,9 +137,58 @@ function byChannel(values) {
   return base({
     legend: { show: false },
     grid: { left: 8, right: 20, top: 12, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
-    tooltip: tooltip(([hit]) => [`channel ${hit.dataIndex}`, percent(hit.value)], { trigger: "axis", axisPointer: { type: "shadow" } }),
-    xAxis: axis("category", { data: values.map((_, i) => i), name: "channel", nameGap: 26 }),
+    tooltip: tooltip(([hit]) => [say("chart.channel_number", { number: hit.dataIndex }), percent(hit.value)], { trigger: "axis", axisPointer: { type: "shadow" } }),
+    xAxis: axis("category", { data: values.map((_, i) => i), name: say("chart.channel"), nameGap: 26 }),
     yAxis: axis("value", { axisLabel: { formatter: tick } }),
-    series: [series("share", "bar", colour("round"), { barCategoryGap: "15%", data: values })],
+    series: [series("", "bar", colour("round"), { barCategoryGap: "15%", data: values })],
+  });
+}
+
+/** Share of the values in every group of codes; the line is where all would be, were they used alike. */
+function levels(shown) {
+  return base({
+    legend: { show: false },
+    grid: { left: 8, right: 20, top: 20, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
+    tooltip: tooltip(([hit]) => {
+      const i = hit.dataIndex;
+      return [say("chart.code_span", { first: shown.first[i], last: shown.last[i] }), percent(shown.shares[i] || 0)];
+    }, { trigger: "axis", axisPointer: { type: "shadow" } }),
+    xAxis: axis("category", { data: shown.first, name: say("chart.code"), nameGap: 26 }),
+    yAxis: axis("log", { min: shown.floor, startValue: shown.floor, max: 1, axisLabel: { formatter: power } }),
+    series: [series("", "bar", colour("left"), { barCategoryGap: "10%", data: shown.shares,
+      markLine: { symbol: "none", silent: true, lineStyle: { color: colour("loss"), width: 2, type: "dashed" },
+        label: { formatter: "{b}", color: colour("text"), fontSize: 11, position: "insideEndTop" },
+        data: [{ yAxis: shown.even, name: say("chart.even") }] } })],
+  });
+}
+
+/** From the network as it came to the recovered one; what was dropped is hollow and changes nothing. */
+function ledger(rows) {
+  const whole = (r) => r.start ?? r.end;
+  const ends = (r) => whole(r) !== undefined;
+  const name = (r) => ("start" in r ? say("chart.start") : "end" in r ? say("chart.end") : named("recovery_name", r.method));
+  const low = (r) => (ends(r) ? Math.min(0, whole(r)) : Math.min(r.before, r.after));
+  const size = (r) => Math.abs(ends(r) ? whole(r) : r.after - r.before);
+  const look = (r) => {
+    const hue = colour(ends(r) ? "round" : r.kept ? "left" : "quiet");
+    return ends(r) || r.kept ? { color: hue } : { color: "transparent", borderColor: hue, borderWidth: 1.5 };
+  };
+  const lines = (r) => (ends(r) ? [name(r), say("chart.after", { value: whole(r).toFixed(1) })]
+    : [`${name(r)}: ${say(r.kept ? "chart.kept" : "chart.dropped")}`, say("chart.predicted_value", { value: r.texts[0] }),
+      say("chart.measured_value", { value: r.texts[1] }), say("chart.after", { value: r.after.toFixed(1) })]);
+  const text = (r) => (ends(r) ? `${whole(r).toFixed(1)} dB` : r.texts[1]);
+  return base({
+    grid: { left: 8, right: 52, top: 34, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
+    tooltip: tooltip(([hit]) => lines(rows[hit.dataIndex]), { trigger: "axis", axisPointer: { type: "shadow" } }),
+    xAxis: axis("value", { name: "dB", nameGap: 24 }),
+    yAxis: axis("category", { data: rows.map(name), inverse: true, axisLabel: { interval: 0, hideOverlap: false } }),
+    series: [
+      { type: "bar", stack: "dB", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: rows.map(low) },
+      { name: say("chart.measured"), type: "bar", stack: "dB", stackStrategy: "all", barMaxWidth: 20, emphasis: { disabled: true },
+        itemStyle: { color: colour("left") }, data: rows.map((r) => ({ value: size(r), itemStyle: look(r), label: { position: r.predicted > Math.max(r.before, r.after) ? "left" : "right" } })),
+        label: { show: !narrow(), color: colour("text"), formatter: (hit) => text(rows[hit.dataIndex]) } },
+      series(say("chart.predicted"), "scatter", colour("loss"), { symbol: "diamond", symbolSize: 11, z: 5,
+        data: rows.map((r) => (ends(r) ? null : r.predicted)) }),
+    ],
   });
 }

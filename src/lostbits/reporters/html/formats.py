@@ -42,6 +42,15 @@ def decibel(value: float | None) -> str:
     return NONE if value is None else f"{value:z.1f}"
 
 
+def signed(value: float | None) -> str:
+    """Decibels won or lost.
+
+    >>> signed(0.04), signed(-1.26)
+    ('+0.0', '-1.3')
+    """
+    return NONE if value is None else f"{value:+z.1f}"
+
+
 def bits(value: float | None) -> str:
     """One decimal; a loss that rounds to nothing is a dot."""
     return NONE if value is None else f"{value:z.1f}" if abs(value) >= 0.05 else "·"
@@ -55,7 +64,7 @@ def span(lo: float, hi: float) -> str:
 def several(values: list[Any]) -> str:
     """A few numbers in full, many by their first and their count."""
     shown = ", ".join(number(v) for v in values[:3])
-    return shown if len(values) <= 3 else f"{shown}, … ({len(values)} values)"
+    return shown if len(values) <= 3 else f"{shown}, … (×{len(values)})"
 
 
 def memory(value: float) -> str:
@@ -66,15 +75,6 @@ def memory(value: float) -> str:
 def seconds(value: float) -> str:
     """One decimal with unit."""
     return f"{value:.1f} s"
-
-
-def words(name: str) -> str:
-    """A name of the result in plain words.
-
-    >>> words("range_choice")
-    'range choice'
-    """
-    return name.replace("_", " ")
 
 
 def breakable(name: str) -> Markup:
@@ -98,9 +98,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "decibel": decibel,
     "bits": bits,
+    "signed": signed,
     "memory": memory,
     "seconds": seconds,
-    "words": words,
     "fill": fill,
     "breakable": breakable,
 }

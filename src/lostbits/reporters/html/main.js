@@ -8,8 +8,8 @@ async function copy(button) {
     window.getSelection().selectAllChildren(text);
     document.execCommand("copy");
   }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  button.textContent = say("chart.copied");
+  setTimeout(() => { button.textContent = say("chart.copy"); }, 1500);
 }
 
 function choose(hit) {
@@ -17,18 +17,32 @@ function choose(hit) {
   if (bar && bar.index !== null) show(bar.index, true);
 }
 
-function start() {
+function drawAll() {
   const bars = data.attribution;
-  document.getElementById("attribution").style.minHeight = `${Math.max(8, 4 + 1.55 * bars.length)}rem`;
-  drawIfAny("attribution", bars, () => shares(bars), choose);
+  const rows = data.ledger;
+  drawIfAny("attribution", bars, () => shares(bars), choose, 4 + 1.55 * bars.length);
   drawIfAny("roles", data.roles, () => shares(data.roles));
   if (data.layers.length) draw("depth", () => depth(data.layers));
-  prepareTables();
-  show(0, false);
+  if (rows.length) drawIfAny("ledger", rows, () => ledger(rows), undefined, 5 + 2.2 * rows.length);
+  show(chosenSite, false);
+  visit(chosenStation);
 }
 
-function drawIfAny(id, list, make, choose) {
-  draw(id, list.length ? make : null, "Nothing was attributed.", choose);
+function drawIfAny(id, list, make, choose, height) {
+  if (height) document.getElementById(id).style.minHeight = `${Math.max(8, height)}rem`;
+  draw(id, list.length ? make : null, () => say("chart.nothing_attributed"), choose);
+}
+
+/** The layer that costs most is the first to be looked at. */
+function costliest() {
+  const most = data.sites.length ? data.map.findIndex((station) => station.sites.includes(0)) : 0;
+  return Math.max(most, 0);
+}
+
+function dress(theme) {
+  if (theme === "auto") delete page.dataset.theme;
+  else page.dataset.theme = theme;
+  redraw();
 }
 
 for (const button of document.querySelectorAll("button.copy")) {
@@ -37,8 +51,21 @@ for (const button of document.querySelectorAll("button.copy")) {
 for (const link of document.querySelectorAll("a.more")) {
   link.addEventListener("click", () => show(Number(link.dataset.site), false));
 }
+for (const button of document.querySelectorAll("[data-station]")) {
+  button.addEventListener("click", () => visit(Number(button.dataset.station)));
+}
+document.querySelector("ol.map").addEventListener("keydown", (event) => step(event, "[data-station]"));
 document.getElementById("focus").addEventListener("change", (event) => show(Number(event.target.value), false));
-start();
+document.getElementById("theme").addEventListener("change", (event) => dress(event.target.value));
+document.getElementById("language").addEventListener("change", (event) => {
+  speak(event.target.value);
+  drawAll();
+  search(document.getElementById("search").value);
+});
+chosenStation = costliest();
+prepareTables();
+drawAll();
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 window.matchMedia("(max-width: 639px)").addEventListener("change", redraw);
 window.matchMedia("print").addEventListener("change", redraw);
+page.dataset.ready = "true";

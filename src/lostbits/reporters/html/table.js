@@ -27,13 +27,13 @@ function search(text) {
     row.hidden = !words.every((word) => content.includes(word));
   }
   const left = rows.filter((row) => !row.hidden).length;
-  document.getElementById("found").textContent = `${left} of ${rows.length} tensors`;
+  document.getElementById("found").textContent = say("chart.found", { count: left, all: rows.length });
 }
 
-/** Arrow keys go from tensor to tensor. */
-function step(event) {
+/** Arrow keys go from tensor to tensor, or from layer to layer. */
+function step(event, buttons) {
   if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  const shown = [...event.currentTarget.querySelectorAll("tr:not([hidden]) button.pick")];
+  const shown = [...event.currentTarget.querySelectorAll(buttons)];
   const next = shown[shown.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1)];
   if (!next || !shown.includes(document.activeElement)) return;
   event.preventDefault();
@@ -49,6 +49,7 @@ function prepareTables() {
     const row = event.target.closest("tr");
     if (row && !String(window.getSelection())) show(Number(row.dataset.site), true);
   });
-  table.tBodies[0].addEventListener("keydown", step);
+  table.tBodies[0].addEventListener("keydown", (event) => step(event, "tr:not([hidden]) button.pick"));
   document.getElementById("search").addEventListener("input", (event) => search(event.target.value));
+  search("");
 }

@@ -1,0 +1,110 @@
+"""How large the page of a large network is, and how soon its first chart stands.
+
+    python benchmarks/report_speed.py [--runs 5]
+
+The result is the demo network's, blown up to as many sites and layers as a large network has, with
+as many channels a site as a page shows at most. A headless Chromium opens the page. The script of
+the page stands at its end and draws before DOMContentLoaded, so that measured is the time from the
+start of the navigation: until all charts stand, and until DOMContentLoaded.
+"""
+
+import argparse
+import copy
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+from lostbits import api
+from lostbits.reporter import Result
+from lostbits.reporters import Html
+
+SITES, LAYERS, CHANNELS = 300, 100, 256
+_SEEN = """() => {
+  window.seen = {};
+  addEventListener('DOMContentLoaded', () => { seen.loaded = performance.now(); });
+  new MutationObserver(() => {
+    const drawn = document.querySelector('[data-ready] .chart svg');
+    if (drawn && !seen.drawn) seen.drawn = performance.now();
+  }).observe(document, { childList: true, subtree: true, attributes: true });
+}"""
+
+
+def small_result() -> Result:
+    """A diagnosis of the demo network."""
+    files = api.demo_files()
+    settings = api.Settings(labels=files["labels"], samples=32)
+    return api.diagnose(files["model"], files["data"], "snpe", settings)
+
+
+def large(result: Result, sites: int = SITES, layers: int = LAYERS) -> Result:
+    """The same result with more sites and layers, each with its own long name."""
+    names = [f"backbone/stages.{i // 10}/blocks.{i % 10}/tensor_{i}" for i in range(sites)]
+    nodes = [f"backbone/stages.{i // 10}/blocks.{i % 10}/Conv_{i}" for i in range(layers)]
+    kinds = [s for s in result["sites"] if s["role"] in ("weight", "activation")]
+    shares = result["network"]["attributions"]
+    attributed = [
+        {**shares[i % len(shares)], "tensor": name, "share": 1 / sites, "value": 1 / sites}
+        for i, name in enumerate(names)
+    ]
+    found = [_site(kinds[i % len(kinds)], name, nodes, i) for i, name in enumerate(names)]
+    for site, part in zip(found, attributed, strict=True):
+        part["role"] = site["role"]
+    first = result["layers"][0]
+    chain = [
+        {**first, "node": node, "tensor": names[i], "inputs": [names[i - 1]] if i else ["image"]}
+        for i, node in enumerate(nodes)
+    ]
+    network = {**result["network"], "attributions": attributed, "channels": _channels(found)}
+    return {**result, "sites": found, "layers": chain, "network": network, "findings": []}
+
+
+def _site(kind: Result, name: str, nodes: list[str], number: int) -> Result:
+    """A site with as many channels as a page shows."""
+    ranges = [[c, kind["lo"] * (1 - c / 300), kind["hi"] * (1 - c / 300)] for c in range(CHANNELS)]
+    own = {"tensor": name, "node": nodes[number % len(nodes)], "group": name}
+    return {**copy.deepcopy(kind), **own, "channel_range": ranges}
+
+
+def _channels(sites: list[Result]) -> dict[str, list[float]]:
+    """Shares by channel; results hold them for the largest sites only."""
+    values = [1 / (3 + c) for c in range(CHANNELS)]
+    return {f"{s['tensor']}:{s['role']}": values for s in sites[:20]}
+
+
+def opened(page: Path, chromium: str) -> tuple[float, float]:
+    """Milliseconds until all charts are drawn, and until DOMContentLoaded."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only for the measurement
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1440, "height": 900})
+        tab.add_init_script(f"({_SEEN})()")
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("html[data-ready]")
+        seen = tab.evaluate("seen")
+        browser.close()
+    return seen["drawn"], seen["loaded"]
+
+
+def main() -> None:
+    """Print size and times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise SystemExit("needs chromium on the PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        page.write_text(Html().render(large(small_result())), encoding="utf-8")
+        times = [opened(page, chromium) for _ in range(runs)]
+        print(f"{SITES} sites, {LAYERS} layers: {page.stat().st_size / 1e6:.2f} MB")
+        for name, row in zip(
+            ("all charts", "DOMContentLoaded"), zip(*times, strict=True), strict=True
+        ):
+            print(f"{name}: median {statistics.median(row):.0f} ms, longest {max(row):.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

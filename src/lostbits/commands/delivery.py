@@ -1,0 +1,75 @@
+"""What becomes of a result: printed, written, piped."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self, final
+
+import typer
+
+from lostbits import api
+from lostbits.language import Language
+from lostbits.reporter import Result
+from lostbits.reporters import Json
+from lostbits.reporters.console import screen
+from lostbits.terminal import listed, stdout
+
+_STANDARD_OUTPUT = "-"
+
+Lang = Annotated[Language, typer.Option(help="Language that the page opens with.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+JsonTo = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result here too; - is standard output, where nothing else goes then.",
+    ),
+]
+
+
+@final
+@dataclass(frozen=True)
+class Delivery:
+    """Where a result goes.
+
+    Attributes:
+        formats: Reports that were asked for.
+        language: Of the page.
+        quiet: Whether nothing is printed.
+        json: One more file for the result, or ``-``.
+    """
+
+    formats: tuple[str, ...]
+    language: Language
+    quiet: bool
+    json: str | None
+
+    @classmethod
+    def of(cls, formats: str, language: Language, quiet: bool, json: str | None) -> Self:
+        """From the options; every report must exist.
+
+        Raises:
+            TargetError: T009.
+        """
+        names = tuple(listed(formats))
+        for name in names:
+            api.reporter(name)
+        return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
+
+    def __call__(self, result: Result, out: Path) -> None:
+        """Print and write what was asked for; an interrupted run ends with its own status."""
+        if "console" in self.formats and not self.quiet:
+            stdout.print(screen(result))
+        for path in api.write(result, out, self.formats, self.language):
+            if not self.quiet:
+                stdout.print(f"wrote {path}", soft_wrap=True)
+        self._pipe(result)
+        if result["data"]["interrupted"]:
+            raise typer.Exit(130)
+
+    def _pipe(self, result: Result) -> None:
+        if self.json == _STANDARD_OUTPUT:
+            sys.stdout.write(Json().render(result))
+        elif self.json is not None:
+            api.replace_file(Path(self.json), Json().render(result).encode())
