@@ -150,7 +150,7 @@ class Case:
 
     @property
     def players(self) -> tuple[Site, ...]:
-        """Everything in which the quantized network differs: sites, and corrected float biases."""
+        """What the quantized network has of its own, the sites and the corrected float biases."""
         floats = (*self.placed.sites, *self.placed.float_biases)
         corrected = (s for s in floats if s.key not in self.plan and s.tensor in self.written)
         return (*self.sites, *corrected)
