@@ -28,6 +28,7 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 
 html_theme = "sphinx_book_theme"
 html_title = "lostbits"
@@ -41,5 +42,6 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "navigation_with_keys": False,
     "navbar_persistent": [],  # the search stands in the sidebar
-    "article_header_end": ["theme-switcher", "toggle-secondary-sidebar"],
+    "article_header_end": ["toggle-secondary-sidebar"],
+    "primary_sidebar_end": ["theme-switcher"],
 }

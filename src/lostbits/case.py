@@ -61,7 +61,8 @@ class Override:
         tensor: Which tensor.
         method: Name of another range method.
         bits: Another width.
-        per_channel, asymmetric: Granularity and symmetry that the target's rule does not have.
+        per_channel: One scale per channel, where the target's rule has one per tensor.
+        asymmetric: A zero point of its own, where the target's rule has none.
         as_float: Leave the tensor in float.
     """
 
