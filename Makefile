@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(READY)
 	$(BIN)/lostbits demo --out build/demo
@@ -16,6 +16,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Strict: a warning, such as a link that leads nowhere, fails the build. The tests build it so too.
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "wrote build/docs/index.html"
 
 # torch first and pinned: an unpinned one pulls gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt

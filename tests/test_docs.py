@@ -23,7 +23,7 @@ from lostbits.targets import ALL, target
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lostbits"
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 _CODE = re.compile(r"[A-Z]\d{3}")
 _LETTERS = {
@@ -291,8 +291,9 @@ def test_the_page_has_every_placement_mode() -> None:
 # ---- README ---------------------------------------------------------------------------------
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
-    first = re.findall(r"^```\n(.*?)^```$", text(ROOT / "README.md"), re.MULTILINE | re.DOTALL)[0]
+@pytest.mark.parametrize("name", ["README.md", "README.zh-Hant.md"])
+def test_the_readme_begins_with_the_two_commands(name: str) -> None:
+    first = re.findall(r"^```\n(.*?)^```$", text(ROOT / name), re.MULTILINE | re.DOTALL)[0]
     assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
 
 
@@ -307,6 +308,13 @@ def test_the_readme_lists_every_command() -> None:
     assert sorted(listed) == sorted(_commands())
 
 
+def test_the_chinese_readme_knows_all_commands_and_targets() -> None:
+    page = text(ROOT / "README.zh-Hant.md")
+    table = page.split("## 命令列\n")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(?:lostbits )?([a-z]+)[ `]", table)) >= set(_commands())
+    assert all(f"`{t.name}`" in page for t in ALL)
+
+
 def test_pages_mention_existing_options_only() -> None:
     known = {o for c in _commands().values() for p in c.params for o in p.opts}
     known |= {"--help", "--constraint"}  # of pip, in the instructions to install
@@ -317,7 +325,7 @@ def test_pages_mention_existing_options_only() -> None:
 
 def test_examples_of_preprocessing_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "preprocess.toml"
-    for example in blocks(ROOT / "README.md", "toml"):
+    for example in blocks(DOCS / "data.md", "toml"):
         path.write_text(example, encoding="utf-8")
         assert Preprocess.from_toml(path) != Preprocess()
 

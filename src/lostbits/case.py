@@ -62,7 +62,8 @@ class Override:
         tensor: Which tensor.
         method: Name of another range method.
         bits: Another width.
-        per_channel, asymmetric: Granularity and symmetry that the target's rule does not have.
+        per_channel: One scale per channel, where the target's rule has one per tensor.
+        asymmetric: A zero point of its own, where the target's rule has none.
         as_float: Leave the tensor in float.
     """
 
@@ -151,7 +152,7 @@ class Case:
 
     @property
     def players(self) -> tuple[Site, ...]:
-        """Everything in which the quantized network differs: sites, and corrected float biases."""
+        """What the quantized network has of its own, the sites and the corrected float biases."""
         floats = (*self.placed.sites, *self.placed.float_biases)
         corrected = (s for s in floats if s.key not in self.plan and s.tensor in self.written)
         return (*self.sites, *corrected)

@@ -106,8 +106,8 @@ class LayerReport:
     Attributes:
         inputs: Tensors of other layers, or inputs of the network, that it is computed from.
         shares: ``<e_i, E>/|E|^2`` of weight, activation, interaction, bias, accumulate, output.
-        own_error, inherited_error: Energy of what the layer adds and of what its inputs bring,
-            relative to the energy of its float output.
+        own_error: Energy of what the layer adds, relative to that of its float output.
+        inherited_error: The same of what its inputs bring.
         bias_share: Part of the error energy that is a constant shift per channel.
         coherence: ``|sum e_i|^2 / sum |e_i|^2``: 1 for independent terms, below for cancelling.
     """

@@ -75,7 +75,8 @@ class Target:
     Attributes:
         name: What users type.
         title: One line for tables.
-        weights, activations: The two rules.
+        weights: The rule for constants of linear ops.
+        activations: The rule for everything that depends on the data.
         bias_bits: Width of the integer bias with scale ``s_x * s_w``; None leaves bias in float.
         placement: Which tensors are quantized.
         takes: Which parameters the platform takes from outside, in words.

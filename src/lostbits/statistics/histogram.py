@@ -45,7 +45,7 @@ class Histogram(Statistic):
 
     Args:
         lo, hi: Exact extremes of each row, shape ``(rows,)``.
-        bins: Bins on each side of zero; 2,048 on one side is TensorRT's histogram of |x|.
+        bins: Bins on each side of zero; 2,048 on one side is TensorRT's histogram of ``|x|``.
         axis: Channel axis of the arrays to come, None for a single row.
 
     Attributes:

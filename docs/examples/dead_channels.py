@@ -1,0 +1,71 @@
+"""A recovery: weights that only ever multiply zeros are set to zero."""
+
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+
+from lostbits.case import Case, constant_of
+from lostbits.data import Source
+from lostbits.graph.site import Site
+from lostbits.grid import Array
+from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.runtime.progress import Progress
+
+
+@final
+class DeadChannels:
+    """Clears the weights of convolutions whose input channel was zero on every sample.
+
+    Such weights compute nothing, but their size may set the scale of all the others. On data that
+    wake the channel the function changes, hence nothing is promised.
+    """
+
+    name = "dead_channels"
+    title = "weights behind channels that are always zero are cleared"
+    source = "own"
+    stage: Stage = "network"
+    keeps_function = False
+    passes = 1.0
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        """What shorter steps of those weights are worth, by their attribution."""
+        ratios = {}
+        for site, cleared in _cleared(case).items():
+            before = np.ptp(constant_of(case.model, site))
+            ratios[site.key] = float(np.ptp(cleared) / before) ** 2  # errors go with the step
+        return diagnosed.rounding_gain_db(ratios)
+
+    def propose(
+        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
+    ) -> Change:
+        """A copy of the network with the cleared weights; ``case`` stays as it is."""
+        cleared = _cleared(case)
+        if not cleared:
+            return Change(self.name, "no channel is always zero")
+        model = case.model.clone()
+        for site, weight in cleared.items():
+            tensor = ir.tensor(weight, name=site.tensor)
+            model.graph.initializers[site.tensor].const_value = tensor
+        return Change(self.name, f"cleared channels of {len(cleared)} weights", model=model)
+
+
+def _cleared(case: Case) -> dict[Site, Array]:
+    """The new weights, by site, of convolutions with a dead input channel."""
+    found = {}
+    weights = {s.node: s for s in case.sites if s.role == "weight"}
+    for node in case.model.graph:
+        site = weights.get(str(node.name))
+        seen = case.seen.get(f"{node.inputs[0].name}:activation") if node.inputs[0] else None
+        if node.op_type != "Conv" or site is None or seen is None:
+            continue
+        dead = (seen.channels.lo == 0) & (seen.channels.hi == 0)
+        weight = constant_of(case.model, site).copy()
+        depthwise = node.attributes.get_int("group", 1) == dead.size == len(weight)
+        if depthwise:
+            weight[dead] = 0
+        elif weight.shape[1] == dead.size:
+            weight[:, dead] = 0
+        if dead.any():
+            found[site] = weight
+    return found

@@ -1,0 +1,101 @@
+"""The worked examples of docs/extend do what their pages say, and keep the laws of their kind."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compare_ranges
+import lostbits as lb
+import six_sigma
+import test_estimators
+import test_exporters
+from dead_channels import DeadChannels
+from exported_nets import case_of
+from lostbits import api, estimators
+from lostbits import recover as recovering
+from lostbits.errors import ExportError
+from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.grid import affine_from_range
+from lostbits.matching import match
+from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.targets import SNPE
+from lostbits.targets import target as find_target
+from npu_csv import NpuCsv
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+DEMO = api.demo_files()
+FEW = lb.Settings(samples=32)
+CLIPPED = "block3.depthwise.act.Clip"  # a tensor with values beyond six standard deviations
+
+
+def test_the_target_is_read_and_simulated() -> None:
+    result = lb.diagnose(DEMO["model"], DEMO["data"], str(DOCS / "examples" / "npu.toml"), FEW)
+    assert result["target"]["name"] == "npu"
+    grids = {(s["role"], s["grid"]) for s in result["sites"]}
+    assert {("weight", "uint8"), ("activation", "uint16")} <= grids
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_range_method_keeps_the_laws_of_all(symmetric: bool) -> None:
+    member = six_sigma.SixSigma()
+    for x in (np.zeros(500), np.full(500, 3.0), np.full(500, -3.0)):
+        test_estimators.test_constants_are_kept(member, symmetric, x)
+    for kind in test_estimators.KINDS:
+        test_estimators.test_ranges_scale_and_mirror_with_the_data(member, symmetric, kind)
+        test_estimators.test_ranges_stay_inside_the_extremes(member, symmetric, kind)
+
+
+def test_the_range_method_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    six_sigma.main()
+    page = (DOCS / "extend" / "range_method.md").read_text(encoding="utf-8")
+    assert f"```text\n{capsys.readouterr().out}```" in page
+
+
+def test_a_listed_range_method_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "ALL", (*ESTIMATORS, six_sigma.SixSigma()))
+    wish = lb.Override(CLIPPED, method="six_sigma")
+    wishes = lb.Settings(samples=32, overrides=(wish,))
+    case = api.build_case(DEMO["model"], DEMO["data"], find_target("onnxruntime"), wishes)[2]
+    seen, affine = case.seen[f"{CLIPPED}:activation"].whole, case.plan[f"{CLIPPED}:activation"]
+    lo, hi = six_sigma.SixSigma()(seen, affine.grid, symmetric=False)
+    assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
+    assert hi < seen.hi[0], "the method has clipped nothing, so any other would do"
+
+
+def test_methods_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    compare_ranges.main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [e.name for e in ESTIMATORS]
+    assert all(line.endswith(" dB") for line in lines)
+
+
+def test_a_listed_recovery_is_tried_and_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovering, "RECOVERIES", (*RECOVERIES, DeadChannels()))
+    wishes = api.Wishes(methods=("dead_channels",), evaluation=DEMO["data"])
+    result = api.recover(DEMO["model"], DEMO["calibration"], "snpe", settings=FEW, wishes=wishes)
+    (attempt,) = result["ledger"]
+    assert attempt["kept"]
+    assert attempt["gain_db"] > 15
+    assert attempt["predicted_gain_db"] > 15
+
+
+def test_a_recovery_without_work_proposes_nothing() -> None:
+    case: Any = case_of()
+    nothing: Any = None
+    assert DeadChannels().propose(case, nothing, nothing, nothing, nothing).empty
+
+
+def test_the_exporter_keeps_the_laws_of_all() -> None:
+    each, case = NpuCsv(), case_of(target=SNPE)
+    files = each.write(case)
+    assert tuple(files) == each.files
+    found = match(each.read(files), case.model, case.placed)
+    assert found.plan == test_exporters.written_plan(case, each)
+    assert not each.lint(case)
+
+
+def test_the_exporter_refuses_what_its_platform_lacks() -> None:
+    with pytest.raises(ExportError, match=r"E001: .*npu-csv.*uint8.*int8"):
+        NpuCsv().write(case_of(target=find_target("tensorrt")))
