@@ -350,7 +350,18 @@ def read(folder: Path) -> Result:
         ) from error
     if found != FORMAT:
         raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
+    missing = [name for name in _fields() if name not in result]
+    if missing:
+        rule, lacks = "must hold all fields of its format", f"no {', '.join(missing)}"
+        raise OutputError("O002", str(path), rule, lacks, "diagnose again with this version")
     return result
+
+
+def _fields() -> list[str]:
+    """Fields that every result has."""
+    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
+    required: list[str] = json.loads(schema)["required"]
+    return required
 
 
 def demo(target: str, out: Path, command: str, progress: Progress = silent) -> Result:
