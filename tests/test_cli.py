@@ -260,3 +260,15 @@ def test_every_help_has_an_example(command: str) -> None:
     shown = run(command, "--help")
     assert shown.exit_code == 0
     assert f"Example: lostbits {command}" in " ".join(shown.output.split())
+
+
+def test_a_result_of_an_earlier_version_is_refused_with_advice(
+    tmp_path: Path, finished: tuple[Path, Result]
+) -> None:
+    old = json.loads((finished[0] / "result.json").read_text(encoding="utf-8"))
+    del old["sentences"]
+    (tmp_path / "result.json").write_text(json.dumps(old), encoding="utf-8")
+    result = run("report", str(tmp_path))
+    assert result.exit_code == 2
+    assert "O002" in result.stderr and "no sentences" in result.stderr
+    assert not (tmp_path / "report.html").exists()

@@ -5,10 +5,15 @@ import re
 import string
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from lostbits.diagnosis import Reason
+from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.language import Language, catalogue, listed, say, sentences, translated
+from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.targets import ALL as TARGETS
 
 PACKAGE = Path(str(files("lostbits")))
 PAGE = PACKAGE / "reporters" / "html"
@@ -86,6 +91,20 @@ def test_every_code_in_the_source_is_known() -> None:
     codes += re.findall(rf"""attr\(["'][\w-]+["'], {code}""", source())
     assert len(codes) > 200
     assert [code for code in codes if code not in ENGLISH] == []
+
+
+def test_every_member_has_its_name_and_every_reason_its_words_and_colour() -> None:
+    codes = [f"recovery_name.{member.name}" for member in RECOVERIES]
+    codes += [f"range_method.{member.name}" for member in ESTIMATORS]
+    codes += [f"{part}.{why}" for part in ("reason", "reason_hint") for why in get_args(Reason)]
+    codes += [
+        f"{part}.{t.name.replace('-', '_')}" for part in ("platform", "takes") for t in TARGETS
+    ]
+    assert [code for code in codes if code not in ENGLISH] == []
+    style = (PAGE / "style.css").read_text(encoding="utf-8")
+    assert [
+        why for why in get_args(Reason) if f".{why} {{ --hue: var(--{why}); }}" not in style
+    ] == []
 
 
 # Nothing is said outside of them.

@@ -367,7 +367,9 @@ def test_what_is_prescribed_is_shown_until_it_is_done(result: Result) -> None:
     command = prescription(result["command"])
     assert command is not None
     assert command in Html().render(result)
-    assert command in " ".join(Terminal().render(result).split())
+    assert f"   {command}\n" in Terminal().render(result)
+    for finding in result["findings"]:
+        assert f"   {finding['command']}\n" in Terminal().render(result)
 
 
 # Languages and size.

@@ -31,7 +31,7 @@ from lostbits.language import Language, say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
-from lostbits.reporter import FORMAT, Reporter, Result
+from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.progress import Progress, silent
@@ -350,6 +350,10 @@ def read(folder: Path) -> Result:
         ) from error
     if found != FORMAT:
         raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
+    lacks = ", ".join(name for name in required_fields() if name not in result)
+    if lacks:
+        rule, todo = "must hold all fields of its format", "diagnose again with this version"
+        raise OutputError("O002", str(path), rule, f"no {lacks}", todo)
     return result
 
 

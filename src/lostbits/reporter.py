@@ -1,6 +1,8 @@
 """Contract of a reporter, and the result that every reporter is a function of."""
 
 import abc
+import json
+from importlib.resources import files
 from typing import Any, ClassVar
 
 from lostbits.language import Language
@@ -9,6 +11,13 @@ Result = dict[str, Any]
 """The content of ``result.json``; its schema is result.schema.json beside this file."""
 
 FORMAT = "lostbits-result/1"
+
+
+def required_fields() -> list[str]:
+    """Fields that every result has, by the schema."""
+    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
+    required: list[str] = json.loads(schema)["required"]
+    return required
 
 
 class Reporter(abc.ABC):

@@ -60,7 +60,7 @@ class Delivery:
     def __call__(self, result: Result, out: Path) -> None:
         """Print and write what was asked for; an interrupted run ends with its own status."""
         if "console" in self.formats and not self.quiet:
-            stdout.print(screen(result))
+            stdout.print(screen(result), crop=False)
         for path in api.write(result, out, self.formats, self.language):
             if not self.quiet:
                 stdout.print(f"wrote {path}", soft_wrap=True)

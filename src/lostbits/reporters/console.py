@@ -4,7 +4,6 @@ import io
 from typing import Any, ClassVar, final
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +27,7 @@ class Terminal(Reporter):
     def render(self, result: Result) -> str:
         """The summary without colour."""
         console = Console(file=io.StringIO(), width=110, force_terminal=False)
-        console.print(screen(result))
+        console.print(screen(result), crop=False)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
@@ -71,8 +70,12 @@ def _next(result: Result) -> list[RenderableType]:
     command = prescription(result["command"])
     if command is None:
         return []
-    shown = Text(command, style="green", overflow="fold")
-    return [Text(""), Text("What to run next", style="bold"), Padding(shown, (0, 0, 0, 3))]
+    return [Text(""), Text("What to run next", style="bold"), _command(command)]
+
+
+def _command(text: str) -> Text:
+    """On one line, however long: it must survive being copied, and a pipe."""
+    return Text(f"   {text}", style="green", no_wrap=True, overflow="ignore")
 
 
 def _recovery(result: Result) -> list[RenderableType]:
@@ -100,9 +103,7 @@ def _figure(value: float | None, form: str) -> str:
 def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
     title = Text(f"{number}. ", style="bold cyan")
     title.append(finding["text"], style="default")
-    return Group(
-        title, Padding(Text(finding["command"], style="green", overflow="fold"), (0, 0, 0, 3))
-    )
+    return Group(title, _command(finding["command"]))
 
 
 def _attributions(result: Result) -> Table:

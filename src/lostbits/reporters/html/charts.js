@@ -3,10 +3,15 @@ const drawn = new Map();
 const narrow = () => window.innerWidth < 640;
 const probe = document.querySelector("header");
 
-/** A colour of the style as the theme in force has it. */
+const colours = new Map();
+
+/** A colour of the style as the theme in force has it; each is asked for once, which is costly. */
 function colour(name) {
-  probe.style.accentColor = `var(--${name})`;
-  return getComputedStyle(probe).accentColor;
+  if (!colours.has(name)) {
+    probe.style.accentColor = `var(--${name})`;
+    colours.set(name, getComputedStyle(probe).accentColor);
+  }
+  return colours.get(name);
 }
 
 const percent = (v) => `${(100 * v).toFixed(Math.abs(v) < 0.01 ? 2 : 1)}%`;
@@ -54,6 +59,7 @@ function frame(svg) {
 
 /** At once, for a printer does not wait for the next frame. */
 function redraw() {
+  colours.clear();
   for (const { chart, make } of drawn.values()) {
     chart.setOption(make(), true);
     chart.resize();

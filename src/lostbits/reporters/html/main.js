@@ -54,7 +54,7 @@ for (const link of document.querySelectorAll("a.more")) {
 for (const button of document.querySelectorAll("[data-station]")) {
   button.addEventListener("click", () => visit(Number(button.dataset.station)));
 }
-document.querySelector("ol.map").addEventListener("keydown", (event) => step(event, "[data-station]"));
+document.querySelector(".map").addEventListener("keydown", (event) => step(event, "[data-station]"));
 document.getElementById("focus").addEventListener("change", (event) => show(Number(event.target.value), false));
 document.getElementById("theme").addEventListener("change", (event) => dress(event.target.value));
 document.getElementById("language").addEventListener("change", (event) => {
