@@ -23,7 +23,7 @@ from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Change, Diagnosed, Effort, Recovery, applied
+from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.layerwise import Layer, sweep
 from lostbits.runtime.progress import silent
@@ -197,6 +197,9 @@ def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_pa
     assert files[-1].exists()
     for name, array in first.written.items():
         assert np.array_equal(array, again.written[name])
+    assert "4 parts were taken over" in again.summary
+    third = SecondOrder().propose(case, source, NOTHING, effort, silent)
+    assert third.summary.startswith("all 6 parts were taken over")
 
 
 def test_another_model_or_plan_has_another_cache(
@@ -277,7 +280,7 @@ class Fixed:
     """A recovery that proposes what it was told."""
 
     source = title = ""
-    stage = "weights"
+    stage: Stage = "weights"
     passes = 1.0
 
     def __init__(self, name: str, change: Change, gain: float, keeps: bool = False) -> None:
@@ -327,6 +330,23 @@ def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Cas
     planner.run(silent)
     assert [e.method for e in planner.ledger] == ["high", "middle", "low"]
     assert planner.stopped == "nothing that is left is predicted to help"
+
+
+def test_the_form_of_the_network_does_not_change_after_ranges(
+    small: tuple[Source, Case],
+) -> None:
+    """Another form would undo them: its plan is made by the target's own rules."""
+    source, case = small[0], coarse_weights(small[1])
+    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    late = Fixed("late", Change("late", "", model=case.model), 5.0)
+    late.stage, late.passes = "network", 1e6
+    planner, _ = _planner(source, case, [Fixed("good", change, 9.0), late])
+    planner.pass_seconds = 1e-3  # the other form does not fit at first
+    planner.deadline = time.monotonic() + 100
+    planner.run(silent)
+    assert [(e.method, e.kept) for e in planner.ledger] == [("good", True)]
+    planner.pass_seconds = 0.0
+    assert planner._reason_to_stop({"late": 5.0}, [late]).startswith("nothing that is left (late)")
 
 
 def test_what_is_predicted_to_win_nothing_is_not_tried(small: tuple[Source, Case]) -> None:

@@ -101,7 +101,7 @@ class Adopted:
         for mistake in self.mistakes:
             found = placed_first(found, finding(mistake, self.case, result))
         if found and found[0]["reason"] == "mistake":
-            verdict += f" The first finding is a mistake in the file: {found[0]['text']}"
+            verdict = say("verdict.mistake", verdict=verdict, text=found[0]["text"])
         return {"findings": found, "verdict": verdict}
 
     def _why(self, site: Site) -> str:

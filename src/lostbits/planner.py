@@ -12,7 +12,7 @@ from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.graph.halves import half_quantized
 from lostbits.language import say
-from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, applied
+from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.progress import Progress
@@ -83,6 +83,7 @@ class Planner:
         effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
         pass_seconds: How long the float network takes over the samples to work on.
+        stage: Of the last attempt that was kept.
     """
 
     case: Case
@@ -94,6 +95,7 @@ class Planner:
     tools: Tools
     pass_seconds: float = 0.0
     ledger: list[Entry] = field(default_factory=list)
+    stage: Stage = "network"
     stopped: str = ""
 
     def run(self, progress: Progress) -> None:
@@ -128,7 +130,7 @@ class Planner:
             return say("recovered.goal_met", goal=str(goal))
         if time.monotonic() >= self.deadline:
             return say("recovered.time")
-        hopeful = [r for r in waiting if predicted[r.name] >= _LEAST]
+        hopeful = [r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r)]
         if any(self._fits(r) for r in hopeful):
             return ""
         if hopeful:
@@ -138,12 +140,18 @@ class Planner:
         listed = say("recovered.names", names=names) if names else ""
         return say("recovered.nothing", names=listed)
 
+    def _in_time(self, recovery: Recovery) -> bool:
+        """Another form of the network would undo what ranges, weights or bits have won."""
+        return recovery.stage != "network" or self.stage == "network"
+
     def _fits(self, recovery: Recovery) -> bool:
         return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline
 
     def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
         """The earliest stage first; within it, the most decibels a second."""
-        possible = [r for r in waiting if predicted[r.name] >= _LEAST and self._fits(r)]
+        possible = [
+            r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r) and self._fits(r)
+        ]
         first = min(STAGES.index(r.stage) for r in possible)
         now = [r for r in possible if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name] / r.passes)
@@ -170,7 +178,7 @@ class Planner:
         )
         self.ledger.append(entry)
         if kept:
-            self.case, self.now = case, after
+            self.case, self.now, self.stage = case, after, recovery.stage
             if entry.gain_db >= _LARGE:
                 self.diagnosed = self.tools.diagnose(case)
         self.tools.save(self.case, self.ledger)

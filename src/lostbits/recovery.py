@@ -14,7 +14,9 @@ from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.goal import Goal
 from lostbits.grid import Affine
+from lostbits.language import say
 from lostbits.runtime.cache import Cache
+from lostbits.runtime.networks import Written
 from lostbits.runtime.progress import Progress
 
 Stage = Literal["network", "ranges", "weights", "precision"]
@@ -149,6 +151,31 @@ def applied(case: Case, change: Change) -> Case:
     biases = plan_biases(case.model, case.placed, plan, case.target)
     plan |= {k: a for k, a in biases.items() if k in plan}
     return replace(case, plan=plan, written=written)
+
+
+def swept(
+    method: str,
+    summary: str,
+    solved: int,
+    written: Written,
+    skipped: Mapping[str, str] | None = None,
+) -> Change:
+    """What a sweep over the network proposes.
+
+    Args:
+        method: Which recovery proposes it.
+        summary: Of what it solved itself.
+        solved: How many layers or blocks that are; the others come from an earlier run.
+        written: What it chose.
+        skipped: What it left alone besides.
+    """
+    count = str(written.cached)
+    if written.cached and solved:
+        summary = say("ledger.cached", text=summary, count=count)
+    elif written.cached:
+        summary = say("ledger.all_cached", count=count)
+    every = {**written.skipped, **(skipped or {})}
+    return Change(method, summary, written.constants, written.plan, skipped=every)
 
 
 def left(part: float) -> float:

@@ -15,7 +15,7 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
 from lostbits.rounding import Gram, Reconstruction, Rounded, RoundedWeight, adaround, factored
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.matrix import Matrix
@@ -49,9 +49,7 @@ class AdaRound:
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
         written = sweep(case, source, solver, cache=cache, progress=progress)
-        return Change(
-            self.name, solver.summary(), written.constants, written.plan, skipped=written.skipped
-        )
+        return swept(self.name, solver.summary(), len(solver.found), written)
 
 
 @final

@@ -18,7 +18,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
 from lostbits.rounding import LearnedScale, Reconstruction, Rounded, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
 from lostbits.runtime.progress import Progress
@@ -51,8 +51,7 @@ class BlockReconstruction:
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
         written = sweep_blocks(case, source, solver, cache=cache, progress=progress)
-        skipped = {**written.skipped, **solver.skipped}
-        return Change(self.name, solver.summary(), written.constants, written.plan, skipped=skipped)
+        return swept(self.name, solver.summary(), len(solver.found), written, solver.skipped)
 
 
 @final

@@ -23,7 +23,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
 from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
 from lostbits.rounding.ridge import choose_damping, regressed
 from lostbits.runtime.layerwise import Layer, Solved, sweep
@@ -60,13 +60,7 @@ class SecondOrder:
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
         written = sweep(case, source, solver, cache=cache, progress=progress)
-        return Change(
-            self.name,
-            solver.summary(),
-            written.constants,
-            written.plan,
-            skipped={**written.skipped, **solver.skipped},
-        )
+        return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
 
 
 @final

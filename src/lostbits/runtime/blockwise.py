@@ -177,6 +177,7 @@ def _solved(block: Block, solve: BlockSolver, cache: Cache | None, number: int) 
     sites = [*block.weights, *block.activations]
     found = None if cache is None else cache.load(number)
     if found is not None:
+        block.networks.written.cached += 1
         return _read(found, sites)
     solved = solve(block)
     if cache is not None:

@@ -154,6 +154,7 @@ class _Sweep:
         self.number += 1
         found = None if self.cache is None else self.cache.load(self.number)
         if found is not None:
+            self.networks.written.cached += 1
             return Solved(found["values"].astype(np.float32), unpacked(found))
         solved = self.solve(layer)
         if solved is not None and self.cache is not None:

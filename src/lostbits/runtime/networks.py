@@ -34,11 +34,13 @@ class Written:
         constants: Weights and biases by tensor.
         plan: Grids that changed, by site key.
         skipped: Layers or biases that stayed as they were, with reasons.
+        cached: How many layers or blocks an earlier run had decided.
     """
 
     constants: dict[str, Array] = field(default_factory=dict)
     plan: dict[str, Affine] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    cached: int = 0
 
 
 @final
