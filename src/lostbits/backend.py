@@ -68,6 +68,7 @@ class Backend(abc.ABC):
         module: What the package is imported as.
         one_by_one: Whether it needs a static batch of 1.
         on_this_processor: Whether it computes with this machine's own instructions.
+        integer_kernels: Whether its arithmetic is that of ``graph.kernels``.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Backend(abc.ABC):
     module: str
     one_by_one: bool = False
     on_this_processor: bool = True
+    integer_kernels: bool = False
 
     @abc.abstractmethod
     def load(self, content: bytes) -> Loaded:
