@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.api import read, write
-from lostbits.backend import Backend, Executed, Loaded
+from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Source, open_source, read_labels
@@ -24,7 +24,6 @@ from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.exporting import Origin
-from lostbits.graph.kernels import in_integers
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
@@ -190,7 +189,7 @@ def _note(folder: Path, row: dict[str, Any]) -> None:
 
 @final
 class Kernels:
-    """The simulation in the arithmetic of ONNX Runtime's integer kernels.
+    """The simulation in the arithmetic of the runtime's integer kernels.
 
     Attributes:
         layers: How many layers compute in integers.
@@ -199,9 +198,9 @@ class Kernels:
         trace: Of its activations, once it is known which the runtime gives.
     """
 
-    def __init__(self, simulated: ir.Model, floats: frozenset[str]) -> None:
-        self.simulated, self.floats = simulated, floats
-        model, self.layers = in_integers(simulated, floats)
+    def __init__(self, simulated: ir.Model, arithmetic: Arithmetic, floats: frozenset[str]) -> None:
+        self.simulated, self.arithmetic, self.floats = simulated, arithmetic, floats
+        model, self.layers = arithmetic(simulated, floats)
         self.session = Session(model, optimise=False)
         self.comparison = Comparison()
         self.trace: Trace | None = None
@@ -211,7 +210,7 @@ class Kernels:
         self.trace = Trace(self.simulated, file, known, self._rewritten)
 
     def _rewritten(self, model: ir.Model) -> ir.Model:
-        return in_integers(model, self.floats)[0]
+        return self.arithmetic(model, self.floats)[0]
 
 
 @final
@@ -235,8 +234,8 @@ class _Run:
         self.to_float, self.simulated_to_float = Comparison(labels), Comparison(labels)
         self.max_abs = 0.0
         self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
-        own = backend.integer_kernels
-        self.kernels = Kernels(subject.simulated, self.floats) if own else None
+        own = backend.arithmetic
+        self.kernels = None if own is None else Kernels(subject.simulated, own, self.floats)
 
     def compare(self, source: Source, progress: Progress) -> None:
         """Stream the data once."""

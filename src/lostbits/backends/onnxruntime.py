@@ -10,8 +10,9 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lostbits.backend import Arrays, Backend, Executed, Loaded, refused, stopped
+from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
+from lostbits.graph.kernels import in_integers
 from lostbits.targets.movement import MOVES_VALUES
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -35,9 +36,9 @@ class OnnxRuntime(Backend):
     module = "onnxruntime"
 
     @property
-    def integer_kernels(self) -> bool:  # type: ignore[override]
-        """Only where the graph is rewritten are there any."""
-        return self.optimise
+    def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]
+        """That of integer kernels, which there are only where the graph is rewritten."""
+        return in_integers if self.optimise else None
 
     def version(self) -> str:
         """Of the package."""

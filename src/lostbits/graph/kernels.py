@@ -1,4 +1,4 @@
-"""A Q/DQ graph in the arithmetic of ONNX Runtime's integer kernels, as a graph that says so.
+"""A Q/DQ graph in the arithmetic of a runtime's integer kernels, as a graph that says so.
 
 ONNX defines a layer between quantizers in float: dequantize, compute, quantize. Kernels add
 integers and scale the sum once, in float32, and that rounds otherwise in a few places of a million.
@@ -7,7 +7,8 @@ that shall follow the runtime has to take its arithmetic. It is spelt out here i
 integers.
 
 References:
-    Formulas as found in ONNX Runtime 1.30, mlas: requantize.cpp, qladd_avx2.cpp, qlgavgpool.cpp.
+    ONNX Runtime: formulas as in its mlas library (requantize, qladd_avx2, qlgavgpool).
+    OpenVINO: the order of operations was found by comparing codes of convolutions with 2026.4.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -42,6 +43,59 @@ def in_integers(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
     done = sum(_rewritten(node, floats) for node in quantizers)
     common.RemoveUnusedNodesPass()(copy)
     return copy, done
+
+
+def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:
+    """A copy whose layers add integers and do the rest in float32, and how many those are.
+
+    So does OpenVINO: sum, times one scale, plus a float bias. What follows is float until the next
+    quantizer, which multiplies and shifts by numbers that come from the ends of the range.
+
+    Args:
+        model: Q/DQ graph.
+        floats: Names of nodes that the runtime left in float although it might not have.
+    """
+    copy = model.clone()
+    common.ShapeInferencePass()(copy)
+    layers = [n for n in copy.graph if n.op_type in _SUMS and n.name not in floats]
+    done = sum(_scaled(node) for node in layers)
+    for node in [n for n in copy.graph if n.op_type == "QuantizeLinear"]:
+        _by_range(node)
+    common.RemoveUnusedNodesPass()(copy)
+    return copy, done
+
+
+def _scaled(node: ir.Node) -> bool:
+    """Whether a linear layer was replaced by a sum of integers and its scale."""
+    write = _Writer(node)
+    parts = _linear([None if v is None else _coded(write, v) for v in node.inputs[:2]])
+    total = None if parts is None else _SUMS[node.op_type](write, node, *parts[:2])
+    if parts is None or total is None:
+        return False
+    rank = len(parts[1].value.shape or ()) if node.op_type == "Conv" else 1
+    shape = (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
+    scale = np.asarray(parts[0].scale.reshape(()) * parts[1].scale.ravel(), np.float32)
+    real = write("Mul", write("Cast", total, to=ir.DataType.FLOAT), scale.reshape(shape))
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        bias = write("Reshape", node.inputs[2], np.asarray(shape, np.int64))
+        real = write("Add", real, bias)
+    _replace(node.outputs[0], real)
+    return True
+
+
+def _by_range(quantizer: ir.Node) -> None:
+    """Round to a grid as OpenVINO does, to which it is a range and a number of levels."""
+    value, result = quantizer.inputs[0], _affine(quantizer, quantizer.outputs[0])
+    if value is None or constant(value) is not None or result is None or result.scale.size > 1:
+        return
+    write, (first, last) = _Writer(quantizer), result.ends
+    low, high = (np.float32(result.scale * (end - result.zero)) for end in result.ends)
+    factor = np.float32(last - first) / np.float32(high - low)
+    shift = np.float32(-low * np.float32(last - first)) / np.float32(high - low)
+    moved = write("Add", write("Mul", value, np.asarray(factor)), np.asarray(shift))
+    steps = write("Add", write("Round", moved), np.asarray(first, np.float32))
+    codes = write("Clip", steps, *(np.asarray(end, np.float32) for end in result.ends))
+    _replace(quantizer.outputs[0], write("Cast", codes, to=result.value.dtype))
 
 
 @final
@@ -224,35 +278,41 @@ def _zeros(w: _Codes) -> NDArray[Any]:
     return zeros if zeros.size > 1 and np.ptp(zeros) else zeros[0].reshape(())
 
 
-def _conv(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
-    parts = _linear(inputs)
-    if parts is None:
-        return None
-    x, w, bias = parts
-    rank = len(w.value.shape or ())
+def _conv_sum(write: _Writer, node: ir.Node, x: _Codes, w: _Codes) -> ir.Value | None:
     codes, zero = _unsigned(write, x)
     attributes = {name: a.value for name, a in node.attributes.items() if a.value is not None}
-    total = write("ConvInteger", codes, w.value, zero, _zeros(w), **attributes)
-    shape = (1, -1) + (1,) * (rank - 2)
-    if bias is not None:
-        total = write("Add", total, bias.reshape(shape))
-    scale = _product(x, w, result)
-    return _requantized(write, total, scale.reshape(shape) if scale.size > 1 else scale, result)
+    return write("ConvInteger", codes, w.value, zero, _zeros(w), **attributes)
 
 
-def _gemm(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
-    parts = _linear(inputs)
+def _product_sum(write: _Writer, node: ir.Node, x: _Codes, w: _Codes) -> ir.Value | None:
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    if parts is None or factors != [1.0, 1.0] or node.attributes.get_int("transA", False):
+    if factors != [1.0, 1.0] or node.attributes.get_int("transA", False):
         return None
-    x, w, bias = parts
     turned = node.attributes.get_int("transB", False)
     weight = write("Transpose", w.value, perm=[1, 0]) if turned else w.value
     codes, zero = _unsigned(write, x)
-    total = write("MatMulInteger", codes, weight, zero, _zeros(w))
+    return write("MatMulInteger", codes, weight, zero, _zeros(w))
+
+
+_SUMS: Mapping[str, Callable[["_Writer", ir.Node, _Codes, _Codes], ir.Value | None]] = {
+    "Conv": _conv_sum,
+    "Gemm": _product_sum,
+    "MatMul": _product_sum,
+}
+
+
+def _layer_sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
+    """A linear layer: products, bias, and one factor a channel for all of it."""
+    parts = _linear(inputs)
+    total = None if parts is None else _SUMS[node.op_type](write, node, *parts[:2])
+    if parts is None or total is None:
+        return None
+    x, w, bias = parts
+    rank = len(w.value.shape or ()) if node.op_type == "Conv" else 1
+    shape = (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
     if bias is not None:
-        total = write("Add", total, bias)
-    return _requantized(write, total, _product(x, w, result), result)
+        total = write("Add", total, bias.reshape(shape))
+    return _requantized(write, total, _product(x, w, result).reshape(shape), result)
 
 
 def _mean(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
@@ -301,8 +361,8 @@ def _sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.V
 _Kernel = Callable[[_Writer, ir.Node, _Inputs, _Codes], ir.Value | None]
 _KERNELS: Mapping[str, _Kernel] = {
     "Add": _sum,
-    "Conv": _conv,
-    "Gemm": _gemm,
+    "Conv": _layer_sum,
+    "Gemm": _layer_sum,
     "GlobalAveragePool": _mean,
-    "MatMul": _gemm,
+    "MatMul": _layer_sum,
 }
