@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 on real runtimes: how far they are from the simulation, and from their own.
 
-Run ``python benchmarks/prepare.py`` first. Prints the table of docs/benchmarks.md; a runtime that is
-not installed is reported as such::
+Run ``python benchmarks/prepare.py`` first. Prints the table of docs/benchmarks.md; a runtime that
+is not installed is reported as such::
 
     python benchmarks/runtimes.py [--backends onnxruntime,openvino,qnn-htp] [--samples 32]
                                   [--calibration 32] [--recovered]
