@@ -7,15 +7,17 @@ run it elsewhere: a node that falls back to another device is an error, not a de
 
 import abc
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.errors import BackendError
 
 Arrays = Mapping[str, NDArray[Any]]
+Arithmetic = Callable[[ir.Model, Collection[str]], tuple[ir.Model, int]]
 
 
 @final
@@ -68,6 +70,8 @@ class Backend(abc.ABC):
         module: What the package is imported as.
         one_by_one: Whether it needs a static batch of 1.
         on_this_processor: Whether it computes with this machine's own instructions.
+        arithmetic: What makes a Q/DQ graph compute as it does, and counts the layers; None where
+            that is not known. Nodes that the runtime left in float are named.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Backend(abc.ABC):
     module: str
     one_by_one: bool = False
     on_this_processor: bool = True
+    arithmetic: Arithmetic | None = None
 
     @abc.abstractmethod
     def load(self, content: bytes) -> Loaded:

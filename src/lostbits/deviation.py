@@ -6,7 +6,7 @@ simulated layer the very codes that the runtime fed to that layer: what is left 
 does otherwise. A whole difference without an own one is the sum of single codes before it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -25,6 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 ONE = (
     1.01  # codes; reals are made of codes by a division, which leaves a few units in the last place
 )
+SOME = 0.5  # codes: what is more is at least one
 _SHARES = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Resize"})
 
 
@@ -78,6 +79,7 @@ class Trace:
         simulated: Q/DQ graph of the plan.
         file: Q/DQ graph that the runtime runs.
         known: Codes of the file that the runtime gives; None for all of them.
+        rewrite: What the simulated graph becomes before it is run: another arithmetic.
 
     Attributes:
         taps: Pairs of the same tensor, simulated and in the file, in topological order.
@@ -85,14 +87,18 @@ class Trace:
     """
 
     def __init__(
-        self, simulated: ir.Model, file: ir.Model, known: Collection[str] | None = None
+        self,
+        simulated: ir.Model,
+        file: ir.Model,
+        known: Collection[str] | None = None,
+        rewrite: Callable[[ir.Model], ir.Model] = lambda model: model,
     ) -> None:
         pairs = twins(simulated.graph, file.graph)
         self.taps = [(a, b) for a, b in pairs if known is None or b.codes in known]
         self.simulated, self.file = simulated, file
         ours = [tap for tap, _ in self.taps]
-        self._plain = Session(tapped(simulated, ours), optimise=False)
-        self._forced = Session(forced(simulated, ours), optimise=False)
+        self._plain = Session(rewrite(tapped(simulated, ours)), optimise=False)
+        self._forced = Session(rewrite(forced(simulated, ours)), optimise=False)
         self.model = tapped(file, [tap for _, tap in self.taps])
         self.figures = {tap.codes: _Figures() for tap in ours}
 
@@ -126,18 +132,24 @@ def _codes(tap: Tap, real: NDArray[np.float64], kind: np.dtype[Any]) -> NDArray[
 
 
 def first_deviation(
-    trace: Trace, defects: Sequence[Defect], floats: frozenset[str], *, on_this_processor: bool
+    trace: Trace,
+    defects: Sequence[Defect],
+    floats: frozenset[str],
+    *,
+    on_this_processor: bool,
+    least: float = ONE,
 ) -> Deviation | None:
-    """The first activation, in topological order, that is more than one code off.
+    """The first activation, in topological order, that is more than ``least`` codes off.
 
     Args:
         trace: With all batches.
         defects: What is wrong with the file.
         floats: Names of nodes that the runtime computes in float.
         on_this_processor: Whether its accumulator is that of this machine.
+        least: Codes that are forgiven.
     """
     for tap, figures in trace.rows():
-        if figures.codes > ONE:
+        if figures.codes > least:
             judge = _Judgement(trace, tap, figures, defects)
             return judge.deviation(floats, on_this_processor)
     return None

@@ -1,8 +1,9 @@
 """The verb ``verify``: a file on a real runtime, beside our simulation and the float network."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -12,12 +13,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.api import read, write
-from lostbits.backend import Backend, Executed, Loaded
+from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Source, open_source, read_labels
 from lostbits.defect import Defect, defects_of
-from lostbits.deviation import Deviation, Trace, first_deviation, own_deviation
+from lostbits.deviation import SOME, Deviation, Trace, first_deviation, own_deviation
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
@@ -187,6 +188,32 @@ def _note(folder: Path, row: dict[str, Any]) -> None:
 
 
 @final
+class Kernels:
+    """The simulation in the arithmetic of the runtime's integer kernels.
+
+    Attributes:
+        layers: How many layers compute in integers.
+        session: The network.
+        comparison: Of its outputs with those of the runtime.
+        trace: Of its activations, once it is known which the runtime gives.
+    """
+
+    def __init__(self, simulated: ir.Model, arithmetic: Arithmetic, floats: frozenset[str]) -> None:
+        self.simulated, self.arithmetic, self.floats = simulated, arithmetic, floats
+        model, self.layers = arithmetic(simulated, floats)
+        self.session = Session(model, optimise=False)
+        self.comparison = Comparison()
+        self.trace: Trace | None = None
+
+    def follow(self, file: ir.Model, known: Collection[str]) -> None:
+        """Compare these activations of the file from now on."""
+        self.trace = Trace(self.simulated, file, known, self._rewritten)
+
+    def _rewritten(self, model: ir.Model) -> ir.Model:
+        return self.arithmetic(model, self.floats)[0]
+
+
+@final
 class _Run:
     """One check in progress."""
 
@@ -206,6 +233,9 @@ class _Run:
         self.to_simulation = Comparison()
         self.to_float, self.simulated_to_float = Comparison(labels), Comparison(labels)
         self.max_abs = 0.0
+        self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
+        own = backend.arithmetic
+        self.kernels = None if own is None else Kernels(subject.simulated, own, self.floats)
 
     def compare(self, source: Source, progress: Progress) -> None:
         """Stream the data once."""
@@ -222,14 +252,22 @@ class _Run:
         self.simulated_to_float.update(floats, simulated, part.first, part.size)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
+        if self.kernels is not None:
+            ours = self._floats(self.kernels.session.run(part.feeds), part)
+            self.kernels.comparison.update(ours, found, part.first, part.size)
         if part.first == 0:
             groups = self._quiet(self.taps, part, found)
             self.tapped = [loaded for loaded, _ in groups]
             known = {tap.codes for _, taps in groups for tap in taps}
             self.trace = Trace(self.subject.simulated, self.file, known)
+            if self.kernels is not None:
+                self.kernels.follow(self.file, known)
         if self.tapped and part.first < _TRACED:
             runs = [loaded.run(part.feeds) for loaded in self.tapped]
-            self.trace.update(part.feeds, {name: v for run in runs for name, v in run.items()})
+            values = {name: v for run in runs for name, v in run.items()}
+            self.trace.update(part.feeds, values)
+            if self.kernels is not None and self.kernels.trace is not None:
+                self.kernels.trace.update(part.feeds, values)
 
     def _quiet(self, taps: Sequence[Tap], part: Batch, found: Values) -> list[_Group]:
         """Taps in groups that do not change the run; those that do, even alone, are left out.
@@ -276,15 +314,31 @@ class _Run:
             "first_deviation": self._deviation(first_deviation),
             "first_own_deviation": self._deviation(own_deviation),
             "defects": [asdict(d) for d in self.defects],
+            "kernels": self._kernels(names),
             "tolerance_db": tolerance,
             "passed": passed,
         }
         return Verdict(row | {"text": _in_words(row)}, passed, executed)
 
-    def _deviation(self, search: Any) -> dict[str, Any] | None:
-        floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
+    def _kernels(self, outputs: Sequence[str]) -> dict[str, Any] | None:
+        """How near the simulation in the runtime's own arithmetic is, and where it is not."""
+        kernels = self.kernels
+        if kernels is None or kernels.trace is None:
+            return None
+        search = partial(first_deviation, least=SOME)
+        return {
+            "layers": kernels.layers,
+            "sqnr_db": kernels.comparison.baseline(outputs).sqnr_db,
+            "tensors_equal": sum(figures.codes <= SOME for _, figures in kernels.trace.rows()),
+            "first_deviation": self._deviation(search, kernels.trace),
+        }
+
+    def _deviation(self, search: Any, trace: Trace | None = None) -> dict[str, Any] | None:
         found: Deviation | None = search(
-            self.trace, self.defects, floats, on_this_processor=self.backend.on_this_processor
+            trace or self.trace,
+            self.defects,
+            self.floats,
+            on_this_processor=self.backend.on_this_processor,
         )
         return None if found is None else asdict(found)
 

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU: with its integer kernels, and without any rewriting."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,15 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lostbits.backend import Arrays, Backend, Executed, Loaded, refused, stopped
+from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
+from lostbits.graph.kernels import in_integers
 from lostbits.targets.movement import MOVES_VALUES
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_TOKEN = re.compile(
+    r"_token_\d+$"
+)  # what the optimiser adds to the names of nodes that it replaces
 _INTEGER = frozenset(
     {"ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm"}
 )
@@ -29,6 +34,11 @@ class OnnxRuntime(Backend):
     optimise: bool
     format = "qdq-onnxruntime"
     module = "onnxruntime"
+
+    @property
+    def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]
+        """That of integer kernels, which there are only where the graph is rewritten."""
+        return in_integers if self.optimise else None
 
     def version(self) -> str:
         """Of the package."""
@@ -72,7 +82,8 @@ def _indices(graph: onnx.GraphProto) -> set[str]:
 
 def _kernel(node: onnx.NodeProto) -> Executed:
     integer = node.op_type.startswith("QLinear") or node.op_type in _INTEGER
-    return Executed(node.op_type, "int8" if integer else "float32", integer, (node.name,))
+    name = _TOKEN.sub("", node.name)
+    return Executed(node.op_type, "int8" if integer else "float32", integer, (name,))
 
 
 @final

@@ -6,8 +6,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.backend import Arrays, Backend, Executed, Loaded, refused, stopped
+from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
+from lostbits.graph.kernels import accumulated
 
 _HINT = "INFERENCE_PRECISION_HINT"
 _COMPUTES = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Eltwise", "Pooling")
@@ -26,6 +27,11 @@ class OpenVino(Backend):
     package = "openvino"
     extra = "openvino"
     module = "openvino"
+
+    @property
+    def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]
+        """Known where floats are float32; what bf16 makes of the rest is not."""
+        return accumulated if self.hint == "f32" else None
 
     def version(self) -> str:
         """Of the package."""

@@ -90,6 +90,12 @@ def _show(row: dict[str, Any]) -> None:
         f"against our simulation: {_figure(row['sqnr_db_vs_simulation'], '{:.1f} dB', 'equal')}, "
         f"largest difference {row['max_abs']:.3g}"
     )
+    if (kernels := row["kernels"]) is not None:
+        distance = _figure(kernels["sqnr_db"], "{:.1f} dB", "equal")
+        count = f"{kernels['tensors_equal']} of {row['tensors_compared']} tensors equal"
+        say(f"against our simulation in the runtime's integer arithmetic: {distance}, {count}")
+        if kernels["first_deviation"] is not None:
+            say(f"  first deviation there: {kernels['first_deviation']['text']}")
     for name, key in (("the runtime", "vs_float"), ("our simulation", "simulation_vs_float")):
         say(f"{name} against float: {_figures(row[key])}")
     say(f"{executed['integer']} nodes ran in integer, {len(floats)} in {row['precision']}")

@@ -1,0 +1,157 @@
+"""The arithmetic of ONNX Runtime's integer kernels, spelt out: equal to what they compute."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import numpy_helper
+from onnxruntime.quantization import QuantFormat, QuantType
+
+import test_readers
+from exported_nets import net
+from lostbits.api import Settings, build_case, demo_files
+from lostbits.backends import backend
+from lostbits.exporters import exporter
+from lostbits.exporting import Origin
+from lostbits.graph.kernels import in_integers
+from lostbits.graph.normalise import opened
+from lostbits.grid import Grid
+from lostbits.runtime.session import Session
+from lostbits.target import Target
+from lostbits.targets import ONNXRUNTIME
+from lostbits.verifying import verify
+from small_nets import cnn, samples
+from text_models import random
+
+folder = test_readers.folder
+FILES = demo_files()
+
+
+def symmetric() -> Target:
+    """int8 activations with the zero point 0."""
+    rule = replace(ONNXRUNTIME.activations, grid=Grid.of(8, signed=True), symmetric=True)
+    return replace(ONNXRUNTIME, activations=rule)
+
+
+def signed() -> Target:
+    """int8 activations with any zero point."""
+    rule = replace(ONNXRUNTIME.activations, grid=Grid.of(8, signed=True))
+    return replace(ONNXRUNTIME, activations=rule)
+
+
+def per_tensor() -> Target:
+    """uint8 weights with a zero point."""
+    rule = replace(
+        ONNXRUNTIME.weights, grid=Grid.of(8, signed=False), symmetric=False, per_channel=False
+    )
+    return replace(ONNXRUNTIME, weights=rule)
+
+
+def compared(content: bytes, data: Any) -> tuple[float, int, int]:
+    """Largest difference of the outputs, and the layers in integers: ours, and the runtime's."""
+    loaded = backend("onnxruntime").open(content)
+    (expected,) = loaded.run({"x": data}).values()
+    graph = opened(ir.from_proto(onnx.load_from_string(content)))
+    floats = {name for e in loaded.executed if not e.integer for name in e.nodes}
+    model, layers = in_integers(graph, floats)
+    (found,) = Session(model, optimise=False).run({"x": data}).values()
+    theirs = sum(e.integer for e in loaded.executed)
+    return float(np.abs(expected - found).max()), layers, theirs
+
+
+@pytest.mark.parametrize("target", [lambda: ONNXRUNTIME, symmetric, signed, per_tensor])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_network_of_every_kind_of_layer(
+    target: Callable[[], Target], seed: int, tmp_path: Path
+) -> None:
+    """Convolutions dense and depthwise, Clip, Add, MaxPool, mean and Gemm."""
+    onnx.save(cnn(seed), tmp_path / "net.onnx")
+    data = samples(seed, 32, 3, 16, 16)
+    _, _, case = build_case(tmp_path / "net.onnx", data, target(), Settings())
+    (content,) = exporter("qdq-onnxruntime").write(case).values()
+    difference, layers, theirs = compared(content, data)
+    assert difference == 0
+    assert layers == theirs >= 2
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
+def test_files_of_onnxruntimes_own_quantizer(folder: Path, per_channel: bool, kind: str) -> None:
+    kinds = {"activation_type": QuantType[kind], "weight_type": QuantType.QInt8}
+    model = test_readers.by_onnxruntime(folder, QuantFormat.QDQ, per_channel=per_channel, **kinds)
+    content = model.SerializeToString()
+    difference, layers, theirs = compared(content, samples(1, 8, 3, 16, 16))
+    assert difference == 0
+    assert layers == theirs >= 2
+
+
+def test_a_transposed_convolution_stays_in_float(tmp_path: Path) -> None:
+    ir.save(net(), tmp_path / "net.onnx")
+    _, _, case = build_case(tmp_path / "net.onnx", random(8, 4, 6, 6), ONNXRUNTIME, Settings())
+    (content,) = exporter("qdq-onnxruntime").write(case).values()
+    model, layers = in_integers(opened(ir.from_proto(onnx.load_from_string(content))))
+    assert "ConvTranspose" in [n.op_type for n in model.graph]
+    assert layers == 3
+
+
+def test_limits_within_the_grid_are_not_left_out(tmp_path: Path) -> None:
+    """A Clip that cuts off part of the grid is no kernel's affair; its layer computes in float."""
+    onnx.save(cnn(0), tmp_path / "net.onnx")
+    _, _, case = build_case(
+        tmp_path / "net.onnx", samples(0, 8, 3, 16, 16), ONNXRUNTIME, Settings()
+    )
+    plan = dict(case.plan)
+    (clip,) = [k for k in plan if k.startswith("clip1:")]
+    plan[clip] = replace(plan[clip], scale=3 * plan[clip].scale)
+    (content,) = exporter("qdq-onnxruntime").write(replace(case, plan=plan)).values()
+    whole, part = (
+        in_integers(opened(ir.from_proto(onnx.load_from_string(each))))[1]
+        for each in (exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"], content)
+    )
+    assert part == whole - 1
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_verify_says_how_near_the_arithmetic_is(name: str) -> None:
+    if not backend(name).installed():
+        pytest.skip(f"{name} is not installed")
+    origin = Origin(Path(FILES["model"]), FILES["calibration"], name)
+    origin = replace(origin, settings=replace(origin.settings, samples=24))
+    row = verify(origin, name, FILES["data"]).row
+    assert row["kernels"]["layers"] >= 10
+    distance = row["kernels"]["sqnr_db"]
+    assert distance is None or distance > 100  # a last bit of a float output
+    assert row["kernels"]["tensors_equal"] == row["tensors_compared"] > 10
+    assert row["kernels"]["first_deviation"] is None
+
+
+def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
+    assert backend("onnxruntime-plain").arithmetic is None
+    assert backend("openvino-default").arithmetic is None
+
+
+def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
+    """A file with one weight of another code, beside the arithmetic of the plan."""
+    from lostbits.api import replace_file
+    from lostbits.recover import saver
+
+    _, _, case = build_case(FILES["model"], FILES["calibration"], ONNXRUNTIME, Settings())
+    saver(tmp_path / "case", replace_file)(case, [])
+    proto = onnx.load_from_string(exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"])
+    name = next(t.name for t in proto.graph.initializer if t.name.startswith("block2.project"))
+    (tensor,) = [t for t in proto.graph.initializer if t.name == name]
+    codes = numpy_helper.to_array(tensor).copy()
+    codes.flat[0] = -codes.flat[0] - 40
+    tensor.CopyFrom(numpy_helper.from_array(codes, name))
+    onnx.save(proto, tmp_path / "edited.onnx")
+    origin = Origin(tmp_path / "edited.onnx")
+    origin = replace(origin, settings=replace(origin.settings, samples=16))
+    row = verify(origin, "onnxruntime", FILES["data"], tmp_path / "case").row
+    found = row["kernels"]["first_deviation"]
+    assert found["node"].startswith("block2.project") or found["tensor"].startswith("block2")
+    assert 0 < row["kernels"]["tensors_equal"] < row["tensors_compared"]
