@@ -7,6 +7,8 @@ References:
 
 from typing import final
 
+import numpy as np
+
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.language import say
@@ -38,7 +40,11 @@ class BiasCorrection:
     ) -> Change:
         """One sweep over the layers, weights as they are."""
         written = sweep(case, source, _keep, progress=progress)
-        biases = len(written.constants.keys() - case.written.keys())
+        known = case.written
+        biases = sum(
+            tensor not in known or not np.array_equal(values, known[tensor])
+            for tensor, values in written.constants.items()
+        )
         return Change(
             self.name,
             say("ledger.bias_correction", count=str(biases)),
