@@ -9,6 +9,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lostbits import api
 from lostbits.case import Case, Override, constant_of
@@ -21,7 +23,7 @@ from lostbits.recover import Bench, choose, held_out
 from lostbits.recoveries import ALL
 from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recoveries.precision import Precision
+from lostbits.recoveries.precision import Precision, fewest
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.runtime.judge import Judge
@@ -470,3 +472,15 @@ def test_wishes_for_single_tensors_outlive_another_form_of_the_network(
     bench = Bench(source, source, None, wishes)
     found = bench.recalibrate(case, case.model)
     assert weight.key not in found.plan and len(found.plan) >= len(case.plan) - 2
+
+
+@given(st.sets(st.integers(0, 199), max_size=7), st.randoms())
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_the_search_finds_the_steps_that_are_needed_and_no_others(
+    needed: set[int], random: Any
+) -> None:
+    order = list(range(200))
+    random.shuffle(order)
+    found = fewest(order, lambda steps: needed <= set(steps))  # type: ignore[arg-type]
+    assert set(found) == needed  # type: ignore[comparison-overlap]
+    assert fewest(order, lambda steps: False) == order  # type: ignore[arg-type, comparison-overlap]

@@ -1,11 +1,11 @@
 """Precision: the fewest sites with more bits that reach the goal.
 
 Sites are taken in the order of what they cost the output, as attributed; those that share a scale
-move together. How many it takes is found by bisection with real runs, because sites that cancel
-each other make the sum of their shares a poor forecast.
+move together. How many it takes is found by real runs, because sites that cancel each other make
+the sum of their shares a poor forecast.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from lostbits.case import Case, Override, Plan, constant_of, replanned
@@ -18,7 +18,10 @@ from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import Progress
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
+Step = tuple[Group, ...]  # groups that must move together
 _SAMPLES = 32
+_ROUNDS = 8  # of the search, each of which finds one step that is needed
+_TRIALS = 40  # runs that it usually takes
 
 
 @final
@@ -27,7 +30,7 @@ class Precision:
 
     name = "precision"
     title = "the fewest tensors at 16 bits (or in float) that reach the goal"
-    source = "greedy by attribution, verified by bisection"
+    source = "greedy by attribution, verified by real runs"
     stage: Stage = "precision"
     keeps_function = False
     passes = 40.0
@@ -39,27 +42,60 @@ class Precision:
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
     ) -> Change:
-        """Bisect the number of groups, in the order of their shares."""
+        """Search the groups in the order of their shares."""
         if effort.goal is None:
             return Change(self.name, "nothing: without --goal no number of bits is enough")
         judge = Judge(case.model, source.slice(0, min(_SAMPLES, len(source))))
-        order = _order(case, diagnosed)
-        changes = [
-            _widened(case, [group for step in order[:count] for group in step])
-            for count in range(len(order) + 1)
-        ]
-        low, high = 0, len(order)
-        while low < high:
-            middle = (low + high) // 2
-            if effort.goal.met(judge(applied(case, changes[middle]))):
-                high = middle
-            else:
-                low = middle + 1
-            progress("precision", len(order) - (high - low), len(order))
-        return changes[low]
+        goal, tried = effort.goal, 0
+
+        def enough(steps: Sequence[Step]) -> bool:
+            nonlocal tried
+            tried += 1
+            progress("precision", min(tried, _TRIALS), _TRIALS)
+            return goal.met(judge(applied(case, _widened(case, _groups(steps)))))
+
+        return _widened(case, _groups(fewest(_order(case, diagnosed), enough)))
 
 
-def _order(case: Case, diagnosed: Diagnosed) -> list[tuple[Group, ...]]:
+def fewest(order: Sequence[Step], enough: Callable[[Sequence[Step]], bool]) -> list[Step]:
+    """Few steps that are enough; all of them where not even those are.
+
+    The least number from the front is looked for. The last of them is needed whatever comes before
+    it, so it moves to the very front, and the search starts again among those before. A step that
+    matters, but was attributed little, thus costs one round instead of everything ahead of it.
+
+    >>> fewest("abcdef", lambda steps: {"b", "e"} <= set(steps))
+    ['e', 'b']
+    """
+    needed: list[Step] = []
+    rest = list(order)
+    if not enough(rest):
+        return rest
+    for _ in range(_ROUNDS):
+        count = _least(len(rest), lambda n: enough([*needed, *rest[:n]]))  # noqa: B023
+        if not count:
+            return needed
+        needed.append(rest[count - 1])
+        rest = rest[: count - 1]
+    return needed + rest
+
+
+def _least(most: int, enough: Callable[[int], bool]) -> int:
+    """The least number that is enough: doubled from zero, then bisected; ``most`` always is."""
+    low, high = 0, 0
+    while high < most and not enough(high):
+        low, high = high + 1, min(max(2 * high, 1), most)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return high
+
+
+def _groups(steps: Sequence[Step]) -> list[Group]:
+    return [group for step in steps for group in step]
+
+
+def _order(case: Case, diagnosed: Diagnosed) -> list[Step]:
     """Groups that must move together, the costliest first; biases follow their layers."""
     shares: dict[str, float] = {}
     for a in diagnosed.network.attributions:
