@@ -20,8 +20,7 @@ from lostbits.runtime.progress import Progress
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
 Step = tuple[Group, ...]  # groups that must move together
 _SAMPLES = 32
-_ROUNDS = 8  # of the search, each of which finds one step that is needed
-_TRIALS = 40  # runs that it usually takes
+_TRIALS = 40  # runs after which the search is content with what it has
 
 
 @final
@@ -33,7 +32,7 @@ class Precision:
     source = "greedy by attribution, verified by real runs"
     stage: Stage = "precision"
     keeps_function = False
-    passes = 40.0
+    passes = 80.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What the goal asks, and nothing without one."""
@@ -63,6 +62,7 @@ def fewest(order: Sequence[Step], enough: Callable[[Sequence[Step]], bool]) -> l
     The least number from the front is looked for. The last of them is needed whatever comes before
     it, so it moves to the very front, and the search starts again among those before. A step that
     matters, but was attributed little, thus costs one round instead of everything ahead of it.
+    After ``_TRIALS`` runs the last round's answer stands.
 
     >>> fewest("abcdef", lambda steps: {"b", "e"} <= set(steps))
     ['e', 'b']
@@ -71,8 +71,15 @@ def fewest(order: Sequence[Step], enough: Callable[[Sequence[Step]], bool]) -> l
     rest = list(order)
     if not enough(rest):
         return rest
-    for _ in range(_ROUNDS):
-        count = _least(len(rest), lambda n: enough([*needed, *rest[:n]]))  # noqa: B023
+    runs = 0
+
+    def met(number: int) -> bool:
+        nonlocal runs
+        runs += 1
+        return enough([*needed, *rest[:number]])
+
+    while runs < _TRIALS:
+        count = _least(len(rest), met)
         if not count:
             return needed
         needed.append(rest[count - 1])
