@@ -1,6 +1,6 @@
 """Contract of a recovery: a case in, a proposal out; nothing is applied here but by ``applied``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, final
@@ -43,6 +43,12 @@ class Diagnosed:
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing."""
         return sum(max(a.share, 0.0) for a in self.network.attributions if a.role == role)
+
+    @property
+    def constant_share(self) -> float:
+        """Part of the layers' errors that is the same for all samples, by the layers' errors."""
+        energy = sum(r.error for r in self.layers)
+        return sum(r.error * r.bias_share for r in self.layers) / energy if energy else 0.0
 
     def gain_db(self, role: str, stays: float) -> float:
         """Decibels won when ``stays`` of what sites of a role carry is left."""
@@ -176,6 +182,12 @@ def swept(
         summary = say("ledger.all_cached", count=count)
     every = {**written.skipped, **(skipped or {})}
     return Change(method, summary, written.constants, written.plan, skipped=every)
+
+
+def median_left(pairs: Iterable[tuple[float, float]]) -> str:
+    """Of errors before and after: the part that the median one keeps, as text."""
+    ratios = [after / before for before, after in pairs if before > 0]
+    return f"{float(np.median(ratios)) if ratios else 1.0:.0%}"
 
 
 def left(part: float) -> float:

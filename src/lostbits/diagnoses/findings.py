@@ -109,7 +109,7 @@ def _explained(
 def _changed(case: Case, part: Attribution, command: str) -> Finding:
     """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.players if s.key == f"{part.tensor}:{part.role}")
-    gain = -10 * float(np.log10(max(1 - part.share, 10 ** (-_FAR / 10))))
+    gain = gain_db(part.share)
     remedy = say("remedy.changed")
     return Finding(
         code=CODES["changed"],
@@ -228,6 +228,11 @@ def _text(
         won=_won(gain),
         platform=_platform(site, verdict, case),
     )
+
+
+def gain_db(share: float) -> float:
+    """Decibels won when a share of the output error goes; no more than anybody would believe."""
+    return -10 * float(np.log10(max(1 - share, 10 ** (-_FAR / 10))))
 
 
 def _won(gain: float) -> Sentence:

@@ -100,6 +100,7 @@ class SiteErrors:
             affine.grid, rule.symmetric, affine.axis is not None, rule.method, rule.power_of_two
         )
         bits, curve = (None, None) if seen is None else _from_histograms(seen, affine, rule)
+        codes = None if seen is None else _codes(seen, affine)
         return SiteReport(
             tensor=site.tensor,
             role=site.role,
@@ -120,8 +121,8 @@ class SiteErrors:
             sqnr_db=_decibel(sums.power, sums.total),
             effective_bits=_effective(affine, bits),
             lost_bits=bits,
-            utilisation=_utilisation(seen, affine),
-            levels=_levels(seen, affine),
+            utilisation={} if seen is None or codes is None else _utilisation(seen, affine, codes),
+            levels=_levels(codes, affine),
             stability=_stability(sums),
             trade_off=curve,
             histogram=None if seen is None else _plot(seen.whole),
@@ -189,15 +190,9 @@ def _stability(sums: _Sums) -> dict[str, float] | None:
     return {"mse_first_half": first, "mse_second_half": second, "ratio": ratio}
 
 
-def _utilisation(seen: Seen | None, affine: Affine) -> dict[str, float]:
-    """Codes used, entropy of the codes in bits, share of the range that data reach, headroom.
-
-    Codes are read off the histogram: a value counts for the code of its bin's middle.
-    """
-    if seen is None:
-        return {}
-    rows = seen.whole if affine.axis is None else seen.channels
-    used = _codes(rows, affine)
+def _utilisation(seen: Seen, affine: Affine, used: Doubles) -> dict[str, float]:
+    """Codes used, entropy of the codes in bits, share of the range that data reach, headroom."""
+    rows = _rows(seen, affine)
     share = used[used > 0] / max(used.sum(), 1)
     return {
         "codes_used": float(np.count_nonzero(used)),
@@ -209,17 +204,25 @@ def _utilisation(seen: Seen | None, affine: Affine) -> dict[str, float]:
     }
 
 
-def _levels(seen: Seen | None, affine: Affine) -> list[float] | None:
+def _levels(used: Doubles | None, affine: Affine) -> list[float] | None:
     """Share of the values in each group of codes; None for codes beyond counting."""
-    if seen is None or affine.grid.bits > 16:
+    if used is None or affine.grid.bits > 16:
         return None
-    used = _codes(seen.whole if affine.axis is None else seen.channels, affine)
     groups = np.array_split(used, min(_LEVELS, used.size))
     return [float(group.sum() / max(used.sum(), 1)) for group in groups]
 
 
-def _codes(rows: Histogram, affine: Affine) -> NDArray[np.float64]:
-    """How many values have each code, lowest code first."""
+def _rows(seen: Seen, affine: Affine) -> Histogram:
+    """The histogram that has a row for each scale."""
+    return seen.whole if affine.axis is None else seen.channels
+
+
+def _codes(seen: Seen, affine: Affine) -> Doubles:
+    """How many values have each code, lowest code first.
+
+    Read off the histogram: a value counts for the code of its bin's middle.
+    """
+    rows = _rows(seen, affine)
     middles = (rows.edges[:, :-1] + rows.edges[:, 1:]) / 2
     middles[:, rows.bins] = np.where(rows.live[:, rows.bins] > 0, middles[:, rows.bins], 0.0)
     scale, zero = np.atleast_1d(affine.scale)[:, None], np.atleast_1d(affine.zero_point)[:, None]

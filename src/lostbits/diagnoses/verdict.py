@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-import numpy as np
-
-from lostbits.diagnoses.findings import LEAST_SHARE, unevenness
+from lostbits.diagnoses.findings import LEAST_SHARE, gain_db, unevenness
 from lostbits.diagnosis import Attribution, Finding, Reason, SiteReport
 from lostbits.language import Sentence, say
 from lostbits.runtime.measure import Baseline
 from lostbits.target import Target
-
-_FAR = 30.0  # dB: how much more is predicted means nothing to anybody
 
 
 @final
@@ -100,5 +96,5 @@ def _cure(led: _Led, found: Sequence[Finding]) -> Sentence:
     keys = {(part.tensor, part.role, part.cause) for part in led.parts}
     cured = [f for f in found if f.reason == led.reason and (f.tensor, f.role, f.cause) in keys]
     won = sum(1 - 10 ** (-f.gain_db / 10) for f in cured)
-    gain = -10 * float(np.log10(max(1 - won, 10 ** (-_FAR / 10))))
+    gain = gain_db(won)
     return say("verdict.gain", gain=f"{gain:.0f}") if gain >= 0.5 else say("verdict.no_gain")

@@ -15,7 +15,7 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
 from lostbits.rounding import Gram, Reconstruction, Rounded, RoundedWeight, adaround, factored
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.matrix import Matrix
@@ -63,8 +63,7 @@ class _Solver:
 
     def __call__(self, layer: Layer) -> Solved:
         start = self.case.written.get(layer.weight.tensor)
-        codes = None if start is None else layer.affine.codes(start).astype(np.int64)
-        weight = RoundedWeight(layer.values, layer.affine, codes)
+        weight = RoundedWeight.begun(layer.values, layer.affine, start)
         with torch.enable_grad():
             rounded = adaround(weight, *problem(layer), self.how)
         self.found.append(rounded)
@@ -72,9 +71,8 @@ class _Solver:
 
     def summary(self) -> str:
         """How much of the error before is left."""
-        ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
-        middle = float(np.median(ratios)) if ratios else 1.0
-        return say("ledger.adaround", layers=str(len(self.found)), share=f"{middle:.0%}")
+        share = median_left((r.loss_before, r.loss_after) for r in self.found)
+        return say("ledger.adaround", layers=str(len(self.found)), share=share)
 
 
 def problem(layer: Layer, samples: int = _SAMPLES) -> tuple[Batches, Forward]:

@@ -40,11 +40,7 @@ class AnalyticBias:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The part of the layers' constant error that weights are to blame for."""
-        energy = sum(r.error for r in diagnosed.layers)
-        if not energy:
-            return 0.0
-        constant = sum(r.error * r.bias_share for r in diagnosed.layers) / energy
-        return left(1 - constant * min(diagnosed.share("weight"), 1.0))
+        return left(1 - diagnosed.constant_share * min(diagnosed.share("weight"), 1.0))
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

@@ -30,10 +30,7 @@ class BiasCorrection:
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The constant part of the error of an average layer, weighted by the layer's error."""
-        energy = sum(r.error for r in diagnosed.layers)
-        if not energy:
-            return 0.0
-        return left(1 - sum(r.error * r.bias_share for r in diagnosed.layers) / energy)
+        return left(1 - diagnosed.constant_share)
 
     def propose(
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress

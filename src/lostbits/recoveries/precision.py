@@ -15,7 +15,7 @@ from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
 from lostbits.runtime.judge import Judge
-from lostbits.runtime.progress import Progress
+from lostbits.runtime.progress import Progress, silent
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
 Step = tuple[Group, ...]  # groups that must move together
@@ -45,18 +45,17 @@ class Precision:
         if effort.goal is None:
             return Change(self.name, "nothing: without --goal no number of bits is enough")
         judge = Judge(case.model, source.slice(0, min(_SAMPLES, len(source))))
-        goal, tried = effort.goal, 0
+        goal = effort.goal
 
         def enough(steps: Sequence[Step]) -> bool:
-            nonlocal tried
-            tried += 1
-            progress("precision", min(tried, _TRIALS), _TRIALS)
             return goal.met(judge(applied(case, _widened(case, _groups(steps)))))
 
-        return _widened(case, _groups(fewest(_order(case, diagnosed), enough)))
+        return _widened(case, _groups(fewest(_order(case, diagnosed), enough, progress)))
 
 
-def fewest(order: Sequence[Step], enough: Callable[[Sequence[Step]], bool]) -> list[Step]:
+def fewest(
+    order: Sequence[Step], enough: Callable[[Sequence[Step]], bool], progress: Progress = silent
+) -> list[Step]:
     """Few steps that are enough; all of them where not even those are.
 
     The least number from the front is looked for. The last of them is needed whatever comes before
@@ -76,6 +75,7 @@ def fewest(order: Sequence[Step], enough: Callable[[Sequence[Step]], bool]) -> l
     def met(number: int) -> bool:
         nonlocal runs
         runs += 1
+        progress("precision", min(runs, _TRIALS), _TRIALS)
         return enough([*needed, *rest[:number]])
 
     while runs < _TRIALS:

@@ -18,7 +18,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
 from lostbits.rounding import LearnedScale, Reconstruction, Rounded, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
 from lostbits.runtime.progress import Progress
@@ -90,10 +90,10 @@ class _Solver:
         )
 
     def _weight(self, block: Block, site: Site) -> RoundedWeight:
-        affine = block.networks.plan[site.key]
-        start = block.networks.written.constants.get(site.tensor)
-        codes = None if start is None else affine.codes(start).astype(np.int64)
-        return RoundedWeight(block.networks.executor.constants[site.tensor].numpy(), affine, codes)
+        networks = block.networks
+        values = networks.executor.constants[site.tensor].numpy()
+        start = networks.written.constants.get(site.tensor)
+        return RoundedWeight.begun(values, networks.plan[site.key], start)
 
     def _scales(self, block: Block) -> dict[str, LearnedScale]:
         """Of the activations that nothing outside of the block depends on."""
@@ -120,13 +120,11 @@ class _Solver:
 
     def summary(self) -> str:
         """How much of the error before is left, and how far ranges moved."""
-        ratios = [r.loss_after / r.loss_before for r in self.found if r.loss_before > 0]
-        middle = float(np.median(ratios)) if ratios else 1.0
         widest = max((abs(m) for m in self.moved), default=0.0)
         return say(
             "ledger.reconstruction",
             blocks=str(len(self.found)),
-            share=f"{middle:.0%}",
+            share=median_left((r.loss_before, r.loss_after) for r in self.found),
             ranges=str(len(self.moved)),
             most=f"{np.expm1(widest):.0%}",
         )

@@ -23,7 +23,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, swept
+from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
 from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
 from lostbits.rounding.ridge import choose_damping, regressed
 from lostbits.runtime.layerwise import Layer, Solved, sweep
@@ -127,9 +127,8 @@ class _Solver:
 
     def summary(self) -> str:
         """How much of nearest rounding's error the layers have left."""
-        ratios = [after / before for before, after in self.errors if before > 0]
-        middle = float(np.median(ratios)) if ratios else 1.0
-        return say("ledger.second_order", count=str(len(self.errors)), share=f"{middle:.0%}")
+        share = median_left(self.errors)
+        return say("ledger.second_order", count=str(len(self.errors)), share=share)
 
 
 def _rescaled(affine: Affine, grid: RowGrid) -> Affine | None:

@@ -49,6 +49,12 @@ class RoundedWeight:
     affine: Affine
     start: Codes | None = None
 
+    @classmethod
+    def begun(cls, weight: Array, affine: Affine, start: Array | None) -> "RoundedWeight":
+        """The same from values on the grid, where there are some to begin from."""
+        codes = None if start is None else affine.codes(start).astype(np.int64)
+        return cls(weight, affine, codes)
+
     @property
     def nearest(self) -> Codes:
         """Each weight rounded by itself."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, plan_biases
+from lostbits.case import Case, with_biases
 from lostbits.data import Source
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
@@ -98,11 +98,9 @@ class Networks:
         """Another grid; a bias has the scales of its layer's input and weight, and follows."""
         self.plan[site.key] = self.written.plan[site.key] = affine
         self._visit(site)
-        case = self.case
-        grids = plan_biases(case.model, case.placed, self.plan, case.target)
+        before, self.plan = self.plan, dict(with_biases(self.case, self.plan, {site.key}))
         for bias in self.biases.values():
-            if _follows(bias, site) and bias.key in self.plan:
-                self.plan[bias.key] = grids[bias.key]
+            if self.plan.get(bias.key) is not before.get(bias.key):
                 self._visit(bias)
 
     def _visit(self, site: Site) -> None:
@@ -110,10 +108,3 @@ class Networks:
         for walk in self.quantized:
             if site.tensor in walk.values:
                 walk.quantized[site.key] = self._inject(site, walk.values[site.tensor])
-
-
-def _follows(bias: Site, site: Site) -> bool:
-    if bias.scales is None:
-        return False
-    group, weight = bias.scales
-    return group == site.group if site.streams else weight == site.key
