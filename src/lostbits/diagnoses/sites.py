@@ -17,6 +17,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine, along, split_error
 from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
+from lostbits.runtime.measure import decibels
 from lostbits.runtime.simulation import Frozen, ends
 from lostbits.statistics import Histogram
 from lostbits.target import Rule
@@ -78,6 +79,11 @@ class SiteErrors:
         ops = {node.name: node.op_type for node in self.case.model.graph}
         return [self._report(s, ops.get(s.node, "input")) for s in self.case.sites]
 
+    def sqnr_db(self, site: Site) -> float | None:
+        """Of the tensor against its own error; None without an error, where decibels end."""
+        sums = self.sums[site.key]
+        return decibels(sums.power, sums.total)
+
     def _constant(self, site: Site) -> None:
         x, sums = constant_of(self.case.model, site), self.sums[site.key]
         part = split_error(x, self.case.plan[site.key], self.case.quantized_constant(site))
@@ -118,7 +124,7 @@ class SiteErrors:
             mse_round=sums.round / max(sums.size, 1),
             mse_clip=sums.clip / max(sums.size, 1),
             mse_dead_zone=sums.dead_zone / max(sums.size, 1),
-            sqnr_db=_decibel(sums.power, sums.total),
+            sqnr_db=self.sqnr_db(site),
             effective_bits=_effective(affine, bits),
             lost_bits=bits,
             utilisation={} if seen is None or codes is None else _utilisation(seen, affine, codes),
@@ -170,11 +176,6 @@ def _from_histograms(seen: Seen, affine: Affine, rule: Rule) -> tuple[LostBits |
 
 def _list(values: NDArray[np.float32]) -> list[float]:
     return [float(v) for v in np.atleast_1d(values)]
-
-
-def _decibel(power: float, error: float) -> float | None:
-    """None for an error of zero, where decibels end."""
-    return float(10 * np.log10(power / error)) if power > 0 and error > 0 else None
 
 
 def _effective(affine: Affine, bits: LostBits | None) -> float:
