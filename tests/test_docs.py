@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.main import get_command
 
-from lostbits import errors
+from lostbits import commands, errors
 from lostbits.backends import ALL as BACKENDS
-from lostbits.cli import app
+from lostbits.cli import opened
 from lostbits.data import Preprocess
 from lostbits.diagnoses.findings import CODES
 from lostbits.target import Placement, Rule, Target
@@ -298,8 +297,7 @@ def test_the_readme_begins_with_the_two_commands(name: str) -> None:
 
 
 def _commands() -> dict[str, Any]:
-    group: Any = get_command(app)
-    return dict(group.commands)
+    return {verb.name: opened(verb) for verb in commands.ALL}
 
 
 def test_the_readme_lists_every_command() -> None:
