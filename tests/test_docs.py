@@ -35,6 +35,7 @@ _LETTERS = {
     "ExportError": "E",
     "ReadError": "I",
     "BackendError": "B",
+    "WorkerError": "W",
 }
 # Codes that several files raise, and the one thing that each of them means there.
 _SHARED = {
@@ -128,7 +129,7 @@ def test_every_entry_has_a_code() -> None:
 
 def test_entries_are_in_order_and_of_a_few_lines() -> None:
     order = list(entries())
-    for letter in "MDTSROEIBF":
+    for letter in "MDTSROEIBWF":
         mine = [code for code in order if code.startswith(letter)]
         assert mine == sorted(mine)
     for code, body in entries().items():
@@ -152,7 +153,7 @@ def test_a_code_means_one_thing() -> None:
 
 
 def test_docstrings_and_pages_mention_existing_codes_only() -> None:
-    mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBF]0\d\d\b")  # B006 is ruff's too
+    mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBWF]0\d\d\b")  # B006 is ruff's too
     pages = {str(p.relative_to(ROOT)): text(p) for p in PAGES}
     sources = {str(p.relative_to(ROOT)): text(p) for p in PACKAGE.rglob("*.py")}
     unknown = {
@@ -194,14 +195,14 @@ def test_relative_links_hold() -> None:
 
 
 def _declared() -> tuple[set[str], ...]:
-    """Names of the packages needed to run, to verify, and to develop."""
+    """Names of the packages needed to run, to verify, to scale, and to develop."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     groups = dict(project["optional-dependencies"])
-    develop = groups.pop("dev")
+    develop, scale = groups.pop("dev"), groups.pop("ray")
     verify = [name for group in groups.values() for name in group]
     return tuple(
         {re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in group}
-        for group in (project["dependencies"], verify, develop)
+        for group in (project["dependencies"], verify, scale, develop)
     )
 
 
@@ -213,7 +214,7 @@ def _rows(section: str) -> dict[str, str]:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    sections = ("To run", "To verify", "To develop")
+    sections = ("To run", "To verify", "To scale", "To develop")
     for section, packages in zip(sections, _declared(), strict=True):
         assert set(_rows(section)) == packages
         assert all(_rows(section).values())
