@@ -130,6 +130,19 @@ def test_the_first_screen_is_the_letter(open_page: Open, result: Result) -> None
 # Sorting, searching, looking closer.
 
 
+def test_a_tensor_is_shown_before_and_after_the_recovery(open_page: Open, result: Result) -> None:
+    page = open_page()
+    worst = page.locator("#table tbody tr").first
+    name = worst.locator("th").inner_text().strip()
+    worst.locator("button.pick").click()
+    change = next(c for c in result["recovered"]["sites"] if c["tensor"] == name)
+    rows = page.locator("#detail-compared tr")
+    assert rows.count() == 4
+    cells = rows.first.locator("td").all_inner_texts()
+    assert cells == [percent(change[when]["share"]) for when in ("before", "after")]
+    assert change["after"]["share"] < 0.1 * change["before"]["share"]
+
+
 def test_a_heading_sorts_and_sorts_back(open_page: Open) -> None:
     page = open_page()
     head = page.get_by_role("columnheader", name="SQNR dB")

@@ -19,7 +19,7 @@ from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
 from lostbits.planner import Planner, Tools
-from lostbits.recover import Bench, choose, held_out
+from lostbits.recover import Bench, choose, held_out, site_changes
 from lostbits.recoveries import ALL
 from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
@@ -484,3 +484,23 @@ def test_the_search_finds_the_steps_that_are_needed_and_no_others(
     found = fewest(order, lambda steps: needed <= set(steps))  # type: ignore[arg-type]
     assert set(found) == needed  # type: ignore[comparison-overlap]
     assert fewest(order, lambda steps: False) == order  # type: ignore[arg-type, comparison-overlap]
+
+
+def test_a_site_before_and_after_is_measured_against_one_error(small: tuple[Source, Case]) -> None:
+    source, case = small
+    bench = Bench(source, source, None, api.Settings())
+    first = bench.run(case)
+    freed = next(s for s in case.sites if s.role == "weight")
+    plan = {key: affine for key, affine in case.plan.items() if key != freed.key}
+    last = bench.run(replace(case, plan=plan))
+    changes = {f"{c.tensor}:{c.role}": c for c in site_changes(first, last)}
+    assert changes.keys() == {s.key for s in case.sites}
+    assert changes[freed.key].after is None
+    totals = [run.network() for run in (first, last)]
+    for when, network in zip(("before", "after"), totals, strict=True):
+        standings = [getattr(c, when) for c in changes.values()]
+        shares = sum(s.share for s in standings if s is not None)
+        expected = (1 + network.residual) * network.total / totals[0].total
+        assert shares == pytest.approx(expected, rel=1e-9)
+    kept = changes[case.sites[0].key].after
+    assert kept is not None and kept.hi == float(case.plan[case.sites[0].key].hi.max())

@@ -283,7 +283,7 @@ def test_attempts_and_checks_are_shown(result: Result) -> None:
     attempt |= {"before": figures, "after": figures, "gain_db": -0.5, "note": "no gain here"}
     attempt |= {"kept": False, "seconds": 1.0, "skipped": {"conv1": "has no bias"}}
     sums = {"before": figures, "after": figures, "stopped": "the time is up", "goal_met": None}
-    sums |= {"floors_db": {"weights_in_float": 30.0}, "text": "Recovered: nothing."}
+    sums |= {"floors_db": {"weights_in_float": 30.0}, "text": "Recovered: nothing.", "sites": []}
     other = changed(result, lambda r: r["ledger"].append(attempt))
     other["recovered"] = sums
     other["verify"].append(check(figures))

@@ -160,6 +160,31 @@ class NetworkReport:
     channels: dict[str, list[float]]
     note: str
 
+    @property
+    def values(self) -> dict[str, float]:
+        """What every site carries, all causes together, by site key; without a share, no entry."""
+        sums: dict[str, float] = {}
+        for a in self.attributions:
+            key = f"{a.tensor}:{a.role}"
+            sums[key] = sums.get(key, 0.0) + a.value
+        return sums
+
+
+@final
+@dataclass(frozen=True)
+class Standing:
+    """How one site is quantized, and what that costs.
+
+    Attributes:
+        share: What it carries, as part of an output error that stands beside it.
+    """
+
+    grid: str
+    lo: float
+    hi: float
+    sqnr_db: float | None
+    share: float
+
 
 @final
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lostbits.case import Case, look_at_constants, make_plan
 from lostbits.data import Source
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import Standing
 from lostbits.errors import DataError, RecoveryError, close_match
 from lostbits.goal import Goal
 from lostbits.graph.place import Placed, place
@@ -64,6 +65,20 @@ class Wishes:
 
 @final
 @dataclass(frozen=True)
+class SiteChange:
+    """One site before and after; None where it is, or came, in float.
+
+    Shares are of the output error before, on the same samples.
+    """
+
+    tensor: str
+    role: str
+    before: Standing | None
+    after: Standing | None
+
+
+@final
+@dataclass(frozen=True)
 class Recovered:
     """What came of it."""
 
@@ -74,6 +89,7 @@ class Recovered:
     stopped: str
     met: bool | None
     floors: dict[str, float | None]
+    sites: tuple[SiteChange, ...]
 
     def result(self) -> dict[str, Any]:
         """The fields that a recovery adds to result.json."""
@@ -85,6 +101,7 @@ class Recovered:
                 "stopped": self.stopped,
                 "goal_met": self.met,
                 "floors_db": self.floors,
+                "sites": [asdict(site) for site in self.sites],
                 "text": self.text,
             },
         }
@@ -276,6 +293,18 @@ def recover(
         planner.stopped,
         met,
         floors(planner.case, judge),
+        site_changes(run, bench.run(planner.case, progress)),
+    )
+
+
+def site_changes(before: Run, after: Run) -> tuple[SiteChange, ...]:
+    """Every site of two diagnoses of the same samples, before and after."""
+    error = before.network().total
+    old, new = (run.standings(error) for run in (before, after))
+    parts = {key: key.rpartition(":") for key in {**old, **new}}
+    return tuple(
+        SiteChange(tensor, role, old.get(key), new.get(key))
+        for key, (tensor, _, role) in parts.items()
     )
 
 

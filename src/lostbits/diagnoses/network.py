@@ -9,8 +9,8 @@ exactly the quantized one at t=1, no quantizer is left, so the output is continu
 by the fundamental theorem (Aumann and Shapley 1974; Sundararajan et al. 2017, arXiv:1703.01365).
 Causes and channels split by linearity, because ``e_i`` is a sum of disjoint parts. One backward
 pass serves all sites at once. The integral is taken by Clenshaw-Curtis quadrature: its nodes are
-nested, its node at t=0 is free (``v`` is least there, its gradient zero), and it is refined until
-the attributions close on the measured total.
+nested, its node at t=0 is free (``v`` is least there, its gradient zero), and it is refined batch
+by batch until the attributions close on the measured total.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,14 +60,12 @@ class Attributed:
 
     Attributes:
         total: The value of the quantized network.
-        attributed: What the attributions sum to.
         evaluations: Forward and backward passes, each counted for every sample.
         samples: How many.
         sums: By site and kind of error, per channel.
     """
 
     total: float = 0.0
-    attributed: float = 0.0
     evaluations: int = 0
     samples: int = 0
     sums: dict[Key, Vector] = field(default_factory=dict)
@@ -81,7 +79,7 @@ class NetworkErrors:
         case: What is diagnosed.
         executor: With gradients through every float node.
         value: The scalar to attribute.
-        tolerance: Part of the total that the residual of all batches may reach.
+        tolerance: Part of the total that the residual of all batches may be expected to reach.
         intervals: Of the coarsest and of the finest rule.
     """
 
@@ -96,7 +94,6 @@ class NetworkErrors:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.intervals = tolerance, intervals
         self.total = 0.0
-        self.attributed = 0.0
         self.evaluations = 0
         self.samples = 0
         self._sums: dict[Key, Vector] = {}
@@ -109,23 +106,20 @@ class NetworkErrors:
         others: Sequence[torch.Tensor],
     ) -> None:
         """Attribute one batch; ``others`` are the outputs of the quantized network."""
-        self.total += float(self.value(floats, others))
+        total = float(self.value(floats, others))
+        self.total += total
         self.samples += part.size
-        sums = self._integrate(part, frozen, floats)
-        self.attributed += _sum(sums)
-        self._include(sums)
+        self._include(self._integrate(part, frozen, floats, total))
 
     def taken(self) -> Attributed:
         """What was attributed since the last time; from here on it counts anew."""
-        own = Attributed(self.total, self.attributed, self.evaluations, self.samples, self._sums)
-        self.total, self.attributed, self.evaluations, self.samples = 0.0, 0.0, 0, 0
-        self._sums = {}
+        own = Attributed(self.total, self.evaluations, self.samples, self._sums)
+        self.total, self.evaluations, self.samples, self._sums = 0.0, 0, 0, {}
         return own
 
     def merge(self, other: Attributed) -> None:
         """Add what was taken elsewhere."""
         self.total += other.total
-        self.attributed += other.attributed
         self.evaluations += other.evaluations
         self.samples += other.samples
         self._include(other.sums)
@@ -136,16 +130,16 @@ class NetworkErrors:
             self._sums[key] = vector if known is None else known + vector
 
     def _integrate(
-        self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor]
+        self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], total: float
     ) -> dict[Key, Vector]:
-        """Refine until all batches so far close; a coarse rule's nodes serve the finer ones too.
+        """Refine until the batch closes; a coarse rule's nodes serve the finer ones too.
 
-        The error of the quadrature is judged on the running sum, not batch by batch: what a coarse
-        rule misses in one batch it mostly gains in another, and only the sum is reported. Errors
-        of that kind add up like the root of their number, so the first of N batches may be off by
-        root N times as much of its total as all of them together.
+        What a coarse rule misses in one batch it mostly gains in another: such errors add up like
+        the root of their number, so one of N batches may be off by root N times as much of its
+        total as all of them together. No batch looks at what others found, so that it does not
+        matter in which order, or where, they are computed.
         """
-        tolerance = self.tolerance * max(self.case.samples / self.samples, 1.0) ** 0.5
+        tolerance = self.tolerance * (self.case.samples / part.size) ** 0.5
         known: dict[float, dict[Key, Vector]] = {0.0: {}}
         intervals = self.intervals[0]
         while True:
@@ -155,8 +149,8 @@ class NetworkErrors:
                     known[key] = self._slopes(part, frozen, floats, float(t))
                     self.evaluations += part.size
             result = _weighted(known, nodes, weights)
-            gap = abs(self.attributed + _sum(result) - self.total)
-            if gap <= tolerance * abs(self.total) or intervals >= self.intervals[1]:
+            gap = abs(_sum(result) - total)
+            if gap <= tolerance * abs(total) or intervals >= self.intervals[1]:
                 return result
             intervals *= 2
 

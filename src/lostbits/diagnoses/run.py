@@ -15,9 +15,10 @@ from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteErrors
-from lostbits.diagnosis import NetworkReport
+from lostbits.diagnosis import NetworkReport, Standing
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
+from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import compare, observe
@@ -143,3 +144,16 @@ class Run:
         if self.opaque:
             reason = say("basis.no_gradient", ops=", ".join(self.opaque[:5]))
         return self.permutation.report(reason)
+
+    def standings(self, error: float) -> dict[str, Standing]:
+        """Every site, by its key; shares are parts of ``error``, in the unit of the metric."""
+        values = self.network().values
+        return {
+            s.key: self._standing(s, values.get(s.key, 0.0) / (error or 1.0))
+            for s in self.case.sites
+        }
+
+    def _standing(self, site: Site, share: float) -> Standing:
+        affine = self.case.plan[site.key]
+        lo, hi = float(affine.lo.min()), float(affine.hi.max())
+        return Standing(affine.grid.name, lo, hi, self.site_errors.sqnr_db(site), share)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -17,6 +18,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine, along, split_error
 from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
+from lostbits.runtime.measure import decibels
 from lostbits.runtime.simulation import Frozen, ends
 from lostbits.statistics import Histogram
 from lostbits.target import Rule
@@ -97,6 +99,18 @@ class SiteErrors:
         ops = {node.name: node.op_type for node in self.case.model.graph}
         return [self._report(s, ops.get(s.node, "input")) for s in self.case.sites]
 
+    def sqnr_db(self, site: Site) -> float | None:
+        """Of the tensor against its own error; None without an error, where decibels end."""
+        sums = self._measured(site)
+        return decibels(sums.power, sums.total)
+
+    def _measured(self, site: Site) -> _Sums:
+        return self.sums[site.key] if site.streams else self._constants[site.key]
+
+    @cached_property
+    def _constants(self) -> SiteSums:
+        return {s.key: self._constant(s) for s in self.case.sites if not s.streams}
+
     def _none(self) -> SiteSums:
         return {s.key: _Sums() for s in self.case.sites if s.streams}
 
@@ -115,8 +129,7 @@ class SiteErrors:
             sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
 
     def _report(self, site: Site, op: str) -> SiteReport:
-        affine = self.case.plan[site.key]
-        sums = self.sums[site.key] if site.streams else self._constant(site)
+        affine, sums = self.case.plan[site.key], self._measured(site)
         seen, rule = self.case.seen.get(site.key), rule_of(site, self.case.target)
         rule = type(rule)(
             affine.grid, rule.symmetric, affine.axis is not None, rule.method, rule.power_of_two
@@ -140,7 +153,7 @@ class SiteErrors:
             mse_round=sums.round / max(sums.size, 1),
             mse_clip=sums.clip / max(sums.size, 1),
             mse_dead_zone=sums.dead_zone / max(sums.size, 1),
-            sqnr_db=_decibel(sums.power, sums.total),
+            sqnr_db=self.sqnr_db(site),
             effective_bits=_effective(affine, bits),
             lost_bits=bits,
             utilisation={} if seen is None or codes is None else _utilisation(seen, affine, codes),
@@ -192,11 +205,6 @@ def _from_histograms(seen: Seen, affine: Affine, rule: Rule) -> tuple[LostBits |
 
 def _list(values: NDArray[np.float32]) -> list[float]:
     return [float(v) for v in np.atleast_1d(values)]
-
-
-def _decibel(power: float, error: float) -> float | None:
-    """None for an error of zero, where decibels end."""
-    return float(10 * np.log10(power / error)) if power > 0 and error > 0 else None
 
 
 def _effective(affine: Affine, bits: LostBits | None) -> float:

@@ -104,10 +104,7 @@ def _groups(steps: Sequence[Step]) -> list[Group]:
 
 def _order(case: Case, diagnosed: Diagnosed) -> list[Step]:
     """Groups that must move together, the costliest first; biases follow their layers."""
-    shares: dict[str, float] = {}
-    for a in diagnosed.network.attributions:
-        key = f"{a.tensor}:{a.role}"
-        shares[key] = shares.get(key, 0.0) + a.share
+    values = diagnosed.network.values
     groups: dict[str, list[Site]] = {}
     for site in case.sites:
         if site.role != "bias":
@@ -117,7 +114,7 @@ def _order(case: Case, diagnosed: Diagnosed) -> list[Step]:
     for name, mates in groups.items():
         joined.setdefault(leaders[name], []).append(tuple(mates))
     cost = {
-        name: sum(shares.get(s.key, 0.0) for mates in parts for s in mates)
+        name: sum(values.get(s.key, 0.0) for mates in parts for s in mates)
         for name, parts in joined.items()
     }
     return [tuple(joined[name]) for name in sorted(joined, key=lambda name: (-cost[name], name))]

@@ -23,6 +23,14 @@ function fact([label, text]) {
   return box;
 }
 
+function comparison([label, before, after]) {
+  const row = element("tr");
+  const head = element("th", say(label));
+  head.scope = "row";
+  row.append(head, element("td", said(before)), element("td", said(after)));
+  return row;
+}
+
 const drawIf = (id, shown, make, missing) => draw(id, shown ? () => make(shown) : null, () => say(missing));
 
 /** Shows site `index` everywhere; `move` takes the reader to the panel. */
@@ -40,6 +48,7 @@ function show(index, move) {
   fill("detail-findings", site.findings.map((number) => element("p", written(number))));
   fill("detail-meters", site.meters.map(meter));
   fill("detail-facts", site.facts.map(fact));
+  if (document.getElementById("detail-compared")) fill("detail-compared", (site.compared || []).map(comparison));
   drawIf("waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
   drawIf("detail_waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
   drawIf("histogram", site.histogram, histogram, "chart.no_values");

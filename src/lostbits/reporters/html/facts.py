@@ -7,6 +7,7 @@ from lostbits.reporters.html import formats
 from lostbits.reporters.html.wording import Figure
 
 Fact = tuple[str, Figure]
+Comparison = tuple[str, Figure, Figure]
 
 
 def _word(code: str, **figures: str) -> Figure:
@@ -21,10 +22,7 @@ def facts(row: Mapping[str, Any]) -> list[Fact]:
         ("fact.share", formats.percent(round_ + clip)),
         ("fact.causes", _word("fact.causes_both", **parts)),
         ("fact.grid", _word("fact.grid_bits", grid=site["grid"], bits=str(site["bits"]))),
-        (
-            "fact.range",
-            _word("fact.span", lo=formats.number(site["lo"]), hi=formats.number(site["hi"])),
-        ),
+        ("fact.range", _range(site)),
         ("fact.scale", _scale(site)),
         ("fact.zero_point", formats.several(site["zero_point"])),
         ("fact.group", site["group"]),
@@ -61,6 +59,33 @@ def _stability(site: Mapping[str, Any]) -> Figure:
 def _idle(used: Mapping[str, float]) -> Figure:
     bits = used.get("headroom_bits")
     return formats.NONE if bits is None else _word("fact.idle_bits", bits=f"{bits:.1f}")
+
+
+def compared(change: Mapping[str, Any]) -> list[Comparison]:
+    """Code of the label, and what it was before and is after a recovery."""
+    rows = (("fact.share", _share), ("fact.grid", _grid), ("fact.range", _range))
+    both = [change[when] for when in ("before", "after")]
+    found: list[Comparison] = []
+    for label, text in (*rows, ("fact.sqnr", _quality)):
+        first, last = (_word("fact.in_float") if s is None else text(s) for s in both)
+        found.append((label, first, last))
+    return found
+
+
+def _share(standing: Mapping[str, Any]) -> Figure:
+    return formats.percent(standing["share"])
+
+
+def _grid(standing: Mapping[str, Any]) -> Figure:
+    return str(standing["grid"])
+
+
+def _range(site: Mapping[str, Any]) -> Figure:
+    return _word("fact.span", lo=formats.number(site["lo"]), hi=formats.number(site["hi"]))
+
+
+def _quality(standing: Mapping[str, Any]) -> Figure:
+    return _signal(standing["sqnr_db"])
 
 
 def meters(site: Mapping[str, Any]) -> list[tuple[str, Figure, float]]:

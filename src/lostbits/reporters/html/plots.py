@@ -118,6 +118,7 @@ def _site(row: Mapping[str, Any], result: Result, wording: Wording) -> dict[str,
         "share": formats.percent(sum(row["causes"].values())),
         "findings": [wording.number(f["text"]) for f in mine],
         "facts": facts.facts(row),
+        "compared": compared(result, key),
         "meters": facts.meters(site),
         "waterfall": waterfall(site),
         "histogram": _histogram(site),
@@ -126,6 +127,13 @@ def _site(row: Mapping[str, Any], result: Result, wording: Wording) -> dict[str,
         "channels": _channels(site),
         "by_channel": _by_channel(site, result["network"]),
     }
+
+
+def compared(result: Result, key: tuple[str, str]) -> list[facts.Comparison] | None:
+    """What a recovery made of a site, by tensor and role."""
+    changes = result.get("recovered", {}).get("sites", [])
+    mine = [c for c in changes if (c["tensor"], c["role"]) == key]
+    return facts.compared(mine[0]) if mine else None
 
 
 def waterfall(site: Mapping[str, Any]) -> list[tuple[str, float, float]] | None:
