@@ -184,17 +184,18 @@ def test_an_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None
 def test_an_interrupt_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from lostbits.diagnoses.measurement import Measured, _Measuring
     from lostbits.diagnoses.run import Run
 
-    original, calls = Run._one, []
+    original, calls = _Measuring.measure, []
 
-    def stopping(self: Run, part: object) -> None:
-        calls.append(part)
+    def stopping(self: _Measuring, stretch: range) -> Measured:
+        calls.append(stretch)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        original(self, part)  # type: ignore[arg-type]
+        return original(self, stretch)
 
-    monkeypatch.setattr(Run, "_one", stopping)
+    monkeypatch.setattr(_Measuring, "measure", stopping)
     monkeypatch.setattr(Run, "_batch", lambda self: 4)
     result = diagnose(tmp_path, "--target", "snpe")
     assert result.exit_code == 130

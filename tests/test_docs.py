@@ -316,7 +316,7 @@ def test_the_chinese_readme_knows_all_commands_and_targets() -> None:
 
 def test_pages_mention_existing_options_only() -> None:
     known = {o for c in _commands().values() for p in c.params for o in p.opts}
-    known |= {"--help", "--constraint"}  # of pip, in the instructions to install
+    known |= {"--help", "--constraint", "--head"}  # of pip to install, and of ray start
     for page in (ROOT / "README.md", *(DOCS / f"{n}.md" for n in ("messages", "how-it-works"))):
         options = set(re.findall(r"(?<![\w<!-])--[a-z][a-z-]*", text(page)))
         assert options <= known, f"{page.name}: {options - known}"

@@ -1,10 +1,11 @@
 """The command line: which commands there are; each is a module of ``commands``."""
 
 import os
+from itertools import zip_longest
 from typing import Any, final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from lostbits import commands
@@ -27,10 +28,35 @@ class Verbs(TyperGroup):
         return name, None if stub is None else opened(verbs[str(name)]), rest
 
 
+@final
+class Command(TyperCommand):
+    """A command whose ``--ray`` may stand without an address, which Typer has no way to say."""
+
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        """With the address of a cluster on this machine, where none was given."""
+        return super().parse_args(ctx, with_address(args))
+
+
+def with_address(arguments: list[str]) -> list[str]:
+    """The arguments with a value behind every ``--ray``.
+
+    >>> with_address(["--ray", "--quiet"])
+    ['--ray', 'local', '--quiet']
+    >>> with_address(["--ray", "10.0.0.1:6379"])
+    ['--ray', '10.0.0.1:6379']
+    """
+    completed = []
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        completed.append(argument)
+        if argument == "--ray" and after.startswith("-"):
+            completed.append("local")
+    return completed
+
+
 def opened(verb: commands.Verb) -> Any:
     """The whole command: its options, its help, and what it does."""
     alone = typer.Typer(**_LOOKS)
-    alone.command(verb.name)(verb.function())
+    alone.command(verb.name, cls=Command)(verb.function())
     return get_command(alone)
 
 

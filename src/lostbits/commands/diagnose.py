@@ -8,10 +8,19 @@ import typer
 from lostbits import api
 from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
-from lostbits.commands.options import Data, Formats, Model, Sets
+from lostbits.commands.options import (
+    Data,
+    Formats,
+    Model,
+    RayAddress,
+    Sets,
+    Threads,
+    Workers,
+)
 from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
 from lostbits.runtime.measure import METRICS
+from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -50,6 +59,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     preprocess: PreprocessFile = None,
+    workers: Workers = 1,
+    threads: Threads = 0,
+    ray: RayAddress = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
     lang: Lang = Language.ENGLISH,
@@ -80,6 +92,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             preprocess=preprocess_of(preprocess),
             plan=plan,
             command=command_line(),
+            resources=Resources(workers, threads, ray),
         )
         with progress_bars(quiet) as listener:
             result = api.diagnose(model, data, target, chosen, listener)

@@ -21,3 +21,17 @@ Sets = Annotated[
         "or a range method. Repeatable.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes that share the work; results are the same.")
+]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Of each worker; 0 divides the cores among them.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Share the work over a Ray cluster; without an address, one is started here.",
+    ),
+]

@@ -9,11 +9,21 @@ from lostbits import api
 from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
-from lostbits.commands.options import Data, Formats, Model, Sets, TargetName
+from lostbits.commands.options import (
+    Data,
+    Formats,
+    Model,
+    RayAddress,
+    Sets,
+    TargetName,
+    Threads,
+    Workers,
+)
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
 from lostbits.language import Language
 from lostbits.recovery import Effort
+from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -58,6 +68,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     preprocess: PreprocessFile = None,
+    workers: Workers = 1,
+    threads: Threads = 0,
+    ray: RayAddress = None,
     formats: Formats = "console,json,html",
     exports: Exports = "",
     lang: Lang = Language.ENGLISH,
@@ -78,6 +91,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
             command=command_line(),
+            resources=Resources(workers, threads, ray),
         )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),

@@ -62,6 +62,7 @@ class _Sums:
 
 LayerSums = dict[str, _Sums]  # by the name of the node
 
+
 @dataclass
 class _Open:
     """A linear node whose fused activation is still to come."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar, final
 
 from lostbits.data import Source
+from lostbits.errors import WorkerError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -72,13 +73,21 @@ class Resources:
         workers: Processes on this machine; 1 is the process itself.
         threads: Of each worker; 0 divides the cores among them.
         ray: Address of a Ray cluster, ``local`` to start one here, or None for none.
+
+    Raises:
+        WorkerError: W007 for workers and a cluster at once.
     """
 
     workers: int = 1
     threads: int = 0
     ray: str | None = None
 
-    @property
-    def alone(self) -> bool:
-        """Whether everything happens in this process."""
-        return self.ray is None and self.workers == 1
+    def __post_init__(self) -> None:
+        if self.ray is not None and self.workers > 1:
+            raise WorkerError(
+                "W007",
+                f"--workers {self.workers} --ray",
+                "work is shared among processes here, or over a cluster",
+                "both",
+                "leave one of them out; a cluster decides by itself how many it runs at a time",
+            )
