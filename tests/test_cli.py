@@ -2,13 +2,17 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from lostbits import cli
+from lostbits import cli, commands
 from lostbits.api import demo_files
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.targets import ALL as TARGETS
@@ -180,17 +184,18 @@ def test_an_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None
 def test_an_interrupt_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from lostbits.diagnoses.measurement import Measured, _Measuring
     from lostbits.diagnoses.run import Run
 
-    original, calls = Run._one, []
+    original, calls = _Measuring.measure, []
 
-    def stopping(self: Run, part: object) -> None:
-        calls.append(part)
+    def stopping(self: _Measuring, stretch: range) -> Measured:
+        calls.append(stretch)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        original(self, part)  # type: ignore[arg-type]
+        return original(self, stretch)
 
-    monkeypatch.setattr(Run, "_one", stopping)
+    monkeypatch.setattr(_Measuring, "measure", stopping)
     monkeypatch.setattr(Run, "_batch", lambda self: 4)
     result = diagnose(tmp_path, "--target", "snpe")
     assert result.exit_code == 130
@@ -254,7 +259,7 @@ def test_no_colour_reaches_a_pipe(finished: tuple[Path, Result]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    sorted(c.name or c.callback.__name__ for c in cli.app.registered_commands if c.callback),
+    sorted(verb.name for verb in commands.ALL),
 )
 def test_every_help_has_an_example(command: str) -> None:
     shown = run(command, "--help")
@@ -272,3 +277,50 @@ def test_a_result_of_an_earlier_version_is_refused_with_advice(
     assert result.exit_code == 2
     assert "O002" in result.stderr and "no sentences" in result.stderr
     assert not (tmp_path / "report.html").exists()
+
+
+HEAVY = {"torch", "onnxruntime", "onnx", "onnx_ir", "scipy"}
+
+
+def imported_by(*arguments: str) -> tuple[set[str], str]:
+    """Packages that are loaded when a call of the command line ends, and what it printed."""
+    program = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('LOADED', *sorted(sys.modules), file=sys.stderr))\n"
+        "from lostbits.cli import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    text, _, loaded = done.stderr.rpartition("LOADED")
+    return {name.split(".")[0] for name in loaded.split()}, done.stdout + text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--help"], "Make report.html again"), (["diagnoze"], "Did you mean 'diagnose'?")],
+)
+def test_what_runs_nothing_imports_next_to_nothing(arguments: list[str], says: str) -> None:
+    packages, text = imported_by(*arguments)
+    assert says in " ".join(text.replace("│", " ").split())
+    assert not packages & {*HEAVY, "numpy", "PIL"}
+
+
+def test_a_list_of_targets_imports_no_runtime() -> None:
+    packages, text = imported_by("targets")
+    assert "tensorrt" in text
+    assert not packages & HEAVY
+
+
+def test_completion_knows_commands_and_the_options_of_each() -> None:
+    group: Any = get_command(cli.app)
+    context = group.make_context("lostbits", ["report"], resilient_parsing=True)
+    assert [c.value for c in group.shell_complete(context, "re")] == ["recover", "report"]
+    _, report, _ = group.resolve_command(context, ["report"])
+    own = report.make_context("report", [], resilient_parsing=True)
+    assert [c.value for c in report.shell_complete(own, "--la")] == ["--lang"]
+
+
+@pytest.mark.parametrize("verb", commands.ALL, ids=lambda verb: verb.name)
+def test_the_list_says_of_a_command_what_its_own_help_says(verb: commands.Verb) -> None:
+    assert (verb.function().__doc__ or "").split("\n")[0] == verb.summary

@@ -14,7 +14,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader
@@ -27,6 +27,7 @@ from lostbits.errors import DataError
 Array = NDArray[Any]
 
 X = InputSpec("x", np.dtype("float32"), (None, 3))
+PAIR = InputSpec("x", np.dtype("float32"), (None, 2))
 IDS = InputSpec("ids", np.dtype("int64"), (None, 2))
 IMAGE = InputSpec("image", np.dtype("float32"), (None, 3, 4, 6))
 SCALE = InputSpec("scale", np.dtype("float32"), ())
@@ -880,3 +881,48 @@ def test_every_code_is_explained_in_order() -> None:
     explained = re.findall(r"^(D\d{3})  ", lostbits.data.__doc__ or "", re.M)
     assert all(a < b for a, b in pairwise(explained))
     assert raised == set(explained)
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12))),
+)
+def test_a_cursor_reads_any_stretches_in_any_order(sizes: list[int], wanted: Any) -> None:
+    samples = np.arange(sum(sizes) * 2, dtype=np.float32).reshape(-1, 2)
+    parts = np.split(samples, np.cumsum(sizes)[:-1])
+    source = open_source([{"x": part} for part in parts], [PAIR])
+    source = source.slice(min(1, len(source) - 1), len(source))
+    expected, cursor = samples[-len(source) :], source.cursor()
+    for start, length in wanted:
+        stretch = range(min(start, len(source) - 1), min(start + length, len(source)))
+        batches = list(cursor.batches(stretch, 3))
+        firsts = list(range(stretch.start, stretch.stop, 3))
+        assert [b.first for b in batches] == firsts
+        read = np.concatenate([b.feeds["x"] for b in batches])
+        np.testing.assert_array_equal(read, expected[stretch.start : stretch.stop])
+
+
+def test_a_cursor_that_goes_forward_reads_every_item_once() -> None:
+    passes = []
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        passes.append(1)
+        yield from np.zeros((12, 5, 2), np.float32)
+
+    source = open_source(batches, [PAIR])
+    passes.clear()
+    cursor = source.cursor()
+    for start in range(0, 60, 20):
+        assert sum(b.size for b in cursor.batches(range(start, start + 8), 4)) == 8
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize(("size", "least", "step"), [(8, 32, 32), (5, 32, 35), (64, 32, 64)])
+def test_stretches_are_whole_batches(size: int, least: int, step: int) -> None:
+    source = open_source(np.zeros((100, 2), np.float32), [PAIR])
+    stretches = source.stretches(size, least)
+    assert [s.start for s in stretches] == list(range(0, 100, step))
+    assert [i for s in stretches for i in s] == list(range(100))
+    fixed = open_source(np.zeros((100, 2), np.float32), [static(3, 2)])
+    assert {len(s) for s in fixed.stretches(size, least)[:-1]} == {33}

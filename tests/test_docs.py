@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.main import get_command
 
-from lostbits import errors
+from lostbits import commands, errors
 from lostbits.backends import ALL as BACKENDS
-from lostbits.cli import app
+from lostbits.cli import opened
 from lostbits.data import Preprocess
 from lostbits.diagnoses.findings import CODES
 from lostbits.target import Placement, Rule, Target
@@ -36,6 +35,7 @@ _LETTERS = {
     "ExportError": "E",
     "ReadError": "I",
     "BackendError": "B",
+    "WorkerError": "W",
 }
 # Codes that several files raise, and the one thing that each of them means there.
 _SHARED = {
@@ -129,7 +129,7 @@ def test_every_entry_has_a_code() -> None:
 
 def test_entries_are_in_order_and_of_a_few_lines() -> None:
     order = list(entries())
-    for letter in "MDTSROEIBF":
+    for letter in "MDTSROEIBWF":
         mine = [code for code in order if code.startswith(letter)]
         assert mine == sorted(mine)
     for code, body in entries().items():
@@ -153,7 +153,7 @@ def test_a_code_means_one_thing() -> None:
 
 
 def test_docstrings_and_pages_mention_existing_codes_only() -> None:
-    mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBF]0\d\d\b")  # B006 is ruff's too
+    mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBWF]0\d\d\b")  # B006 is ruff's too
     pages = {str(p.relative_to(ROOT)): text(p) for p in PAGES}
     sources = {str(p.relative_to(ROOT)): text(p) for p in PACKAGE.rglob("*.py")}
     unknown = {
@@ -195,14 +195,14 @@ def test_relative_links_hold() -> None:
 
 
 def _declared() -> tuple[set[str], ...]:
-    """Names of the packages needed to run, to verify, and to develop."""
+    """Names of the packages needed to run, to verify, to scale, and to develop."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     groups = dict(project["optional-dependencies"])
-    develop = groups.pop("dev")
+    develop, scale = groups.pop("dev"), groups.pop("ray")
     verify = [name for group in groups.values() for name in group]
     return tuple(
         {re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in group}
-        for group in (project["dependencies"], verify, develop)
+        for group in (project["dependencies"], verify, scale, develop)
     )
 
 
@@ -214,7 +214,7 @@ def _rows(section: str) -> dict[str, str]:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    sections = ("To run", "To verify", "To develop")
+    sections = ("To run", "To verify", "To scale", "To develop")
     for section, packages in zip(sections, _declared(), strict=True):
         assert set(_rows(section)) == packages
         assert all(_rows(section).values())
@@ -298,8 +298,7 @@ def test_the_readme_begins_with_the_two_commands(name: str) -> None:
 
 
 def _commands() -> dict[str, Any]:
-    group: Any = get_command(app)
-    return dict(group.commands)
+    return {verb.name: opened(verb) for verb in commands.ALL}
 
 
 def test_the_readme_lists_every_command() -> None:
@@ -317,7 +316,7 @@ def test_the_chinese_readme_knows_all_commands_and_targets() -> None:
 
 def test_pages_mention_existing_options_only() -> None:
     known = {o for c in _commands().values() for p in c.params for o in p.opts}
-    known |= {"--help", "--constraint"}  # of pip, in the instructions to install
+    known |= {"--help", "--constraint", "--head"}  # of pip to install, and of ray start
     for page in (ROOT / "README.md", *(DOCS / f"{n}.md" for n in ("messages", "how-it-works"))):
         options = set(re.findall(r"(?<![\w<!-])--[a-z][a-z-]*", text(page)))
         assert options <= known, f"{page.name}: {options - known}"

@@ -13,10 +13,10 @@ import lostbits
 def test_all_is_the_public_namespace_sorted() -> None:
     public = {
         name
-        for name, value in vars(lostbits).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(lostbits)
+        if not name.startswith("_") and not isinstance(getattr(lostbits, name), ModuleType)
     }
-    assert set(lostbits.__all__) == public
+    assert set(lostbits.__all__) == public == set(lostbits._HOMES)
     assert lostbits.__all__ == sorted(lostbits.__all__)
 
 
@@ -36,6 +36,19 @@ def test_every_public_method_is_documented(name: str) -> None:
     methods = {n: m for n, m in vars(member).items() if not n.startswith("_")}
     bare = [n for n, m in methods.items() if callable(m) and not inspect.getdoc(m)]
     assert not bare, bare
+
+
+def test_other_names_are_refused_as_of_any_module() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'diagnoze'"):
+        _ = lostbits.diagnoze
+
+
+def test_catching_our_errors_imports_no_runtime() -> None:
+    program = "import sys, lostbits; lostbits.LostbitsError; print('torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert run.stdout == "False\n"
 
 
 def test_the_package_itself_is_documented() -> None:

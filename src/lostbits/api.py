@@ -34,6 +34,8 @@ from lostbits.recovery import Effort
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
 from lostbits.runtime.measure import check_metric
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import (
     Reference,
@@ -69,7 +71,12 @@ class _Clock:
 
 
 def build_case(
-    model: Path, data: object, target: Target, settings: Settings, progress: Progress = silent
+    model: Path,
+    data: object,
+    target: Target,
+    settings: Settings,
+    progress: Progress = silent,
+    pool: Pool | None = None,
 ) -> tuple[Reference, Source, Case]:
     """Load, check, calibrate and plan: everything that comes before a diagnosis or a recovery."""
     reference = open_reference(model, fold=folds(settings.plan))
@@ -77,7 +84,8 @@ def build_case(
     shown = (
         source if settings.calibration is None else _open(settings.calibration, reference, settings)
     )
-    return reference, source, _case(model, reference, (source, shown), target, settings, progress)
+    sources = (source, shown)
+    return reference, source, _case(model, reference, sources, target, settings, progress, pool)
 
 
 def _case(
@@ -87,12 +95,13 @@ def _case(
     target: Target,
     settings: Settings,
     progress: Progress,
+    pool: Pool | None,
 ) -> Case:
     """The case of a checked model; ``sources`` are samples to diagnose, and to set ranges from."""
     check_equal(reference, sources[0], settings.batch)
     placed = place(reference.model, target)
     _check_sites(placed, model, target)
-    return calibrated(reference.model, placed, target, sources, settings, progress)
+    return calibrated(reference.model, placed, target, sources, settings, progress, pool)
 
 
 def _open(data: object, reference: Reference, settings: Settings) -> Source:
@@ -137,14 +146,17 @@ def diagnose(
     check_metric(settings.metric)
     chosen = _chosen(target, Path(model), settings)
     clock = _Clock()
-    with clock.stage("calibrate"):
-        reference, source, case = build_case(Path(model), data, chosen, settings, progress)
-        adopted = _adopted(case, source, settings)
-        case = case if adopted is None else adopted.case
-    labels = _labels(reference, data, source, settings)
-    with clock.stage("diagnose"):
-        run = Run(case, source, settings, labels)
-        run.diagnose(progress)
+    with pool_of(settings.resources) as pool:
+        with clock.stage("calibrate"):
+            reference, source, case = build_case(
+                Path(model), data, chosen, settings, progress, pool
+            )
+            adopted = _adopted(case, source, settings)
+            case = case if adopted is None else adopted.case
+        labels = _labels(reference, data, source, settings)
+        with clock.stage("diagnose"):
+            run = Run(case, source, settings, labels)
+            run.diagnose(progress, pool)
     with clock.stage("explain"):
         result = assemble(run, Path(model), reference, clock.seconds)
     return spoken(result if adopted is None else adopted.complete(result, reference))
@@ -197,31 +209,34 @@ def recover(
         wishes = replace(wishes, effort=replace(wishes.effort, cache=Path(out) / "cache"))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
-    with clock.stage("calibrate"):
-        reference = open_reference(Path(model))
-        bench = _bench(data, reference, settings, wishes)
-        sources = (bench.source, bench.source)
-        case = _case(Path(model), reference, sources, chosen, settings, progress)
-    with clock.stage("diagnose"):
-        run = bench.run(case, progress)
-    with clock.stage("recover"):
-        save = (lambda case, ledger: None) if out is None else saver(Path(out), replace_file)
-        found = recovered(run, bench, wishes, save, progress)
+    with pool_of(settings.resources) as pool:
+        with clock.stage("calibrate"):
+            reference = open_reference(Path(model))
+            bench = _bench(data, reference, settings, wishes, pool)
+            sources = (bench.source, bench.source)
+            case = _case(Path(model), reference, sources, chosen, settings, progress, pool)
+        with clock.stage("diagnose"):
+            run = bench.run(case, progress)
+        with clock.stage("recover"):
+            save = (lambda case, ledger: None) if out is None else saver(Path(out), replace_file)
+            found = recovered(run, bench, wishes, save, progress)
     with clock.stage("explain"):
         return spoken(assemble(run, Path(model), reference, clock.seconds) | found.result())
 
 
-def _bench(data: object, reference: Reference, settings: Settings, wishes: Wishes) -> Bench:
+def _bench(
+    data: object, reference: Reference, settings: Settings, wishes: Wishes, pool: Pool
+) -> Bench:
     """Samples to work on, samples that judge, and the labels of those."""
     source = _open(data, reference, settings)
     labels = _labels(reference, data, source, settings) if wishes.evaluation is None else None
     if wishes.evaluation is None:
         work, judges = held_out(source)
         own = None if labels is None else labels[len(work) :]
-        return Bench(work, judges, own, settings, wishes.budget)
+        return Bench(work, judges, own, settings, wishes.budget, pool)
     judges = _open(wishes.evaluation, reference, replace(settings, samples=None))
     labels = None if settings.labels is None else read_labels(settings.labels, len(judges))
-    return Bench(source, judges, labels, settings, wishes.budget)
+    return Bench(source, judges, labels, settings, wishes.budget, pool)
 
 
 def _labels(

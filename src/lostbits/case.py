@@ -52,6 +52,11 @@ class Seen:
         self.whole.update(x)
         self.channels.update(x)
 
+    def merge(self, other: "Seen") -> None:
+        """Add what another worker counted over the same extremes."""
+        self.whole.merge(other.whole)
+        self.channels.merge(other.channels)
+
 
 @final
 @dataclass(frozen=True)

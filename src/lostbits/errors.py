@@ -11,7 +11,8 @@
     ├── OutputError     O...  writing results
     ├── ExportError     E...  a plan that a format or platform does not take
     ├── ReadError       I...  somebody else's parameters (``inspect``)
-    └── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
+    ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
+    └── WorkerError     W...  processes and machines that share the work
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
@@ -34,6 +35,16 @@ class LostbitsError(Exception):
     def __init__(self, code: str, where: str, rule: str, found: str, todo: str) -> None:
         super().__init__(f"{code}: {where}: {rule}: {found}: {todo}")
         self.code = code
+        self._parts = (code, where, rule, found, todo)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """An exception is copied by its text alone, but ours are made of parts; workers send them.
+
+        >>> import copy
+        >>> str(copy.copy(DataError("D004", "x.npy", "must hold samples", "none", "add some")))
+        'D004: x.npy: must hold samples: none: add some'
+        """
+        return type(self), self._parts, self.__dict__
 
 
 class ModelError(LostbitsError):
@@ -93,6 +104,10 @@ class ReadError(LostbitsError):
 
 class BackendError(LostbitsError):
     """A runtime is not installed, or does not run the file as it is."""
+
+
+class WorkerError(LostbitsError):
+    """A process or machine that shares the work cannot be had, or does not survive it."""
 
 
 def first_line(error: BaseException) -> str:

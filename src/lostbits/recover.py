@@ -25,6 +25,8 @@ from lostbits.recovery import Diagnosed, Effort, Recovery
 from lostbits.runtime.calibration import calibrate, trimmed
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
@@ -192,10 +194,11 @@ def calibrated(
     sources: tuple[Source, Source],
     settings: Settings,
     progress: Progress = silent,
+    pool: Pool | None = None,
 ) -> Case:
     """The case of a float network; ``sources`` are samples to diagnose, and to set ranges from."""
     source, shown = sources
-    seen, energy = calibrate(model, placed.sites, shown, settings.batch, progress)
+    seen, energy = calibrate(model, placed.sites, shown, settings.batch, progress, pool)
     seen |= look_at_constants(model, placed.sites)
     plan = make_plan(model, placed, seen, target, settings.overrides)
     scale = len(source) / len(shown)
@@ -214,6 +217,7 @@ class Bench:
         labels: Of the samples that judge, or None.
         settings: Of the diagnosis.
         budget: Seconds for everything, of which attributions take a part.
+        pool: Who calibrates and diagnoses.
     """
 
     source: Source
@@ -221,6 +225,7 @@ class Bench:
     labels: NDArray[np.int64] | None
     settings: Settings
     budget: float = float("inf")
+    pool: Pool = field(default_factory=InProcess)
 
     def run(self, case: Case, progress: Progress = silent) -> Run:
         """A diagnosis of the first samples."""
@@ -229,7 +234,7 @@ class Bench:
         energy = {name: e * scale for name, e in case.output_energy.items()}
         part = replace(case, samples=len(few), output_energy=energy)
         run = Run(part, few, self.settings, None)
-        run.diagnose(progress)
+        run.diagnose(progress, self.pool)
         return run
 
     def _few(self, case: Case) -> int:
@@ -245,8 +250,8 @@ class Bench:
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
-        sources = (self.source, self.source)
-        return calibrated(model, place(model, case.target), case.target, sources, self.settings)
+        placed, sources = place(model, case.target), (self.source, self.source)
+        return calibrated(model, placed, case.target, sources, self.settings, pool=self.pool)
 
     def pass_seconds(self, model: ir.Model) -> float:
         """How long ``model`` takes over the samples to work on, from the fastest of some runs."""

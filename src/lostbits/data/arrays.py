@@ -14,8 +14,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lostbits.data.access import reading
+from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface, Shaped
-from lostbits.data.samples import Item, Samples
+from lostbits.data.samples import Samples
 
 _ITEM_BYTES = 2**22
 
@@ -77,7 +78,7 @@ def arrays_in_files(name: str, paths: list[Path], interface: Interface) -> Sampl
 def arrays_in_memory(name: str, arrays: Mapping[str, Rows], interface: Interface) -> Samples:
     """The samples of arrays that are there already."""
     total = interface.count(name, arrays)
-    return Samples.all_of(name, interface, lambda: _items(name, arrays, total), total)
+    return Samples.all_of(name, interface, partial(_items, name, arrays, total), total)
 
 
 def _read(paths: list[Path], interface: Interface) -> Iterator[Item]:

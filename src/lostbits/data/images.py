@@ -12,9 +12,10 @@ from PIL import Image
 
 from lostbits.data.access import reading
 from lostbits.data.conversion import whole_numbers
+from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
 from lostbits.data.preprocess import Preprocess
-from lostbits.data.samples import Item, Samples
+from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError
 
@@ -113,11 +114,12 @@ class ImageReader:
 
 def images_in_files(name: str, paths: list[Path], reader: ImageReader) -> Samples:
     """The samples of image files, which are decoded whenever they are read."""
-
-    def read() -> Iterator[Item]:
-        return (Item(str(path), 1, partial(reader.read, path)) for path in paths)
-
+    read = partial(_images, paths, reader)
     return Samples.all_of(name, Interface((reader.spec,)), read, len(paths))
+
+
+def _images(paths: list[Path], reader: ImageReader) -> Iterator[Item]:
+    return (Item(str(path), 1, partial(reader.read, path)) for path in paths)
 
 
 def _layout(spec: InputSpec) -> str:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from lostbits.data.access import existing, reading
 from lostbits.data.conversion import whole_numbers
+from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
-from lostbits.data.samples import Item, Samples
+from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError, close_match
 
@@ -34,11 +35,11 @@ def files_in_list(path: Path, interface: Interface) -> Samples:
         if line.strip() and not line.lstrip().startswith(("#", "%")):
             where = f"{path}, line {number}"
             rows.append((where, _files(where, path.parent, line.split(), interface)))
+    return Samples.all_of(path.name, interface, partial(_raw, rows, interface), len(rows))
 
-    def read() -> Iterator[Item]:
-        return (Item(where, 1, partial(_load, where, files, interface)) for where, files in rows)
 
-    return Samples.all_of(path.name, interface, read, len(rows))
+def _raw(rows: list[tuple[str, dict[str, Path]]], interface: Interface) -> Iterator[Item]:
+    return (Item(where, 1, partial(_load, where, files, interface)) for where, files in rows)
 
 
 def _files(where: str, folder: Path, entries: list[str], interface: Interface) -> dict[str, Path]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.data.arrays import arrays_in_memory
+from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
-from lostbits.data.samples import Item, Samples
+from lostbits.data.samples import Samples
 from lostbits.errors import DataError
 
 
@@ -109,15 +110,23 @@ def _replayed(
         checksums.append(_checksum(arrays))
         total += item.size
 
-    def read() -> Iterator[Item]:
-        for index, item in enumerate(_items(name, make_pass, interface)):
-            if index >= len(checksums) or _checksum(item.load()) != checksums[index]:
-                rule, found = "every pass must yield the same samples", "others than at first"
-                todo = "turn off shuffling and random changes, or give a list of batches"
-                raise DataError("D018", item.where, rule, found, todo)
-            yield item
-
+    read = partial(_same, name, make_pass, interface, checksums)
     return Samples.all_of(name, interface, read, total)
+
+
+def _same(
+    name: str,
+    make_pass: Callable[[], Iterator[object]],
+    interface: Interface,
+    checksums: list[int],
+) -> Iterator[Item]:
+    """A later pass."""
+    for index, item in enumerate(_items(name, make_pass, interface)):
+        if index >= len(checksums) or _checksum(item.load()) != checksums[index]:
+            rule, found = "every pass must yield the same samples", "others than at first"
+            todo = "turn off shuffling and random changes, or give a list of batches"
+            raise DataError("D018", item.where, rule, found, todo)
+        yield item
 
 
 def _items(

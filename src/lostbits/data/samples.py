@@ -1,33 +1,14 @@
 """The source that all kinds of data become: items that are read one after the other."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self, final
+from typing import Self, final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lostbits.data.cursor import Cursor, Item
 from lostbits.data.interface import Interface
-from lostbits.data.source import Batch, Feeds, Source
+from lostbits.data.source import Batch, Source
 from lostbits.errors import DataError
-
-
-@final
-@dataclass(frozen=True)
-class Item:
-    """Neighbouring samples that are read together.
-
-    Args:
-        where: File or item that they come from, for messages.
-        size: How many they are.
-        load: Reads them: for every input an array whose axis 0 counts samples. To be called, if
-            at all, before the next item is asked for.
-    """
-
-    where: str
-    size: int
-    load: Callable[[], Mapping[str, NDArray[Any]]]
 
 
 @final
@@ -38,7 +19,8 @@ class Samples(Source):
     Args:
         name: Where they come from, for people to read.
         interface: What the model takes.
-        read: Makes one pass over the items.
+        read: Makes one pass over the items. A worker in another process gets a copy of it, so it
+            is made of functions that have a name, and of their arguments.
         total: Number of samples in all items.
         start: First sample that belongs to this source.
         stop: One more than the last.
@@ -82,75 +64,28 @@ class Samples(Source):
             raise ValueError(f"slice({start}, {stop}) must be within 0..{len(self)} and not empty")
         return replace(self, start=self.start + start, stop=self.start + stop)
 
+    def cursor(self) -> Cursor:
+        """A reader of stretches, which counts from this source's first sample."""
+        return Cursor(self.name, self.interface, self.read, self.total, self.start)
+
     def batches(self, size: int) -> Iterator[Batch]:
         """The samples in batches, cut across the borders of items."""
         if size < 1:
             raise ValueError(f"batches(size=...) must be at least 1, got {size}")
-        return self._batches(self.interface.batch or size)
+        return self.cursor().batches(range(len(self)), size)
+
+    def stretches(self, size: int, least: int) -> list[range]:
+        """Borders between batches that depend on nothing but the two numbers and the source."""
+        batch = self.interface.batch or size
+        step = batch * -(-least // batch)
+        return [range(i, min(i + step, len(self))) for i in range(0, len(self), step)]
 
     def fingerprint(self) -> str:
         """SHA-256 sample by sample, so that batches and items play no part."""
         digest = hashlib.sha256()
-        for piece in self._pieces():
-            for i in range(_size(piece)):
+        for piece in self.cursor().pieces(range(len(self))):
+            for i in range(len(next(iter(piece.values())))):
                 for name, x in piece.items():
                     digest.update(f"{name} {x.dtype.str} {x.shape[1:]}\n".encode())
                     digest.update(x[i].tobytes())
         return digest.hexdigest()
-
-    def _batches(self, size: int) -> Iterator[Batch]:
-        first = 0
-        for samples in _chunks(self._pieces(), size):
-            yield Batch(first, self.interface.feed(samples), _size(samples))
-            first += _size(samples)
-
-    def _pieces(self) -> Iterator[Feeds]:
-        """The samples in the pieces that the items come in."""
-        first = 0
-        for item in self.read():
-            low, high = max(self.start - first, 0), min(self.stop - first, item.size)
-            if low < high:
-                arrays = {name: x[low:high] for name, x in item.load().items()}
-                yield self.interface.fit(item.where, arrays, first + low)
-            first += item.size
-            if first >= self.stop:
-                return
-        found = f"{first} instead of {self.total}"
-        todo = "do not change the data while they are in use, and shuffle nothing"
-        raise DataError("D018", self.name, "every pass must yield the same samples", found, todo)
-
-
-def _chunks(pieces: Iterator[Feeds], size: int) -> Iterator[Feeds]:
-    """Samples in groups of ``size``; less at the end and where the shape of samples changes."""
-    held: list[Feeds] = []
-    for piece in pieces:
-        if held and _shapes(held[0]) != _shapes(piece):
-            yield _joined(held)
-            held = []
-        rest, room = piece, size - sum(map(_size, held))
-        while _size(rest) >= room:
-            yield _joined([*held, _rows(rest, 0, room)])
-            held, rest, room = [], _rows(rest, room, _size(rest)), size
-        held += [rest] if _size(rest) else []
-    if held:
-        yield _joined(held)
-
-
-def _size(feeds: Feeds) -> int:
-    return len(next(iter(feeds.values())))
-
-
-def _shapes(feeds: Feeds) -> list[tuple[int, ...]]:
-    return [x.shape[1:] for x in feeds.values()]
-
-
-def _rows(feeds: Feeds, start: int, stop: int) -> Feeds:
-    return {name: x[start:stop] for name, x in feeds.items()}
-
-
-def _joined(parts: list[Feeds]) -> Feeds:
-    """One array an input, always a copy: what is fed may be written to, the data may not."""
-    return {
-        name: np.ascontiguousarray(np.concatenate([part[name] for part in parts]))
-        for name in parts[0]
-    }

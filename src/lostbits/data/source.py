@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,14 @@ class Batch:
         return x[: self.size]
 
 
+class Reader(Protocol):
+    """Reads stretches of a source, best in order: it goes on from where it stands."""
+
+    def batches(self, stretch: range, size: int) -> Iterator[Batch]:
+        """The samples of a stretch in batches, as those of ``Source.batches``."""
+        ...
+
+
 class Source(abc.ABC):
     """A known number of samples that can be read in the same order again and again."""
 
@@ -86,6 +94,17 @@ class Source(abc.ABC):
 
         Raises:
             ValueError: Unless ``0 <= start < stop <= len(self)``.
+        """
+
+    @abc.abstractmethod
+    def cursor(self) -> Reader:
+        """A reader of stretches of samples."""
+
+    @abc.abstractmethod
+    def stretches(self, size: int, least: int) -> list[range]:
+        """The samples as stretches of whole batches of ``size``, of at least ``least`` samples.
+
+        The stretches are the same wherever they are read, and so is what becomes of them.
         """
 
     @abc.abstractmethod

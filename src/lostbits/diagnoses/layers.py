@@ -33,6 +33,7 @@ class _Sums:
     """Inner products of the terms, and the error per channel.
 
     Attributes:
+        tensor: What the layer gives to others.
         with_error: ``<e_i, E>`` of each term.
         own_energy: ``|e_i|^2`` of each term.
         local: ``|E - W dX - dW dX|^2``: what is there even when the inputs are exact.
@@ -41,12 +42,25 @@ class _Sums:
         count: Values per channel.
     """
 
+    tensor: str = ""
     with_error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
     own_energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
     local: float = 0.0
     power: float = 0.0
     shift: NDArray[np.float64] | None = None
     count: int = 0
+
+    def add(self, other: "_Sums") -> None:
+        self.with_error += other.with_error
+        self.own_energy += other.own_energy
+        self.local += other.local
+        self.power += other.power
+        if other.shift is not None:
+            self.shift = other.shift if self.shift is None else self.shift + other.shift
+        self.count += other.count
+
+
+LayerSums = dict[str, _Sums]  # by the name of the node
 
 
 @dataclass
@@ -63,8 +77,7 @@ class LayerErrors:
 
     def __init__(self, case: Case, executor: Executor) -> None:
         self.case, self.executor = case, executor
-        self.sums: dict[str, _Sums] = {}
-        self.step_of: dict[str, tuple[Step, str]] = {}
+        self.sums: LayerSums = {}
         self._open: dict[str, _Open] = {}
         self._fused = {
             name for name, why in case.placed.left_in_float.items() if why.startswith("fused")
@@ -122,16 +135,27 @@ class LayerErrors:
         terms = dict(layer.terms)
         if site is not None and site.key in frozen.total:
             terms["output"] = frozen.total[site.key]
-        self.step_of[layer.step.name] = (layer.step, name)
-        sums = self.sums.setdefault(layer.step.name, _Sums())
+        sums = self.sums.setdefault(layer.step.name, _Sums(name))
         _accumulate(sums, terms, pair.outputs[0])
+
+    def taken(self) -> LayerSums:
+        """What was measured since the last time; from here on it counts anew."""
+        sums, self.sums = self.sums, {}
+        return sums
+
+    def merge(self, sums: LayerSums) -> None:
+        """Add what was taken elsewhere."""
+        for name, more in sums.items():
+            self.sums.setdefault(name, _Sums(more.tensor)).add(more)
 
     def reports(self) -> list[LayerReport]:
         """One report a layer, in topological order."""
-        tensors = {tensor for _, tensor in self.step_of.values()}
-        inputs = sources(self.case.model.graph, tensors)
-        found = ((*self.step_of[name], sums) for name, sums in self.sums.items())
-        return [_report(step, tensor, inputs[tensor], sums) for step, tensor, sums in found]
+        steps = {step.name: step for step in self.executor.steps}
+        inputs = sources(self.case.model.graph, {sums.tensor for sums in self.sums.values()})
+        return [
+            _report(steps[name], sums.tensor, inputs[sums.tensor], sums)
+            for name, sums in self.sums.items()
+        ]
 
 
 def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

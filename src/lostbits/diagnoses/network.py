@@ -13,7 +13,8 @@ nested, its node at t=0 is free (``v`` is least there, its gradient zero), and i
 by batch until the attributions close on the measured total.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -50,6 +51,24 @@ def clenshaw_curtis(intervals: int) -> tuple[Vector, Vector]:
     weights *= 2 / intervals
     weights[[0, -1]] /= 2
     return nodes, weights / 2
+
+
+@final
+@dataclass
+class Attributed:
+    """What batches have been attributed, and to whom; parts of the data add up.
+
+    Attributes:
+        total: The value of the quantized network.
+        evaluations: Forward and backward passes, each counted for every sample.
+        samples: How many.
+        sums: By site and kind of error, per channel.
+    """
+
+    total: float = 0.0
+    evaluations: int = 0
+    samples: int = 0
+    sums: dict[Key, Vector] = field(default_factory=dict)
 
 
 @final
@@ -90,7 +109,22 @@ class NetworkErrors:
         total = float(self.value(floats, others))
         self.total += total
         self.samples += part.size
-        sums = self._integrate(part, frozen, floats, total)
+        self._include(self._integrate(part, frozen, floats, total))
+
+    def taken(self) -> Attributed:
+        """What was attributed since the last time; from here on it counts anew."""
+        own = Attributed(self.total, self.evaluations, self.samples, self._sums)
+        self.total, self.evaluations, self.samples, self._sums = 0.0, 0, 0, {}
+        return own
+
+    def merge(self, other: Attributed) -> None:
+        """Add what was taken elsewhere."""
+        self.total += other.total
+        self.evaluations += other.evaluations
+        self.samples += other.samples
+        self._include(other.sums)
+
+    def _include(self, sums: Mapping[Key, Vector]) -> None:
         for key, vector in sums.items():
             known = self._sums.get(key)
             self._sums[key] = vector if known is None else known + vector

@@ -9,6 +9,8 @@ neighbours, which makes the result an Owen value with sites as unions (Owen 1977
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -49,17 +51,53 @@ class Coalitions:
 
 
 @final
+@dataclass
+class Walked:
+    """What batches have been walked over; parts of the data add up.
+
+    Attributes:
+        total: The value of the quantized network.
+        evaluations: Forward passes, each counted for every sample.
+        samples: How many.
+        sums: By player.
+    """
+
+    total: float
+    evaluations: int
+    samples: int
+    sums: NDArray[np.float64]
+
+
+@final
 class PermutationErrors:
     """Attributes the output error by walking permutations over batches."""
 
     def __init__(self, case: Case, value: Value, seed: int = 0, pairs: int = 1) -> None:
         self.case, self.value = case, value
-        self.coalitions = Coalitions(case)
         self.orders = _orders(len(case.players), pairs, np.random.default_rng(seed))
         self.sums = np.zeros(2 * len(case.players))
         self.total = 0.0
         self.samples = 0
         self.evaluations = 0
+
+    @cached_property
+    def coalitions(self) -> Coalitions:
+        """Made when the first batch comes: a report needs none."""
+        return Coalitions(self.case)
+
+    def taken(self) -> Walked:
+        """What was walked since the last time; from here on it counts anew."""
+        own = Walked(self.total, self.evaluations, self.samples, self.sums)
+        self.total, self.evaluations, self.samples = 0.0, 0, 0
+        self.sums = np.zeros_like(self.sums)
+        return own
+
+    def merge(self, other: Walked) -> None:
+        """Add what was taken elsewhere."""
+        self.total += other.total
+        self.evaluations += other.evaluations
+        self.samples += other.samples
+        self.sums += other.sums
 
     def update(self, part: Batch) -> None:
         """Walk every permutation over one batch."""

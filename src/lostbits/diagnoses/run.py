@@ -1,37 +1,30 @@
-"""A diagnosis: one pass over the data that feeds every measurement."""
+"""A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Batch, Source
+from lostbits.data import Source
 from lostbits.diagnoses.layers import LayerErrors
+from lostbits.diagnoses.measurement import Measured, Measurement, permutations
 from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteErrors
 from lostbits.diagnosis import NetworkReport, Standing
-from lostbits.errors import SimulationError, TargetError
-from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
-from lostbits.runtime.progress import Progress, tracked
-from lostbits.runtime.reference import relative_error
-from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import Simulation
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import InProcess
+from lostbits.runtime.progress import Progress, gathered
 
 _MEMORY = 1.2e9  # bytes that the tensors of one batch may take, all copies together
 _COPIES = 10  # of a float32 activation that are alive at once while it is attributed
-_LAYER_SAMPLES = 16  # the identity of a layer is exact on any data; two more convolutions a layer
-_PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
 
 
 @final
@@ -56,29 +49,35 @@ class Run:
     done: int = 0
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.case.model, self.case.players)
-        self.simulation = Simulation(self.case)
-        self.plain = Session(self.case.model)
+        executor = Executor(self.case.model, self.case.players)
         metric = check_metric(self.settings.metric)
         self.value = Value(metric, self.case.output_energy, self.case.samples)
         self.site_errors = SiteErrors(self.case)
-        self.layer_errors = LayerErrors(self.case, self.executor)
+        self.layer_errors = LayerErrors(self.case, executor)
         self.comparison = Comparison(self.labels)
-        self.gradient = NetworkErrors(self.case, self.executor, self.value)
+        self.gradient = NetworkErrors(self.case, executor, self.value)
         self.permutation: PermutationErrors | None = None
         self.opaque: list[str] = []
 
-    def diagnose(self, progress: Progress) -> None:
-        """Stream the data once; an interrupt keeps what is finished."""
-        batches = self.source.batches(self._batch())
+    def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
+        """Stream the data once; an interrupt keeps what is finished.
+
+        Each batch is a task of its own, whose sums are added one after the other: that way the
+        figures are those of a single loop, to the last bit, whoever computes them.
+        """
+        batch = self._batch()
+        job = Measurement.of(self.case, self.source, self.settings, self.labels, batch)
+        stretches = self.source.stretches(batch, 1)
+        found = (pool or InProcess()).map(job, stretches)
         try:
-            for part in tracked(batches, "diagnosis", len(self.source), progress):
-                self._one(part)
-                self.done += part.size
+            for measured in gathered(found, stretches, "diagnosis", progress):
+                self._merge(measured)
         except KeyboardInterrupt:
             if not self.done:
                 raise
             self.interrupted = True
+        finally:
+            found.close()
 
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
@@ -86,55 +85,18 @@ class Run:
         each = 4 * _COPIES * values / self.case.samples
         return int(np.clip(_MEMORY // max(each, 1), 1, 16))
 
-    def _one(self, part: Batch) -> None:
-        others, frozen = self.simulation.run(part)
-        if part.first < _LAYER_SAMPLES:
-            floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
-        else:
-            floats = observe(self.executor, part, self.site_errors)
-        arrays = [f.numpy() for f in floats]
-        if part.first == 0:
-            self._check_executor(part, arrays)
-            self._choose_method()
-        keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
-        self.comparison.update(
-            [arrays[i] for i in keep], [others[i] for i in keep], part.first, part.size
-        )
-        if self.permutation is None:
-            tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
-            self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)
-        elif self.permutation.samples < _PERMUTED_SAMPLES:
-            self.permutation.update(part)
-
-    def _check_executor(self, part: Batch, arrays: Sequence[NDArray[Any]]) -> None:
-        """The explaining executor must compute what ONNX Runtime computes."""
-        expected = self.plain.run(part.feeds)
-        for value, array in zip(self.case.model.graph.outputs, arrays, strict=True):
-            error = relative_error(array, part.real(expected[name_of(value)]))
-            if not error < 1e-3:
-                raise SimulationError(
-                    "S002",
-                    f"output {name_of(value)!r}",
-                    "the executor must agree with ONNX Runtime",
-                    f"relative error {error:.1e}",
-                    "please report the model; --method permutation does without it",
-                )
-
-    def _choose_method(self) -> None:
-        opaque = sorted(self.executor.opaque)
-        if self.settings.method == "aumann-shapley" and opaque:
-            raise TargetError(
-                "T008",
-                "--method aumann-shapley",
-                "needs a gradient through every node",
-                f"none through {', '.join(opaque[:5])}",
-                "use --method auto or permutation",
-            )
-        if self.settings.method == "permutation" or (self.settings.method == "auto" and opaque):
-            self.permutation = PermutationErrors(
-                self.case, self.value, self.settings.seed, max(self.settings.permutations // 2, 1)
-            )
-        self.opaque = opaque
+    def _merge(self, measured: Measured) -> None:
+        self.site_errors.merge(measured.sites)
+        self.layer_errors.merge(measured.layers)
+        self.comparison.merge(measured.comparison)
+        if measured.attributed is not None:
+            self.gradient.merge(measured.attributed)
+        if measured.walked is not None:
+            if self.permutation is None:
+                self.permutation = permutations(self.case, self.value, self.settings)
+            self.permutation.merge(measured.walked)
+        self.opaque = sorted({*self.opaque, *measured.opaque})
+        self.done += measured.samples
 
     def network(self) -> NetworkReport:
         """The attribution so far."""

@@ -1,12 +1,13 @@
 """What a diagnosis may be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
 
 from lostbits.case import Override
 from lostbits.data import Preprocess
 from lostbits.errors import TargetError, close_match
+from lostbits.runtime.pool import Resources
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
 METHODS: tuple[Method, ...] = ("auto", "aumann-shapley", "permutation")
@@ -30,6 +31,7 @@ class Settings:
         preprocess: For folders of images.
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         command: The command line that stands in findings and result.
+        resources: Who works: this process, several, or a cluster.
     """
 
     labels: Path | None = None
@@ -44,6 +46,7 @@ class Settings:
     preprocess: Preprocess | None = None
     plan: Path | None = None
     command: str = ""
+    resources: Resources = field(default_factory=Resources)
 
 
 def check_method(name: str) -> Method:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -43,6 +44,18 @@ class _Sums:
     def mse(self) -> float:
         return self.total / max(self.size, 1)
 
+    def add(self, other: "_Sums") -> None:
+        self.round += other.round
+        self.clip += other.clip
+        self.dead_zone += other.dead_zone
+        self.total += other.total
+        self.power += other.power
+        self.size += other.size
+        self.halves += other.halves
+
+
+SiteSums = dict[str, _Sums]
+
 
 @final
 class SiteErrors:
@@ -54,10 +67,7 @@ class SiteErrors:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.sums = {s.key: _Sums() for s in case.sites}
-        for site in case.sites:
-            if not site.streams:
-                self._constant(site)
+        self.sums = self._none()
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
@@ -74,21 +84,40 @@ class SiteErrors:
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
 
+    def taken(self) -> SiteSums:
+        """What was measured since the last time; from here on it counts anew."""
+        sums, self.sums = self.sums, self._none()
+        return sums
+
+    def merge(self, sums: SiteSums) -> None:
+        """Add what was taken elsewhere."""
+        for key, more in sums.items():
+            self.sums[key].add(more)
+
     def reports(self) -> list[SiteReport]:
-        """One report a site, in the order of the plan."""
+        """One report a site, in the order of the plan; of constants too, which need no data."""
         ops = {node.name: node.op_type for node in self.case.model.graph}
         return [self._report(s, ops.get(s.node, "input")) for s in self.case.sites]
 
     def sqnr_db(self, site: Site) -> float | None:
         """Of the tensor against its own error; None without an error, where decibels end."""
-        sums = self.sums[site.key]
+        sums = self._measured(site)
         return decibels(sums.power, sums.total)
 
-    def _constant(self, site: Site) -> None:
-        x, sums = constant_of(self.case.model, site), self.sums[site.key]
+    def _measured(self, site: Site) -> _Sums:
+        return self.sums[site.key] if site.streams else self._constants[site.key]
+
+    @cached_property
+    def _constants(self) -> SiteSums:
+        return {s.key: self._constant(s) for s in self.case.sites if not s.streams}
+
+    def _none(self) -> SiteSums:
+        return {s.key: _Sums() for s in self.case.sites if s.streams}
+
+    def _constant(self, site: Site) -> _Sums:
+        x = constant_of(self.case.model, site)
         part = split_error(x, self.case.plan[site.key], self.case.quantized_constant(site))
-        sums.round, sums.clip, sums.dead_zone, sums.total = part
-        sums.power, sums.size = float((x.astype(np.float64) ** 2).sum()), x.size
+        return _Sums(*part, power=float((x.astype(np.float64) ** 2).sum()), size=x.size)
 
     def _halve(self, sums: _Sums, each: NDArray[np.float64], size: int, part: Batch) -> None:
         """Error of the first and of the second half of the samples, for stability."""
@@ -100,7 +129,7 @@ class SiteErrors:
             sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
 
     def _report(self, site: Site, op: str) -> SiteReport:
-        affine, sums = self.case.plan[site.key], self.sums[site.key]
+        affine, sums = self.case.plan[site.key], self._measured(site)
         seen, rule = self.case.seen.get(site.key), rule_of(site, self.case.target)
         rule = type(rule)(
             affine.grid, rule.symmetric, affine.axis is not None, rule.method, rule.power_of_two

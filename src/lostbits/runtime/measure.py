@@ -132,6 +132,18 @@ class Comparison:
                 self.labelled += size
                 self.right += [int((w == labels).sum()) for w in winners]
 
+    def merge(self, other: "Comparison") -> None:
+        """Add the figures of other samples."""
+        if other.error is not None and other.power is not None:
+            self.error = other.error if self.error is None else self.error + other.error
+            self.power = other.power if self.power is None else self.power + other.power
+        self.divergence += other.divergence
+        self.samples += other.samples
+        self.positions += other.positions
+        self.agreed += other.agreed
+        self.labelled += other.labelled
+        self.right += other.right
+
     def baseline(self, names: Sequence[str]) -> Baseline:
         """The figures; None where they do not apply."""
         assert self.error is not None and self.power is not None

@@ -1,9 +1,11 @@
 """How long work says how far it is."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from lostbits.data import Batch
+
+Outcome = TypeVar("Outcome")
 
 
 class Progress(Protocol):
@@ -26,3 +28,14 @@ def tracked(
     for batch in batches:
         yield batch
         progress(stage, min(batch.first + batch.size, total), total)
+
+
+def gathered(
+    outcomes: Iterable[Outcome], stretches: Sequence[range], stage: str, progress: Progress
+) -> Iterator[Outcome]:
+    """What became of the stretches of the data, reported as they come in."""
+    total = stretches[-1].stop
+    progress(stage, 0, total)
+    for outcome, stretch in zip(outcomes, stretches, strict=True):
+        yield outcome
+        progress(stage, stretch.stop, total)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from lostbits.errors import ModelError, SimulationError, first_line
+from lostbits.runtime.threads import session_threads
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROTOBUF_LIMIT = 1_800_000_000  # a protobuf message holds 2 GiB; leave room for the nodes
@@ -33,7 +34,7 @@ class Session:
     Args:
         model: What to run.
         optimise: Let ONNX Runtime rewrite the graph and use its integer kernels.
-        threads: Of ONNX Runtime; 0 lets it take every core.
+        threads: Of ONNX Runtime; 0 lets it take all that this process may use.
 
     Attributes:
         names: Outputs, in order.
@@ -44,7 +45,7 @@ class Session:
         self.names = [v.name or "" for v in model.graph.outputs]
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or session_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = (

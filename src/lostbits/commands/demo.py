@@ -1,0 +1,38 @@
+"""``lostbits demo``."""
+
+from pathlib import Path
+
+from lostbits import api
+from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.commands.options import TargetName
+from lostbits.language import Language
+from lostbits.terminal import Out, guarded, progress_bars
+
+
+def demo(
+    target: TargetName = "snpe",
+    out: Out = Path("lostbits-demo"),
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
+) -> None:
+    """Diagnose and recover the embedded network: a small CNN on real digits that int8 breaks.
+
+    Example: **lostbits demo --target tensorrt --out demo**
+    """
+    files = {name: _short(path) for name, path in api.demo_files().items()}
+    command = (
+        f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
+        f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
+    )
+    with guarded():
+        delivery = Delivery.of("console,json,html", lang, quiet, json)
+        api.check_writable(out)
+        with progress_bars(quiet) as listener:
+            result = api.demo(target, out, command, listener)
+        delivery(result, out)
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current folder where that is shorter to read and to type."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

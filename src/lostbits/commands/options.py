@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lostbits.terminal import DATA_HELP
+
+Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
+Data = Annotated[str, typer.Option(help=DATA_HELP)]
+TargetName = Annotated[
+    str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
+]
+Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, 16bit, "
+        "or a range method. Repeatable.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes that share the work; results are the same.")
+]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Of each worker; 0 divides the cores among them.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Share the work over a Ray cluster; without an address, one is started here.",
+    ),
+]

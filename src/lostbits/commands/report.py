@@ -1,0 +1,24 @@
+"""``lostbits report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lostbits import api
+from lostbits.commands.delivery import Lang
+from lostbits.language import Language
+from lostbits.terminal import guarded, stdout
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where result.json lies.")],
+    lang: Lang = Language.ENGLISH,
+) -> None:
+    """Make report.html again from result.json.
+
+    Example: **lostbits report lostbits-out --lang zh-Hant**
+    """
+    with guarded():
+        for path in api.write(api.read(folder), folder, ["html"], lang):
+            stdout.print(str(path), soft_wrap=True)

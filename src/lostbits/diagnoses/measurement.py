@@ -1,0 +1,176 @@
+"""What a worker does in a diagnosis: one pass over its samples feeds every measurement."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.data import Batch, Source
+from lostbits.diagnoses.layers import LayerErrors, LayerSums
+from lostbits.diagnoses.network import Attributed, NetworkErrors
+from lostbits.diagnoses.permutation import PermutationErrors, Walked
+from lostbits.diagnoses.settings import Settings
+from lostbits.diagnoses.sites import SiteErrors, SiteSums
+from lostbits.errors import SimulationError, TargetError
+from lostbits.graph.queries import name_of
+from lostbits.runtime.executor import Executor
+from lostbits.runtime.lockstep import compare, observe
+from lostbits.runtime.measure import Comparison, Value, check_metric
+from lostbits.runtime.reference import relative_error
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import Simulation
+
+_LAYER_SAMPLES = 16  # the identity of a layer is exact on any data; two more convolutions a layer
+_PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
+
+
+class Measured(NamedTuple):
+    """What a stretch of the samples adds to a diagnosis.
+
+    Attributes:
+        samples: How many they are.
+        sites, layers, comparison: Running sums of each.
+        attributed: By gradients, or None.
+        walked: By permutations, or None.
+        opaque: Nodes that no gradient passes.
+    """
+
+    samples: int
+    sites: SiteSums
+    layers: LayerSums
+    comparison: Comparison
+    attributed: Attributed | None
+    walked: Walked | None
+    opaque: Sequence[str]
+
+
+@final
+@dataclass(frozen=True)
+class Measurement:
+    """The job: its items are stretches of samples.
+
+    Attributes:
+        case: What is diagnosed, without its statistics, which only reports need.
+        source: Its samples.
+        settings: What was asked for, without other data.
+        labels: Class numbers of the samples, or None.
+        batch: Samples a run.
+    """
+
+    case: Case
+    source: Source
+    settings: Settings
+    labels: NDArray[np.int64] | None
+    batch: int
+
+    @classmethod
+    def of(
+        cls,
+        case: Case,
+        source: Source,
+        settings: Settings,
+        labels: NDArray[np.int64] | None,
+        batch: int,
+    ) -> Self:
+        """The job, reduced to what a worker needs."""
+        plain = replace(settings, calibration=None)
+        return cls(replace(case, seen={}), source, plain, labels, batch)
+
+    def open(self) -> Callable[[range], Measured]:
+        """The networks, ready to run."""
+        return _Measuring(self).measure
+
+
+@final
+class _Measuring:
+    """Both networks, and everything that listens to them."""
+
+    def __init__(self, job: Measurement) -> None:
+        self.job, self.case, self.cursor = job, job.case, job.source.cursor()
+        self.executor = Executor(self.case.model, self.case.players)
+        self.simulation = Simulation(self.case)
+        metric = check_metric(job.settings.metric)
+        self.value = Value(metric, self.case.output_energy, self.case.samples)
+        self.site_errors = SiteErrors(self.case)
+        self.layer_errors = LayerErrors(self.case, self.executor)
+        self.comparison = Comparison(job.labels)
+        self.gradient: NetworkErrors | None = None
+        self.permutation: PermutationErrors | None = None
+
+    def measure(self, stretch: range) -> Measured:
+        """All of a stretch."""
+        samples = 0
+        for part in self.cursor.batches(stretch, self.job.batch):
+            self._one(part)
+            samples += part.size
+        comparison, self.comparison = self.comparison, Comparison(self.job.labels)
+        return Measured(
+            samples,
+            self.site_errors.taken(),
+            self.layer_errors.taken(),
+            replace(comparison, labels=None),
+            None if self.gradient is None else self.gradient.taken(),
+            None if self.permutation is None else self.permutation.taken(),
+            sorted(self.executor.opaque),
+        )
+
+    def _one(self, part: Batch) -> None:
+        others, frozen = self.simulation.run(part)
+        if part.first < _LAYER_SAMPLES:
+            floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
+        else:
+            floats = observe(self.executor, part, self.site_errors)
+        arrays = [f.numpy() for f in floats]
+        if part.first == 0:
+            self._check_executor(part, arrays)
+        if self.gradient is None and self.permutation is None:
+            self._choose_method()
+        keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
+        self.comparison.update(
+            [arrays[i] for i in keep], [others[i] for i in keep], part.first, part.size
+        )
+        if self.gradient is not None:
+            tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
+            self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)
+        elif self.permutation is not None and part.first < _PERMUTED_SAMPLES:
+            self.permutation.update(part)
+
+    def _check_executor(self, part: Batch, arrays: Sequence[NDArray[Any]]) -> None:
+        """The explaining executor must compute what ONNX Runtime computes."""
+        expected = Session(self.case.model).run(part.feeds)
+        for value, array in zip(self.case.model.graph.outputs, arrays, strict=True):
+            error = relative_error(array, part.real(expected[name_of(value)]))
+            if not error < 1e-3:
+                raise SimulationError(
+                    "S002",
+                    f"output {name_of(value)!r}",
+                    "the executor must agree with ONNX Runtime",
+                    f"relative error {error:.1e}",
+                    "please report the model; --method permutation does without it",
+                )
+
+    def _choose_method(self) -> None:
+        """After the first batch, which shows the nodes that no gradient passes; all show them."""
+        opaque, settings = sorted(self.executor.opaque), self.job.settings
+        if settings.method == "aumann-shapley" and opaque:
+            raise TargetError(
+                "T008",
+                "--method aumann-shapley",
+                "needs a gradient through every node",
+                f"none through {', '.join(opaque[:5])}",
+                "use --method auto or permutation",
+            )
+        if settings.method == "permutation" or (settings.method == "auto" and opaque):
+            self.permutation = permutations(self.case, self.value, settings)
+        else:
+            self.gradient = NetworkErrors(self.case, self.executor, self.value)
+
+
+def permutations(case: Case, value: Value, settings: Settings) -> PermutationErrors:
+    """The attribution without gradients, as the settings want it."""
+    pairs = max(settings.permutations // 2, 1)
+    return PermutationErrors(case, value, settings.seed, pairs)

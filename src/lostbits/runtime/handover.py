@@ -1,0 +1,44 @@
+"""Handing a job to another process: once, and without copying what both can read.
+
+Pickle's protocol 5 keeps large arrays out of its stream (PEP 574). What holds them is up to the
+pool: files that all workers map into memory, or the object store of a Ray node.
+"""
+
+import io
+import pickle
+from typing import Any, final
+
+import numpy as np
+import onnx_ir as ir
+
+from lostbits.errors import DataError, first_line
+from lostbits.graph.sending import put_together, taken_apart
+from lostbits.runtime.parcel import Parcel, versions
+from lostbits.runtime.pool import Job
+
+
+@final
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        return (put_together, taken_apart(obj)) if isinstance(obj, ir.Model) else NotImplemented
+
+
+def packed(job: Job[Any, Any]) -> Parcel:
+    """The job, ready to be sent.
+
+    Raises:
+        DataError: D034 when its samples come from an object that no other process can have.
+    """
+    arrays: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
+    try:
+        _Pickler(stream, 5, buffer_callback=arrays.append).dump(job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise DataError(
+            "D034",
+            job.source.description,
+            "workers in other processes must be able to open the samples",
+            first_line(error),
+            "give a file, a folder, arrays or module:callable, or work in one process",
+        ) from error
+    return Parcel(versions(), stream.getvalue(), [np.asarray(buffer.raw()) for buffer in arrays])

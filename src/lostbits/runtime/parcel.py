@@ -1,0 +1,66 @@
+"""A job in a form that can travel, and the files that hold it on one machine.
+
+What a worker imports before its first job is here and in ``runtime.worker``: it is little, so that
+a worker starts in the time that Python takes. The job then brings what it needs.
+"""
+
+import mmap
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PACKAGES = ("lostbits", "numpy", "onnxruntime", "torch")  # what the figures depend on
+
+
+@final
+@dataclass(frozen=True)
+class Parcel:
+    """A job in a form that can travel.
+
+    Attributes:
+        versions: Of what packed it.
+        content: The pickled job without its large arrays.
+        arrays: Those, as buffers of bytes.
+    """
+
+    versions: str
+    content: bytes
+    arrays: Sequence[NDArray[np.uint8]]
+
+
+@cache
+def versions() -> str:
+    """Python, this package and the ones that compute, as text."""
+    python = ".".join(map(str, sys.version_info[:2]))
+    return ", ".join([f"python {python}", *(f"{name} {version(name)}" for name in _PACKAGES)])
+
+
+def stored(parcel: Parcel, folder: Path) -> None:
+    """Write a parcel into files, the arrays into one that every worker maps into memory."""
+    folder.mkdir(parents=True)
+    sizes = [array.nbytes for array in parcel.arrays]
+    with (folder / "arrays").open("wb") as file:
+        for array in parcel.arrays:
+            array.tofile(file)
+            file.write(b"\0" * (-array.nbytes % mmap.PAGESIZE))
+    with (folder / "job").open("wb") as file:
+        pickle.dump((parcel.versions, parcel.content, sizes), file, 5)
+
+
+def loaded(folder: Path) -> Parcel:
+    """A stored parcel. A page of an array is shared until somebody writes to it."""
+    versions, content, sizes = pickle.loads((folder / "job").read_bytes())
+    if not sum(sizes):
+        return Parcel(versions, content, [np.zeros(0, np.uint8) for _ in sizes])
+    whole = np.memmap(folder / "arrays", np.uint8, mode="c")
+    starts = np.cumsum([0, *(size + -size % mmap.PAGESIZE for size in sizes)])
+    arrays = [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+    return Parcel(versions, content, arrays)

@@ -1,0 +1,93 @@
+"""Contract of a pool: whatever runs the same task on many items; members are in ``pools``.
+
+A result must not depend on who computed it. So a task is pure, items have borders that know
+nothing of workers, and outcomes come back in the order of the items: whoever adds them up adds
+them in that order, and a float sum is the same to the last bit from one process or from twenty.
+"""
+
+import abc
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, final
+
+from lostbits.data import Source
+from lostbits.errors import WorkerError
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+
+
+class Job(Protocol[Item_contra, Outcome_co]):
+    """Work on many items that needs the same preparation: a frozen dataclass that can be sent."""
+
+    @property
+    def source(self) -> Source:
+        """The samples that it reads."""
+        ...
+
+    def open(self) -> Callable[[Item_contra], Outcome_co]:
+        """Prepare, once a worker; what it returns is called for each item."""
+        ...
+
+
+class Pool(abc.ABC):
+    """Runs jobs; to be closed, best by ``with``."""
+
+    @abc.abstractmethod
+    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
+        """Outcomes in the order of the items, whoever finishes first.
+
+        What is not asked for is computed ahead by a few items at most, so that outcomes do not
+        pile up. An error comes in its place in that order.
+
+        Raises:
+            WorkerError: W001, W002 when workers do not survive an item.
+            DataError: D034, D035 when workers cannot open the samples.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop every worker, busy or not."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@final
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Attributes:
+        workers: Processes on this machine; 1 is the process itself.
+        threads: Of each worker; 0 divides the cores among them.
+        ray: Address of a Ray cluster, ``local`` to start one here, or None for none.
+
+    Raises:
+        WorkerError: W007 for workers and a cluster at once.
+    """
+
+    workers: int = 1
+    threads: int = 0
+    ray: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ray is not None and self.workers > 1:
+            raise WorkerError(
+                "W007",
+                f"--workers {self.workers} --ray",
+                "work is shared among processes here, or over a cluster",
+                "both",
+                "leave one of them out; a cluster decides by itself how many it runs at a time",
+            )

@@ -1,0 +1,181 @@
+"""Processes on this machine.
+
+Python's own ProcessPoolExecutor gives up all its workers when one of them dies, and does not say
+how it died. Here only the item that the dead one had is given to another one, a few times.
+"""
+
+import shutil
+import signal
+import tempfile
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, final
+
+from lostbits.errors import OutputError, WorkerError
+from lostbits.runtime.handover import packed
+from lostbits.runtime.parcel import stored
+from lostbits.runtime.pool import Item, Job, Outcome, Pool
+from lostbits.runtime.threads import cores
+from lostbits.runtime.worker import Result, died, out_of_memory, serve
+
+_TRIES = 3  # workers that may die of one item
+_AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
+_SPAWN = get_context("spawn")  # a fork would copy the threads' locks, but not the threads
+
+
+@final
+class _Worker:
+    """A process, and the number of the item that it has."""
+
+    def __init__(self, threads: int, spool: Path) -> None:
+        self.connection, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=serve, args=(theirs, threads, spool), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.number: int | None = None
+
+    def give(self, job: Path, number: int, item: Any) -> None:
+        self.number = number
+        with suppress(OSError):  # it is dead, which shows when it is waited for
+            self.connection.send((job, number, item))
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+@final
+class Processes(Pool):
+    """Workers that are started with the first job and stay for the next ones.
+
+    Args:
+        workers: How many.
+        threads: Of each; 0 divides the cores among them.
+    """
+
+    def __init__(self, workers: int, threads: int = 0) -> None:
+        self.count = workers
+        self.threads = threads or max(1, cores() // workers)
+        self.deaths = 0
+        self._spool = Path(tempfile.mkdtemp(prefix="lostbits-"))
+        self._jobs = count(1)
+        self._workers: list[_Worker] = []
+
+    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
+        """See ``Pool``."""
+        folder = self._store(job)
+        while len(self._workers) < min(self.count, len(items)):
+            self._workers.append(_Worker(self.threads, self._spool))
+        try:
+            for outcome in _Round(self, self._workers, folder, items).outcomes():
+                yield outcome.get()
+        finally:
+            self._dismiss_busy()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """See ``Pool``."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+        shutil.rmtree(self._spool, ignore_errors=True)
+
+    def replace(self, worker: _Worker) -> None:
+        """Put another one in the place of one that died."""
+        self.deaths += 1
+        worker.stop()
+        self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool)
+
+    def _dismiss_busy(self) -> None:
+        """Nobody waits for what they still do: a job ended early."""
+        for worker in [w for w in self._workers if w.number is not None]:
+            worker.stop()
+            self._workers.remove(worker)
+
+    def _store(self, job: Job[Any, Any]) -> Path:
+        folder = self._spool / str(next(self._jobs))
+        try:
+            stored(packed(job), folder)
+        except OSError as error:
+            raise OutputError(
+                "O005",
+                str(self._spool),
+                "must have room for a copy of the model, and of samples that are arrays",
+                error.strerror or str(error),
+                "free some space, or point TMPDIR to another disk",
+            ) from error
+        return folder
+
+
+@final
+class _Round:
+    """One job on its way through the workers."""
+
+    def __init__(
+        self, pool: Processes, workers: list[_Worker], folder: Path, items: Sequence[Any]
+    ) -> None:
+        self.pool, self.workers, self.folder, self.items = pool, workers, folder, items
+        self.waiting = deque(range(len(items)))
+        self.done: dict[int, Result] = {}
+        self.died_of: dict[int, int] = {}
+
+    def outcomes(self) -> Generator[Result]:
+        """In order."""
+        for wanted in range(len(self.items)):
+            self._deal(wanted)
+            while wanted not in self.done:
+                self._collect()
+                self._deal(wanted)
+            yield self.done.pop(wanted)
+
+    def _deal(self, wanted: int) -> None:
+        """An item for everyone who has none, but none too far ahead."""
+        last = wanted + _AHEAD * self.pool.count
+        for worker in self.workers:
+            if worker.number is None and self.waiting and self.waiting[0] <= last:
+                number = self.waiting.popleft()
+                worker.give(self.folder, number, self.items[number])
+
+    def _collect(self) -> None:
+        """Wait until a worker has something to say, or has died."""
+        by_channel: dict[Any, _Worker] = {}
+        for worker in self.workers:
+            by_channel |= {worker.connection: worker, worker.process.sentinel: worker}
+        ready = wait(list(by_channel))
+        for worker in {id(by_channel[c]): by_channel[c] for c in ready}.values():
+            if not self._heard(worker.connection, worker):
+                self._bury(worker)
+
+    def _heard(self, connection: Connection, worker: _Worker) -> bool:
+        """Take a result, which a worker may have sent just before it died."""
+        try:
+            if connection.poll():
+                number, result = connection.recv()
+                self.done[number], worker.number = result, None
+                return True
+        except (EOFError, OSError):
+            return False
+        return worker.process.is_alive()
+
+    def _bury(self, worker: _Worker) -> None:
+        number = worker.number
+        self.pool.replace(worker)
+        if number is None:
+            return
+        self.died_of[number] = self.died_of.get(number, 0) + 1
+        if self.died_of[number] >= _TRIES:
+            raise _fatal(worker.process.exitcode or 0, self.items[number])
+        self.waiting.appendleft(number)
+
+
+def _fatal(status: int, item: Any) -> WorkerError:
+    found = f"{_TRIES} workers ended with status {status} at {item}"
+    if status == -signal.SIGKILL:
+        return out_of_memory(f"{found}, as the system ends what takes too much")
+    return died(found)

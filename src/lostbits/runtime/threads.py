@@ -1,0 +1,29 @@
+"""How many threads this process may use, where several share the cores."""
+
+import os
+import sys
+
+_limits: list[int] = []
+
+
+def limit(threads: int) -> None:
+    """Let torch, and every session and thread pool made from now on, use so many."""
+    _limits[:] = [threads]
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # which torch reads when it is imported
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def session_threads() -> int:
+    """For ONNX Runtime, where 0 means every core."""
+    return _limits[0] if _limits else 0
+
+
+def pool_threads() -> int:
+    """For a pool of Python's threads."""
+    return _limits[0] if _limits else cores()
+
+
+def cores() -> int:
+    """Those that this process may run on, which a container or ``taskset`` may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,142 @@
+"""What happens in a process that works for another one."""
+
+import os
+import pickle
+import shutil
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+from lostbits.errors import DataError, LostbitsError, WorkerError, first_line
+from lostbits.runtime.parcel import Parcel, loaded, versions
+from lostbits.runtime.pool import Job
+from lostbits.runtime.threads import limit
+
+_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
+
+
+class Result(NamedTuple):
+    """What came of an item: a value, or the error that ended it."""
+
+    value: Any
+    error: Exception | None = None
+
+    def get(self) -> Any:
+        """The value.
+
+        Raises:
+            Exception: What the task raised.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@final
+@dataclass
+class Seat:
+    """A worker's place: the job that it has open, which is the last one that it was given."""
+
+    name: str = ""
+    _work: Callable[[Any], Any] | None = None
+
+    def do(self, name: str, fetch: Callable[[], Parcel], item: Any) -> Result:
+        """Work on an item of the job of that name, which is fetched if it is another one."""
+        try:
+            if self._work is None or self.name != name:
+                self.name, self._work = name, None  # the old one goes before the new one comes
+                self._work = opened(fetch())
+            return Result(self._work(item))
+        except Exception as error:
+            return Result(None, _sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or its text where it cannot travel; with where it happened, unless it is ours."""
+    if isinstance(error, LostbitsError):
+        return error
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+        return out_of_memory(first_line(error))
+    error.add_note(f"in a worker:\n{traceback.format_exc()}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class makes of being copied
+        return RuntimeError(traceback.format_exc())
+    return error
+
+
+def out_of_memory(found: str) -> WorkerError:
+    """W001."""
+    return WorkerError(
+        "W001",
+        "worker",
+        "must have memory for the model and one batch",
+        found,
+        "take fewer workers (--workers), or smaller batches (--batch)",
+    )
+
+
+def opened(parcel: Parcel) -> Callable[[Any], Any]:
+    """What a worker calls for each item.
+
+    Raises:
+        WorkerError: W003 when the parcel was packed by other versions.
+        DataError: D035 when the samples cannot be read here.
+    """
+    if parcel.versions != versions():
+        raise WorkerError(
+            "W003",
+            "worker",
+            f"must have the versions of the driver: {parcel.versions}",
+            versions(),
+            "install the same packages on every machine",
+        )
+    try:
+        job: Job[Any, Any] = pickle.loads(parcel.content, buffers=parcel.arrays)
+        next(iter(job.source.batches(1)))
+    except (DataError, ImportError, AttributeError) as error:
+        raise DataError(
+            "D035",
+            "worker",
+            "must be able to read the samples",
+            first_line(error),
+            "put them where every worker finds them under the same path",
+        ) from error
+    return job.open()
+
+
+def died(found: str) -> WorkerError:
+    """W002."""
+    return WorkerError(
+        "W002", "worker", "must live to its end", found, "run it with --workers 1 to see why"
+    )
+
+
+def serve(connection: Connection, threads: int, spool: Path) -> None:
+    """Take items from the connection and send back results, until the other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
+    threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
+    limit(threads)
+    seat = Seat()
+    while True:
+        try:
+            job, number, item = connection.recv()
+            connection.send((number, seat.do(str(job), partial(loaded, job), item)))
+        except (EOFError, OSError):
+            return
+
+
+def _follow_parent(spool: Path) -> None:
+    """A driver that was killed cannot stop its workers, nor clear up what it wrote for them."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        shutil.rmtree(spool, ignore_errors=True)
+        os._exit(1)

@@ -1,0 +1,74 @@
+"""Jobs for tests of pools; workers import them by name."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lostbits.data import Source
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sum of each stretch of a source's only input; leaves a mark for every one that is finished.
+
+    Attributes:
+        source: The samples.
+        marks: Folder for the marks, one file for each time that a stretch was finished.
+        deadly: The stretch that begins there kills its worker, as many times as ``times``.
+        times: See ``deadly``.
+        how: The signal that does it.
+        seconds: How long a stretch takes.
+    """
+
+    source: Source
+    marks: Path
+    deadly: int = -1
+    times: int = 1
+    how: int = signal.SIGKILL
+    seconds: float = 0.0
+
+    def open(self) -> Callable[[range], float]:
+        (self.marks / f"opened-{time.monotonic_ns()}-{os.getpid()}").touch()
+        cursor = self.source.cursor()
+
+        def work(stretch: range) -> float:
+            if stretch.start == self.deadly and self._deaths() < self.times:
+                (self.marks / f"death-{time.monotonic_ns()}").touch()
+                os.kill(os.getpid(), self.how)
+            time.sleep(self.seconds)
+            parts = cursor.batches(stretch, 4)
+            total = sum(float(x.sum()) for part in parts for x in part.feeds.values())
+            (self.marks / f"done-{stretch.start}-{time.monotonic_ns()}").touch()
+            return total
+
+        return work
+
+    def _deaths(self) -> int:
+        return len(list(self.marks.glob("death-*")))
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Raises what it is given at every item but the first."""
+
+    source: Source
+    make: Callable[[], Exception]
+
+    def open(self) -> Callable[[Any], Any]:
+        def work(item: Any) -> Any:
+            if item.start:
+                raise self.make()
+            return "first"
+
+        return work
+
+
+class StubbornError(Exception):
+    """An exception that cannot be copied."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)

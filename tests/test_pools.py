@@ -1,0 +1,249 @@
+"""Pools: who works makes no difference; who dies, neither."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lostbits.api import demo_files
+from lostbits.data import InputSpec, Source, open_source
+from lostbits.errors import DataError, LostbitsError, ReadError, WorkerError
+from lostbits.runtime import worker
+from lostbits.runtime.handover import packed
+from lostbits.runtime.parcel import Parcel, loaded, stored
+from lostbits.runtime.pool import Pool, Resources
+from lostbits.runtime.pools import InProcess, Processes, pool
+from lostbits.runtime.reference import open_reference
+from pool_jobs import Fails, StubbornError, Sums
+from pool_shows import Shows
+
+SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
+SAMPLES = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+
+
+def source(data: Any = SAMPLES) -> Source:
+    return open_source(data, [SPEC])
+
+
+def marks(folder: Path, kind: str) -> list[str]:
+    return sorted(path.name for path in folder.glob(f"{kind}-*"))
+
+
+def processes_of(parent: int) -> set[int]:
+    """Children of a process, zombies apart, as /proc knows them."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.add(int(entry.parent.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Processes]:
+    with Processes(2, 1) as workers:
+        yield workers
+
+
+def test_outcomes_come_in_the_order_of_the_items(two: Pool, tmp_path: Path) -> None:
+    items = source().stretches(4, 4)
+    alone = list(InProcess().map(Sums(source(), tmp_path), items))
+    assert list(two.map(Sums(source(), tmp_path), items)) == alone
+    assert len(alone) == 16
+
+
+def test_a_job_is_opened_once_a_worker_and_workers_stay(two: Processes, tmp_path: Path) -> None:
+    job = Sums(source(), tmp_path)
+    list(two.map(job, job.source.stretches(4, 4)))
+    assert 1 <= len(marks(tmp_path, "opened")) <= 2
+    assert two.deaths == 0
+
+
+def test_models_and_arrays_arrive_whole_and_large_ones_in_shared_memory(two: Pool) -> None:
+    model = open_reference(demo_files()["model"]).model
+    large = np.random.default_rng(1).normal(size=100_000)
+    job = Shows(source(), model, large)
+    (mine,) = InProcess().map(job, [range(1)])
+    (theirs,) = two.map(job, [range(1)])
+    assert theirs[:2] == mine[:2]
+    assert theirs[2] == "mmap"
+    assert theirs[3] != mine[3] == os.getpid()
+
+
+def test_what_a_worker_computes_ahead_is_bounded(two: Pool, tmp_path: Path) -> None:
+    job = Sums(source(), tmp_path)
+    outcomes = two.map(job, job.source.stretches(1, 1))
+    next(outcomes)
+    time.sleep(0.5)
+    assert 1 <= len(marks(tmp_path, "done")) <= 7
+    outcomes.close()
+
+
+def test_a_task_whose_worker_is_killed_goes_to_another(two: Processes, tmp_path: Path) -> None:
+    items = source().stretches(4, 4)
+    expected = list(InProcess().map(Sums(source(), tmp_path / ".."), items))
+    before = two.deaths
+    job = Sums(source(), tmp_path, deadly=20)
+    assert list(two.map(job, items)) == expected
+    assert two.deaths == before + 1
+    done = [name.split("-")[1] for name in marks(tmp_path, "done")]
+    assert sorted(done) == sorted({str(i.start) for i in items}), "one was computed twice"
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGKILL, "W001: worker.*status -9"), (signal.SIGABRT, "W002")]
+)
+def test_a_task_that_kills_every_worker_ends_the_job(
+    two: Processes, tmp_path: Path, how: int, code: str
+) -> None:
+    before = two.deaths
+    job = Sums(source(), tmp_path, deadly=4, times=99, how=how)
+    with pytest.raises(WorkerError, match=code):
+        list(two.map(job, job.source.stretches(4, 4)))
+    assert two.deaths == before + 3
+    assert len(list(two.map(Sums(source(), tmp_path), [range(4)]))) == 1, "the pool goes on"
+
+
+def test_errors_come_in_their_place_and_keep_their_kind(two: Pool) -> None:
+    known = partial(DataError, "D004", "somewhere", "must be there", "nothing", "look")
+    errors: list[Callable[[], Exception]] = [
+        known,
+        partial(ValueError, "odd"),
+        partial(StubbornError, "a", "b"),
+    ]
+    kinds = [(DataError, "D004"), (ValueError, "odd"), (RuntimeError, "StubbornError: ab")]
+    for make, (kind, text) in zip(errors, kinds, strict=True):
+        outcomes = two.map(Fails(source(), make), source().stretches(4, 4))
+        assert next(outcomes) == "first"
+        with pytest.raises(kind, match=text):
+            next(outcomes)
+
+
+@pytest.mark.parametrize("text", ["", "DefaultCPUAllocator: can't allocate memory"])
+def test_running_out_of_memory_has_a_code(two: Pool, text: str) -> None:
+    make = partial(RuntimeError, text) if text else MemoryError
+    with pytest.raises(WorkerError, match=r"W001: worker.*--workers"):
+        list(two.map(Fails(source(), make), source().stretches(4, 4)))
+
+
+def test_samples_that_no_other_process_can_have_are_refused(two: Pool, tmp_path: Path) -> None:
+    class Loader:
+        def __iter__(self) -> Iterator[Any]:
+            return iter([SAMPLES])
+
+    job = Sums(source(Loader()), tmp_path)
+    assert len(list(InProcess().map(job, [range(4)]))) == 1
+    with pytest.raises(DataError, match=r"D034: Loader, 64 samples.*in one process"):
+        list(two.map(job, [range(4)]))
+
+
+def test_samples_that_a_worker_does_not_find_are_reported(two: Pool, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", SAMPLES)
+    job = Sums(source(tmp_path / "x.npy"), tmp_path)
+    (tmp_path / "x.npy").unlink()
+    with pytest.raises(DataError, match=r"D035: worker.*x\.npy"):
+        list(two.map(job, [range(4)]))
+
+
+def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = packed(Sums(source(), tmp_path))
+    monkeypatch.setattr(worker, "versions", lambda: "python 3.11, lostbits 0.0.1")
+    with pytest.raises(WorkerError, match=r"W003: worker.*lostbits 0\.0\.1"):
+        worker.opened(parcel)
+
+
+def test_a_full_disk_has_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Processes(2, 1) as workers:
+        monkeypatch.setattr("lostbits.runtime.pools.processes.stored", full)
+        with pytest.raises(LostbitsError, match=r"O005.*No space left on device: .*TMPDIR"):
+            list(workers.map(Sums(source(), tmp_path), [range(4)]))
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [5, 0, 4096, 10_000]])
+def test_a_stored_parcel_is_read_as_it_was(tmp_path: Path, sizes: list[int]) -> None:
+    arrays = [np.arange(size).astype(np.uint8) for size in sizes]
+    stored(Parcel("v", b"content", arrays), tmp_path / "job")
+    again = loaded(tmp_path / "job")
+    assert (again.versions, again.content) == ("v", b"content")
+    assert [bytes(a) for a in again.arrays] == [bytes(a) for a in arrays]
+
+
+def test_our_errors_survive_being_sent() -> None:
+    error = ReadError("I001", "f", "r", "x", "t", tensors=("a", "b"))
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.tensors, again.code) == (str(error), ("a", "b"), "I001")
+
+
+def test_resources_choose_the_pool() -> None:
+    assert isinstance(pool(Resources()), InProcess)
+    with pool(Resources(workers=3)) as several:
+        assert isinstance(several, Processes)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+import numpy as np
+from pool_jobs import Sums
+from lostbits.data import InputSpec, open_source
+from lostbits.runtime.pools import Processes
+
+if __name__ == "__main__":
+    spec = InputSpec("x", np.dtype("float32"), (None, 2))
+    data = open_source(np.zeros((64, 2), np.float32), [spec])
+    job = Sums(data, Path(sys.argv[1]), seconds=0.3)
+    with Processes(2, 1) as workers:
+        for outcome in workers.map(job, data.stretches(4, 4)):
+            print(outcome, flush=True)
+"""
+
+
+@contextmanager
+def driver(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program that has got its first outcome and works on."""
+    (folder / "driver.py").write_text(DRIVER)
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    shell = {**os.environ, "PYTHONPATH": paths, "TMPDIR": str(folder)}
+    command = [sys.executable, str(folder / "driver.py"), str(folder)]
+    run = subprocess.Popen(
+        command, env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "0.0\n"
+        yield run
+    finally:
+        run.kill()
+        run.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_ends_leaves_neither_processes_nor_files(tmp_path: Path, how: int) -> None:
+    with driver(tmp_path) as run:
+        children = processes_of(run.pid)
+        assert len(children) >= 2
+        run.send_signal(how)
+        run.wait(timeout=20)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            left = {pid for pid in children if Path(f"/proc/{pid}").exists()}
+            if not left and not list(tmp_path.glob("lostbits-*")):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"left behind: {left}, {list(tmp_path.glob('lostbits-*'))}")
