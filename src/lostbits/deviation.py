@@ -59,6 +59,7 @@ class _Figures:
     codes: float = 0.0
     own: float = 0.0
     differing: int = 0
+    own_differing: int = 0
     values: int = 0
     channels: frozenset[int] = frozenset()  # of axis 1, that are off by themselves
 
@@ -67,7 +68,8 @@ class _Figures:
         self.own = max(self.own, float(own.max(initial=0)))
         if own.ndim > 1:
             self.channels |= set(np.nonzero(own > ONE)[1].tolist())
-        self.differing += int((whole > 0.5).sum())
+        self.differing += int((whole > SOME).sum())
+        self.own_differing += int((own > SOME).sum())
         self.values += whole.size
 
 
