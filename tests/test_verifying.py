@@ -291,6 +291,16 @@ def test_a_defect_says_what_was_expected_and_what_was_found(
     assert float(defect.expected) == pytest.approx(planned(float(defect.found)), rel=1e-6)
 
 
+def test_the_zero_point_of_a_weight_is_told_from_its_rounding() -> None:
+    case = case_of(target=SNPE)
+    key = "u:weight"
+    moved = replace(case.plan[key], zero_point=case.plan[key].zero_point + 3)
+    files = exporter("qdq-onnxruntime").write(replace(case, plan={**case.plan, key: moved}))
+    file = ir.from_proto(onnx.load_from_string(files["model_qdq.onnx"]))
+    (defect,) = defects_of(quantized_model(case), file)
+    assert (defect.tensor, defect.parameter) == ("u", "zero_point")
+
+
 def test_a_tensor_that_the_file_leaves_in_float_is_a_defect(case: Case) -> None:
     others = {key: affine for key, affine in case.plan.items() if key != "h:activation"}
     file = quantized_model(replace(case, plan=others))

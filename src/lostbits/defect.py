@@ -78,7 +78,12 @@ def _wrong_activation(ours: Tap, theirs: Tap) -> Iterator[_Wrong]:
         yield _shape(ours.scale, theirs.scale)
         return
     yield from _wrong_scale(ours.scale, theirs.scale)
-    for here, there in _differing(ours.zero_point, theirs.zero_point, 0):
+    yield from _wrong_zero(ours.zero_point, theirs.zero_point)
+
+
+def _wrong_zero(ours: _Reals, theirs: _Reals) -> Iterator[_Wrong]:
+    both = np.broadcast_arrays(ours, theirs)
+    for here, there in _differing(both[0], both[1], 0):
         figures = f"{here:g}", f"{there:g}"
         yield "zero_point", *figures, say("defect.zero_point", found=figures[1], planned=figures[0])
 
@@ -124,6 +129,8 @@ def _wrong_constant(ours: Operand, theirs: Operand) -> Iterator[_Wrong]:
     if ours.step is not None and theirs.step is not None:
         yield from _wrong_axis(ours.axis, theirs.axis)
         yield from _wrong_scale(*np.broadcast_arrays(ours.step, theirs.step))
+        if ours.zero is not None and theirs.zero is not None:
+            yield from _wrong_zero(ours.zero, theirs.zero)
         yield from _wrong_codes(ours, theirs, ours.step)
     yield from _wrong_values(ours, theirs)
 
