@@ -5,7 +5,9 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -103,6 +105,41 @@ def test_a_task_whose_worker_is_killed_goes_to_another(two: Processes, tmp_path:
     assert sorted(done) == sorted({str(i.start) for i in items}), "one was computed twice"
 
 
+def kill_some(workers: Processes, count: int, random: np.random.Generator) -> None:
+    """Kill a random busy worker at each of so many random moments."""
+    killed = 0
+    while killed < count:
+        time.sleep(random.uniform(0.1, 0.3))
+        if busy := [w.process.pid for w in workers._workers if w.number is not None]:
+            os.kill(busy[int(random.integers(len(busy)))] or 0, signal.SIGKILL)
+            killed += 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_workers_killed_at_random_moments_change_nothing(tmp_path: Path, seed: int) -> None:
+    samples = source(np.random.default_rng(seed).normal(size=(400, 2)).astype(np.float32))
+    items = samples.stretches(4, 4)
+    expected = list(InProcess().map(Sums(samples, tmp_path / ".."), items))
+    with Processes(2, 1) as workers:
+        arguments = (workers, 3, np.random.default_rng(seed))
+        killer = threading.Thread(target=kill_some, args=arguments, daemon=True)
+        killer.start()
+        assert list(workers.map(Sums(samples, tmp_path, seconds=0.05), items)) == expected
+        assert not killer.is_alive(), "the work ended before the last of them was killed"
+        assert workers.deaths == 3
+    done = Counter(name.split("-")[1] for name in marks(tmp_path, "done"))
+    # A worker may be killed between the end of its work and its word of it, but not often.
+    assert len(done) == len(items) and done.total() <= len(items) + 1
+
+
+def test_a_worker_that_cannot_start_ends_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lostbits.runtime.pools.processes.serve", os._exit)
+    with Processes(1, 1) as workers, pytest.raises(WorkerError, match=r"W002.*at their start"):
+        list(workers.map(Sums(source(), tmp_path), [range(4)]))
+
+
 @pytest.mark.parametrize(
     ("how", "code"), [(signal.SIGKILL, "W001: worker.*status -9"), (signal.SIGABRT, "W002")]
 )
@@ -113,7 +150,7 @@ def test_a_task_that_kills_every_worker_ends_the_job(
     job = Sums(source(), tmp_path, deadly=4, times=99, how=how)
     with pytest.raises(WorkerError, match=code):
         list(two.map(job, job.source.stretches(4, 4)))
-    assert two.deaths == before + 3
+    assert two.deaths == before + 4
     assert len(list(two.map(Sums(source(), tmp_path), [range(4)]))) == 1, "the pool goes on"
 
 

@@ -1,16 +1,33 @@
 """The verbs on every pool: the same figures to the last bit, whoever computed them."""
 
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from lostbits.api import Settings, demo_files, diagnose
+from lostbits import cli
+from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
+from lostbits.data import InputSpec, open_source
+from lostbits.errors import WorkerError
+from lostbits.recovery import Effort
 from lostbits.runtime.pool import Resources
+from lostbits.runtime.pools import InProcess, Ray
+from pool_jobs import Sums
 
 FILES = demo_files()
 VOLATILE = ("seconds", "created", "peak_memory_bytes")
+PATHS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 
 
@@ -32,18 +49,121 @@ def test_four_workers_find_what_one_process_finds(alone: dict[str, Any]) -> None
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """Two nodes on this machine; the address."""
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    nodes.add_node(num_cpus=1)
-    yield nodes.address
-    nodes.shutdown()
+def cluster() -> Iterator[Any]:
+    """Two nodes on this machine."""
+    utils: Any = importlib.import_module("ray.cluster_utils")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PATHS)
+        nodes = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        nodes.add_node(num_cpus=1)
+        yield nodes
+        nodes.shutdown()
 
 
 @needs_ray
 def test_a_cluster_of_two_nodes_finds_what_one_process_finds(
-    alone: dict[str, Any], cluster: str
+    alone: dict[str, Any], cluster: Any
 ) -> None:
-    assert figures(Resources(ray=cluster)) == alone
+    assert figures(Resources(ray=cluster.address)) == alone
+
+
+@needs_ray
+def test_a_node_that_is_lost_changes_nothing(cluster: Any, tmp_path: Path) -> None:
+    """Its tasks go to the others; what it had finished is not computed again."""
+    samples = np.random.default_rng(0).normal(size=(96, 2)).astype(np.float32)
+    source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 2))])
+    items = source.stretches(4, 4)
+    expected = list(InProcess().map(Sums(source, tmp_path / ".."), items))
+    third = cluster.add_node(num_cpus=1)
+    with Ray(cluster.address) as pool:
+        outcomes = pool.map(Sums(source, tmp_path, seconds=0.2), items)
+        found = [next(outcomes)]
+        cluster.remove_node(third, allow_graceful=False)
+        found += list(outcomes)
+    assert found == expected
+    done = Counter(path.name.split("-")[1] for path in tmp_path.glob("done-*"))
+    assert len(done) == len(items) and done.total() <= len(items) + 1
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from test_sharing import recovered
+
+if __name__ == "__main__":
+    recovered(Path(sys.argv[1]))
+"""
+
+
+def recovered(folder: Path) -> dict[str, Any]:
+    """What a recovery of a few steps finds; its finished layers are in the folder."""
+    wishes = Wishes(methods=("adaround",), budget=1e6, effort=Effort(iterations=30))
+    settings = Settings(samples=24, resources=Resources(threads=1))
+    return recover(FILES["model"], FILES["calibration"], "snpe", folder, settings, wishes)
+
+
+def layers_of(folder: Path) -> dict[str, int]:
+    """Finished layers, and when each of them was."""
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "cache").glob("*/*.npz")}
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_a_driver_killed_at_a_random_moment_resumes_to_the_same_result(
+    tmp_path: Path, seed: int
+) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER)
+    command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path / "killed")]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATHS}) as driver:
+        wanted = int(np.random.default_rng(seed).integers(1, 5))
+        while driver.poll() is None and len(layers_of(tmp_path / "killed")) < wanted:
+            time.sleep(0.01)
+        driver.kill()
+    before = layers_of(tmp_path / "killed")
+    assert driver.returncode == -signal.SIGKILL, "it ended before it was killed"
+    resumed, whole = recovered(tmp_path / "killed"), recovered(tmp_path / "whole")
+    after = layers_of(tmp_path / "killed")
+    assert wanted <= len(before) < len(after) == len(layers_of(tmp_path / "whole"))
+    assert before == {name: after[name] for name in before}, "a finished layer was computed again"
+    assert resumed["recovered"]["after"] == whole["recovered"]["after"]
+    for name in ("quantized.onnx", "plan.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("Version mismatch: The cluster was started with Ray: 2.9.0"), "W006"),
+        (ConnectionError("Could not find any running Ray instance"), "W005"),
+    ],
+)
+@needs_ray
+def test_a_cluster_that_ray_refuses_has_a_code(
+    error: Exception, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(WorkerError, match=rf"{code}: --ray.*{str(error)[:20]}"):
+        figures(Resources(ray="auto"))
+
+
+@needs_ray
+def test_an_address_where_nobody_answers_has_a_code() -> None:
+    with pytest.raises(WorkerError, match=r"W005: --ray 127\.0\.0\.1:1: .*ray start --head"):
+        figures(Resources(ray="127.0.0.1:1"))
+    with pytest.raises(WorkerError, match=r"W005: --ray photos\.npy"):
+        figures(Resources(ray="photos.npy"))
+
+
+def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lostbits.runtime.pools.ray.find_spec", lambda name: None)
+    with pytest.raises(WorkerError, match=r"W004: --ray.*lostbits\[ray\]"):
+        figures(Resources(ray="local"))
+
+
+def test_workers_and_a_cluster_at_once_are_refused(tmp_path: Path) -> None:
+    line = ["diagnose", str(FILES["model"]), "--data", str(FILES["data"]), "--out", str(tmp_path)]
+    result = CliRunner().invoke(cli.app, [*line, "--workers", "2", "--ray"])
+    assert result.exit_code == 2
+    assert "W007: --workers 2 --ray" in result.stderr

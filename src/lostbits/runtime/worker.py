@@ -47,12 +47,20 @@ class Seat:
     name: str = ""
     _work: Callable[[Any], Any] | None = None
 
-    def do(self, name: str, fetch: Callable[[], Parcel], item: Any) -> Result:
-        """Work on an item of the job of that name, which is fetched if it is another one."""
+    def take(self, name: str, fetch: Callable[[], Parcel]) -> Result:
+        """Open the job of that name, if it is not open already; the old one goes first."""
         try:
             if self._work is None or self.name != name:
-                self.name, self._work = name, None  # the old one goes before the new one comes
+                self.name, self._work = name, None
                 self._work = opened(fetch())
+        except Exception as error:
+            return Result(None, _sendable(error))
+        return Result(None)
+
+    def do(self, item: Any) -> Result:
+        """Work on an item of the open job."""
+        assert self._work is not None
+        try:
             return Result(self._work(item))
         except Exception as error:
             return Result(None, _sendable(error))
@@ -120,7 +128,10 @@ def died(found: str) -> WorkerError:
 
 
 def serve(connection: Connection, threads: int, spool: Path) -> None:
-    """Take items from the connection and send back results, until the other end is gone."""
+    """Take jobs and items from the connection and send results, until the other end is gone.
+
+    What comes is a job's folder, a number and an item; without a number the job is to be opened.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
     limit(threads)
@@ -128,7 +139,9 @@ def serve(connection: Connection, threads: int, spool: Path) -> None:
     while True:
         try:
             job, number, item = connection.recv()
-            connection.send((number, seat.do(str(job), partial(loaded, job), item)))
+            opening = number is None
+            result = seat.take(str(job), partial(loaded, job)) if opening else seat.do(item)
+            connection.send((number, result))
         except (EOFError, OSError):
             return
 

@@ -23,26 +23,42 @@ from lostbits.runtime.pool import Item, Job, Outcome, Pool
 from lostbits.runtime.threads import cores
 from lostbits.runtime.worker import Result, died, out_of_memory, serve
 
-_TRIES = 3  # workers that may die of one item
+_TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
+_LAST_WORDS = 5  # seconds that a process may take to end after it has closed its connection
 _SPAWN = get_context("spawn")  # a fork would copy the threads' locks, but not the threads
 
 
 @final
 class _Worker:
-    """A process, and the number of the item that it has."""
+    """A process.
+
+    Attributes:
+        job: The one that it was told to open.
+        ready: Whether it has opened it; only then does it get an item.
+        number: Of the item that it has.
+    """
 
     def __init__(self, threads: int, spool: Path) -> None:
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=serve, args=(theirs, threads, spool), daemon=True)
         self.process.start()
         theirs.close()
+        self.job: Path | None = None
+        self.ready = False
         self.number: int | None = None
 
-    def give(self, job: Path, number: int, item: Any) -> None:
+    def open(self, job: Path) -> None:
+        self.job, self.ready = job, False
+        self._send(None, None)
+
+    def give(self, number: int, item: Any) -> None:
         self.number = number
+        self._send(number, item)
+
+    def _send(self, number: int | None, item: Any) -> None:
         with suppress(OSError):  # it is dead, which shows when it is waited for
-            self.connection.send((job, number, item))
+            self.connection.send((self.job, number, item))
 
     def stop(self) -> None:
         self.process.kill()
@@ -89,12 +105,13 @@ class Processes(Pool):
     def replace(self, worker: _Worker) -> None:
         """Put another one in the place of one that died."""
         self.deaths += 1
+        worker.process.join(_LAST_WORDS)  # or the status would be that of being killed here
         worker.stop()
         self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool)
 
     def _dismiss_busy(self) -> None:
         """Nobody waits for what they still do: a job ended early."""
-        for worker in [w for w in self._workers if w.number is not None]:
+        for worker in [w for w in self._workers if w.number is not None or not w.ready]:
             worker.stop()
             self._workers.remove(worker)
 
@@ -123,7 +140,7 @@ class _Round:
         self.pool, self.workers, self.folder, self.items = pool, workers, folder, items
         self.waiting = deque(range(len(items)))
         self.done: dict[int, Result] = {}
-        self.died_of: dict[int, int] = {}
+        self.died_of: dict[int | None, int] = {}
 
     def outcomes(self) -> Generator[Result]:
         """In order."""
@@ -138,9 +155,12 @@ class _Round:
         """An item for everyone who has none, but none too far ahead."""
         last = wanted + _AHEAD * self.pool.count
         for worker in self.workers:
-            if worker.number is None and self.waiting and self.waiting[0] <= last:
+            if worker.job != self.folder:
+                worker.open(self.folder)
+            idle = worker.ready and worker.number is None
+            if idle and self.waiting and self.waiting[0] <= last:
                 number = self.waiting.popleft()
-                worker.give(self.folder, number, self.items[number])
+                worker.give(number, self.items[number])
 
     def _collect(self) -> None:
         """Wait until a worker has something to say, or has died."""
@@ -156,26 +176,36 @@ class _Round:
         """Take a result, which a worker may have sent just before it died."""
         try:
             if connection.poll():
-                number, result = connection.recv()
-                self.done[number], worker.number = result, None
+                self._take(worker, *connection.recv())
                 return True
         except (EOFError, OSError):
             return False
         return worker.process.is_alive()
 
-    def _bury(self, worker: _Worker) -> None:
-        number = worker.number
-        self.pool.replace(worker)
+    def _take(self, worker: _Worker, number: int | None, result: Result) -> None:
         if number is None:
+            result.get()
+            self.died_of.pop(None, None)  # workers do start
+        else:
+            self.done[number] = result
+        worker.ready, worker.number = True, None
+
+    def _bury(self, worker: _Worker) -> None:
+        """Its item goes to another one; with no item, it died of being started."""
+        number, where = worker.number, "their start"
+        self.pool.replace(worker)
+        if number is not None:
+            self.waiting.appendleft(number)
+            where = str(self.items[number])
+        elif worker.ready:
             return
         self.died_of[number] = self.died_of.get(number, 0) + 1
         if self.died_of[number] >= _TRIES:
-            raise _fatal(worker.process.exitcode or 0, self.items[number])
-        self.waiting.appendleft(number)
+            raise _fatal(worker.process.exitcode or 0, where)
 
 
-def _fatal(status: int, item: Any) -> WorkerError:
-    found = f"{_TRIES} workers ended with status {status} at {item}"
+def _fatal(status: int, where: str) -> WorkerError:
+    found = f"{_TRIES} workers ended with status {status} at {where}"
     if status == -signal.SIGKILL:
         return out_of_memory(f"{found}, as the system ends what takes too much")
     return died(found)

@@ -5,6 +5,7 @@ on each node, whose workers read its arrays where they lie.
 """
 
 import logging
+import socket
 from collections.abc import Callable, Generator, Sequence
 from importlib.util import find_spec
 from itertools import count
@@ -17,8 +18,9 @@ from lostbits.runtime.pool import Item, Job, Outcome, Pool
 from lostbits.runtime.threads import limit
 from lostbits.runtime.worker import Result, Seat, died, out_of_memory
 
-LOCAL = "local"
-_TRIES = 3  # workers that may die of one item
+LOCAL, RUNNING = "local", "auto"
+_PATIENCE = 5  # seconds that the address of a cluster has to answer
+_TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
 _SEAT = Seat()  # of this process, if it is one of Ray's workers
 
@@ -28,7 +30,8 @@ class Ray(Pool):
     """Tasks on a cluster.
 
     Args:
-        address: Of the cluster, or ``local`` to start one of this machine's cores.
+        address: ``HOST:PORT``, ``auto`` for a cluster that runs on this machine, or ``local`` to
+            start one of its cores.
         threads: Of each task.
 
     Raises:
@@ -93,7 +96,8 @@ def _do(name: str, sent: list[Any], item: Any, threads: int) -> Result:
     """In a worker. The parcel comes as a reference in a list, which Ray leaves as it is."""
     if not _SEAT.name:
         limit(threads)
-    return _SEAT.do(name, _fetching(sent[0]), item)
+    taken = _SEAT.take(name, _fetching(sent[0]))
+    return taken if taken.error is not None else _SEAT.do(item)
 
 
 def _fetching(reference: Any) -> Callable[[], Parcel]:
@@ -121,6 +125,7 @@ def _installed() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
+    _check_answers(address)
     try:
         ray.init(
             address=None if address == LOCAL else address,
@@ -134,13 +139,24 @@ def _connect(ray: Any, address: str) -> None:
         raise _unreachable(address, error) from error
 
 
+def _check_answers(address: str) -> None:
+    """Ray itself asks an address where nobody listens for minutes, and ends some processes."""
+    if address in (LOCAL, RUNNING):
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, error) from error
+
+
 def _unreachable(address: str, error: Exception) -> LostbitsError:
     return WorkerError(
         "W005",
         f"--ray {address}",
-        "must be the address of a running Ray cluster",
+        "must be HOST:PORT of a running cluster, auto for the one of this machine, or nothing",
         first_line(error),
-        "see ray status there; ray start --head prints the address; --ray local starts one here",
+        "ray start --head starts one and prints its address",
     )
 
 
