@@ -11,12 +11,13 @@ from typer.testing import CliRunner, Result
 
 from exported_nets import case_of
 from lostbits import cli
-from lostbits.api import demo_files, replace_file
+from lostbits.api import demo_files
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporters import ALL, exporter
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.recover import saver
+from lostbits.results import replace_file
 from lostbits.runtime.reference import open_reference
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
 from test_store import rounded_down

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from exported_nets import NET, case_of, net
 from lostbits import cli, deviation, verifying
 from lostbits.accumulator import overflowing, saturates
-from lostbits.api import Settings, build_case, demo_files, diagnose, replace_file
+from lostbits.api import Settings, build_case, demo_files, diagnose
 from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case, least_scales, make_plan, plan_biases
@@ -30,6 +30,7 @@ from lostbits.exporting import Origin
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
 from lostbits.grid import Affine
 from lostbits.recover import saver
+from lostbits.results import replace_file
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs
 from lostbits.runtime.session import Session

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
-from lostbits.api import build_case, read, replace_file, write
+from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
+from lostbits.results import read, replace_file, write
 from lostbits.runtime.progress import Progress, silent
 from lostbits.store import holds_case, load_case
 from lostbits.target import Target

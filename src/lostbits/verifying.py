@@ -12,7 +12,6 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.api import read, write
 from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
@@ -29,6 +28,7 @@ from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
 from lostbits.inspecting import read_parameters
 from lostbits.readers.onnx_model import PLAN_KEY
+from lostbits.results import read, write
 from lostbits.runtime.measure import Comparison
 from lostbits.runtime.progress import Progress, silent, tracked
 from lostbits.runtime.reference import input_specs, open_reference

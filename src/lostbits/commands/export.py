@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from lostbits.api import Settings, check_writable
+from lostbits.api import Settings
 from lostbits.exporters import ALL as EXPORTERS
 from lostbits.exporting import Exported, Origin
 from lostbits.exporting import export as exported
+from lostbits.results import check_writable
 from lostbits.terminal import (
     DATA_HELP,
     PreprocessFile,
