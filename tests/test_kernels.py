@@ -173,8 +173,8 @@ def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
 
 def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     """A file with one weight of another code, beside the arithmetic of the plan."""
-    from lostbits.results import replace_file
     from lostbits.recover import saver
+    from lostbits.results import replace_file
 
     _, _, case = build_case(FILES["model"], FILES["calibration"], ONNXRUNTIME, Settings())
     saver(tmp_path / "case", replace_file)(case, [])
