@@ -3,10 +3,8 @@
 import json
 import os
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,13 +17,7 @@ from lostbits.data import Source, open_source, read_labels
 from lostbits.diagnoses.result import assemble, spoken
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.errors import (
-    DataError,
-    ModelError,
-    OutputError,
-    TargetError,
-    close_match,
-)
+from lostbits.errors import DataError, ModelError, OutputError, TargetError, close_match
 from lostbits.graph.place import Placed, place
 from lostbits.language import Language, say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
@@ -33,6 +25,7 @@ from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
+from lostbits.runtime.clock import Clock
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import pool as pool_of
@@ -55,19 +48,6 @@ def _usual_mode() -> int:
 
 
 _FILE_MODE = _usual_mode()
-
-
-@dataclass
-class _Clock:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def build_case(
@@ -145,7 +125,7 @@ def diagnose(
     settings = settings or Settings()
     check_metric(settings.metric)
     chosen = _chosen(target, Path(model), settings)
-    clock = _Clock()
+    clock = Clock()
     with pool_of(settings.resources) as pool:
         with clock.stage("calibrate"):
             reference, source, case = build_case(
@@ -208,7 +188,7 @@ def recover(
     if out is not None:
         wishes = replace(wishes, effort=replace(wishes.effort, cache=Path(out) / "cache"))
     chosen = target if isinstance(target, Target) else find_target(target)
-    clock = _Clock()
+    clock = Clock()
     with pool_of(settings.resources) as pool:
         with clock.stage("calibrate"):
             reference = open_reference(Path(model))

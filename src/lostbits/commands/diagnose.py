@@ -1,12 +1,12 @@
 """``lostbits diagnose``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lostbits import api
-from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
@@ -16,6 +16,7 @@ from lostbits.commands.options import (
     Sets,
     Threads,
     Workers,
+    settings_of,
 )
 from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
@@ -25,9 +26,7 @@ from lostbits.terminal import (
     Out,
     PreprocessFile,
     Samples,
-    command_line,
     guarded,
-    preprocess_of,
     progress_bars,
 )
 
@@ -79,20 +78,16 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     with guarded():
         delivery = Delivery.of(formats, lang, quiet, json)
         api.check_writable(out)
-        chosen = api.Settings(
-            labels=labels,
+        resources = Resources(workers, threads, ray)
+        chosen = replace(
+            settings_of(labels, samples, settings, preprocess, resources),
             calibration=calibration,
             metric=metric,
             method=check_method(method),
-            samples=samples,
             batch=batch,
             permutations=permutations,
             seed=seed,
-            overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=preprocess_of(preprocess),
             plan=plan,
-            command=command_line(),
-            resources=Resources(workers, threads, ray),
         )
         with progress_bars(quiet) as listener:
             result = api.diagnose(model, data, target, chosen, listener)

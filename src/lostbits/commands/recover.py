@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from lostbits import api
-from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.commands.options import (
@@ -18,6 +17,7 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
+    settings_of,
 )
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
@@ -27,10 +27,8 @@ from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
     Out,
     PreprocessFile,
-    command_line,
     guarded,
     listed,
-    preprocess_of,
     progress_bars,
 )
 
@@ -85,14 +83,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         api.check_writable(out)
-        chosen = api.Settings(
-            labels=labels,
-            samples=samples,
-            overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=preprocess_of(preprocess),
-            command=command_line(),
-            resources=Resources(workers, threads, ray),
-        )
+        resources = Resources(workers, threads, ray)
+        chosen = settings_of(labels, samples, settings, preprocess, resources)
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),
             budget=seconds(budget),
