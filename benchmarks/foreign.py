@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from environments import PEERS
 from lostbits.api import Settings, diagnose
 from lostbits.matching import IDLE
 from peers import MODEL, TITLES, calibration, simplified
-from peers_environment import install
 from peers_job import SETTINGS, Floats, Job
 from peers_run import Done, run
 
@@ -28,7 +28,7 @@ FOLDER = MODEL.parent
 def main() -> None:
     """Make every file, diagnose it, print a row for each."""
     arguments = _arguments()
-    for requirement, reason in install().items():
+    for requirement, reason in PEERS.install().items():
         print(f"not installed: {requirement}: {reason}", flush=True)
     photographs = np.load(FOLDER / "evaluation.npy", mmap_mode="r")[: arguments.samples]
     print(

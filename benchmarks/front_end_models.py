@@ -99,7 +99,7 @@ def _weight(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.f
 
 def ocr_jobs(targets: list[str]) -> Iterator[Job]:
     """The three networks of PP-OCRv4, where benchmarks/prepare.py has put them."""
-    for part, samples in (("cls", 64), ("rec", 8), ("det", 4)):
+    for part, samples in (("cls", 64), ("rec", 8), ("det", 24)):
         if (BENCH / f"ppocr_v4_{part}.onnx").is_file():
             for target in targets:
                 yield Job(f"ppocr_v4_{part}", target, partial(_load_ocr, part, samples))

@@ -19,17 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
+from environments import PEERS, last_line
 from ocr_lines import lines
 from ocr_text import alphabet, read, right
 from peers import simplified
-from peers_environment import last_line, python
 from peers_job import Floats, Job
 from peers_judge import outputs
 from peers_run import LIMIT, Done, run
 
 MODEL = Path(__file__).resolve().parent.parent / "build" / "bench" / "ppocr_v4_rec.onnx"
 CALIBRATION, EVALUATION = 128, 256
-PEERS = {"onnxruntime": "qnn-htp", "snpe": "snpe"}  # target of ours: the setting that others need
+SETTINGS = {
+    "onnxruntime": "qnn-htp",
+    "snpe": "snpe",
+}  # target of ours: the setting that others need
 KINDS = {
     "onnxruntime": "`onnxruntime`",
     "qnn-htp": "the same: per-channel U8S8",
@@ -55,14 +58,14 @@ def table(folder: Path, arguments: argparse.Namespace) -> None:
     images, texts = lines(CALIBRATION + EVALUATION, arguments.seed)
     data = folder / "calibration.npy"
     np.save(data, images[:CALIBRATION])
-    model = simplified(MODEL, data, folder) if python().exists() else MODEL
+    model = simplified(MODEL, data, folder) if PEERS.python.exists() else MODEL
     judge = Judge(images[CALIBRATION:], texts[CALIBRATION:])
     print("| tool | target | characters right | lines right | s | CPU s |")
     print(f"|---|---|---|---|---|---|\n| float | | {judge(MODEL)} | | |", flush=True)
     base = Job("", "", model, data, folder, 0, arguments.budget)
     for target, tool in product(arguments.targets.split(","), arguments.tools.split(",")):
         ours = tool.startswith("lostbits")
-        setting, out = target if ours else PEERS[target], folder / f"{tool}-{target}"
+        setting, out = target if ours else SETTINGS[target], folder / f"{tool}-{target}"
         given = MODEL if ours else model  # ours takes the file as users have it
         job = replace(base, tool=tool, setting=setting, model=given, out=out)
         print(judge.row(run(job, arguments.limit)), flush=True)
@@ -96,7 +99,7 @@ class Judge:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", default=",".join(TITLES))
-    parser.add_argument("--targets", default=",".join(PEERS))
+    parser.add_argument("--targets", default=",".join(SETTINGS))
     parser.add_argument("--budget", type=lambda s: float(s.removesuffix("s")), default=120.0)
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one run")
     parser.add_argument("--seed", type=int, default=8)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import peers_layers
-from peers_environment import install, last_line
+from environments import PEERS, last_line
 from peers_job import BATCH, SETTINGS, Floats, Job
 from peers_judge import distance, outputs
 from peers_run import LIMIT, Done, run
@@ -45,7 +45,7 @@ USUAL = [name for name in TITLES if name != "aimet-adaround"]
 def main() -> None:
     """Install, then print the table that was asked for."""
     arguments = _arguments()
-    for requirement, reason in install().items():
+    for requirement, reason in PEERS.install().items():
         print(f"not installed: {requirement}: {reason}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers_environment import last_line, python
+from environments import PEERS, last_line
 from peers_job import Job, seconds
 
 WORKER = Path(__file__).resolve().parent / "peers_worker.py"
@@ -34,7 +34,7 @@ def run(job: Job, limit: float = LIMIT) -> Done:
     """Quantize; a tool that fails, or takes too long, is reported rather than raised."""
     job.out.mkdir(parents=True, exist_ok=True)
     own = job.tool.startswith("lostbits")
-    command = [sys.executable if own else str(python()), str(WORKER), job.tool, job.setting]
+    command = [sys.executable if own else str(PEERS.python), str(WORKER), job.tool, job.setting]
     command += [str(path) for path in (job.model, job.data, job.out)]
     command += [str(job.iterations), str(job.budget)]
     try:

@@ -59,10 +59,10 @@ def normalise(sheet: Image.Image, mean: Floats, std: Floats) -> Floats:
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 
 
-def lines(width: int, rng: np.random.Generator, *, turned: bool) -> Floats:
-    """Return one image of height 48 per text; every second one upside down if turned."""
+def lines(width: int, rng: np.random.Generator, *, turned: bool, times: int = 1) -> Floats:
+    """Return images of height 48, some of each text; every second one upside down if turned."""
     images = []
-    for index, text in enumerate(TEXTS):
+    for index, text in enumerate(TEXTS * times):
         sheet = blank(width, 48, rng)
         draw_line(sheet, text, (6, 6, width - 6, 42))
         angle = 180 if turned and index % 2 else 0
@@ -70,12 +70,12 @@ def lines(width: int, rng: np.random.Generator, *, turned: bool) -> Floats:
     return np.stack(images)
 
 
-def pages(rng: np.random.Generator) -> Floats:
-    """Return as many pages of 320x320 as there are texts, with three to six lines each."""
+def pages(rng: np.random.Generator, count: int) -> Floats:
+    """Return pages of 320x320 with three to six lines each."""
     images = []
-    for _ in TEXTS:
-        sheet, count = blank(320, 320, rng), int(rng.integers(3, 7))
-        for row, text in enumerate(rng.permutation(TEXTS)[:count]):
+    for _ in range(count):
+        sheet, rows = blank(320, 320, rng), int(rng.integers(3, 7))
+        for row, text in enumerate(rng.permutation(TEXTS)[:rows]):
             left, top, height = int(rng.integers(8, 80)), 10 + row * 50, int(rng.integers(18, 36))
             draw_line(sheet, str(text), (left, top, 312, top + height))
         images.append(normalise(sheet, MEAN, STD))
@@ -99,15 +99,16 @@ def prepare_networks(out: Path) -> None:
 def prepare_texts(out: Path) -> None:
     """Render the inputs of the three networks into the out folder unless they exist."""
     arrays: dict[str, Callable[[], Floats]] = {
-        "ocr_det": lambda: pages(np.random.default_rng(SEED)),
+        # Of some tensors a sample has six values, or two, and entropy calibration wants 128.
+        "ocr_det": lambda: pages(np.random.default_rng(SEED), 24),
         "ocr_rec": lambda: lines(320, np.random.default_rng(SEED + 1), turned=False),
-        "ocr_cls": lambda: lines(192, np.random.default_rng(SEED + 2), turned=True),
+        "ocr_cls": lambda: lines(192, np.random.default_rng(SEED + 2), turned=True, times=4),
     }
     for name, make in arrays.items():
         path = out / f"{name}.npy"
         if not path.exists():
-            np.save(path, make())
-            print(f"{path.name}: {len(TEXTS)} images")
+            np.save(path, images := make())
+            print(f"{path.name}: {len(images)} images")
 
 
 def prepare_ocr(out: Path) -> None:

@@ -14,13 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.api import build_case
 from lostbits.case import Case
-from lostbits.data import Source
+from lostbits.data import Batch, Source
 from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor
+from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value
-from lostbits.runtime.simulation import Simulation
+from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.target import Target
 
 Floats = NDArray[np.float32]
@@ -144,9 +145,15 @@ def attributed(case: Case, source: Source, batch: int = 16, **options: Any) -> N
     """The gradient's attribution of all samples."""
     executor, simulation = Executor(case.model, case.sites), Simulation(case)
     errors = NetworkErrors(case, executor, value_of(case), **options)
-    for part in source.batches(batch):
+
+    def outputs(part: Batch) -> tuple[Frozen, list[torch.Tensor], list[torch.Tensor]]:
         others, frozen = simulation.run(part)
-        with torch.no_grad():
-            floats = [part.real(o) for o in executor.run(part.feeds)]
-        errors.update(part, frozen, floats, [torch.from_numpy(np.array(o)) for o in others])
+        return frozen, observe(executor, part), [torch.from_numpy(np.array(o)) for o in others]
+
+    for part in source.batches(batch):
+        errors.update(part, *outputs(part))
+    while finer := errors.unsettled():
+        for part in source.batches(batch):
+            if part.first in finer:
+                errors.refine(part, *outputs(part), finer[part.first])
     return errors

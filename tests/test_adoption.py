@@ -23,6 +23,7 @@ from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
 from lostbits.inspecting import inspect
+from lostbits.language import Language, translated
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
 from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT
@@ -298,7 +299,10 @@ def test_doubts_come_right_after_the_summary(tmp_path: Path) -> None:
     ir.save(model, path)
     _, found = run(tmp_path, "--plan", path)
     assert found["notes"][1].startswith("I022")
-    assert found["plan"]["suspicions"][0].startswith("I022")
+    doubt = found["plan"]["suspicions"][0]
+    assert doubt.startswith("I022")
+    chinese = translated(Language.CHINESE, found["sentences"][doubt])
+    assert chinese.startswith("I022") and "累加器" in chinese
 
 
 @pytest.mark.parametrize(

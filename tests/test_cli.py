@@ -203,7 +203,7 @@ def test_an_interrupt_keeps_what_is_finished(
     assert written["data"]["interrupted"] is True
     assert written["data"]["samples"] == 4
     assert "first 4 of 8" in " ".join(written["notes"])
-    assert abs(written["network"]["residual"]) < 0.05
+    assert abs(written["network"]["residual"]) < 0.2  # nothing is refined after an interrupt
 
 
 def test_an_interrupt_before_the_first_result_says_so(

@@ -85,6 +85,9 @@ def constants() -> frozenset[str]:
     return frozenset(v for v in texts if isinstance(v, str) and _CODE.fullmatch(v))
 
 
+_MADE_BY = {"doubt": "ReadError"}  # functions that make an error from words of the catalogues
+
+
 def raised() -> list[Raised]:
     """Every call that makes an error from a code."""
     found = []
@@ -95,7 +98,8 @@ def raised() -> list[Raised]:
             code = _text(node.args[0]) if node.args else ""
             if _CODE.fullmatch(code):
                 rule = ast.unparse(node.args[2])
-                found.append(Raised(code, node.func.id, file, node.lineno, rule))
+                kind = _MADE_BY.get(node.func.id, node.func.id)
+                found.append(Raised(code, kind, file, node.lineno, rule))
     return found
 
 

@@ -11,12 +11,13 @@ from typer.testing import CliRunner, Result
 
 from exported_nets import case_of
 from lostbits import cli
-from lostbits.api import demo_files, replace_file
+from lostbits.api import demo_files
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporters import ALL, exporter
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.recover import saver
+from lostbits.results import replace_file
 from lostbits.runtime.reference import open_reference
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
 from test_store import rounded_down
@@ -146,3 +147,26 @@ def test_the_result_of_a_recovery_lists_what_was_exported(tmp_path: Path) -> Non
 
 def test_every_exporter_can_be_named() -> None:
     assert chosen_exporters([e.name for e in ALL]) == list(ALL)
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [("8.6.1", "TRT-8601-"), ("10.13.0.35", "TRT-101300-"), (None, "TRT-100300-")],
+)
+def test_the_version_in_the_header_of_a_cache_can_be_chosen(
+    given: str | None, header: str, tmp_path: Path
+) -> None:
+    arguments = ("--to", "tensorrt-cache", "--target", "tensorrt", "--out", tmp_path)
+    chosen = () if given is None else ("--tensorrt", given)
+    result = run("export", FILES["model"], "--data", FILES["calibration"], *arguments, *chosen)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "tensorrt-cache/calibration.cache").read_text().startswith(header)
+
+
+@pytest.mark.parametrize("given", ["11.0.0", "8", "eight.six", ""])
+def test_a_version_that_reads_no_caches_is_refused(given: str, tmp_path: Path) -> None:
+    arguments = ("--data", FILES["calibration"], "--to", "tensorrt-cache", "--tensorrt", given)
+    result = run("export", FILES["model"], *arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "E021" in result.stderr
+    assert not list((tmp_path / "out").glob("*"))

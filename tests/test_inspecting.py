@@ -12,6 +12,7 @@ from lostbits import cli
 from lostbits.exporter import float_model, serialized
 from lostbits.exporters import exporter
 from lostbits.inspecting import inspect
+from lostbits.matching import IDLE
 from lostbits.targets import ALL, TENSORRT
 from lostbits.targets import target as find_target
 
@@ -47,8 +48,10 @@ def test_every_tensor_of_our_own_files_belongs_to_a_site(
     file, floats = written(tmp_path, name, target)
     found = inspect(file, floats, target)
     assert found.match is not None
-    assert not found.match.unmatched
-    assert all(found.sites(entry) for entry in found.parameters.entries)
+    handed_on = found.match.unmatched
+    assert set(handed_on.values()) <= {IDLE}
+    entries = found.parameters.entries
+    assert all(found.sites(entry) for entry in entries if entry.tensor not in handed_on)
     assert not found.suspicions
 
 

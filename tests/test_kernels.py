@@ -18,15 +18,16 @@ from lostbits.api import Settings, build_case, demo_files
 from lostbits.backends import backend
 from lostbits.exporters import exporter
 from lostbits.exporting import Origin
+from lostbits.graph.float_kernels import accumulated
 from lostbits.graph.kernels import in_integers
 from lostbits.graph.normalise import opened
 from lostbits.grid import Grid
 from lostbits.runtime.session import Session
 from lostbits.target import Target
-from lostbits.targets import ONNXRUNTIME
+from lostbits.targets import ONNXRUNTIME, OPENVINO
 from lostbits.verifying import verify
 from small_nets import cnn, samples
-from text_models import random
+from text_models import proto, random
 
 folder = test_readers.folder
 FILES = demo_files()
@@ -130,6 +131,41 @@ def test_verify_says_how_near_the_arithmetic_is(name: str) -> None:
     assert row["kernels"]["first_deviation"] is None
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_openvino_adds_floats_to_codes_in_the_unit_of_the_codes(seed: int, tmp_path: Path) -> None:
+    """A residual sum; in the unit of the floats, a few of its values round otherwise."""
+    if not backend("openvino").installed():
+        pytest.skip("openvino is not installed")
+    onnx.save(residual(seed), tmp_path / "net.onnx")
+    data = random(64, 8, 24, 24)
+    _, _, case = build_case(tmp_path / "net.onnx", data, OPENVINO, Settings())
+    (content,) = exporter("qdq-openvino").write(case).values()
+    loaded = backend("openvino").open(content)
+    (expected,) = loaded.run({"x": data}).values()
+    graph = opened(ir.from_proto(onnx.load_from_string(content)))
+    model, layers = accumulated(graph, frozenset())
+    (found,) = Session(model, optimise=False).run({"x": data}).values()
+    (plain,) = Session(graph, optimise=False).run({"x": data}).values()
+    assert layers == 3
+    assert np.abs(expected - found).max() < 1e-4 < np.abs(expected - plain).max()  # a code is 0.01
+
+
+def residual(seed: int) -> onnx.ModelProto:
+    draw = np.random.default_rng(seed)
+    weights = {name: draw.normal(size=(8, 8, 1, 1)).astype(np.float32) for name in "uvw"}
+    biases = {name: draw.normal(size=8).astype(np.float32) for name in "ab"}
+    return proto(
+        """g (float[N,8,24,24] x) => (float[N,8,24,24] y) {
+            c = Conv(x, v, a)
+            d = Conv(c, w, b)
+            s = Add(d, c)
+            y = Conv(s, u)
+        }""",
+        **weights,
+        **biases,
+    )
+
+
 def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
     assert backend("onnxruntime-plain").arithmetic is None
     assert backend("openvino-default").arithmetic is None
@@ -137,8 +173,8 @@ def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
 
 def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     """A file with one weight of another code, beside the arithmetic of the plan."""
-    from lostbits.api import replace_file
     from lostbits.recover import saver
+    from lostbits.results import replace_file
 
     _, _, case = build_case(FILES["model"], FILES["calibration"], ONNXRUNTIME, Settings())
     saver(tmp_path / "case", replace_file)(case, [])

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.diagnoses.network import NetworkErrors, clenshaw_curtis
+from lostbits.diagnoses.network import Gap, NetworkErrors, clenshaw_curtis
 from lostbits.diagnoses.permutation import Coalitions, PermutationErrors
 from lostbits.graph.queries import constant
 from lostbits.grid import Affine
@@ -181,6 +181,35 @@ def test_a_site_that_its_grid_represents_exactly_gets_nothing(tmp_path: Path) ->
     table = {a.tensor: a.value for a in errors.report().attributions}
     assert table["x"] == 0.0
     assert any(table.values())
+
+
+def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, case = built(cnn(7), samples(7, 8, 3, 16, 16), target("snpe"), tmp_path)
+    at_once = attributed(case, source, batch=4, tolerance=1.0, intervals=(8, 8))
+
+    def coarse(errors: NetworkErrors) -> dict[int, int]:
+        return {first: 8 for first, gap in errors.gaps.items() if gap.intervals == 4}
+
+    monkeypatch.setattr(NetworkErrors, "unsettled", coarse)
+    refined = attributed(case, source, batch=4)
+    np.testing.assert_allclose(by_site(refined), by_site(at_once), rtol=1e-9, atol=1e-15)
+    for first, gap in refined.gaps.items():
+        assert gap.value == pytest.approx(at_once.gaps[first].value, abs=1e-12)
+
+
+def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None:
+    source, case = built(mlp(0), samples(0, 8, 6), target("snpe"), tmp_path)
+    errors = attributed(case, source)
+    errors.total, errors.tolerance = 1.0, 0.02
+    gaps = {0: 0.03, 4: -0.05, 8: 0.06, 12: 0.01}
+    errors.gaps = {first: Gap(value, 4) for first, value in gaps.items()}
+    assert errors.unsettled() == {8: 8}
+    errors.gaps[8] = Gap(0.06, 16)
+    assert errors.unsettled() == {0: 8}
+    errors.gaps[4] = Gap(-0.09, 4)
+    assert errors.unsettled() == {}
 
 
 def test_the_batch_size_does_not_matter(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from lostbits import api
 from lostbits.reporter import Result
 from lostbits.reporters import Html
+from lostbits.reporters.html.formats import percent
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEPT = Path(__file__).resolve().parent.parent / "build" / "report"

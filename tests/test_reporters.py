@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 import report_speed
-from lostbits import api, language
+from lostbits import api, language, results
 from lostbits.language import Language, translated
 from lostbits.reporter import Result
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
@@ -307,7 +307,7 @@ def test_several_outputs_are_listed(result: Result) -> None:
 
 
 def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> None:
-    written = api.write(result, tmp_path, ("json", "html"))
+    written = results.write(result, tmp_path, ("json", "html"))
     assert [p.name for p in written] == ["result.json", "report.html"]
 
 

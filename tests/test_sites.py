@@ -211,7 +211,7 @@ def test_sites_are_told_the_same_without_the_quantized_network(tmp_path: Path) -
     part = replace(part, size=5)  # as if the last three samples only filled up a static batch
     beside, alone = SiteErrors(case), SiteErrors(case)
     expected = compare(executor, part, Simulation(case).run(part)[1], [beside])
-    found = observe(executor, part, alone)
+    found = observe(executor, part, [alone])
     assert beside.reports() == alone.reports()
     for f, e in zip(found, expected, strict=True):
         assert torch.equal(f, e)

@@ -9,10 +9,10 @@ import onnx_ir as ir
 import pytest
 
 from exported_nets import case_of
-from lostbits.api import replace_file
 from lostbits.case import Case, constant_of
 from lostbits.errors import OutputError, TargetError
 from lostbits.recover import saver
+from lostbits.results import replace_file
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, PLAN, QUANTIZED, WRITTEN, files_of, holds_case, load_case
 from lostbits.target import Target

@@ -15,9 +15,9 @@ from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from exported_nets import NET, case_of, net
-from lostbits import cli, verifying
+from lostbits import cli, deviation, verifying
 from lostbits.accumulator import overflowing, saturates
-from lostbits.api import Settings, build_case, demo_files, diagnose, replace_file
+from lostbits.api import Settings, build_case, demo_files, diagnose
 from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case, least_scales, make_plan, plan_biases
@@ -30,17 +30,20 @@ from lostbits.exporting import Origin
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
 from lostbits.grid import Affine
 from lostbits.recover import saver
+from lostbits.results import replace_file
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, QNN_HTP, SNPE
+from lostbits.targets import target as find_target
 from lostbits.verifying import verify
 from text_models import proto, random
 
 FILES = {name: str(path) for name, path in demo_files().items()}
 DATA = random(6, 4, 6, 6)
+TAKERS = {"encodings-1.0.0": "qnn-htp", "tensorrt-cache": "tensorrt", "baked": "snpe"}
 Edit = Callable[[dict[str, np.ndarray], onnx.ModelProto], None]
 
 
@@ -102,6 +105,15 @@ def permuted_weights(arrays: dict[str, np.ndarray], _: object) -> None:
     arrays["w:weight__codes"] = arrays["w:weight__codes"][:, ::-1].copy()
 
 
+def other_rounding(arrays: dict[str, np.ndarray], _: object) -> None:
+    """Down instead of to the nearest: at most one code anywhere."""
+    codes, scale = arrays["u:weight__codes"], arrays["u:weight__scale"]
+    stored = net().graph.initializers["u"].const_value
+    assert stored is not None
+    floor = np.floor(stored.numpy() / scale.reshape(-1, 1))
+    arrays["u:weight__codes"] = floor.clip(-128, 127).astype(codes.dtype)
+
+
 def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.name.startswith("m:weight__Dequantize"):
@@ -113,11 +125,12 @@ def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("edit", "tensor", "text", "first"),
     [
-        (wrong_activation_scale, "t", "its scale is 0.5 times the planned one", "t"),
-        (wrong_weight_scale, "u", "its scale is 1.25 times the planned one", "h"),
+        (wrong_activation_scale, "t", "0.5 times the planned", "t"),
+        (wrong_weight_scale, "u", "1.25 times the planned", "h"),
         (wrong_zero_point, "x", "its zero point is", "x"),
-        (swapped_axis, "m", "its scales lie on axis 0, not 1", "y"),
-        (permuted_weights, "w", "values are not the planned ones", "r"),
+        (swapped_axis, "m", "its scales lie on axis 0, not on axis 1", "y"),
+        (permuted_weights, "w", "its codes stand in another order", "r"),
+        (other_rounding, "u", "of its codes are not the planned ones, by up to 1", "h"),
     ],
 )
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
@@ -221,7 +234,20 @@ def test_what_follows_from_a_defect_says_so(case: Case, recovered: Path, tmp_pat
     row = verify(Origin(edited(case, tmp_path, slightly)), "onnxruntime-plain", DATA, recovered).row
     found = row["first_deviation"]
     assert found["cause"] == "parameters"
-    assert "x: its scale is 1.004 times the planned one" in found["text"]
+    assert "x: its scale is" in found["text"]
+
+
+def test_a_first_layer_that_rounds_otherwise_is_not_blamed_on_those_before_it(case: Case) -> None:
+    """One code, at the first tensor: there is nothing before it that could add up."""
+    rounding = Rounding(case)
+    assert rounding.deviation(shifted("x", 1)) is None
+    found = first_deviation(
+        rounding.trace, [], frozenset(), on_this_processor=True, least=deviation.SOME
+    )
+    assert found is not None
+    assert (found.tensor, found.cause, found.own_codes) == ("x", "one_code", 1)
+    assert found.text.code == "deviation.text"  # type: ignore[attr-defined]
+    assert "the layer itself rounds" in found.text
 
 
 def test_single_codes_that_add_up_are_told_from_an_own_error(case: Case) -> None:
@@ -244,6 +270,43 @@ def test_single_codes_that_add_up_are_told_from_an_own_error(case: Case) -> None
     assert found.tensor != "x"
     assert found.cause == "one_code"
     assert found.own_codes <= 1.01 < found.codes
+    assert "single codes of the layers before it add up" in found.text
+
+
+@pytest.mark.parametrize(
+    ("edit", "parameter", "planned"),
+    [
+        (wrong_activation_scale, "scale", lambda found: 2 * found),
+        (wrong_weight_scale, "scale", lambda found: found / 1.25),
+        (wrong_zero_point, "zero_point", lambda found: found - 9),
+        (other_rounding, "rounding", lambda found: found + 1),
+    ],
+)
+def test_a_defect_says_what_was_expected_and_what_was_found(
+    edit: Edit, parameter: str, planned: Callable[[float], float], case: Case, tmp_path: Path
+) -> None:
+    file = ir.load(edited(case, tmp_path, edit))
+    (defect,) = defects_of(quantized_model(case), file)
+    assert defect.parameter == parameter
+    assert defect.expected in defect.text and defect.found in defect.text
+    assert float(defect.expected) == pytest.approx(planned(float(defect.found)), rel=1e-6)
+
+
+def test_the_zero_point_of_a_weight_is_told_from_its_rounding() -> None:
+    case = case_of(target=SNPE)
+    key = "u:weight"
+    moved = replace(case.plan[key], zero_point=case.plan[key].zero_point + 3)
+    files = exporter("qdq-onnxruntime").write(replace(case, plan={**case.plan, key: moved}))
+    file = ir.from_proto(onnx.load_from_string(files["model_qdq.onnx"]))
+    (defect,) = defects_of(quantized_model(case), file)
+    assert (defect.tensor, defect.parameter) == ("u", "zero_point")
+
+
+def test_a_tensor_that_the_file_leaves_in_float_is_a_defect(case: Case) -> None:
+    others = {key: affine for key, affine in case.plan.items() if key != "h:activation"}
+    file = quantized_model(replace(case, plan=others))
+    (defect,) = defects_of(quantized_model(case), file)
+    assert (defect.tensor, defect.parameter) == ("h", "quantizer")
 
 
 def _continued(rounding: Rounding, tap: Tap, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -439,6 +502,9 @@ def test_a_file_of_a_model_is_verified_against_the_model(case: Case, tmp_path: P
     [
         (("model", "--backend", "onnxrutime"), "B004"),
         (("text", "--backend", "onnxruntime"), "B005"),
+        (("encodings", "--backend", "onnxruntime"), "B005"),
+        (("cache", "--backend", "onnxruntime"), "B005"),
+        (("baked", "--backend", "onnxruntime"), "B006"),
         (("nowhere.onnx", "--backend", "onnxruntime"), "M001"),
         (("empty", "--backend", "onnxruntime"), "O003"),
     ],
@@ -446,7 +512,16 @@ def test_a_file_of_a_model_is_verified_against_the_model(case: Case, tmp_path: P
 def test_wrong_input_is_status_2(arguments: tuple[str, ...], code: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no model")
     (tmp_path / "empty").mkdir()
-    paths = {"model": FILES["model"], "text": tmp_path / "text.txt", "empty": tmp_path / "empty"}
+    paths = {"model": Path(FILES["model"]), "text": tmp_path / "text.txt"}
+    paths["empty"] = tmp_path / "empty"
+    for name, form, file in (
+        ("encodings", "encodings-1.0.0", "model.encodings"),
+        ("cache", "tensorrt-cache", "calibration.cache"),
+        ("baked", "baked", "model_baked.onnx"),
+    ):
+        paths[name] = tmp_path / file
+        written = exporter(form).write(case_of(target=find_target(TAKERS[form])))
+        paths[name].write_bytes(written[file])
     first = paths.get(arguments[0], tmp_path / arguments[0])
     result = run("verify", first, *arguments[1:], "--data", FILES["data"])
     assert result.exit_code == 2

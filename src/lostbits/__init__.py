@@ -6,9 +6,10 @@ import typing
 from lostbits import openmp as openmp  # first: torch reads the setting when it is imported
 
 if typing.TYPE_CHECKING:
-    from lostbits.api import Settings, diagnose, write
+    from lostbits.api import Settings, diagnose
     from lostbits.case import Override
     from lostbits.errors import LostbitsError
+    from lostbits.results import write
     from lostbits.target import Target
     from lostbits.targets import target as find_target
 
@@ -23,7 +24,7 @@ _HOMES = {
     "Target": "target:Target",
     "diagnose": "api:diagnose",
     "find_target": "targets:target",
-    "write": "api:write",
+    "write": "results:write",
 }
 
 

@@ -34,7 +34,7 @@ from lostbits.matching import (
     without_idle,
 )
 from lostbits.mistakes import Mistake, finding, mistakes_of, placed_first
-from lostbits.reader import Parameters
+from lostbits.reader import Parameters, told
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.runtime.measure import Comparison
 from lostbits.runtime.reference import Reference
@@ -118,8 +118,8 @@ class Adopted:
             "matched": len(set(self.match.origin.values())),
             "idle": sum(why == IDLE for why in self.match.unmatched.values()),
             "unmatched": [{"tensor": t, "reason": why} for t, why in unmatched],
-            "problems": [str(p) for p in self.parameters.problems],
-            "suspicions": [str(d) for d in self.doubts],
+            "problems": [told(p) for p in self.parameters.problems],
+            "suspicions": [told(d) for d in self.doubts],
             "constants_taken": sorted(self.case.written),
             "file_was_run": measured,
             "sqnr_db_vs_file": self.faithful_db if measured else None,
@@ -140,7 +140,7 @@ class Adopted:
                 constants=str(len(self.case.written)),
             )
         ]
-        notes += [str(d) for d in (*self.doubts, *self.parameters.problems)]
+        notes += [told(d) for d in (*self.doubts, *self.parameters.problems)]
         lost = [(t, why) for t, why in self.match.unmatched.items() if why != IDLE]
         notes += [say("plan.unmatched", tensor=t, why=why) for t, why in lost[:_SHOWN]]
         if len(lost) > _SHOWN:

@@ -18,6 +18,7 @@ from lostbits.accumulator import has_vnni, overflowing, saturates
 from lostbits.defect import SAME, Defect
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.taps import Operand, Tap, forced, given, operands, tapped, twins
+from lostbits.language import Sentence, say
 from lostbits.runtime.session import Session
 
 Cause = Literal["parameters", "float", "saturation", "shared_scale", "one_code", "arithmetic"]
@@ -59,6 +60,7 @@ class _Figures:
     codes: float = 0.0
     own: float = 0.0
     differing: int = 0
+    own_differing: int = 0
     values: int = 0
     channels: frozenset[int] = frozenset()  # of axis 1, that are off by themselves
 
@@ -67,7 +69,8 @@ class _Figures:
         self.own = max(self.own, float(own.max(initial=0)))
         if own.ndim > 1:
             self.channels |= set(np.nonzero(own > ONE)[1].tolist())
-        self.differing += int((whole > 0.5).sum())
+        self.differing += int((whole > SOME).sum())
+        self.own_differing += int((own > SOME).sum())
         self.values += whole.size
 
 
@@ -180,35 +183,40 @@ class _Judgement:
         cause, why = self._cause(floats, on_this_processor)
         figures, node = self.figures, self.tap.nodes[-1] if self.tap.nodes else ""
         share = figures.differing / max(figures.values, 1)
-        text = (
-            f"{self.tap.tensor} is up to {figures.codes:.0f} codes off, {share:.1%} of its values "
-            f"differ; {figures.own:.0f} of these codes are this layer's own: {why}"
-        )
-        tensor = self.tap.tensor
+        tensor, words = self.tap.tensor, {"share": f"{share:.2%}", "why": why}
+        words |= {"codes": f"{figures.codes:.0f}", "own": f"{figures.own:.0f}"}
+        text = say("deviation.text", tensor=tensor, **words)
         return Deviation(tensor, node, figures.codes, share, figures.own, cause, text)
 
-    def _cause(self, floats: frozenset[str], on_this_processor: bool) -> tuple[Cause, str]:
+    def _cause(self, floats: frozenset[str], on_this_processor: bool) -> tuple[Cause, Sentence]:
         if (defect := self._defect()) is not None:
-            return "parameters", f"{defect.tensor}: {defect.text}"
-        if self.figures.own <= ONE:
-            return "one_code", "single codes of the layers before it add up"
+            words = {"tensor": defect.tensor, "defect": defect.text}
+            return "parameters", say("deviation.parameters", **words)
         in_float = [name for name in self.tap.nodes if name in floats]
-        if in_float:
-            return "float", f"the runtime left {in_float[-1]} in float"
+        if in_float and self.figures.own > min(ONE, self.figures.codes - SOME):
+            return "float", say("deviation.float", node=in_float[-1])
+        if self.figures.own <= ONE:
+            return "one_code", self._single_codes()
         return self._integer_cause(on_this_processor)
 
-    def _integer_cause(self, on_this_processor: bool) -> tuple[Cause, str]:
+    def _single_codes(self) -> Sentence:
+        """Whose they are: of layers before, of this one, or of both."""
+        if self.figures.own <= SOME:
+            return say("deviation.before")
+        share = f"{self.figures.own_differing / max(self.figures.values, 1):.1e}"
+        several = self.figures.codes > ONE
+        return say("deviation.both" if several else "deviation.own", share=share)
+
+    def _integer_cause(self, on_this_processor: bool) -> tuple[Cause, Sentence]:
         """Of a layer that ran in integers, on the right constants."""
         if channels := self._overflowing():
-            return "saturation", (
-                f"the 32-bit accumulator overflows in channel {', '.join(map(str, channels))}: the "
-                "scale of its weights is so small that the bias takes all bits; widen that scale"
-            )
+            named = ", ".join(map(str, channels))
+            return "saturation", say("deviation.overflow", channels=named)
         if self._shares_scale():
-            return "shared_scale", "the runtime gives inputs and output of the node one scale"
+            return "shared_scale", say("deviation.shared_scale")
         if on_this_processor and not has_vnni() and self._may_saturate():
-            return "saturation", "sums of two products exceed the 16 bits of this processor"
-        return "arithmetic", "the runtime's own rounding or fusion; no simpler cause was found"
+            return "saturation", say("deviation.saturation")
+        return "arithmetic", say("deviation.arithmetic")
 
     def _defect(self) -> Defect | None:
         """That of this layer, else the first before it, which spoils everything behind it."""

@@ -98,7 +98,8 @@ class ReadError(LostbitsError):
         tensors: Sequence[str] = (),
     ) -> None:
         super().__init__(code, where, rule, found, todo)
-        self.todo, self.tensors = todo, tuple(tensors)
+        self.where, self.rule, self.found, self.todo = where, rule, found, todo
+        self.tensors = tuple(tensors)
 
 
 class BackendError(LostbitsError):

@@ -6,16 +6,18 @@ leaves no other format's files behind.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
-from lostbits.api import build_case, read, replace_file, write
+from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
-from lostbits.exporters import exporter
+from lostbits.exporters import Cache, exporter
+from lostbits.exporters.tensorrt import parsed_version
+from lostbits.results import read, replace_file, write
 from lostbits.runtime.progress import Progress, silent
 from lostbits.store import holds_case, load_case
 from lostbits.target import Target
@@ -105,30 +107,52 @@ class Origin:
         return None if name is None else find_target(name)
 
 
-def chosen_exporters(names: Sequence[str], target: Target | None = None) -> list[Exporter]:
+def chosen_exporters(
+    names: Sequence[str], target: Target | None = None, tensorrt: str | None = None
+) -> list[Exporter]:
     """The exporters that ``--to`` names; ``qdq`` stands for the variant of the target.
 
+    Args:
+        names: Of formats.
+        target: Whose variant of ``qdq`` is meant.
+        tensorrt: Version for the header of a calibration cache.
+
     Raises:
-        ExportError: E016 for an unknown name.
+        ExportError: E016 for an unknown name, E021 for a version that is none.
     """
     variant = _WIDEST if target is None else _VARIANTS.get(target.name, _WIDEST)
-    return [exporter(variant if name == _QDQ else name) for name in dict.fromkeys(names)]
+    members = [exporter(variant if name == _QDQ else name) for name in dict.fromkeys(names)]
+    if tensorrt is None:
+        return members
+    version = parsed_version(tensorrt)
+    return [replace(m, version=version) if isinstance(m, Cache) else m for m in members]
 
 
 def export(
-    origin: Origin, formats: Sequence[str], out: Path, progress: Progress = silent
+    origin: Origin,
+    formats: Sequence[str],
+    out: Path,
+    progress: Progress = silent,
+    tensorrt: str | None = None,
 ) -> list[Exported]:
     """Write a case for platforms, each format into a folder of its name under ``out``.
 
     A format that names tensors, and holds no model, gets the float model that the names and the
     weights belong to: after a recovery it is not the user's any more.
 
+    Args:
+        origin: What is exported.
+        formats: Names; see ``chosen_exporters``, for ``tensorrt`` as well.
+        out: Folder for the folders.
+        progress: Told after every batch of a calibration.
+        tensorrt: See ``formats``.
+
     Raises:
         LostbitsError: ExportError for what a format cannot hold; else see ``Origin.case``.
     """
-    chosen_exporters(formats)  # a misspelt name should not cost a calibration
+    chosen_exporters(formats, None, tensorrt)  # a misspelt name should not cost a calibration
     case = origin.case(progress)
-    members = chosen_exporters(formats, case.target)
+    members = chosen_exporters(formats, case.target, tensorrt)
     rendered = [(member, _complete(case, member.write(case))) for member in members]
     done = [_write(case, member, files, out / member.name) for member, files in rendered]
     if (origin.path / "result.json").is_file() and holds_case(origin.path):

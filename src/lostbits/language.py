@@ -49,7 +49,7 @@ class Sentence(str):
         return {"code": self.code, "figures": parts}
 
 
-def say(code: str, **figures: str) -> Sentence:
+def say(code: str, /, **figures: str) -> Sentence:
     """A sentence of the catalogue, in English.
 
     >>> say("role.weight"), say("role.weight").code

@@ -63,7 +63,8 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
             unfit[entry.tensor] = missing[site.key] = fitted
     rest = [e for e in parameters.entries if e.tensor not in search.taken]
     unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed) for e in rest}
-    return Match(plan, unmatched, missing, origin)
+    same = {e.tensor for e in rest if e.affine == placed.inherits(e.tensor, plan)}
+    return Match(plan, {**unmatched, **dict.fromkeys(same, IDLE)}, missing, origin)
 
 
 def without_folded(found: Match, plain: ir.Model) -> Match:

@@ -19,7 +19,9 @@ from lostbits.diagnoses.findings import CODES, LEAST_SHARE
 from lostbits.diagnosis import Finding
 from lostbits.errors import ReadError
 from lostbits.graph.site import Site
+from lostbits.language import say
 from lostbits.matching import Match
+from lostbits.reader import told
 from lostbits.reporter import Result
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
@@ -59,10 +61,14 @@ class Mistake:
     @property
     def text(self) -> str:
         """In words."""
-        more = f" ({self.others} more of the kind.)" if self.others else ""
-        figures = (_shown(db) for db in (self.after_db, self.before_db))
-        return "{}.{} Put right, the output has {} in place of {}{}: {:.0%} of its error.".format(
-            self.doubt, more, *figures, self.scene and f" {self.scene}", self.share
+        return say(
+            "mistake.text",
+            doubt=told(self.doubt),
+            more=say("mistake.more", count=str(self.others)) if self.others else "",
+            after=_shown(self.after_db),
+            before=_shown(self.before_db),
+            scene=self.scene,
+            share=f"{self.share:.0%}",
         )
 
 
@@ -118,7 +124,7 @@ def _command(command: str, sites: Sequence[Site]) -> str:
 
 
 def _shown(db: float | None) -> str:
-    return "no error" if db is None else f"{db:.1f} dB"
+    return say("mistake.no_error") if db is None else f"{db:.1f} dB"
 
 
 _Pair = tuple[str, Case, Case]  # where it matters, with the mistake, without
@@ -236,7 +242,7 @@ def _biases(case: Case, keys: Keys) -> list[_Pair]:
     kernels = replace(case, plan=plan, written={**rest, **taken})
     return [
         ("", case, cured),
-        ("in integer kernels, which take its codes for multiples of s_x * s_w", kernels, cured),
+        (say("mistake.kernels"), kernels, cured),
     ]
 
 

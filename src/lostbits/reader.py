@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lostbits.errors import ReadError, first_line
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
+from lostbits.language import Sentence, say
 
 _TINY = float(np.finfo(np.float32).tiny)
 _SHOWN = 60  # characters of a file's line in a message
@@ -273,10 +274,9 @@ def _bad_scale(
     tensor: str, scale: NDArray[np.floating[Any]], tensors: Sequence[str] = ()
 ) -> ReadError:
     bad = ~(np.isfinite(scale) & (scale >= _TINY))
-    found = f"{float(scale[bad][0])} ({int(bad.sum())} of {scale.size})"
-    rule = "scales must be finite and at least the least normal float32, 1.2e-38"
-    todo = "a tensor or channel that is always zero got no range; give it any, such as 1/127"
-    return ReadError("I005", f"tensor {tensor!r}", rule, found, todo, tensors)
+    figures = {"first": f"{float(scale[bad][0])}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
+    where = say("doubt.tensor", name=repr(tensor))
+    return doubt("I005", "scale", where, figures, tensors)
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:
@@ -298,11 +298,24 @@ def _malformed(tensor: str, found: str) -> ReadError:
 
 
 def _two_scales(tensor: str, one: Affine, other: Affine) -> ReadError:
-    where = f"tensor {tensor!r}"
-    rule = "a tensor must have one scale, whoever reads it"
-    found = f"{_shown(one)} and {_shown(other)}"
-    todo = "give all readers one scale, or make copies of the tensor; the first was taken"
-    return ReadError("I023", where, rule, found, todo, [tensor])
+    figures = {"one": _shown(one), "other": _shown(other)}
+    return doubt("I023", "two_scales", say("doubt.tensor", name=repr(tensor)), figures, [tensor])
+
+
+def doubt(
+    code: str, kind: str, where: str, figures: Mapping[str, str], tensors: Sequence[str]
+) -> ReadError:
+    """A message whose parts the catalogues have, under ``doubt.KIND_rule`` and so on."""
+    rule, found, todo = (
+        say(f"doubt.{kind}_{part}", **figures) for part in ("rule", "found", "todo")
+    )
+    return ReadError(code, where, rule, found, todo, tensors)
+
+
+def told(error: ReadError) -> Sentence:
+    """The whole message, for a page in any language."""
+    parts = {"where": error.where, "rule": error.rule, "found": error.found, "todo": error.todo}
+    return say("doubt.told", code=error.code, **parts)
 
 
 def _shown(affine: Affine) -> str:

@@ -15,8 +15,9 @@ from lostbits.errors import ReadError
 from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import Sentence, say
 from lostbits.matching import UNKNOWN, Match
-from lostbits.reader import Entry, Parameters
+from lostbits.reader import Entry, Parameters, doubt
 
 _SAME = 0.005  # relative difference of two ends that are taken for equal
 _UNBALANCED = 4.0  # ratio of scales at which the finer input of a Concat loses 2 bits
@@ -54,21 +55,20 @@ def _bias_scale(
         found = np.tile(np.atleast_1d(scale), size // scale.size)
         if np.allclose(found, wanted, rtol=1e-4, atol=0):
             return
-    rule = "the scale of an int32 bias must be s_x * s_w, or the accumulator adds a wrong number"
-    shown = f"{float(scale.ravel()[0]):.6g} against {float(product[0]):.6g}"
-    todo = "write the bias anew with the scales of its input and weight"
-    yield ReadError("I022", f"node {node_name(node)!r}", rule, shown, todo, [bias.tensor])
+    first, other = (f"{float(s.ravel()[0]):.6g}" for s in (scale, product))
+    yield doubt("I022", "bias", _at(node), {"found": first, "wanted": other}, [bias.tensor])
+
+
+def _at(node: ir.Node) -> Sentence:
+    return say("doubt.node", name=repr(node_name(node)))
 
 
 def _unbalanced(node: ir.Node, inputs: list[Entry]) -> Iterator[ReadError]:
     scales = [float(e.affine.scale.max()) for e in inputs]
     worst = max((max(a / b, b / a) for a, b in combinations(scales, 2)), default=1.0)
     if worst > _UNBALANCED:
-        rule = "inputs of a Concat should have scales of one size"
-        found = f"one is {worst:.3g} times another"
-        todo = f"platforms with one scale for all take {np.log2(worst):.1f} bits off the finer one"
-        names = [e.tensor for e in inputs]
-        yield ReadError("I024", f"node {node_name(node)!r}", rule, found, todo, names)
+        figures = {"times": f"{worst:.3g}", "bits": f"{np.log2(worst):.1f}"}
+        yield doubt("I024", "concat", _at(node), figures, [e.tensor for e in inputs])
 
 
 def suspicions_of_data(
@@ -117,10 +117,9 @@ def _minimum_and_maximum(match: Match, pairs: _Pairs, method: str | None) -> Ite
         return
     full = sum(_close(_reach(affine), max(map(abs, _ends(seen)))) for _, affine, seen in pairs)
     if full >= _MOST * len(pairs):
-        rule = "entropy calibration must cut something off somewhere"
-        found = f"{full} of {len(pairs)} ranges are those of min-max"
-        todo = "calibrate with more bins (2,048), or with another method"
-        yield ReadError("I020", "calibration", rule, found, todo, _origins(match, pairs))
+        figures = {"full": str(full), "all": str(len(pairs))}
+        where = say("doubt.calibration")
+        yield doubt("I020", "entropy", where, figures, _origins(match, pairs))
 
 
 def _reach(affine: Affine) -> float:
@@ -137,24 +136,23 @@ def _one_sided(match: Match, pairs: _Pairs) -> Iterator[ReadError]:
         low, high = _ends(seen)
         symmetric = affine.grid.signed and not affine.zero_point.any()
         if symmetric and -low > 1.05 * high > 0 and _close(_reach(affine), high):
-            rule = "a symmetric range must end at the largest magnitude, not the largest value"
-            found = f"+-{_reach(affine):.4g} for values in [{low:.4g}, {high:.4g}]"
-            todo = "ONNX Runtime's write_calibration_table does this; take max(|lo|, |hi|)"
-            names = _origins(match, [pair])
-            yield ReadError("I021", f"tensor {site.tensor!r}", rule, found, todo, names)
+            ends = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
+            figures = {"reach": f"{_reach(affine):.4g}", **ends}
+            where = say("doubt.tensor", name=repr(site.tensor))
+            yield doubt("I021", "one_sided", where, figures, _origins(match, [pair]))
 
 
 def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterator[ReadError]:
     """Names or ranges that cannot be this network's on these data."""
     named = len(parameters.entries) - len(_unknown(match.unmatched))
     if len(parameters.entries) >= _FEWEST and named < len(parameters.entries) / 2:
-        found = f"{named} of {len(parameters.entries)} names are in the model"
-        yield _of_another(found)
+        counts = {"named": str(named), "all": str(len(parameters.entries))}
+        yield _of_another(say("doubt.other_names", **counts))
         return
     ratios = [_reach(a) / max(map(abs, _ends(s))) for _, a, s in pairs if max(map(abs, _ends(s)))]
     far = sum(not 1 / 4 < ratio < 4 for ratio in ratios)
     if len(ratios) >= _FEWEST and far > len(ratios) / 2:
-        found = f"{far} of {len(ratios)} ranges are off by more than a factor of 4"
+        found = say("doubt.other_ranges", far=str(far), all=str(len(ratios)))
         yield _of_another(found, _origins(match, pairs))
 
 
@@ -162,7 +160,5 @@ def _unknown(unmatched: Mapping[str, str]) -> list[str]:
     return [tensor for tensor, reason in unmatched.items() if reason.startswith(UNKNOWN)]
 
 
-def _of_another(found: str, tensors: Sequence[str] = ()) -> ReadError:
-    rule = "parameters must come from this model on data like these"
-    todo = "check that model, preprocessing and file belong together"
-    return ReadError("I025", "file of parameters", rule, found, todo, tensors)
+def _of_another(found: Sentence, tensors: Sequence[str] = ()) -> ReadError:
+    return doubt("I025", "other", say("doubt.file"), {"found": found}, tensors)

@@ -12,7 +12,6 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.api import read, write
 from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
@@ -28,6 +27,8 @@ from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
 from lostbits.inspecting import read_parameters
+from lostbits.readers.onnx_model import PLAN_KEY
+from lostbits.results import read, write
 from lostbits.runtime.measure import Comparison
 from lostbits.runtime.progress import Progress, silent, tracked
 from lostbits.runtime.reference import input_specs, open_reference
@@ -95,7 +96,7 @@ def subject_of(
         progress: Told after every batch of a calibration.
 
     Raises:
-        BackendError: B005 for a file that is no ONNX model.
+        BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
         LostbitsError: Whatever is wrong with the parts.
     """
     floats = None if against is None or against.is_dir() else open_reference(against).model
@@ -120,11 +121,17 @@ def _exported(case: Case, backend: Backend) -> bytes:
 
 def _is_quantized(path: Path) -> bool:
     if path.suffix != ".onnx":
-        rule, todo = "must be a folder of recover or an ONNX file", "export it, then verify that"
+        rule = "must be a model, which encodings, caches and lists of ranges are not"
+        todo = "export the plan to qdq as well, and verify that"
         raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
     if not path.is_file():
         return False  # opening it as a float model says what is wrong
-    return bool(read_parameters(path)[1].entries)
+    entries = read_parameters(path)[1].entries
+    if entries and PLAN_KEY in ir.load(path).metadata_props:
+        rule, found = "must hold its quantizers", "a baked model, which is float"
+        todo = "its platform's converter puts them in; export the plan to qdq, and verify that"
+        raise BackendError("B006", str(path), rule, found, todo)
+    return bool(entries)
 
 
 def _graph(content: bytes) -> ir.Model:
@@ -151,7 +158,7 @@ def verify(
         progress: Told after every batch.
 
     Raises:
-        BackendError: B001 to B005.
+        BackendError: B001 to B006.
         LostbitsError: Whatever is wrong with the parts.
     """
     chosen = find_backend(backend)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
-from lostbits.graph.kernels import accumulated
+from lostbits.graph.float_kernels import accumulated
 
 _HINT = "INFERENCE_PRECISION_HINT"
 _COMPUTES = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Eltwise", "Pooling")

@@ -7,7 +7,7 @@ from typing import Annotated, Self, final
 
 import typer
 
-from lostbits import api
+from lostbits import results
 from lostbits.language import Language
 from lostbits.reporter import Result
 from lostbits.reporters import Json
@@ -54,14 +54,14 @@ class Delivery:
         """
         names = tuple(listed(formats))
         for name in names:
-            api.reporter(name)
+            results.reporter(name)
         return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
 
     def __call__(self, result: Result, out: Path) -> None:
         """Print and write what was asked for; an interrupted run ends with its own status."""
         if "console" in self.formats and not self.quiet:
             stdout.print(screen(result), crop=False)
-        for path in api.write(result, out, self.formats, self.language):
+        for path in results.write(result, out, self.formats, self.language):
             if not self.quiet:
                 stdout.print(f"wrote {path}", soft_wrap=True)
         self._pipe(result)
@@ -72,4 +72,4 @@ class Delivery:
         if self.json == _STANDARD_OUTPUT:
             sys.stdout.write(Json().render(result))
         elif self.json is not None:
-            api.replace_file(Path(self.json), Json().render(result).encode())
+            results.replace_file(Path(self.json), Json().render(result).encode())

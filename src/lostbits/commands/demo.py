@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lostbits import api
+from lostbits import api, results
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import TargetName
 from lostbits.language import Language
@@ -27,7 +27,7 @@ def demo(
     )
     with guarded():
         delivery = Delivery.of("console,json,html", lang, quiet, json)
-        api.check_writable(out)
+        results.check_writable(out)
         with progress_bars(quiet) as listener:
             result = api.demo(target, out, command, listener)
         delivery(result, out)

@@ -1,12 +1,12 @@
 """``lostbits diagnose``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits import api
+from lostbits import api, results
+from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
@@ -16,7 +16,6 @@ from lostbits.commands.options import (
     Sets,
     Threads,
     Workers,
-    settings_of,
 )
 from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
@@ -26,13 +25,21 @@ from lostbits.terminal import (
     Out,
     PreprocessFile,
     Samples,
+    command_line,
     guarded,
+    preprocess_of,
     progress_bars,
 )
 
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
+]
+Calibration = Annotated[
+    str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
+]
+Permutations = Annotated[
+    int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
 ]
 
 
@@ -44,17 +51,13 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
         typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
     ] = None,
     plan: PlanFile = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
-    ] = None,
+    calibration: Calibration = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
     samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
-    permutations: Annotated[
-        int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
-    ] = 2,
+    permutations: Permutations = 2,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     preprocess: PreprocessFile = None,
@@ -77,17 +80,21 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     """
     with guarded():
         delivery = Delivery.of(formats, lang, quiet, json)
-        api.check_writable(out)
-        resources = Resources(workers, threads, ray)
-        chosen = replace(
-            settings_of(labels, samples, settings, preprocess, resources),
+        results.check_writable(out)
+        chosen = api.Settings(
+            labels=labels,
             calibration=calibration,
             metric=metric,
             method=check_method(method),
+            samples=samples,
             batch=batch,
             permutations=permutations,
             seed=seed,
+            overrides=tuple(Override.parse(text) for text in settings),
+            preprocess=preprocess_of(preprocess),
             plan=plan,
+            command=command_line(),
+            resources=Resources(workers, threads, ray),
         )
         with progress_bars(quiet) as listener:
             result = api.diagnose(model, data, target, chosen, listener)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from lostbits.api import Settings, check_writable
+from lostbits.api import Settings
 from lostbits.exporters import ALL as EXPORTERS
 from lostbits.exporting import Exported, Origin
 from lostbits.exporting import export as exported
+from lostbits.results import check_writable
 from lostbits.terminal import (
     DATA_HELP,
     PreprocessFile,
@@ -27,7 +28,7 @@ _FORMATS = ", ".join(("qdq (that of the target)", *(e.name for e in EXPORTERS)))
 _SHOWN = 10  # remarks and tensors in full; the rest is counted
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     source: Annotated[
         Path, typer.Argument(metavar="DIR|MODEL", help="Folder of recover, or a float ONNX file.")
     ],
@@ -39,6 +40,12 @@ def export(
     target: Annotated[
         str | None,
         typer.Option(help="Whose rules plan a MODEL; with DIR only if the recovery's was a file."),
+    ] = None,
+    tensorrt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="TensorRT that will read tensorrt-cache; it ignores others'."
+        ),
     ] = None,
     samples: Samples = None,
     preprocess: PreprocessFile = None,
@@ -52,7 +59,7 @@ def export(
         settings = replace(Settings(), samples=samples, preprocess=preprocess_of(preprocess))
         with progress_bars() as listener:
             origin = Origin(source, data, target, settings)
-            done = exported(origin, listed(to), folder, listener)
+            done = exported(origin, listed(to), folder, listener, tensorrt)
         show(done)
 
 

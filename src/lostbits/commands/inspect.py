@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lostbits.api import replace_file
 from lostbits.inspecting import Inspection, summary
 from lostbits.inspecting import inspect as inspected
 from lostbits.reader import Entry
+from lostbits.results import replace_file
 from lostbits.terminal import aligned, by_reason, guarded, say
 
 _COLUMNS = ("tensor", "grid", "scale", "zero point", "range")

@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits.api import Settings
-from lostbits.case import Override
-from lostbits.runtime.pool import Resources
-from lostbits.terminal import DATA_HELP, command_line, preprocess_of
+from lostbits.terminal import DATA_HELP
 
 Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
 Data = Annotated[str, typer.Option(help=DATA_HELP)]
@@ -38,21 +35,3 @@ RayAddress = Annotated[
         help="Share the work over a Ray cluster; without an address, one is started here.",
     ),
 ]
-
-
-def settings_of(
-    labels: Path | None,
-    samples: int | None,
-    overrides: list[str],
-    preprocess: Path | None,
-    resources: Resources,
-) -> Settings:
-    """What a diagnosis and a recovery are told alike."""
-    return Settings(
-        labels=labels,
-        samples=samples,
-        overrides=tuple(Override.parse(text) for text in overrides),
-        preprocess=preprocess_of(preprocess),
-        command=command_line(),
-        resources=resources,
-    )

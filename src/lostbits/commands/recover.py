@@ -1,11 +1,13 @@
 """``lostbits recover``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits import api
+from lostbits import api, results
+from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.commands.options import (
@@ -17,7 +19,6 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
-    settings_of,
 )
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
@@ -27,8 +28,10 @@ from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
     Out,
     PreprocessFile,
+    command_line,
     guarded,
     listed,
+    preprocess_of,
     progress_bars,
 )
 
@@ -47,6 +50,9 @@ Methods = Annotated[
 Exports = Annotated[
     str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
 ]
+Evaluation = Annotated[
+    str | None, typer.Option(help="Samples that judge the attempts; else every fourth of --data.")
+]
 
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
@@ -57,10 +63,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     goal: GoalText = None,
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
-    evaluation: Annotated[
-        str | None,
-        typer.Option(help="Samples that judge the attempts; else every fourth of --data."),
-    ] = None,
+    evaluation: Evaluation = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers of what judges.")] = None,
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -82,9 +85,15 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     with guarded():
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
-        api.check_writable(out)
-        resources = Resources(workers, threads, ray)
-        chosen = settings_of(labels, samples, settings, preprocess, resources)
+        results.check_writable(out)
+        chosen = api.Settings(
+            labels=labels,
+            samples=samples,
+            overrides=tuple(Override.parse(text) for text in settings),
+            preprocess=preprocess_of(preprocess),
+            command=command_line(),
+            resources=Resources(workers, threads, ray),
+        )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),
             budget=seconds(budget),
@@ -95,12 +104,16 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         with progress_bars(quiet) as listener:
             result = api.recover(model, data, target, out, chosen, wishes, listener)
         delivery(result, out)
-        if exports:
-            exported = export(Origin(out, None, _file(target)), listed(exports), out / "export")
-            if not delivery.quiet:
-                show(exported)
+        _export(out, target, listed(exports), delivery.quiet)
     if result["recovered"]["goal_met"] is False:
         raise typer.Exit(1)
+
+
+def _export(out: Path, target: str, formats: Sequence[str], quiet: bool) -> None:
+    if formats:
+        exported = export(Origin(out, None, _file(target)), formats, out / "export")
+        if not quiet:
+            show(exported)
 
 
 def _file(target: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits import api
+from lostbits import results
 from lostbits.commands.delivery import Lang
 from lostbits.language import Language
 from lostbits.terminal import guarded, stdout
@@ -20,5 +20,5 @@ def report(
     Example: **lostbits report lostbits-out --lang zh-Hant**
     """
     with guarded():
-        for path in api.write(api.read(folder), folder, ["html"], lang):
+        for path in results.write(results.read(folder), folder, ["html"], lang):
             stdout.print(str(path), soft_wrap=True)

@@ -1,7 +1,7 @@
 """What a worker does in a diagnosis: one pass over its samples feeds every measurement."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
@@ -59,6 +59,8 @@ class Measurement:
         settings: What was asked for, without other data.
         labels: Class numbers of the samples, or None.
         batch: Samples a run.
+        finer: Batches to attribute again, by their first sample, and into how many intervals.
+            Where there are any, nothing else is measured.
     """
 
     case: Case
@@ -66,6 +68,7 @@ class Measurement:
     settings: Settings
     labels: NDArray[np.int64] | None
     batch: int
+    finer: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -105,6 +108,9 @@ class _Measuring:
         """All of a stretch."""
         samples = 0
         for part in self.cursor.batches(stretch, self.job.batch):
+            if self.job.finer:
+                self._refine(part)
+                continue
             self._one(part)
             samples += part.size
         comparison, self.comparison = self.comparison, Comparison(self.job.labels)
@@ -123,7 +129,7 @@ class _Measuring:
         if part.first < _LAYER_SAMPLES:
             floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
         else:
-            floats = observe(self.executor, part, self.site_errors)
+            floats = observe(self.executor, part, [self.site_errors])
         arrays = [f.numpy() for f in floats]
         if part.first == 0:
             self._check_executor(part, arrays)
@@ -138,6 +144,17 @@ class _Measuring:
             self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)
         elif self.permutation is not None and part.first < _PERMUTED_SAMPLES:
             self.permutation.update(part)
+
+    def _refine(self, part: Batch) -> None:
+        if part.first not in self.job.finer:
+            return
+        self.gradient = self.gradient or NetworkErrors(self.case, self.executor, self.value)
+        others, frozen = self.simulation.run(part)
+        floats = observe(self.executor, part)
+        keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
+        tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
+        plain = [floats[i] for i in keep]
+        self.gradient.refine(part, frozen, plain, tensors, self.job.finer[part.first])
 
     def _check_executor(self, part: Batch, arrays: Sequence[NDArray[Any]]) -> None:
         """The explaining executor must compute what ONNX Runtime computes."""

@@ -9,13 +9,13 @@ exactly the quantized one at t=1, no quantizer is left, so the output is continu
 by the fundamental theorem (Aumann and Shapley 1974; Sundararajan et al. 2017, arXiv:1703.01365).
 Causes and channels split by linearity, because ``e_i`` is a sum of disjoint parts. One backward
 pass serves all sites at once. The integral is taken by Clenshaw-Curtis quadrature: its nodes are
-nested, its node at t=0 is free (``v`` is least there, its gradient zero), and it is refined batch
-by batch until the attributions close on the measured total.
+nested, its node at t=0 is free (``v`` is least there, its gradient zero), and it is refined, batch
+by batch, until the attributions close on the measured total.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -53,6 +53,17 @@ def clenshaw_curtis(intervals: int) -> tuple[Vector, Vector]:
     return nodes, weights / 2
 
 
+class Gap(NamedTuple):
+    """What the attributions of one batch sum to, less what was measured on it.
+
+    Attributes:
+        intervals: Of the rule that they come from.
+    """
+
+    value: float
+    intervals: int
+
+
 @final
 @dataclass
 class Attributed:
@@ -63,12 +74,14 @@ class Attributed:
         evaluations: Forward and backward passes, each counted for every sample.
         samples: How many.
         sums: By site and kind of error, per channel.
+        gaps: Of every batch, by its first sample.
     """
 
     total: float = 0.0
     evaluations: int = 0
     samples: int = 0
     sums: dict[Key, Vector] = field(default_factory=dict)
+    gaps: dict[int, Gap] = field(default_factory=dict)
 
 
 @final
@@ -79,7 +92,7 @@ class NetworkErrors:
         case: What is diagnosed.
         executor: With gradients through every float node.
         value: The scalar to attribute.
-        tolerance: Part of the total that the residual of all batches may be expected to reach.
+        tolerance: Part of the total that the residual of all batches may reach.
         intervals: Of the coarsest and of the finest rule.
     """
 
@@ -96,6 +109,7 @@ class NetworkErrors:
         self.total = 0.0
         self.evaluations = 0
         self.samples = 0
+        self.gaps: dict[int, Gap] = {}
         self._sums: dict[Key, Vector] = {}
 
     def update(
@@ -105,16 +119,52 @@ class NetworkErrors:
         floats: Sequence[torch.Tensor],
         others: Sequence[torch.Tensor],
     ) -> None:
-        """Attribute one batch; ``others`` are the outputs of the quantized network."""
-        total = float(self.value(floats, others))
-        self.total += total
+        """Attribute one batch by the coarsest rule; ``others`` are the quantized outputs."""
+        self.total += (total := float(self.value(floats, others)))
         self.samples += part.size
-        self._include(self._integrate(part, frozen, floats, total))
+        sums = self._integrals(part, frozen, floats, [self.intervals[0]])[0]
+        self._include(sums)
+        self.gaps[part.first] = Gap(_sum(sums) - total, self.intervals[0])
+
+    def refine(
+        self,
+        part: Batch,
+        frozen: Frozen,
+        floats: Sequence[torch.Tensor],
+        others: Sequence[torch.Tensor],
+        intervals: int,
+    ) -> None:
+        """Put a rule in the place of that with half as many intervals, for one batch."""
+        rules = [intervals, intervals // 2]
+        fine, coarse = self._integrals(part, frozen, floats, rules)
+        self._include(fine)
+        self._include({key: -vector for key, vector in coarse.items()})
+        self.gaps[part.first] = Gap(_sum(fine) - float(self.value(floats, others)), intervals)
+
+    def unsettled(self) -> dict[int, int]:
+        """Batches to refine, by their first sample, and into how many intervals.
+
+        What a coarse rule misses in one batch it often gains in another, and only the sum is
+        reported. So batches are refined when all are known, those first that are off most to the
+        side to which the sum is off, and no more of them than it takes if they then are exact.
+        """
+        excess = sum(gap.value for gap in self.gaps.values())
+        side, limit = np.sign(excess), self.tolerance * abs(self.total)
+        worst = sorted(self.gaps.items(), key=lambda item: -side * item[1].value)
+        found: dict[int, int] = {}
+        for first, gap in worst:
+            if abs(excess) <= limit or side * gap.value <= 0:
+                break
+            if gap.intervals < self.intervals[1]:
+                found[first] = 2 * gap.intervals
+                excess -= gap.value
+        return found
 
     def taken(self) -> Attributed:
         """What was attributed since the last time; from here on it counts anew."""
-        own = Attributed(self.total, self.evaluations, self.samples, self._sums)
-        self.total, self.evaluations, self.samples, self._sums = 0.0, 0, 0, {}
+        own = Attributed(self.total, self.evaluations, self.samples, self._sums, self.gaps)
+        self.total, self.evaluations, self.samples = 0.0, 0, 0
+        self._sums, self.gaps = {}, {}
         return own
 
     def merge(self, other: Attributed) -> None:
@@ -122,6 +172,7 @@ class NetworkErrors:
         self.total += other.total
         self.evaluations += other.evaluations
         self.samples += other.samples
+        self.gaps |= other.gaps
         self._include(other.sums)
 
     def _include(self, sums: Mapping[Key, Vector]) -> None:
@@ -129,30 +180,23 @@ class NetworkErrors:
             known = self._sums.get(key)
             self._sums[key] = vector if known is None else known + vector
 
-    def _integrate(
-        self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], total: float
-    ) -> dict[Key, Vector]:
-        """Refine until the batch closes; a coarse rule's nodes serve the finer ones too.
-
-        What a coarse rule misses in one batch it mostly gains in another: such errors add up like
-        the root of their number, so one of N batches may be off by root N times as much of its
-        total as all of them together. No batch looks at what others found, so that it does not
-        matter in which order, or where, they are computed.
-        """
-        tolerance = self.tolerance * (self.case.samples / part.size) ** 0.5
+    def _integrals(
+        self,
+        part: Batch,
+        frozen: Frozen,
+        floats: Sequence[torch.Tensor],
+        rules: Sequence[int],
+    ) -> list[dict[Key, Vector]]:
+        """By several rules, the finest first, whose nodes serve the others too."""
         known: dict[float, dict[Key, Vector]] = {0.0: {}}
-        intervals = self.intervals[0]
-        while True:
-            nodes, weights = clenshaw_curtis(intervals)
+        found = []
+        for nodes, weights in map(clenshaw_curtis, rules):
             for t in nodes:
                 if (key := round(float(t), 12)) not in known:
                     known[key] = self._slopes(part, frozen, floats, float(t))
                     self.evaluations += part.size
-            result = _weighted(known, nodes, weights)
-            gap = abs(_sum(result) - total)
-            if gap <= tolerance * abs(total) or intervals >= self.intervals[1]:
-                return result
-            intervals *= 2
+            found.append(_weighted(known, nodes, weights))
+        return found
 
     def _slopes(
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], t: float

@@ -1,6 +1,7 @@
 """A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -65,17 +66,25 @@ class Run:
         Each batch is a task of its own, whose sums are added one after the other: that way the
         figures are those of a single loop, to the last bit, whoever computes them.
         """
-        batch = self._batch()
-        job = Measurement.of(self.case, self.source, self.settings, self.labels, batch)
-        stretches = self.source.stretches(batch, 1)
-        found = (pool or InProcess()).map(job, stretches)
+        job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
+        stretches = self.source.stretches(job.batch, 1)
         try:
-            for measured in gathered(found, stretches, "diagnosis", progress):
-                self._merge(measured)
+            self._measure(job, stretches, pool or InProcess(), progress)
+            while finer := self.gradient.unsettled():
+                again = [s for s in stretches if any(first in s for first in finer)]
+                self._measure(replace(job, finer=finer), again, pool or InProcess(), progress)
         except KeyboardInterrupt:
             if not self.done:
                 raise
             self.interrupted = True
+
+    def _measure(
+        self, job: Measurement, stretches: Sequence[range], pool: Pool, progress: Progress
+    ) -> None:
+        found = pool.map(job, stretches)
+        try:
+            for measured in gathered(found, stretches, "diagnosis", progress):
+                self._merge(measured)
         finally:
             found.close()
 

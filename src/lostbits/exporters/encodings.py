@@ -3,6 +3,10 @@
 Every number is the exact float32 scale or an exact product of it, written in full: min, max,
 scale and offset agree to the last bit, because some converters read the former pair, some the
 latter, and some recompute one from the other.
+
+Tensors that only hand on quantized values (the outputs of Concat, Reshape and their like) are
+named too, with the grid of their sources: AIMET takes a tensor that is left out for one that is
+not quantized, and turns off the quantizers that are tied to it.
 """
 
 import json
@@ -53,7 +57,7 @@ class Encodings(Exporter):
     title: str
     takes: Mapping[Kind, Takes]
     otherwise: Mapping[Kind, str]
-    body: Callable[[Case, Sequence[Site]], Body]
+    body: Callable[[Case, Sequence["_Named"]], Body]
     files = (_ENCODINGS, _MODEL, _COMMANDS)
 
     def render(self, case: Case, sites: Sequence[Site]) -> Files:
@@ -61,7 +65,7 @@ class Encodings(Exporter):
         encodings = {
             "version": self.version,
             "producer": {"package": "lostbits", "version": version("lostbits")},
-            **self.body(case, sites),
+            **self.body(case, _named_tensors(case, sites)),
         }
         return {
             _ENCODINGS: (json.dumps(encodings, indent=1) + "\n").encode(),
@@ -73,12 +77,38 @@ class Encodings(Exporter):
         """See readers.encodings."""
         return EncodingsReader().read(files[_ENCODINGS])
 
+    def left_out(self, case: Case) -> dict[str, str]:
+        """See the contract; without the tensors that only hand on values."""
+        written = {each.tensor for each in _handed_on(case)}
+        return {t: why for t, why in super().left_out(case).items() if t not in written}
+
     def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
         """Signed activations, and ranges narrower than the platform's least."""
         signed = [s for s in sites if s.streams and case.plan[s.key].grid.signed]
         least = case.target.activations.minimum_range
         narrow = [s for s in sites if s.streams and _extent(case.plan[s.key]) < 0.99 * least]
         return [_signed(s, self.name) for s in signed] + [_narrow(s, least) for s in narrow]
+
+
+@final
+@dataclass(frozen=True)
+class _Named:
+    """An entry to be written: a site's, or that of a tensor which lies on a site's grid."""
+
+    tensor: str
+    affine: Affine
+    section: str = "activation_encodings"
+
+
+def _named_tensors(case: Case, sites: Sequence[Site]) -> list[_Named]:
+    sections = {True: "activation_encodings", False: "param_encodings"}
+    own = [_Named(s.tensor, case.plan[s.key], sections[s.streams]) for s in sites]
+    return own + _handed_on(case)
+
+
+def _handed_on(case: Case) -> list[_Named]:
+    found = {t: case.placed.inherits(t, case.plan) for t in case.placed.inherited}
+    return [_Named(tensor, affine) for tensor, affine in found.items() if affine is not None]
 
 
 def _extent(affine: Affine) -> float:
@@ -97,11 +127,11 @@ def _narrow(site: Site, least: float) -> ExportError:
     return ExportError("E015", f"activation {site.tensor!r}", rule, "a narrower one", todo)
 
 
-def _legacy(case: Case, sites: Sequence[Site]) -> Body:
+def _legacy(case: Case, tensors: Sequence[_Named]) -> Body:
     """0.6.1: a list of objects by name, one object per channel."""
     sections: Body = {"activation_encodings": {}, "param_encodings": {}}
-    for site in sites:
-        sections[_section(site)][site.tensor] = legacy_entries(case.plan[site.key])
+    for each in tensors:
+        sections[each.section][each.tensor] = legacy_entries(each.affine)
     return {**sections, "quantizer_args": _arguments(case)}
 
 
@@ -128,13 +158,13 @@ def offsets(affine: Affine) -> list[float]:
     return [float(affine.grid.qmin - zero) for zero in affine.zero_point.ravel().tolist()]
 
 
-def _named(case: Case, sites: Sequence[Site]) -> Body:
+def _named(case: Case, tensors: Sequence[_Named]) -> Body:
     """1.0.0: a list of objects with names, numbers in lists."""
     sections: Body = {"activation_encodings": [], "param_encodings": []}
-    for site in sites:
-        affine = case.plan[site.key]
+    for each in tensors:
+        affine = each.affine
         entry = {
-            "name": site.tensor,
+            "name": each.tensor,
             "dtype": "INT",
             "enc_type": "PER_TENSOR" if affine.axis is None else "PER_CHANNEL",
             "bw": affine.grid.bits,
@@ -142,13 +172,13 @@ def _named(case: Case, sites: Sequence[Site]) -> Body:
             "scale": affine.scale.ravel().tolist(),
             "offset": offsets(affine),
         }
-        sections[_section(site)].append(entry)
+        sections[each.section].append(entry)
     return {**sections, "quantizer_args": _arguments(case)}
 
 
-def _onnx(case: Case, sites: Sequence[Site]) -> Body:
+def _onnx(case: Case, tensors: Sequence[_Named]) -> Body:
     """2.0.0: one list in the vocabulary of QuantizeLinear; zero points of 0 are left out."""
-    return {"encodings": [_onnx_entry(s.tensor, case.plan[s.key]) for s in sites]}
+    return {"encodings": [_onnx_entry(each.tensor, each.affine) for each in tensors]}
 
 
 def _onnx_entry(tensor: str, affine: Affine) -> dict[str, Any]:
@@ -156,10 +186,6 @@ def _onnx_entry(tensor: str, affine: Affine) -> dict[str, Any]:
     axis = {} if affine.axis is None else {"axis": affine.axis}
     kind, scale = affine.grid.name, affine.scale.tolist()
     return {"name": tensor, "output_dtype": kind, "y_scale": scale, **zero, **axis}
-
-
-def _section(site: Site) -> str:
-    return "activation_encodings" if site.streams else "param_encodings"
 
 
 def _arguments(case: Case) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Weights have no entry in either: TensorRT takes max|w|/127 of every output chann
 """
 
 import json
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from lostbits.reader import Parameters
 from lostbits.readers.ranges import Ranges
 from lostbits.readers.tensorrt_cache import TensorrtCache
 
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:\.\d+)?")
+_FIRST, _LAST = 4, 10  # major versions that take a cache
 _INT8 = frozenset({"int8"})
 _TAKES: Mapping[Kind, Takes] = {"activation": Takes(_INT8, symmetric=_INT8)}
 _OTHERWISE: Mapping[Kind, str] = {
@@ -107,6 +110,24 @@ def version_number(version: tuple[int, int, int]) -> int:
     """
     major, minor, patch = version
     return major * (1000 if major < 10 else 10000) + minor * 100 + patch
+
+
+def parsed_version(text: str) -> tuple[int, int, int]:
+    """The version that will read a cache, as its users write it; a fourth number is of no account.
+
+    >>> parsed_version("8.6.1.6"), parsed_version("10.3")
+    ((8, 6, 1), (10, 3, 0))
+
+    Raises:
+        ExportError: E021 for anything else, and for versions that read no caches.
+    """
+    found = _VERSION.fullmatch(text)
+    major, minor, patch = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not _FIRST <= major <= _LAST:
+        rule = f"must be a version of TensorRT from {_FIRST}.0 to {_LAST}.x, such as 8.6.1"
+        todo = "ask trtexec for the version; TensorRT 11 reads no caches: export to qdq-tensorrt"
+        raise ExportError("E021", "--tensorrt", rule, repr(text), todo)
+    return major, minor, patch
 
 
 def hexadecimal(scale: np.float32 | np.ndarray[tuple[()], np.dtype[np.float32]]) -> str:

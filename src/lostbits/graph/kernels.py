@@ -1,4 +1,4 @@
-"""A Q/DQ graph in the arithmetic of a runtime's integer kernels, as a graph that says so.
+"""A Q/DQ graph in the arithmetic of ONNX Runtime's integer kernels, as a graph that says so.
 
 ONNX defines a layer between quantizers in float: dequantize, compute, quantize. Kernels add
 integers and scale the sum once, in float32, and that rounds otherwise in a few places of a million.
@@ -8,7 +8,6 @@ integers.
 
 References:
     ONNX Runtime: formulas as in its mlas library (requantize, qladd_avx2, qlgavgpool).
-    OpenVINO: the order of operations was found by comparing codes of convolutions with 2026.4.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -45,62 +44,9 @@ def in_integers(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
     return copy, done
 
 
-def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:
-    """A copy whose layers add integers and do the rest in float32, and how many those are.
-
-    So does OpenVINO: sum, times one scale, plus a float bias. What follows is float until the next
-    quantizer, which multiplies and shifts by numbers that come from the ends of the range.
-
-    Args:
-        model: Q/DQ graph.
-        floats: Names of nodes that the runtime left in float although it might not have.
-    """
-    copy = model.clone()
-    common.ShapeInferencePass()(copy)
-    layers = [n for n in copy.graph if n.op_type in _SUMS and n.name not in floats]
-    done = sum(_scaled(node) for node in layers)
-    for node in [n for n in copy.graph if n.op_type == "QuantizeLinear"]:
-        _by_range(node)
-    common.RemoveUnusedNodesPass()(copy)
-    return copy, done
-
-
-def _scaled(node: ir.Node) -> bool:
-    """Whether a linear layer was replaced by a sum of integers and its scale."""
-    write = _Writer(node)
-    parts = _linear([None if v is None else _coded(write, v) for v in node.inputs[:2]])
-    total = None if parts is None else _SUMS[node.op_type](write, node, *parts[:2])
-    if parts is None or total is None:
-        return False
-    rank = len(parts[1].value.shape or ()) if node.op_type == "Conv" else 1
-    shape = (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
-    scale = np.asarray(parts[0].scale.reshape(()) * parts[1].scale.ravel(), np.float32)
-    real = write("Mul", write("Cast", total, to=ir.DataType.FLOAT), scale.reshape(shape))
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        bias = write("Reshape", node.inputs[2], np.asarray(shape, np.int64))
-        real = write("Add", real, bias)
-    _replace(node.outputs[0], real)
-    return True
-
-
-def _by_range(quantizer: ir.Node) -> None:
-    """Round to a grid as OpenVINO does, to which it is a range and a number of levels."""
-    value, result = quantizer.inputs[0], _affine(quantizer, quantizer.outputs[0])
-    if value is None or constant(value) is not None or result is None or result.scale.size > 1:
-        return
-    write, (first, last) = _Writer(quantizer), result.ends
-    low, high = (np.float32(result.scale * (end - result.zero)) for end in result.ends)
-    factor = np.float32(last - first) / np.float32(high - low)
-    shift = np.float32(-low * np.float32(last - first)) / np.float32(high - low)
-    moved = write("Add", write("Mul", value, np.asarray(factor)), np.asarray(shift))
-    steps = write("Add", write("Round", moved), np.asarray(first, np.float32))
-    codes = write("Clip", steps, *(np.asarray(end, np.float32) for end in result.ends))
-    _replace(quantizer.outputs[0], write("Cast", codes, to=result.value.dtype))
-
-
 @final
 @dataclass(frozen=True)
-class _Codes:
+class Codes:
     """An integer tensor with its scale and zero point.
 
     Attributes:
@@ -114,18 +60,20 @@ class _Codes:
 
     @property
     def ends(self) -> tuple[int, int]:
+        """The smallest and the largest code."""
         info = np.iinfo(self.value.dtype.numpy()) if self.value.dtype else np.iinfo(np.uint8)
         return int(info.min), int(info.max)
 
 
 @final
-class _Writer:
+class Writer:
     """Adds nodes in front of a quantizer."""
 
     def __init__(self, before: ir.Node) -> None:
         self.before, self.count = before, 0
 
     def __call__(self, op: str, *inputs: ir.Value | NDArray[Any], **attributes: Any) -> ir.Value:
+        """Add a node; its output."""
         values = [v if isinstance(v, ir.Value) else self._constant(v) for v in inputs]
         self.count += 1
         name = f"{name_of(self.before.outputs[0])}__kernel_{self.count}"
@@ -155,20 +103,20 @@ def _rewritten(quantizer: ir.Node, floats: Collection[str]) -> bool:
     """Whether the layer in front of a quantizer was replaced by its kernel."""
     node = _layer(quantizer)
     kernel = None if node is None else _KERNELS.get(node.op_type)
-    result = _affine(quantizer, quantizer.outputs[0])
+    result = affine(quantizer, quantizer.outputs[0])
     if node is None or kernel is None or result is None or node.name in floats:
         return False
     if result.value.dtype not in _SMALL:
         return False
-    write = _Writer(quantizer)
-    inputs = [None if v is None else _coded(write, v) for v in node.inputs]
+    write = Writer(quantizer)
+    inputs = [None if v is None else coded(write, v) for v in node.inputs]
     made = kernel(write, node, inputs, result)
     if made is not None:
-        _replace(quantizer.outputs[0], made)
+        put_in_place(quantizer.outputs[0], made)
     return made is not None
 
 
-def _replace(old: ir.Value, made: ir.Value) -> None:
+def put_in_place(old: ir.Value, made: ir.Value) -> None:
     """Put one value in the place of another, under its name."""
     name, made.type, made.shape = old.name, old.type, old.shape
     ir.convenience.replace_all_uses_with(old, made, replace_graph_outputs=True)
@@ -178,7 +126,7 @@ def _replace(old: ir.Value, made: ir.Value) -> None:
 def _layer(quantizer: ir.Node) -> ir.Node | None:
     """The node whose result is rounded, behind limits that the rounding implies."""
     value = quantizer.inputs[0]
-    result = _affine(quantizer, quantizer.outputs[0])
+    result = affine(quantizer, quantizer.outputs[0])
     while value is not None and result is not None:
         node = value.producer()
         if node is None or sole_consumer(value) is None:
@@ -191,7 +139,7 @@ def _layer(quantizer: ir.Node) -> ir.Node | None:
     return None
 
 
-def _implied(limit: ir.Node, result: _Codes) -> bool:
+def _implied(limit: ir.Node, result: Codes) -> bool:
     """Whether the grid ends within the limits of a Clip or Relu, so that kernels leave it out."""
     ends = [float(np.float32(result.scale * (end - result.zero))) for end in result.ends]
     bounds = [constant(v) for v in limit.inputs[1:3]] if limit.op_type == "Clip" else [np.zeros(1)]
@@ -200,26 +148,27 @@ def _implied(limit: ir.Node, result: _Codes) -> bool:
     return ends[0] >= low - _EPSILON and ends[1] <= high + _EPSILON
 
 
-def _coded(write: "_Writer", value: ir.Value) -> _Codes | None:
+def coded(write: "Writer", value: ir.Value) -> Codes | None:
     """The integers behind a value that was dequantized, and perhaps moved since."""
     node = value.producer()
     if node is None or not node.inputs or node.inputs[0] is None:
         return None
     if node.op_type == "DequantizeLinear":
-        return _affine(node, node.inputs[0])
+        return affine(node, node.inputs[0])
     if node.op_type not in _MOVES:
         return None
-    before = _coded(write, node.inputs[0])
+    before = coded(write, node.inputs[0])
     if before is None or before.scale.size > 1:
         return None
     rest = [v for v in node.inputs[1:] if v is not None]
     attributes = {name: a.value for name, a in node.attributes.items() if a.value is not None}
     moved = write(node.op_type, before.value, *rest, **attributes)
     moved.dtype, moved.shape = before.value.dtype or ir.DataType.UINT8, value.shape
-    return _Codes(moved, before.scale, before.zero)
+    return Codes(moved, before.scale, before.zero)
 
 
-def _affine(node: ir.Node, codes: ir.Value) -> _Codes | None:
+def affine(node: ir.Node, codes: ir.Value) -> Codes | None:
+    """The codes of a quantizer or dequantizer, with its constants; None where it has none."""
     scale = constant(node.inputs[1])
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros((), np.uint8)
     if scale is None or zero is None:
@@ -227,13 +176,13 @@ def _affine(node: ir.Node, codes: ir.Value) -> _Codes | None:
     if codes.dtype is None:
         given = node.inputs[2].dtype if len(node.inputs) > 2 and node.inputs[2] else None
         codes.dtype = given or ir.DataType.UINT8
-    return _Codes(codes, scale.astype(np.float32), zero.astype(np.int64))
+    return Codes(codes, scale.astype(np.float32), zero.astype(np.int64))
 
 
-_Inputs = list[_Codes | None]
+_Inputs = list[Codes | None]
 
 
-def _unsigned(write: _Writer, x: _Codes) -> tuple[ir.Value, NDArray[np.uint8]]:
+def _unsigned(write: Writer, x: Codes) -> tuple[ir.Value, NDArray[np.uint8]]:
     """The codes of an activation as uint8, which ConvInteger and MatMulInteger take."""
     zero = x.zero.reshape(())
     if x.value.dtype == ir.DataType.UINT8:
@@ -244,7 +193,7 @@ def _unsigned(write: _Writer, x: _Codes) -> tuple[ir.Value, NDArray[np.uint8]]:
 
 
 def _requantized(
-    write: _Writer, total: ir.Value, scale: NDArray[np.float32], result: _Codes
+    write: Writer, total: ir.Value, scale: NDArray[np.float32], result: Codes
 ) -> ir.Value:
     """Sum -> float32, times one float32 factor, limited, rounded half to even, zero point added."""
     low, high = (np.asarray(end - result.zero, np.float32).reshape(()) for end in result.ends)
@@ -254,11 +203,11 @@ def _requantized(
     return write("Cast", codes, to=result.value.dtype)
 
 
-def _product(x: _Codes, w: _Codes, result: _Codes) -> NDArray[np.float32]:
+def _product(x: Codes, w: Codes, result: Codes) -> NDArray[np.float32]:
     return np.asarray(x.scale.reshape(()) * w.scale.ravel() / result.scale.reshape(()), np.float32)
 
 
-def _linear(inputs: _Inputs) -> tuple[_Codes, _Codes, NDArray[np.int32] | None] | None:
+def linear_parts(inputs: _Inputs) -> tuple[Codes, Codes, NDArray[np.int32] | None] | None:
     """Input, constant weight and bias of a layer that integer kernels take."""
     x, w, bias = (*inputs, None)[:3]
     codes = None if w is None else constant(w.value)
@@ -271,20 +220,20 @@ def _linear(inputs: _Inputs) -> tuple[_Codes, _Codes, NDArray[np.int32] | None] 
     return x, w, None if added is None else added.astype(np.int32)
 
 
-def _zeros(w: _Codes) -> NDArray[Any]:
+def _zeros(w: Codes) -> NDArray[Any]:
     """Zero points of a weight in its own type; one, where all are the same."""
     kind = (w.value.dtype or ir.DataType.INT8).numpy()
     zeros = w.zero.ravel().astype(kind)
     return zeros if zeros.size > 1 and np.ptp(zeros) else zeros[0].reshape(())
 
 
-def _conv_sum(write: _Writer, node: ir.Node, x: _Codes, w: _Codes) -> ir.Value | None:
+def _conv_sum(write: Writer, node: ir.Node, x: Codes, w: Codes) -> ir.Value | None:
     codes, zero = _unsigned(write, x)
     attributes = {name: a.value for name, a in node.attributes.items() if a.value is not None}
     return write("ConvInteger", codes, w.value, zero, _zeros(w), **attributes)
 
 
-def _product_sum(write: _Writer, node: ir.Node, x: _Codes, w: _Codes) -> ir.Value | None:
+def _product_sum(write: Writer, node: ir.Node, x: Codes, w: Codes) -> ir.Value | None:
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     if factors != [1.0, 1.0] or node.attributes.get_int("transA", False):
         return None
@@ -294,17 +243,17 @@ def _product_sum(write: _Writer, node: ir.Node, x: _Codes, w: _Codes) -> ir.Valu
     return write("MatMulInteger", codes, weight, zero, _zeros(w))
 
 
-_SUMS: Mapping[str, Callable[["_Writer", ir.Node, _Codes, _Codes], ir.Value | None]] = {
+SUMS: Mapping[str, Callable[["Writer", ir.Node, Codes, Codes], ir.Value | None]] = {
     "Conv": _conv_sum,
     "Gemm": _product_sum,
     "MatMul": _product_sum,
 }
 
 
-def _layer_sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
+def _layer_sum(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
     """A linear layer: products, bias, and one factor a channel for all of it."""
-    parts = _linear(inputs)
-    total = None if parts is None else _SUMS[node.op_type](write, node, *parts[:2])
+    parts = linear_parts(inputs)
+    total = None if parts is None else SUMS[node.op_type](write, node, *parts[:2])
     if parts is None or total is None:
         return None
     x, w, bias = parts
@@ -315,7 +264,7 @@ def _layer_sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -
     return _requantized(write, total, _product(x, w, result).reshape(shape), result)
 
 
-def _mean(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
+def _mean(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
     x, shape = inputs[0], node.inputs[0].shape if node.inputs[0] is not None else None
     if x is None or x.value.dtype not in _SMALL or shape is None:
         return None
@@ -331,7 +280,7 @@ def _mean(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.
     return _requantized(write, total, np.asarray(scale, np.float32).reshape(()), result)
 
 
-def _sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.Value | None:
+def _sum(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
     """Both operands times their factors, and one constant, in fused multiply-adds of float32."""
     a, b = inputs
     if a is None or b is None or not {a.value.dtype, b.value.dtype} <= set(_SMALL):
@@ -358,7 +307,7 @@ def _sum(write: _Writer, node: ir.Node, inputs: _Inputs, result: _Codes) -> ir.V
     return write("Cast", write("Clip", write("Round", total), low, high), to=result.value.dtype)
 
 
-_Kernel = Callable[[_Writer, ir.Node, _Inputs, _Codes], ir.Value | None]
+_Kernel = Callable[[Writer, ir.Node, _Inputs, Codes], ir.Value | None]
 _KERNELS: Mapping[str, _Kernel] = {
     "Add": _sum,
     "Conv": _layer_sum,

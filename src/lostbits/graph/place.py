@@ -5,8 +5,8 @@ grid (the output of Reshape or MaxPool of a quantized tensor does). Activations 
 weights and biases of the layers that read them follow.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import final
 
 import onnx_ir as ir
@@ -15,6 +15,7 @@ from lostbits.graph.activations import find_activations
 from lostbits.graph.parameters import find_parameters
 from lostbits.graph.queries import node_name
 from lostbits.graph.site import Site
+from lostbits.grid import Affine
 from lostbits.target import Target
 
 _ROLES = {"weight": 0, "bias": 1, "activation": 2, "output": 2}  # order within a node
@@ -30,16 +31,25 @@ class Placed:
         left_in_float: Tensors without a site, with reasons.
         float_biases: Biases of quantized layers that the target adds in float; a recovery may
             correct them, although there is nothing to quantize.
+        inherited: Tensors without a site that lie on a grid all the same, with its group.
     """
 
     sites: tuple[Site, ...]
     left_in_float: dict[str, str]
     float_biases: tuple[Site, ...] = ()
+    inherited: dict[str, str] = field(default_factory=dict)
 
     @property
     def biases(self) -> tuple[Site, ...]:
         """Biases of quantized layers, rounded or not."""
         return tuple(s for s in (*self.sites, *self.float_biases) if s.role == "bias")
+
+    def inherits(self, tensor: str, plan: Mapping[str, Affine]) -> Affine | None:
+        """Parameters that a tensor without a site has from its sources, if they agree."""
+        group = self.inherited.get(tensor)
+        sources = (s.key for s in self.sites if s.streams and s.group == group)
+        known = [plan[key] for key in sources if key in plan]
+        return known[0] if known and all(affine == known[0] for affine in known) else None
 
 
 def place(model: ir.Model, target: Target) -> Placed:
@@ -50,7 +60,8 @@ def place(model: ir.Model, target: Target) -> Placed:
     left = {**activations.left, **parameters.left}
     taken = {site.tensor for site in sites}
     left = {t: why for t, why in left.items() if t not in taken}
-    return Placed(tuple(sites), left, tuple(parameters.float_biases))
+    inherited = {t: group for t, group in activations.groups.items() if t not in taken}
+    return Placed(tuple(sites), left, tuple(parameters.float_biases), inherited)
 
 
 def _order(graph: ir.Graph) -> Callable[[Site], tuple[int, int, str]]:

@@ -71,12 +71,14 @@ class Operand:
         values: float64, after dequantization.
         step: One code, shaped to broadcast over ``values``; None for a float constant.
         axis: Channel axis of the scales, or None.
+        zero: The code that stands for zero, shaped as ``step``; None for a float constant.
     """
 
     tensor: str
     values: NDArray[np.float64]
     step: NDArray[np.float64] | None
     axis: int | None
+    zero: NDArray[np.float64] | None = None
 
 
 def taps_of(graph: ir.Graph) -> list[Tap]:
@@ -217,8 +219,8 @@ def _operand(value: ir.Value) -> Operand | None:
     if codes is None or parameters is None:
         return None
     scale, zero, axis = parameters
-    step = along(scale, codes.ndim, axis)
-    return Operand(name_of(value), (codes - along(zero, codes.ndim, axis)) * step, step, axis)
+    step, zeros = along(scale, codes.ndim, axis), along(zero, codes.ndim, axis)
+    return Operand(name_of(value), (codes - zeros) * step, step, axis, zeros)
 
 
 def _codes(value: ir.Value) -> NDArray[np.float64] | None:

@@ -67,13 +67,16 @@ def compare(
         return [part.real(output) for output in plain.results()]
 
 
-def observe(executor: Executor, part: Batch, listener: Listener) -> list[torch.Tensor]:
-    """``compare`` for a listener to sites only: the quantized network need not run."""
+def observe(
+    executor: Executor, part: Batch, listeners: Sequence[Listener] = ()
+) -> list[torch.Tensor]:
+    """``compare`` for listeners to sites only: the quantized network need not run."""
     keep_freed_memory()
 
     def tell(site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.streams:
-            listener.at_site(site, part.real(x), part)
+            for listener in listeners:
+                listener.at_site(site, part.real(x), part)
         return x
 
     with torch.no_grad():

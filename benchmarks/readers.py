@@ -1,0 +1,188 @@
+"""Independent readers of our files: AIMET of encodings, Model Optimizer of calibration caches.
+
+Run ``python benchmarks/prepare.py`` and ``python benchmarks/environments.py peers modelopt`` first.
+Prints the tables of docs/benchmarks.md::
+
+    python benchmarks/readers.py [--samples 8] [--calibration 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from environments import MODELOPT, PEERS, Environment, last_line
+from lostbits.api import Settings, build_case
+from lostbits.case import Case
+from lostbits.deviation import SOME, Trace
+from lostbits.exporter import constant_values, float_model, serialized
+from lostbits.exporters import exporter
+from lostbits.graph.queries import name_of
+from lostbits.graph.taps import taps_of
+from lostbits.runtime.simulation import quantized_model
+from lostbits.targets import target
+from peers_job import Floats
+
+HERE = Path(__file__).resolve().parent
+BENCH = HERE.parent / "build" / "bench"
+MODEL = BENCH / "efficientnet_lite0.onnx"
+FORMATS = {"encodings-0.6.1": "snpe", "encodings-1.0.0": "qnn-htp", "encodings-2.0.0": "qnn-htp"}
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far another simulation of a plan is from ours, over all quantized activations.
+
+    Attributes:
+        tensors: How many there are; all of them are compared.
+        equal: How many have the same codes everywhere.
+        own: Largest difference, in codes, of a layer that starts from the other's codes.
+        own_share: Part of all values that differ so.
+        whole: Largest difference of the two on their own ways through the network.
+        share: Part of all values that differ so.
+    """
+
+    tensors: int
+    equal: int
+    own: float
+    own_share: float
+    whole: float
+    share: float
+
+
+def by_aimet(case: Case, form: str, data: Floats, scratch: Path) -> Distance:
+    """Export, let AIMET load and simulate it, and compare every activation.
+
+    Raises:
+        RuntimeError: When AIMET fails, or has no quantizer where the plan has one.
+    """
+    for name, content in exporter(form).write(case).items():
+        (scratch / name).write_bytes(content)
+    np.save(scratch / "data.npy", data)
+    out = scratch / "values.npz"
+    _run(PEERS, "readers_aimet.py", scratch, scratch / "data.npy", out)
+    with np.load(out) as kept:
+        names = kept["names"].tolist()
+        values = {name: kept[f"arr_{number}"] for number, name in enumerate(names)}
+    return distance(case, data, values)
+
+
+def on_grid(case: Case) -> Case:
+    """Give the platform weights that are rounded already, so that no tie is left to round."""
+    weights = (site for site in case.sites if site.role == "weight")
+    rounded = {s.tensor: case.plan[s.key].fake_quantize(constant_values(case, s)) for s in weights}
+    return replace(case, written={**case.written, **rounded})
+
+
+def distance(case: Case, data: Floats, values: dict[str, Floats]) -> Distance:
+    """Compare the activations of a simulation that adds biases in float, as AIMET's does.
+
+    Raises:
+        RuntimeError: When it has no quantizer where the plan has one.
+    """
+    biases = {site.key for site in case.placed.biases}
+    plan = {key: affine for key, affine in case.plan.items() if key not in biases}
+    simulated = quantized_model(replace(case, plan=plan))
+    taps = taps_of(simulated.graph)
+    if left := [tap.tensor for tap in taps if tap.tensor not in values]:
+        raise RuntimeError(f"left in float: {', '.join(left)}")
+    trace = Trace(simulated, simulated)
+    found = {tap.codes: _codes(values[tap.tensor], tap) for tap in taps}
+    trace.update({name_of(simulated.graph.inputs[0]): data}, found)
+    rows = [figures for _, figures in trace.rows()]
+    count = sum(row.values for row in rows)
+    return Distance(
+        len(rows),
+        sum(row.codes <= SOME for row in rows),
+        max(row.own for row in rows),
+        sum(row.own_differing for row in rows) / count,
+        max(row.codes for row in rows),
+        sum(row.differing for row in rows) / count,
+    )
+
+
+def _codes(values: Floats, tap: Any) -> NDArray[np.float64]:
+    """What the other simulation rounded to, on our grid; between two codes if it was another."""
+    codes: NDArray[np.float64] = values / tap.step(values.ndim) + tap.zero(values.ndim)
+    return codes
+
+
+def by_modelopt(case: Case, data: Floats, scratch: Path) -> tuple[dict[str, float], ir.Model]:
+    """Export a calibration cache; what the other reader makes of it, and the model it quantizes.
+
+    Raises:
+        RuntimeError: When it fails.
+    """
+    ((name, cache),) = exporter("tensorrt-cache").write(case).items()
+    (scratch / name).write_bytes(cache)
+    (scratch / "model.onnx").write_bytes(serialized(float_model(case)))
+    np.save(scratch / "data.npy", data)
+    paths = (scratch / name, scratch / "model.onnx", scratch / "data.npy", scratch)
+    _run(MODELOPT, "readers_modelopt.py", *paths)
+    scales = json.loads((scratch / "scales.json").read_text())
+    return scales, ir.load(scratch / "quantized.onnx")
+
+
+def _run(environment: Environment, worker: str, *arguments: Path) -> None:
+    ended = environment.run(HERE / worker, *arguments)
+    if ended.returncode:
+        raise RuntimeError(f"{worker}: {last_line(ended.stderr)}")
+
+
+def main() -> None:
+    """EfficientNet-Lite0 through every reader."""
+    arguments = _arguments()
+    ranges, data = (
+        np.array(np.load(BENCH / name, mmap_mode="r")[:count])
+        for name, count in (
+            ("calibration.npy", arguments.calibration),
+            ("evaluation.npy", arguments.samples),
+        )
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        _print_aimet(ranges, data, Path(folder))
+        _print_modelopt(ranges, data, Path(folder))
+
+
+def _print_aimet(ranges: Floats, data: Floats, scratch: Path) -> None:
+    print(
+        "| file | target | tensors | equal | one layer at a time: codes | values that differ "
+        "| whole network: codes | values that differ |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for form, name in FORMATS.items():
+        case = build_case(MODEL, ranges, target(name), Settings())[2]
+        for title, each in ((form, case), (f"{form}, weights on their grid", on_grid(case))):
+            d = by_aimet(each, form, data, scratch)
+            own, whole = f"{d.own:.0f} | {d.own_share:.1e}", f"{d.whole:.0f} | {d.share:.1e}"
+            print(f"| {title} | {name} | {d.tensors} | {d.equal} | {own} | {whole} |", flush=True)
+
+
+def _print_modelopt(ranges: Floats, data: Floats, scratch: Path) -> None:
+    case = build_case(MODEL, ranges, target("tensorrt"), Settings())[2]
+    scales, quantized = by_modelopt(case, data, scratch)
+    plan = {s.tensor: float(case.plan[s.key].scale) for s in case.sites if s.streams}
+    read = {name.removesuffix("_scale"): scale for name, scale in scales.items()}
+    used = {tap.tensor: float(tap.scale) for tap in taps_of(quantized.graph)}
+    same = sum(used[tensor] == plan.get(tensor) for tensor in used)
+    print(f"\n{len(plan)} scales written, {len(read)} read; equal: {read == plan}")
+    print(f"{len(used)} activations quantized by Model Optimizer, {same} with our scale")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--calibration", type=int, default=32)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Results on disk: each file is replaced as a whole, or stays as it was."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lostbits.errors import OutputError, TargetError, close_match
+from lostbits.language import Language
+from lostbits.reporter import FORMAT, Reporter, Result, required_fields
+from lostbits.reporters import ALL as REPORTERS
+
+
+def _usual_mode() -> int:
+    """Permissions of a new file; temporary ones are private, and would stay so when renamed."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+_FILE_MODE = _usual_mode()
+
+
+def reporter(name: str) -> Reporter:
+    """The reporter of that name.
+
+    Raises:
+        TargetError: T009.
+    """
+    for known in REPORTERS:
+        if known.name == name:
+            return known
+    raise TargetError(
+        "T009",
+        f"--format {name}",
+        "must name a report",
+        "no such format",
+        close_match(name, [r.name for r in REPORTERS]),
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Fail before the work rather than after it.
+
+    Raises:
+        OutputError: O001 when nothing can be written into ``folder``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        "O001",
+        str(path),
+        "must be writable",
+        error.strerror or str(error),
+        "free some space or choose another --out; what was there before is unchanged",
+    )
+
+
+def write(
+    result: Result,
+    folder: Path,
+    formats: Sequence[str] = ("json",),
+    language: Language = Language.ENGLISH,
+) -> list[Path]:
+    """Write result files, each replaced as a whole or not at all.
+
+    Args:
+        result: What a verb returned, or ``read`` has read.
+        folder: Where to.
+        formats: Names of reporters.
+        language: The one that a page opens with; it has a switch for the others.
+
+    Raises:
+        OutputError: O001 when the folder cannot be written to.
+    """
+    written = []
+    for each in [reporter(name).speaking(language) for name in formats]:
+        if each.file is not None:
+            written.append(folder / each.file)
+            replace_file(folder / each.file, each.render(result).encode())
+    return written
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all.
+
+    Raises:
+        OutputError: O001.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
+            temporary = Path(file.name)
+            file.write(content)
+        temporary.chmod(_FILE_MODE)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def read(folder: Path) -> Result:
+    """The result in ``folder``.
+
+    Raises:
+        OutputError: O002 when there is none, or none of this format.
+    """
+    path = folder / "result.json"
+    try:
+        result: Result = json.loads(path.read_text(encoding="utf-8"))
+        found = str(result.get("format"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise OutputError(
+            "O002", str(path), "must hold a result", str(error), "run lostbits diagnose first"
+        ) from error
+    if found != FORMAT:
+        raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
+    lacks = ", ".join(name for name in required_fields() if name not in result)
+    if lacks:
+        rule, todo = "must hold all fields of its format", "diagnose again with this version"
+        raise OutputError("O002", str(path), rule, f"no {lacks}", todo)
+    return result
