@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lostbits.errors import WorkerError
 from lostbits.recovery import Effort
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
+from lostbits.runtime.progress import Progress, silent
 from pool_jobs import Sums
 
 FILES = demo_files()
@@ -31,10 +33,10 @@ PATHS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 
 
-def figures(resources: Resources, **more: Any) -> dict[str, Any]:
+def figures(resources: Resources, progress: Progress = silent) -> dict[str, Any]:
     """The result but for times, on so many samples that every pass has several stretches."""
-    settings = Settings(labels=FILES["labels"], samples=72, resources=resources, **more)
-    result = diagnose(FILES["model"], FILES["data"], "snpe", settings)
+    settings = Settings(labels=FILES["labels"], samples=72, resources=resources)
+    result = diagnose(FILES["model"], FILES["data"], "snpe", settings, progress)
     return {key: value for key, value in result.items() if key not in VOLATILE}
 
 
@@ -46,6 +48,21 @@ def alone() -> dict[str, Any]:
 def test_four_workers_find_what_one_process_finds(alone: dict[str, Any]) -> None:
     assert figures(Resources(workers=4, threads=1)) == alone
     assert alone["data"]["samples"] == 72
+
+
+@pytest.mark.parametrize("wanted", ["histograms", "diagnosis"])
+def test_a_worker_that_is_killed_in_a_stage_changes_nothing(
+    alone: dict[str, Any], wanted: str
+) -> None:
+    killed: list[int] = []
+
+    def kill_one(stage: str, done: int, total: int) -> None:
+        if stage == wanted and not killed:
+            killed.append(active_children()[0].pid or 0)
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert figures(Resources(workers=2, threads=1), progress=kill_one) == alone
+    assert killed
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,8 @@ def open_source(
         raise ValueError("open_source(inputs=...) must name at least one input")
     interface = Interface(tuple(inputs))
     if isinstance(data, str | Path) and not _is_callable(data):
-        return _in_path(existing(Path(data)), interface, preprocess).tried()
+        path = existing(Path(data)).absolute()  # a worker may be in another folder
+        return _in_path(path, interface, preprocess).tried()
     _refuse(preprocess, type(data).__name__)
     if isinstance(data, str):
         return samples_of_callable(data, imported(data), interface)

@@ -120,11 +120,9 @@ def opened(parcel: Parcel) -> Callable[[Any], Any]:
     return job.open()
 
 
-def died(found: str) -> WorkerError:
+def died(found: str, todo: str = "run it with --workers 1 to see why") -> WorkerError:
     """W002."""
-    return WorkerError(
-        "W002", "worker", "must live to its end", found, "run it with --workers 1 to see why"
-    )
+    return WorkerError("W002", "worker", "must live to its end", found, todo)
 
 
 def serve(connection: Connection, threads: int, spool: Path) -> None:

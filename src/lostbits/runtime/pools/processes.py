@@ -26,6 +26,7 @@ from lostbits.runtime.worker import Result, died, out_of_memory, serve
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
 _LAST_WORDS = 5  # seconds that a process may take to end after it has closed its connection
+_START = "their start"
 _SPAWN = get_context("spawn")  # a fork would copy the threads' locks, but not the threads
 
 
@@ -192,7 +193,7 @@ class _Round:
 
     def _bury(self, worker: _Worker) -> None:
         """Its item goes to another one; with no item, it died of being started."""
-        number, where = worker.number, "their start"
+        number, where = worker.number, _START
         self.pool.replace(worker)
         if number is not None:
             self.waiting.appendleft(number)
@@ -208,4 +209,6 @@ def _fatal(status: int, where: str) -> WorkerError:
     found = f"{_TRIES} workers ended with status {status} at {where}"
     if status == -signal.SIGKILL:
         return out_of_memory(f"{found}, as the system ends what takes too much")
+    if where == _START:
+        return died(found, 'a script that uses workers begins with if __name__ == "__main__"')
     return died(found)

@@ -1,0 +1,188 @@
+"""More workers, more data, deeper networks: how time and memory grow.
+
+Run ``python benchmarks/prepare.py`` first, for EfficientNet-Lite0 and the photographs; the rest
+needs nothing. Prints the tables of docs/scaling.md::
+
+    python benchmarks/scaling.py [--only workers,growth,memory] [--samples 128] [--most 4096]
+
+Times are those of this machine at this moment, and ratios of them mean something only where
+nothing else runs on it. Every worker has one thread, so that two of them are two cores.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lostbits
+from lostbits.api import build_case
+from lostbits.data import Preprocess, Source, open_source
+from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.settings import Settings
+from lostbits.graph.place import place
+from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.pool import Pool, Resources
+from lostbits.runtime.pools import Processes, pool
+from lostbits.runtime.progress import silent
+from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.runtime.session import Session
+from lostbits.targets import target
+from scaling_nets import blocks, folder_of_images, noise
+
+FOLDER = Path(__file__).parents[1] / "build" / "bench"
+MODEL, DATA = FOLDER / "efficientnet_lite0.onnx", FOLDER / "many.npy"
+TARGET = "snpe"
+REPEATS = 3
+DEPTHS, COUNTS = (8, 16, 32), (64, 128, 256)
+WARMING = 32  # samples of the run that starts the workers and lets them import
+
+
+def workers(samples: int) -> None:
+    """Two workers against one on EfficientNet-Lite0, and whether they find the same."""
+    print(f"\n## Two workers against one (EfficientNet-Lite0, {samples} photographs)\n")
+    print("| stage | 1 worker, s | 2 workers, s | ratio | the same to the last bit |")
+    print("|---|---|---|---|---|")
+    source = open_source(DATA, input_specs(open_reference(MODEL).model)).slice(0, samples)
+    stages: dict[str, Callable[[Source, Pool], Any]] = {
+        "calibration": _calibrated,
+        "diagnosis": _diagnosed,
+    }
+    for name, stage in stages.items():
+        found = [_fastest(stage, source, count) for count in (1, 2)]
+        (one, first), (two, second) = found
+        same = "yes" if first == second else "NO"
+        print(f"| {name} | {one:.2f} | {two:.2f} | {one / two:.2f} | {same} |")
+
+
+def _fastest(stage: Callable[[Source, Pool], Any], source: Source, count: int) -> tuple[float, str]:
+    """Seconds of the fastest run with so many workers, which were there before, and its result."""
+    with Processes(count, 1) as several:
+        stage(source.slice(0, WARMING), several)
+        best = float("inf")
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            found = stage(source, several)
+            best = min(best, time.perf_counter() - start)
+    return best, found
+
+
+def _calibrated(source: Source, several: Pool) -> str:
+    model = open_reference(MODEL).model
+    seen, energy = calibrate(model, place(model, target(TARGET)).sites, source, 8, silent, several)
+    sums = {key: [int(s.whole.counts.sum()), s.whole.lo.tolist()] for key, s in seen.items()}
+    edges = {key: np.flatnonzero(s.whole.counts).tolist() for key, s in seen.items()}
+    return json.dumps([sums, edges, energy])
+
+
+def _diagnosed(source: Source, several: Pool) -> str:
+    settings = Settings(samples=len(source))
+    _, used, case = build_case(MODEL, DATA, target(TARGET), settings, silent, several)
+    run = Run(case, used, settings, None)
+    run.diagnose(silent, several)
+    return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
+
+
+def growth() -> None:
+    """Seconds of every stage while the depth and the number of samples double."""
+    print("\n## Growth (blocks of 64 x 64 x 32; one process, one thread)\n")
+    print("| blocks | samples | float inference, s | calibrate, s | diagnose, s | explain, s |")
+    print("|---|---|---|---|---|---|")
+    cases = [(depth, COUNTS[0]) for depth in DEPTHS] + [(DEPTHS[0], n) for n in COUNTS[1:]]
+    for depth, samples in cases:
+        network = blocks(depth, FOLDER / f"blocks{depth}.onnx")
+        _row(network, depth, noise(samples))
+
+
+def _row(network: Path, depth: int, images: np.ndarray) -> None:
+    settings = Settings(resources=Resources(threads=1))
+    lostbits.diagnose(network, images[:16], TARGET, settings)  # imports, first pages of memory
+    stages = lostbits.diagnose(network, images, TARGET, settings)["seconds"]
+    times = [stages[name] for name in ("calibrate", "diagnose", "explain")]
+    shown = " | ".join(f"{t:.2f}" for t in (_inference(network, images), *times))
+    print(f"| {depth} | {len(images)} | {shown} |")
+
+
+def _inference(network: Path, images: np.ndarray) -> float:
+    session = Session(open_reference(network).model, threads=1)
+    start = time.perf_counter()
+    for first in range(0, len(images), 8):
+        session.run({"image": images[first : first + 8]})
+    return time.perf_counter() - start
+
+
+def memory(most: int) -> None:
+    """Peak memory of the driver and of its largest worker, each in a process of its own."""
+    print("\n## Peak memory (folder of images)\n")
+    print("| images | workers | calibrate: driver, MiB | worker | diagnose: driver | worker |")
+    print("|---|---|---|---|---|---|")
+    folder_of_images(FOLDER / "images", most)
+    for count in (1, 2):
+        for samples in (64, 512, most):
+            cells = [_peaks(stage, samples, count) for stage in ("calibrate", "diagnose")]
+            shown = " | ".join(f"{peak:.0f}" if peak else "-" for pair in cells for peak in pair)
+            print(f"| {samples} | {count} | {shown} |")
+
+
+def _peaks(stage: str, samples: int, count: int) -> list[float]:
+    command = [sys.executable, __file__, "--peak", stage, str(samples), str(count)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    peaks: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return peaks
+
+
+def peak(stage: str, samples: int, count: int) -> None:
+    """Run a stage here and print the peaks of this process and of its children, in MiB."""
+    network = blocks(DEPTHS[0], FOLDER / f"blocks{DEPTHS[0]}.onnx")
+    resources = Resources(workers=count, threads=1)
+    settings = Settings(samples=samples, preprocess=Preprocess(), resources=resources)
+    with pool(resources) as several:
+        _, source, case = build_case(
+            network, FOLDER / "images", target(TARGET), settings, silent, several
+        )
+        if stage == "diagnose":
+            Run(case, source, settings, None).diagnose(silent, several)
+        helpers = [_most_resident(child.pid or 0) for child in active_children()]
+        print(json.dumps([_most_resident(os.getpid()), max(helpers, default=0.0)]))
+
+
+def _most_resident(process: int) -> float:
+    """Most memory that a process has had, in MiB. Its ``ru_maxrss`` would begin at its parent's."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def main() -> None:
+    """Print the chosen tables."""
+    arguments = _arguments()
+    if arguments.peak:
+        stage, samples, count = arguments.peak
+        peak(stage, int(samples), int(count))
+        return
+    tables: dict[str, Callable[[], None]] = {
+        "workers": lambda: workers(arguments.samples),
+        "growth": growth,
+        "memory": lambda: memory(arguments.most),
+    }
+    for name in arguments.only.split(","):
+        tables[name]()
+
+
+def _arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="workers,growth,memory")
+    parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--most", type=int, default=4096)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args(line)
+
+
+if __name__ == "__main__":
+    main()
