@@ -30,6 +30,8 @@ from lostbits.graph.kernels import (
 
 _FACTOR_BITS = 14
 _GUARD_BITS = 4  # below one code, at most, when the sum is cut off
+_LONG_BITS = 15  # of the factors of depthwise convolutions with strides
+_LEAST_RATIO = 2.0**-16  # that such a factor can be; with a smaller one, a layer is as any other
 _SUM_BITS = 13  # of the factors of an Add whose sum lies between 1 and 2
 _STEP = 256  # of the constant of an Add
 _Doubles = NDArray[np.float64]
@@ -84,16 +86,31 @@ def _layer(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Va
     ratio = _doubled(x.scale.reshape(())) * _doubled(w.scale.ravel()) / _doubled(result.scale)
     zero = np.rint(result.zero / ratio)
     constants = zero if bias is None else zero + bias.astype(np.float64)
-    return _requantized(write, total, ratio.reshape(shape), constants.reshape(shape), result)
+    wide = write("Cast", total, to=ir.DataType.DOUBLE)
+    wide = write("Add", wide, constants.reshape(shape))
+    if _steps(node, w) and ratio.min() >= _LEAST_RATIO:
+        return _whole(write, wide, ratio.reshape(shape), result)
+    return _cut(write, wide, ratio.reshape(shape), result)
 
 
-def _requantized(
-    write: Writer, total: ir.Value, ratio: _Doubles, constant: _Doubles, result: Codes
-) -> ir.Value:
+def _steps(node: ir.Node, w: Codes) -> bool:
+    """Whether a layer is a depthwise convolution that leaves values out."""
+    strides = node.attributes.get_ints("strides", (1,))
+    depthwise = node.attributes.get_int("group", 1) > 1 and (w.value.shape or (0, 0))[1] == 1
+    return node.op_type == "Conv" and depthwise and max(strides) > 1
+
+
+def _whole(write: Writer, wide: ir.Value, ratio: _Doubles, result: Codes) -> ir.Value:
+    """Multiplied by factors of 15 significant bits, rounded half up; nothing is cut off."""
+    one = 2.0 ** (_LONG_BITS - np.ceil(np.log2(ratio)))
+    real = write("Mul", wide, np.rint(ratio * one) / one)
+    return _limited(write, write("Floor", write("Add", real, np.asarray(0.5))), result)
+
+
+def _cut(write: Writer, wide: ir.Value, ratio: _Doubles, result: Codes) -> ir.Value:
     """Cut off, multiplied, rounded half up. In float64, which holds all of it exactly."""
     bits = np.ceil(-np.log2(ratio)) - _GUARD_BITS
     factor = np.rint(ratio * 2.0 ** (bits + _FACTOR_BITS)) / 2.0**_FACTOR_BITS
-    wide = write("Add", write("Cast", total, to=ir.DataType.DOUBLE), constant)
     short = write("Floor", write("Mul", wide, 2.0**-bits))
     codes = write("Floor", write("Add", write("Mul", short, factor), np.asarray(0.5)))
     return _limited(write, codes, result)
