@@ -1,4 +1,4 @@
-"""The arithmetic of ONNX Runtime's integer kernels, spelt out: equal to what they compute."""
+"""The arithmetic of runtimes, spelt out: equal to what they compute."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,15 +16,20 @@ import test_readers
 from exported_nets import net
 from lostbits.api import Settings, build_case, demo_files
 from lostbits.backends import backend
+from lostbits.deviation import Trace
+from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.exporting import Origin
+from lostbits.graph.fixed_point import in_fixed_point
 from lostbits.graph.float_kernels import accumulated
 from lostbits.graph.kernels import in_integers
 from lostbits.graph.normalise import opened
+from lostbits.graph.taps import tapped, taps_of
 from lostbits.grid import Grid
 from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
-from lostbits.targets import ONNXRUNTIME, OPENVINO
+from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP
 from lostbits.verifying import verify
 from small_nets import cnn, samples
 from text_models import proto, random
@@ -164,6 +169,56 @@ def residual(seed: int) -> onnx.ModelProto:
         **weights,
         **biases,
     )
+
+
+def compared_on_the_htp(proto_file: onnx.ModelProto, data: Any, folder: Path) -> list[Any]:
+    """Figures of every activation: the emulation beside the arithmetic that is spelt out."""
+    if not backend("qnn-htp").installed():
+        pytest.skip("onnxruntime-qnn is not installed")
+    onnx.save(proto_file, folder / "net.onnx")
+    case = build_case(folder / "net.onnx", data, QNN_HTP, Settings())[2]
+    (content,) = exporter("qdq-qnn").write(case).values()
+    graph = opened(ir.from_proto(onnx.load_from_string(content)))
+    loaded = backend("qnn-htp").open(serialized(tapped(graph, taps_of(graph.graph))))
+    runs = [loaded.run({"x": data[i : i + 1]}) for i in range(len(data))]
+    found = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+    simulated = quantized_model(case)
+    trace = Trace(simulated, graph, None, lambda model: in_fixed_point(model)[0])
+    trace.update({"x": data}, found)
+    return [figures for _, figures in trace.rows()]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_htp_cuts_sums_and_adds_by_short_factors(seed: int, tmp_path: Path) -> None:
+    rows = compared_on_the_htp(residual(seed), random(8, 8, 24, 24), tmp_path)
+    assert [row.codes for row in rows] == [0] * 5
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_htp_runs_every_kind_of_layer_as_it_is_spelt_out(seed: int, tmp_path: Path) -> None:
+    rows = compared_on_the_htp(cnn(seed), samples(seed, 8, 3, 16, 16), tmp_path)
+    assert [row.codes for row in rows[:-1]] == [0] * 8
+    assert rows[-1].own <= 1.01  # Gemm: a few values round otherwise, for a reason not yet found
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_the_htp_has_two_ways_for_depthwise_convolutions(
+    stride: int, spread: float, tmp_path: Path
+) -> None:
+    """With strides, and unless a channel is as good as dead, nothing is cut off the sums."""
+    draw = np.random.default_rng(0)
+    sizes = np.exp(draw.uniform(-spread, spread, (32, 1, 1, 1)))
+    weights = (sizes * draw.normal(size=(32, 1, 3, 3))).astype(np.float32)
+    net = proto(
+        f"""g (float[N,32,16,16] x) => (float[N,32,{16 // stride},{16 // stride}] y) {{
+            y = Conv <pads = [1,1,1,1], strides = [{stride},{stride}], group = 32> (x, w, b)
+        }}""",
+        w=weights,
+        b=draw.normal(size=32).astype(np.float32),
+    )
+    rows = compared_on_the_htp(net, random(8, 32, 16, 16), tmp_path)
+    assert sum(row.own_differing for row in rows) <= 2  # of 65536 or more
 
 
 def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:

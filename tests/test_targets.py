@@ -113,6 +113,10 @@ def test_the_table_of_the_design() -> None:
     assert [t.activations.minimum_range for t in (SNPE, QNN_HTP, TENSORRT)] == [1e-4, 1e-4, 0]
 
 
+def test_only_the_htp_has_a_narrower_accumulator() -> None:
+    assert {t.name: t.accumulator_bits for t in ALL if t.accumulator_bits != 32} == {"qnn-htp": 28}
+
+
 def test_what_shares_a_scale() -> None:
     assert TENSORRT.placement.shared_scale == OPENVINO.placement.shared_scale == {"Concat"}
     assert SNPE.placement.shared_scale >= {"AveragePool", "Concat", "Resize"}
@@ -271,6 +275,8 @@ def test_every_table_is_asked_for(table: str) -> None:
         ('bias_bits = "float"', 'bias_bits = "none"', 'bias_bits: must be 2 to 32, or "float"'),
         ('bias_bits = "float"', "bias_bits = true", 'bias_bits: must be 2 to 32, or "float"'),
         ('bias_bits = "float"', "bias_bits = 64", 'bias_bits: must be 2 to 32, or "float"'),
+        ('bias_bits = "float"', 'bias_bits = "float"\naccumulator_bits = 12', "must be 16 to 32"),
+        ('bias_bits = "float"', 'bias_bits = "float"\naccumulator_bits = true', "must be 16 to 32"),
         ('rule = "all"', "rule = 1", "sources: 1: rule: must be a text: 1"),
         ('rounding = "half up"', "rounding = 1", "notes: rounding: must be a text: 1"),
         ('name = "npu"', 'name = "npu"\nbsae = "snpe"', "bsae: must be a field: no such field"),

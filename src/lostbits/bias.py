@@ -21,19 +21,20 @@ def bias_affine(x: Affine, w: Affine, size: int, bits: int) -> Affine:
 
 
 def least_weight_scale(
-    x: Affine, w: Affine, bias: NDArray[np.float32], size: int
+    x: Affine, w: Affine, bias: NDArray[np.float32], size: int, bits: int = ACCUMULATOR_BITS
 ) -> NDArray[np.float32]:
-    """The scale of a weight at which its bias and all products together fit into 32 bits.
+    """The scale of a weight at which its bias and all products together fit.
 
     Args:
         x: Of the layer's input.
         w: Of its weight.
         bias: Magnitudes.
         size: Of the weight.
+        bits: Of the accumulator.
     """
     reach = float(np.maximum(w.grid.qmax - w.zero_point, w.zero_point - w.grid.qmin).max())
     products = (x.grid.qmax - x.grid.qmin) * reach * size / bias.size
-    most = 2.0 ** (ACCUMULATOR_BITS - 1)
+    most = 2.0 ** (bits - 1)
     room = most - min(products, most / 2)  # a layer of so many products never reaches them all
     if bias.size % w.scale.size:  # somebody else's file, with scales along another axis
         return np.zeros_like(w.scale)

@@ -300,7 +300,8 @@ def least_scales(
             x, weight = groups[site.scales[0]], sites[site.scales[1]]
             bias = np.abs(written.get(site.tensor, constant_of(model, site)))
             size = constant_of(model, weight).size
-            least = least_weight_scale(x, plan[weight.key], bias, size)
+            bits = target.accumulator_bits
+            least = least_weight_scale(x, plan[weight.key], bias, size, bits)
             found[weight.key] = powers_of_two(least) if target.weights.power_of_two else least
     return found
 

@@ -85,6 +85,7 @@ class Target:
         wide_bits: Width of the larger grid that single tensors may have; None: they can only be
             left in float.
         together: Whether a layer takes the parameters of both of its operands, or of neither.
+        accumulator_bits: What bias and products of a channel together may take.
     """
 
     name: str
@@ -98,3 +99,4 @@ class Target:
     notes: Mapping[str, str] = field(default_factory=dict)
     wide_bits: int | None = None
     together: bool = False
+    accumulator_bits: int = 32

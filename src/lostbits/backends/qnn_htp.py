@@ -11,6 +11,7 @@ import onnxruntime as ort
 from lostbits.backend import Backend, Executed, Loaded, refused
 from lostbits.backends.onnxruntime import Running
 from lostbits.errors import first_line
+from lostbits.graph.fixed_point import in_fixed_point
 from lostbits.graph.taps import between_quantizers
 from lostbits.targets.movement import MOVES_VALUES
 
@@ -31,6 +32,7 @@ class QnnHtp(Backend):
     module = "onnxruntime_qnn"
     one_by_one = True
     on_this_processor = False
+    arithmetic = staticmethod(in_fixed_point)
 
     def version(self) -> str:
         """Of the package."""

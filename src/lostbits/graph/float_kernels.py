@@ -12,7 +12,15 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.kernels import SUMS, Writer, affine, coded, linear_parts, put_in_place
+from lostbits.graph.kernels import (
+    SUMS,
+    Writer,
+    affine,
+    coded,
+    linear_parts,
+    over_channels,
+    put_in_place,
+)
 from lostbits.graph.queries import constant, sole_consumer
 
 
@@ -45,8 +53,7 @@ def _scaled(node: ir.Node) -> bool:
     total = None if parts is None else SUMS[node.op_type](write, node, *parts[:2])
     if parts is None or total is None:
         return False
-    rank = len(parts[1].value.shape or ()) if node.op_type == "Conv" else 1
-    shape = (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
+    shape = over_channels(node, parts[1])
     scale = np.asarray(parts[0].scale.reshape(()) * parts[1].scale.ravel(), np.float32)
     real = write("Mul", write("Cast", total, to=ir.DataType.FLOAT), scale.reshape(shape))
     if len(node.inputs) > 2 and node.inputs[2] is not None:

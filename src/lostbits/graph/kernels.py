@@ -36,10 +36,17 @@ def in_integers(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
         model: Q/DQ graph.
         floats: Names of nodes that the runtime left in float although it might not have.
     """
+    return rewritten(model, floats, _KERNELS)
+
+
+def rewritten(
+    model: ir.Model, floats: Collection[str], kernels: Mapping[str, "Kernel"]
+) -> tuple[ir.Model, int]:
+    """A copy whose layers between quantizers are these kernels, by op; see ``in_integers``."""
     copy = model.clone()
     common.ShapeInferencePass()(copy)
     quantizers = [node for node in copy.graph if node.op_type == "QuantizeLinear"]
-    done = sum(_rewritten(node, floats) for node in quantizers)
+    done = sum(_rewritten(node, floats, kernels) for node in quantizers)
     common.RemoveUnusedNodesPass()(copy)
     return copy, done
 
@@ -99,10 +106,12 @@ class Writer:
         return value
 
 
-def _rewritten(quantizer: ir.Node, floats: Collection[str]) -> bool:
+def _rewritten(
+    quantizer: ir.Node, floats: Collection[str], kernels: Mapping[str, "Kernel"]
+) -> bool:
     """Whether the layer in front of a quantizer was replaced by its kernel."""
     node = _layer(quantizer)
-    kernel = None if node is None else _KERNELS.get(node.op_type)
+    kernel = None if node is None else kernels.get(node.op_type)
     result = affine(quantizer, quantizer.outputs[0])
     if node is None or kernel is None or result is None or node.name in floats:
         return False
@@ -179,7 +188,7 @@ def affine(node: ir.Node, codes: ir.Value) -> Codes | None:
     return Codes(codes, scale.astype(np.float32), zero.astype(np.int64))
 
 
-_Inputs = list[Codes | None]
+Inputs = list[Codes | None]
 
 
 def _unsigned(write: Writer, x: Codes) -> tuple[ir.Value, NDArray[np.uint8]]:
@@ -207,7 +216,7 @@ def _product(x: Codes, w: Codes, result: Codes) -> NDArray[np.float32]:
     return np.asarray(x.scale.reshape(()) * w.scale.ravel() / result.scale.reshape(()), np.float32)
 
 
-def linear_parts(inputs: _Inputs) -> tuple[Codes, Codes, NDArray[np.int32] | None] | None:
+def linear_parts(inputs: Inputs) -> tuple[Codes, Codes, NDArray[np.int32] | None] | None:
     """Input, constant weight and bias of a layer that integer kernels take."""
     x, w, bias = (*inputs, None)[:3]
     codes = None if w is None else constant(w.value)
@@ -250,21 +259,26 @@ SUMS: Mapping[str, Callable[["Writer", ir.Node, Codes, Codes], ir.Value | None]]
 }
 
 
-def _layer_sum(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
+def over_channels(node: ir.Node, w: Codes) -> tuple[int, ...]:
+    """Shape of one number per channel, to broadcast over the output of a layer."""
+    rank = len(w.value.shape or ()) if node.op_type == "Conv" else 1
+    return (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
+
+
+def _layer_sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
     """A linear layer: products, bias, and one factor a channel for all of it."""
     parts = linear_parts(inputs)
     total = None if parts is None else SUMS[node.op_type](write, node, *parts[:2])
     if parts is None or total is None:
         return None
     x, w, bias = parts
-    rank = len(w.value.shape or ()) if node.op_type == "Conv" else 1
-    shape = (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
+    shape = over_channels(node, w)
     if bias is not None:
         total = write("Add", total, bias.reshape(shape))
     return _requantized(write, total, _product(x, w, result).reshape(shape), result)
 
 
-def _mean(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
+def _mean(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
     x, shape = inputs[0], node.inputs[0].shape if node.inputs[0] is not None else None
     if x is None or x.value.dtype not in _SMALL or shape is None:
         return None
@@ -280,7 +294,7 @@ def _mean(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Va
     return _requantized(write, total, np.asarray(scale, np.float32).reshape(()), result)
 
 
-def _sum(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Value | None:
+def _sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
     """Both operands times their factors, and one constant, in fused multiply-adds of float32."""
     a, b = inputs
     if a is None or b is None or not {a.value.dtype, b.value.dtype} <= set(_SMALL):
@@ -307,8 +321,8 @@ def _sum(write: Writer, node: ir.Node, inputs: _Inputs, result: Codes) -> ir.Val
     return write("Cast", write("Clip", write("Round", total), low, high), to=result.value.dtype)
 
 
-_Kernel = Callable[[Writer, ir.Node, _Inputs, Codes], ir.Value | None]
-_KERNELS: Mapping[str, _Kernel] = {
+Kernel = Callable[[Writer, ir.Node, Inputs, Codes], ir.Value | None]
+_KERNELS: Mapping[str, Kernel] = {
     "Add": _sum,
     "Conv": _layer_sum,
     "Gemm": _layer_sum,

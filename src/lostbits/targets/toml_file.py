@@ -170,6 +170,12 @@ def _bias_bits(value: Any, where: str, base: Any) -> int | None:
     return value
 
 
+def _accumulator_bits(value: Any, where: str, base: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 16 <= value <= 32:
+        _refuse(where, "must be 16 to 32", repr(value), "change the value")
+    return value
+
+
 def _minimum_range(value: Any, where: str, base: Any) -> float:
     number = float(_typed((int, float), "a number")(value, where, base))
     if not 0 <= number < float("inf"):
@@ -226,6 +232,7 @@ _READERS: Mapping[str, _Reader] = {
     "mode": _mode,
     "bias_bits": _bias_bits,
     "wide_bits": _bias_bits,
+    "accumulator_bits": _accumulator_bits,
     "sources": _sources,
     "notes": _notes,
 }
