@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, look_at_constants, make_plan
 from lostbits.data import Source
+from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Standing
@@ -38,6 +39,9 @@ _DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the attributions between at
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 6e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
+# What attributions between attempts may miss the total by: they choose the next attempt, for which
+# its size is enough, and closing them as the first one costs as much time as an attempt.
+_ROUGHLY = 0.1
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
 _MOST_HELD = 64
 _TIMED = 4
@@ -227,13 +231,13 @@ class Bench:
     budget: float = float("inf")
     pool: Pool = field(default_factory=InProcess)
 
-    def run(self, case: Case, progress: Progress = silent) -> Run:
+    def run(self, case: Case, progress: Progress = silent, tolerance: float = CLOSURE) -> Run:
         """A diagnosis of the first samples."""
         few = self.source.slice(0, self._few(case))
         scale = len(few) / case.samples
         energy = {name: e * scale for name, e in case.output_energy.items()}
         part = replace(case, samples=len(few), output_energy=energy)
-        run = Run(part, few, self.settings, None)
+        run = Run(part, few, self.settings, None, tolerance)
         run.diagnose(progress, self.pool)
         return run
 
@@ -246,7 +250,7 @@ class Bench:
 
     def diagnose(self, case: Case) -> Diagnosed:
         """Where its error comes from."""
-        return _diagnosed(self.run(case))
+        return _diagnosed(self.run(case, tolerance=_ROUGHLY))
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
@@ -298,7 +302,7 @@ def recover(
         planner.stopped,
         met,
         floors(planner.case, judge),
-        site_changes(run, bench.run(planner.case, progress)),
+        site_changes(run, bench.run(planner.case, progress, _ROUGHLY)),
     )
 
 

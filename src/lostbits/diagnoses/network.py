@@ -30,6 +30,7 @@ from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen
 from lostbits.runtime.slopes import Key, Vector, slopes
 
+CLOSURE = 0.015  # part of the total that the residual of all batches may reach
 _CHANNEL_SITES = 24  # of how many sites the result keeps the split by channel
 
 
@@ -101,7 +102,7 @@ class NetworkErrors:
         case: Case,
         executor: Executor,
         value: Value,
-        tolerance: float = 0.015,
+        tolerance: float = CLOSURE,
         intervals: tuple[int, int] = (4, 16),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value

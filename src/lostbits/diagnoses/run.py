@@ -11,7 +11,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.layers import LayerErrors
 from lostbits.diagnoses.measurement import Measured, Measurement, permutations
-from lostbits.diagnoses.network import NetworkErrors
+from lostbits.diagnoses.network import CLOSURE, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteErrors
@@ -38,6 +38,7 @@ class Run:
         source: Its samples; read once.
         settings: What was asked for.
         labels: Class numbers of the samples, or None.
+        tolerance: Part of the total that the attributions may miss it by.
         interrupted: Whether the user stopped it before the last sample.
         done: Samples that the figures stand for.
     """
@@ -46,6 +47,7 @@ class Run:
     source: Source
     settings: Settings
     labels: NDArray[np.int64] | None
+    tolerance: float = CLOSURE
     interrupted: bool = False
     done: int = 0
 
@@ -56,7 +58,7 @@ class Run:
         self.site_errors = SiteErrors(self.case)
         self.layer_errors = LayerErrors(self.case, executor)
         self.comparison = Comparison(self.labels)
-        self.gradient = NetworkErrors(self.case, executor, self.value)
+        self.gradient = NetworkErrors(self.case, executor, self.value, self.tolerance)
         self.permutation: PermutationErrors | None = None
         self.opaque: list[str] = []
 
