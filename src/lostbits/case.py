@@ -1,6 +1,6 @@
 """A case: model, sites, what was seen of them, and the plan."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import final
@@ -139,6 +139,7 @@ class Case:
         written: Constants of the quantized network that a recovery chose, by tensor: weights that
             are rounded otherwise than to nearest, biases that are corrected. All others are those
             of ``model``, rounded to nearest.
+        shown: How many samples the statistics have seen; None where they are those of ``samples``.
     """
 
     model: ir.Model
@@ -149,6 +150,12 @@ class Case:
     output_energy: Mapping[str, float]
     samples: int
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    shown: int | None = None
+
+    def values(self, sites: Iterable[Site]) -> float:
+        """Values that activation sites have together, a sample."""
+        sizes = (self.seen[s.key].whole.size for s in sites if s.streams and s.key in self.seen)
+        return sum(sizes) / max(self.samples if self.shown is None else self.shown, 1)
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -207,7 +207,7 @@ def calibrated(
     plan = make_plan(model, placed, seen, target, settings.overrides)
     scale = len(source) / len(shown)
     energy = {name: e * scale for name, e in energy.items()}
-    return Case(model, target, placed, seen, plan, energy, len(source))
+    return Case(model, target, placed, seen, plan, energy, len(source), shown=len(shown))
 
 
 @final
@@ -243,8 +243,7 @@ class Bench:
 
     def _few(self, case: Case) -> int:
         """Samples that an attribution may look at: as many as a part of the time is enough for."""
-        values = sum(case.seen[s.key].whole.size for s in case.sites if s.streams)
-        each = _DIAGNOSIS_SECONDS * values / len(self.source)
+        each = _DIAGNOSIS_SECONDS * case.values(case.sites)
         affordable = _DIAGNOSIS_SHARE * self.budget / max(each, 1e-9)
         return int(min(max(affordable, _LEAST_DIAGNOSED), _DIAGNOSED, len(self.source)))
 

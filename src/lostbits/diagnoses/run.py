@@ -92,8 +92,7 @@ class Run:
 
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
-        values = sum(s.whole.size for k, s in self.case.seen.items() if not k.endswith(":weight"))
-        each = 4 * _COPIES * values / self.case.samples
+        each = 4 * _COPIES * self.case.values(self.case.placed.sites)
         return int(np.clip(_MEMORY // max(each, 1), 1, 16))
 
     def _merge(self, measured: Measured) -> None:

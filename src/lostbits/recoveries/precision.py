@@ -166,7 +166,7 @@ def _summary(case: Case, sites: Sequence[Site], constants: Sequence[Site]) -> st
     width = say("ledger.float") if bits is None else say("ledger.bits", bits=str(bits))
     more = (32 if bits is None else bits) - case.target.weights.grid.bits
     parameters = sum(constant_of(case.model, s).size for s in constants)
-    moved = sum(case.seen[s.key].whole.size / case.samples for s in sites if s.streams)
+    moved = case.values(sites)
     return say(
         "ledger.precision",
         sites=str(len(sites)),
