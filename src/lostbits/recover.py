@@ -34,14 +34,14 @@ from lostbits.runtime.session import Session
 from lostbits.store import files_of
 from lostbits.target import Target
 
-_DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the attributions between attempts look at
+_DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 6e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
-# What attributions between attempts may miss the total by: they choose the next attempt, for which
-# its size is enough, and closing them as the first one costs as much time as an attempt.
-_ROUGHLY = 0.1
+# Of attributions between attempts: samples, and what they may miss the total by. They choose the
+# next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
+_BETWEEN, _ROUGHLY = 8, 0.1
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
 _MOST_HELD = 64
 _TIMED = 4
@@ -231,9 +231,15 @@ class Bench:
     budget: float = float("inf")
     pool: Pool = field(default_factory=InProcess)
 
-    def run(self, case: Case, progress: Progress = silent, tolerance: float = CLOSURE) -> Run:
+    def run(
+        self,
+        case: Case,
+        progress: Progress = silent,
+        tolerance: float = CLOSURE,
+        most: int = _DIAGNOSED,
+    ) -> Run:
         """A diagnosis of the first samples."""
-        few = self.source.slice(0, self._few(case))
+        few = self.source.slice(0, min(self._few(case), most))
         scale = len(few) / case.samples
         energy = {name: e * scale for name, e in case.output_energy.items()}
         part = replace(case, samples=len(few), output_energy=energy)
@@ -249,7 +255,7 @@ class Bench:
 
     def diagnose(self, case: Case) -> Diagnosed:
         """Where its error comes from."""
-        return _diagnosed(self.run(case, tolerance=_ROUGHLY))
+        return _diagnosed(self.run(case, tolerance=_ROUGHLY, most=_BETWEEN))
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
