@@ -29,6 +29,7 @@ from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.graph.place import place
 from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import Processes, pool
 from lostbits.runtime.progress import silent
@@ -76,7 +77,9 @@ def _fastest(stage: Callable[[Source, Pool], Any], source: Source, count: int) -
 
 def _calibrated(source: Source, several: Pool) -> str:
     model = open_reference(MODEL).model
-    seen, energy = calibrate(model, place(model, target(TARGET)).sites, source, 8, silent, several)
+    seen, energy = calibrate(
+        model, place(model, target(TARGET)).sites, source, 8, Folding(several, silent)
+    )
     sums = {key: [int(s.whole.counts.sum()), s.whole.lo.tolist()] for key, s in seen.items()}
     edges = {key: np.flatnonzero(s.whole.counts).tolist() for key, s in seen.items()}
     return json.dumps([sums, edges, energy])

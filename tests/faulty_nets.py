@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.api import build_case, demo_files
-from lostbits.case import Case, Override, Plan, make_plan
+from lostbits.case import Case, Plan, make_plan
 from lostbits.data import Source
 from lostbits.diagnoses.findings import findings
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Finding
 from lostbits.grid import Affine
+from lostbits.override import Override
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation

@@ -17,13 +17,14 @@ import test_readers
 from exported_nets import net
 from lostbits import api, cli
 from lostbits.adoption import adopt, fitting_target, folds
-from lostbits.case import Case, Override, constant_of
+from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
 from lostbits.inspecting import inspect
 from lostbits.language import Language, translated
+from lostbits.override import Override
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
 from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT

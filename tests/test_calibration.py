@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from lostbits.api import build_case, demo_files, diagnose
-from lostbits.case import Case, Override, make_plan
+from lostbits.case import Case, make_plan
 from lostbits.data import InputSpec, open_source
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import LostbitsError
 from lostbits.graph.place import place
+from lostbits.override import Override
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.targets import target

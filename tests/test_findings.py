@@ -9,12 +9,13 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from lostbits.case import Case, Override, Seen, make_plan
+from lostbits.case import Case, Seen, make_plan
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkReport, SiteReport
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site, Use
+from lostbits.override import Override
 from lostbits.statistics import Extrema
 from lostbits.targets import target
 

@@ -10,13 +10,13 @@ import pytest
 
 from lostbits import commands
 from lostbits.backends import backend as find_backend
-from lostbits.case import Override
 from lostbits.cli import opened
 from lostbits.estimator import Estimator
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.exporters import ALL as EXPORTERS
 from lostbits.exporting import chosen_exporters
 from lostbits.goal import Goal
+from lostbits.override import Override
 from lostbits.recover import choose
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Recovery

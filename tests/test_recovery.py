@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lostbits import api
-from lostbits.case import Case, Override, constant_of
+from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
+from lostbits.override import Override
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, choose, held_out, site_changes
 from lostbits.recoveries import ALL

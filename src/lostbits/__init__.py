@@ -7,8 +7,8 @@ from lostbits import openmp as openmp  # first: torch reads the setting when it 
 
 if typing.TYPE_CHECKING:
     from lostbits.api import Settings, diagnose
-    from lostbits.case import Override
     from lostbits.errors import LostbitsError
+    from lostbits.override import Override
     from lostbits.results import write
     from lostbits.target import Target
     from lostbits.targets import target as find_target

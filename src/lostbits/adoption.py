@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Override, constant_of, replanned, with_biases
+from lostbits.case import Case, constant_of, replanned, with_biases
 from lostbits.data import Source
 from lostbits.errors import ReadError
 from lostbits.graph.normalise import opened
@@ -34,6 +34,7 @@ from lostbits.matching import (
     without_idle,
 )
 from lostbits.mistakes import Mistake, finding, mistakes_of, placed_first
+from lostbits.override import Override
 from lostbits.reader import Parameters, told
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.runtime.measure import Comparison

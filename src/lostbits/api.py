@@ -23,7 +23,7 @@ from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import Result
-from lostbits.results import replace_file
+from lostbits.results import CACHE, replace_file
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import pool as pool_of
@@ -187,7 +187,9 @@ def recover(
     settings, wishes = settings or Settings(), wishes or Wishes()
     choose(wishes.methods)
     if out is not None:
-        wishes = replace(wishes, effort=replace(wishes.effort, cache=Path(out) / "cache"))
+        cache = Path(out) / CACHE
+        settings = replace(settings, cache=cache)
+        wishes = replace(wishes, effort=replace(wishes.effort, cache=cache))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
     with pool_of(settings.resources) as pool:

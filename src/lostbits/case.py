@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from lostbits.bias import ACCUMULATOR_BITS, bias_affine, least_weight_scale, powers_of_two
 from lostbits.errors import DataError, TargetError, close_match
-from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.estimators import estimator
 from lostbits.estimators.mse import best_ranges
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, Grid, affine_from_range
+from lostbits.grid import Affine, affine_from_range
+from lostbits.override import Override
 from lostbits.statistics import Extrema, Histogram
 from lostbits.target import Rule, Target
 
-PER_CHANNEL_METHODS = ("min_max", "mse")  # the others are defined for a whole tensor
 CHANNEL_BINS = 32
 Plan = Mapping[str, Affine]
 
@@ -56,71 +55,6 @@ class Seen:
         """Add what another worker counted over the same extremes."""
         self.whole.merge(other.whole)
         self.channels.merge(other.channels)
-
-
-@final
-@dataclass(frozen=True)
-class Override:
-    """A wish for one site that differs from the target's rule (``--set TENSOR=...``).
-
-    Attributes:
-        tensor: Which tensor.
-        method: Name of another range method.
-        bits: Another width.
-        per_channel: One scale per channel, where the target's rule has one per tensor.
-        asymmetric: A zero point of its own, where the target's rule has none.
-        as_float: Leave the tensor in float.
-    """
-
-    tensor: str
-    method: str | None = None
-    bits: int | None = None
-    per_channel: bool = False
-    asymmetric: bool = False
-    as_float: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> "Override":
-        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
-        tensor, _, setting = text.rpartition("=")
-        if not tensor or not setting:
-            raise TargetError(
-                "T004",
-                f"--set {text}",
-                "must read TENSOR=SETTING",
-                repr(text),
-                "--set x=per_channel",
-            )
-        named = {
-            "per_channel": cls(tensor, per_channel=True),
-            "asymmetric": cls(tensor, asymmetric=True),
-            "float": cls(tensor, as_float=True),
-            **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
-        }
-        methods = {method.name: cls(tensor, method=method.name) for method in ESTIMATORS}
-        known = {**named, **methods}
-        if setting not in known:
-            raise TargetError(
-                "T011",
-                f"--set {text}",
-                "must name a setting or a range method",
-                repr(setting),
-                close_match(setting, known),
-            )
-        return known[setting]
-
-    def apply(self, rule: Rule) -> Rule:
-        """``rule`` with the wish granted."""
-        grid, symmetric = rule.grid, rule.symmetric and not self.asymmetric
-        if self.asymmetric and grid.signed:
-            grid = Grid.of(grid.bits, signed=False)
-        if self.bits is not None:
-            grid = Grid.of(self.bits, signed=grid.signed)
-        per_channel = rule.per_channel or self.per_channel
-        method = self.method or rule.method
-        if self.per_channel and method not in PER_CHANNEL_METHODS:
-            method = PER_CHANNEL_METHODS[0]
-        return Rule(grid, symmetric, per_channel, method, rule.power_of_two, rule.minimum_range)
 
 
 @final

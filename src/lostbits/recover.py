@@ -23,7 +23,9 @@ from lostbits.language import listed, say
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Diagnosed, Effort, Recovery
+from lostbits.runtime.cache import Cache
 from lostbits.runtime.calibration import calibrate, trimmed
+from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.pool import Pool
@@ -202,12 +204,23 @@ def calibrated(
 ) -> Case:
     """The case of a float network; ``sources`` are samples to diagnose, and to set ranges from."""
     source, shown = sources
-    seen, energy = calibrate(model, placed.sites, shown, settings.batch, progress, pool)
+    checkpoint = _checkpoint(model, placed, shown, settings)
+    folding = Folding(pool or InProcess(), progress, checkpoint)
+    seen, energy = calibrate(model, placed.sites, shown, settings.batch, folding)
     seen |= look_at_constants(model, placed.sites)
     plan = make_plan(model, placed, seen, target, settings.overrides)
     scale = len(source) / len(shown)
     energy = {name: e * scale for name, e in energy.items()}
     return Case(model, target, placed, seen, plan, energy, len(source), shown=len(shown))
+
+
+def _checkpoint(model: ir.Model, placed: Placed, shown: Source, settings: Settings) -> Checkpoint:
+    """Of all that decides what a calibration adds up."""
+    if settings.cache is None:
+        return NOWHERE
+    sites = [(s.key, s.axis, s.group) for s in placed.sites if s.streams]
+    named = f"calibration {settings.batch} {sites}"
+    return Checkpoint(Cache.of_model(settings.cache, model, shown, named))
 
 
 @final

@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from lostbits.errors import OutputError, TargetError, close_match
+from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
 from lostbits.language import Language
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
+
+CACHE = "cache"
 
 
 def _usual_mode() -> int:
@@ -87,6 +91,18 @@ def write(
             written.append(folder / each.file)
             replace_file(folder / each.file, each.render(result).encode())
     return written
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[Path]:
+    """A folder in that of a result, for what is finished: only an interrupt leaves it there."""
+    cache = folder / CACHE
+    try:
+        yield cache
+    except LostbitsError:
+        shutil.rmtree(cache, ignore_errors=True)
+        raise
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:

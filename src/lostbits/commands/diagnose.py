@@ -1,12 +1,12 @@
 """``lostbits diagnose``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lostbits import api, results
-from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
@@ -19,6 +19,7 @@ from lostbits.commands.options import (
 )
 from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
+from lostbits.override import Override
 from lostbits.runtime.measure import METRICS
 from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
@@ -96,6 +97,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             command=command_line(),
             resources=Resources(workers, threads, ray),
         )
-        with progress_bars(quiet) as listener:
-            result = api.diagnose(model, data, target, chosen, listener)
-        delivery(result, out)
+        with results.resumable(out) as cache:
+            with progress_bars(quiet) as listener:
+                kept = replace(chosen, cache=cache)
+                result = api.diagnose(model, data, target, kept, listener)
+            delivery(result, out)

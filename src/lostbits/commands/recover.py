@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from lostbits import api, results
-from lostbits.case import Override
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.commands.options import (
@@ -23,6 +22,7 @@ from lostbits.commands.options import (
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
 from lostbits.language import Language
+from lostbits.override import Override
 from lostbits.recovery import Effort
 from lostbits.runtime.pool import Resources
 from lostbits.terminal import (

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self, final
 
 from lostbits.data.cursor import Cursor, Item
@@ -81,7 +82,11 @@ class Samples(Source):
         return [range(i, min(i + step, len(self))) for i in range(0, len(self), step)]
 
     def fingerprint(self) -> str:
-        """SHA-256 sample by sample, so that batches and items play no part."""
+        """SHA-256 sample by sample, so that batches and items play no part; read only once."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for piece in self.cursor().pieces(range(len(self))):
             for i in range(len(next(iter(piece.values())))):

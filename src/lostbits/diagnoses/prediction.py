@@ -8,11 +8,12 @@ stays. So the weight of a channel is what it does to the output, not how large i
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Override, Plan, constant_of, replanned
+from lostbits.case import Case, Plan, constant_of, replanned
 from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.override import Override
 
 _LEAST_LEFT = 1e-4  # of the error: 40 dB, beyond which no first-order prediction holds
 Vector = NDArray[np.float64]

@@ -1,7 +1,8 @@
 """A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import count
 from typing import final
 
 import numpy as np
@@ -18,11 +19,13 @@ from lostbits.diagnoses.sites import SiteErrors
 from lostbits.diagnosis import NetworkReport, Standing
 from lostbits.graph.site import Site
 from lostbits.language import say
+from lostbits.runtime.cache import Cache
+from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import Progress, gathered
+from lostbits.runtime.progress import Progress
 
 _MEMORY = 1.2e9  # bytes that the tensors of one batch may take, all copies together
 _COPIES = 10  # of a float32 activation that are alive at once while it is attributed
@@ -68,34 +71,64 @@ class Run:
         Each batch is a task of its own, whose sums are added one after the other: that way the
         figures are those of a single loop, to the last bit, whoever computes them.
         """
+        folding = Folding(pool or InProcess(), progress, self._checkpoint())
         job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
         stretches = self.source.stretches(job.batch, 1)
         try:
-            self._measure(job, stretches, pool or InProcess(), progress)
-            while finer := self.gradient.unsettled():
+            folding.run("diagnosis", job, stretches, self)
+            for turn in count(1):
+                if not (finer := self.gradient.unsettled()):
+                    break
                 again = [s for s in stretches if any(first in s for first in finer)]
-                self._measure(replace(job, finer=finer), again, pool or InProcess(), progress)
+                job = replace(job, finer=finer)
+                folding.run(f"refinement {turn}", job, again, self)
         except KeyboardInterrupt:
             if not self.done:
                 raise
             self.interrupted = True
 
-    def _measure(
-        self, job: Measurement, stretches: Sequence[range], pool: Pool, progress: Progress
-    ) -> None:
-        found = pool.map(job, stretches)
-        try:
-            for measured in gathered(found, stretches, "diagnosis", progress):
-                self._merge(measured)
-        finally:
-            found.close()
+    def _checkpoint(self) -> Checkpoint:
+        """Of all that decides what this run adds up."""
+        told = self.settings
+        if told.cache is None:
+            return NOWHERE
+        labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
+        named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)
+        settings = f"{named} {self.tolerance} {labels}"
+        return Checkpoint(Cache.of(told.cache, self.case, self.source, settings))
 
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
         each = 4 * _COPIES * self.case.values(self.case.placed.sites)
         return int(np.clip(_MEMORY // max(each, 1), 1, 16))
 
-    def _merge(self, measured: Measured) -> None:
+    def whole(self) -> Measured:
+        """All so far, in the form of what one stretch adds."""
+        whole = self._taken()
+        self.merge(whole)
+        return whole
+
+    def restore(self, whole: Measured) -> None:
+        """Put what was kept in the place of all so far."""
+        self._taken()
+        self.merge(whole)
+
+    def _taken(self) -> Measured:
+        """All so far; the sums begin anew."""
+        done, self.done = self.done, 0
+        comparison, self.comparison = self.comparison, Comparison(self.labels)
+        return Measured(
+            done,
+            self.site_errors.taken(),
+            self.layer_errors.taken(),
+            replace(comparison, labels=None),
+            self.gradient.taken(),
+            None if self.permutation is None else self.permutation.taken(),
+            self.opaque,
+        )
+
+    def merge(self, measured: Measured) -> None:
+        """Add what a stretch adds."""
         self.site_errors.merge(measured.sites)
         self.layer_errors.merge(measured.layers)
         self.comparison.merge(measured.comparison)

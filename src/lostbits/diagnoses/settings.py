@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
 
-from lostbits.case import Override
 from lostbits.data import Preprocess
 from lostbits.errors import TargetError, close_match
+from lostbits.override import Override
 from lostbits.runtime.pool import Resources
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
@@ -32,6 +32,8 @@ class Settings:
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         command: The command line that stands in findings and result.
         resources: Who works: this process, several, or a cluster.
+        cache: Folder for the sums over the data as they grow, so that a run that was killed goes on
+            where they stand; None keeps none.
     """
 
     labels: Path | None = None
@@ -47,6 +49,7 @@ class Settings:
     plan: Path | None = None
     command: str = ""
     resources: Resources = field(default_factory=Resources)
+    cache: Path | None = None
 
 
 def check_method(name: str) -> Method:

@@ -8,11 +8,12 @@ the sum of their shares a poor forecast.
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
-from lostbits.case import Case, Override, Plan, constant_of, replanned
+from lostbits.case import Case, Plan, constant_of, replanned
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
+from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import Progress, silent

@@ -15,13 +15,14 @@ from typing import final
 import numpy as np
 import torch
 
-from lostbits.case import Case, Override, replanned
+from lostbits.case import Case, replanned
 from lostbits.data import Source
 from lostbits.errors import DataError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.language import listed, say
+from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.layerwise import Layer, Solved, sweep
 from lostbits.runtime.progress import Progress

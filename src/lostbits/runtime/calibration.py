@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, NamedTuple, final
+from typing import Any, Self, final
 
 import numpy as np
 import onnx_ir as ir
@@ -22,9 +22,9 @@ from lostbits.errors import DataError, SimulationError
 from lostbits.graph.instrument import with_extremes, with_outputs
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
-from lostbits.runtime.pool import Pool
+from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import Progress, gathered, silent
+from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.threads import pool_threads
 from lostbits.statistics import Extrema
@@ -45,8 +45,7 @@ def calibrate(
     sites: Sequence[Site],
     source: Source,
     batch: int,
-    progress: Progress = silent,
-    pool: Pool | None = None,
+    folding: Folding | None = None,
 ) -> tuple[dict[str, Seen], dict[str, float]]:
     """Statistics of every activation site, and the energy of every float output.
 
@@ -55,29 +54,27 @@ def calibrate(
         sites: Those of role weight or bias are passed over.
         source: Read twice.
         batch: Samples a run; changes nothing in the result beyond the runtime's own rounding.
-        progress: Told after each stretch of the data.
-        pool: Who works; None is this process.
+        folding: Who works, who is told, and where unfinished sums are kept; None is this process,
+            nobody and nowhere.
 
     Raises:
         SimulationError: S003 when an activation is not finite, with tensor and samples; S007 when
             its range is denormal or its squares overflow.
     """
-    streamed, pool = tuple(s for s in sites if s.streams), pool or InProcess()
+    streamed = tuple(s for s in sites if s.streams)
+    folding = folding or Folding(InProcess(), silent)
     stretches = source.stretches(batch, _STRETCH)
-    own = {s.key: Extrema(s.axis) for s in streamed}
-    found = pool.map(_Extremes(model, streamed, source, batch), stretches)
-    for extremes in gathered(found, stretches, "extremes", progress):
-        _merge(own, extremes)
+    extremes = _Extremes(model, streamed, source, batch)
+    found = _Found({s.key: Extrema(s.axis) for s in streamed})
+    folding.run("extremes", extremes, stretches, found)
+    own = found.own
     for site in streamed:
         _check_magnitude(site, own[site.key])
     ranges = {s.key: (own[s.key], _of_group(s, streamed, own)) for s in streamed}
-    seen = _empty(ranges)
-    energies: list[NDArray[np.float64]] = []
-    counts = pool.map(_Counts(model, streamed, source, batch, ranges), stretches)
-    for counted in gathered(counts, stretches, "histograms", progress):
-        _merge(seen, counted.seen)
-        energies += counted.energies
-    return seen, _total(energies, model, source)
+    counted = _Counted(_empty(ranges), [])
+    counts = _Counts(model, streamed, source, batch, ranges)
+    folding.run("histograms", counts, stretches, counted)
+    return counted.seen, _total(counted.energies, model, source)
 
 
 def _check_magnitude(site: Site, own: Extrema) -> None:
@@ -108,6 +105,31 @@ def _merge(known: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         known[key].merge(statistic)
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Of the same form as what is added to them."""
+
+    def merge(self, more: Self) -> None:
+        raise NotImplementedError
+
+    def whole(self) -> Self:
+        return self
+
+    def restore(self, whole: Self) -> None:
+        self.merge(whole)  # they are empty when a pass begins
+
+
+@final
+@dataclass(frozen=True)
+class _Found(_Sums):
+    """Extremes of a stretch, by site."""
+
+    own: dict[str, Extrema]
+
+    def merge(self, more: "_Found") -> None:
+        _merge(self.own, more.own)
+
+
 @final
 @dataclass(frozen=True)
 class _Extremes:
@@ -118,10 +140,10 @@ class _Extremes:
     source: Source
     batch: int
 
-    def open(self) -> Callable[[range], dict[str, Extrema]]:
+    def open(self) -> Callable[[range], _Found]:
         session, cursor = Session(with_extremes(self.model, self.sites)), self.source.cursor()
 
-        def work(stretch: range) -> dict[str, Extrema]:
+        def work(stretch: range) -> _Found:
             own = {s.key: Extrema(s.axis) for s in self.sites}
             for part in cursor.batches(stretch, self.batch):
                 values = session.run(part.feeds)
@@ -130,7 +152,7 @@ class _Extremes:
                     _check_finite(site, lo, part)
                     _check_finite(site, hi, part)
                     own[site.key].include(lo, hi)
-            return own
+            return _Found(own)
 
         return work
 
@@ -146,11 +168,17 @@ def _check_finite(site: Site, values: NDArray[Any], part: Batch) -> None:
         )
 
 
-class _Counted(NamedTuple):
+@final
+@dataclass(frozen=True)
+class _Counted(_Sums):
     """Counts of a stretch, and for each of its batches the energy and size of every output."""
 
     seen: dict[str, Seen]
     energies: list[NDArray[np.float64]]
+
+    def merge(self, more: "_Counted") -> None:
+        _merge(self.seen, more.seen)
+        self.energies.extend(more.energies)
 
 
 @final

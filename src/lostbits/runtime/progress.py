@@ -35,7 +35,7 @@ def gathered(
 ) -> Iterator[Outcome]:
     """What became of the stretches of the data, reported as they come in."""
     total = stretches[-1].stop
-    progress(stage, 0, total)
+    progress(stage, stretches[0].start, total)
     for outcome, stretch in zip(outcomes, stretches, strict=True):
         yield outcome
         progress(stage, stretch.stop, total)

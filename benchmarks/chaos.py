@@ -1,0 +1,126 @@
+"""Kill a worker or the driver of a recovery at random moments, resume, and compare.
+
+Needs nothing but the embedded network. Prints a table of docs/scaling.md::
+
+    python benchmarks/chaos.py [--times 20] [--seed 0]
+
+Every run recovers the embedded network with two workers and a layer-by-layer rounding. A run whose
+worker died must end by itself; one whose driver died is started again with the same folder. Either
+must end with the files and figures of a run that nobody disturbed, and a layer that was finished
+before the death must be the same file, not written again, after it.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lostbits.api import Settings, Wishes, demo_files, recover
+from lostbits.recovery import Effort
+from lostbits.results import read, write
+from lostbits.runtime.pool import Resources
+
+FILES = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run that was disturbed."""
+
+    victim: str
+    moment: float
+    layers: int
+    again: int
+    same: bool
+
+
+def drive(folder: Path) -> None:
+    """One recovery, into a folder."""
+    files = demo_files()
+    wishes = Wishes(methods=("equalization", "adaround"), budget=1e6, effort=Effort(iterations=300))
+    settings = Settings(resources=Resources(workers=WORKERS, threads=1))
+    found = recover(files["model"], files["calibration"], "snpe", folder, settings, wishes)
+    write(found, folder)
+
+
+def started(folder: Path) -> "subprocess.Popen[bytes]":
+    """A driver in a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, "--drive", str(folder)])
+
+
+def disturbed(folder: Path, victim: str, moment: float, whole: Path) -> Outcome:
+    """Kill somebody after ``moment`` seconds; resume if that was the driver."""
+    driver = started(folder)
+    time.sleep(moment)
+    if victim == "worker" and (processes := workers(driver.pid)):
+        os.kill(processes[0], signal.SIGKILL)
+    elif victim == "driver":
+        driver.kill()
+    before = layers(folder)
+    status = driver.wait()
+    if victim == "driver":
+        status = started(folder).wait()
+    after = layers(folder)
+    again = sum(after.get(name) != moment for name, moment in before.items())
+    return Outcome(victim, moment, len(before), again, status == 0 and same(folder, whole))
+
+
+def workers(driver: int) -> list[int]:
+    """Processes that the driver has started to work for it."""
+    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def layers(folder: Path) -> dict[str, int]:
+    """Finished layers, and when each was written."""
+    found = (folder / "cache").glob("*/*.npz")
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in found}
+
+
+def same(folder: Path, whole: Path) -> bool:
+    """Whether files and figures are those of the run that nobody disturbed."""
+    mine, theirs = (read(f)["recovered"] for f in (folder, whole))
+    return mine == theirs and all(
+        (folder / name).read_bytes() == (whole / name).read_bytes() for name in FILES
+    )
+
+
+def main(times: int, seed: int) -> None:
+    """Print a row for each death."""
+    random = np.random.default_rng(seed)
+    print("| killed | after, s | layers finished then | computed again | same result |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        whole, begun = Path(name) / "whole", time.monotonic()
+        assert started(whole).wait() == 0
+        length = time.monotonic() - begun
+        for number in range(times):
+            victim = str(random.choice(["worker", "driver"]))
+            moment = float(random.uniform(0, length))
+            found = disturbed(Path(name) / str(number), victim, moment, whole)
+            answer = "yes" if found.same else "NO"
+            print(
+                f"| {victim} | {moment:.1f} of {length:.1f} | {found.layers} | {found.again} "
+                f"| {answer} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.drive:
+        drive(arguments.drive)
+    else:
+        main(arguments.times, arguments.seed)

@@ -1,0 +1,76 @@
+"""Wishes for single tensors, ``--set TENSOR=SETTING``."""
+
+from dataclasses import dataclass
+from typing import final
+
+from lostbits.errors import TargetError, close_match
+from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.grid import Grid
+from lostbits.target import Rule
+
+PER_CHANNEL_METHODS = ("min_max", "mse")  # the others are defined for a whole tensor
+
+
+@final
+@dataclass(frozen=True)
+class Override:
+    """A wish for one site that differs from the target's rule (``--set TENSOR=...``).
+
+    Attributes:
+        tensor: Which tensor.
+        method: Name of another range method.
+        bits: Another width.
+        per_channel: One scale per channel, where the target's rule has one per tensor.
+        asymmetric: A zero point of its own, where the target's rule has none.
+        as_float: Leave the tensor in float.
+    """
+
+    tensor: str
+    method: str | None = None
+    bits: int | None = None
+    per_channel: bool = False
+    asymmetric: bool = False
+    as_float: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Override":
+        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
+        tensor, _, setting = text.rpartition("=")
+        if not tensor or not setting:
+            raise TargetError(
+                "T004",
+                f"--set {text}",
+                "must read TENSOR=SETTING",
+                repr(text),
+                "--set x=per_channel",
+            )
+        named = {
+            "per_channel": cls(tensor, per_channel=True),
+            "asymmetric": cls(tensor, asymmetric=True),
+            "float": cls(tensor, as_float=True),
+            **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
+        }
+        methods = {method.name: cls(tensor, method=method.name) for method in ESTIMATORS}
+        known = {**named, **methods}
+        if setting not in known:
+            raise TargetError(
+                "T011",
+                f"--set {text}",
+                "must name a setting or a range method",
+                repr(setting),
+                close_match(setting, known),
+            )
+        return known[setting]
+
+    def apply(self, rule: Rule) -> Rule:
+        """``rule`` with the wish granted."""
+        grid, symmetric = rule.grid, rule.symmetric and not self.asymmetric
+        if self.asymmetric and grid.signed:
+            grid = Grid.of(grid.bits, signed=False)
+        if self.bits is not None:
+            grid = Grid.of(self.bits, signed=grid.signed)
+        per_channel = rule.per_channel or self.per_channel
+        method = self.method or rule.method
+        if self.per_channel and method not in PER_CHANNEL_METHODS:
+            method = PER_CHANNEL_METHODS[0]
+        return Rule(grid, symmetric, per_channel, method, rule.power_of_two, rule.minimum_range)

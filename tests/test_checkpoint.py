@@ -1,0 +1,167 @@
+"""A run over the data that was cut off goes on where it stood, to the same last bit."""
+
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lostbits.api import Settings, demo_files, diagnose
+from lostbits.data import InputSpec, Source, open_source
+from lostbits.errors import OutputError
+from lostbits.runtime.cache import Cache
+from lostbits.runtime.checkpoint import Checkpoint, Folding
+from lostbits.runtime.pool import Resources
+from lostbits.runtime.pools import InProcess
+from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.reference import input_specs, open_reference
+
+FILES = demo_files()
+VOLATILE = ("seconds", "created", "peak_memory_bytes")
+
+
+@dataclass(frozen=True)
+class Third:
+    """Each stretch gives a float whose sum depends on the order; the one at ``cut`` fails."""
+
+    source: Source
+    cut: int
+    begun: list[int] = field(default_factory=list)
+
+    def open(self) -> Callable[[range], float]:
+        def work(stretch: range) -> float:
+            if stretch.start == self.cut:
+                raise KeyboardInterrupt
+            self.begun.append(stretch.start)
+            return 10.0 ** (stretch.start % 7) / 3
+
+        return work
+
+
+@dataclass
+class Total:
+    """A float sum."""
+
+    value: float = 0.0
+
+    def merge(self, more: float) -> None:
+        self.value += more
+
+    def whole(self) -> float:
+        return self.value
+
+    def restore(self, whole: float) -> None:
+        self.value = whole
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are kept after every stretch."""
+    monkeypatch.setattr("lostbits.runtime.checkpoint._EVERY", -1.0)
+
+
+@given(st.integers(2, 20), st.data())
+def test_a_sum_goes_on_where_it_was_cut_off(
+    tmp_path_factory: pytest.TempPathFactory, count: int, data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(1, count - 1))
+    samples = np.zeros((count, 1), np.float32)
+    source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 1))])
+    stretches, folder = source.stretches(1, 1), tmp_path_factory.mktemp("cache")
+    kept = Folding(InProcess(), silent, Checkpoint(Cache(folder)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lostbits.runtime.checkpoint._EVERY", -1.0)
+        with pytest.raises(KeyboardInterrupt):
+            kept.run("sum", Third(source, cut), stretches, Total())
+        job, resumed = Third(source, -1), Total()
+        kept.run("sum", job, stretches, resumed)
+    whole = Total()
+    Folding(InProcess(), silent).run("sum", Third(source, -1), stretches, whole)
+    assert resumed == whole
+    assert job.begun == list(range(cut, count))
+
+
+def figures(cache: Path, told: Progress = silent) -> dict[str, Any]:
+    settings = Settings(
+        labels=FILES["labels"], samples=72, resources=Resources(threads=1), cache=cache
+    )
+    result = diagnose(FILES["model"], FILES["data"], "snpe", settings, told)
+    return {key: value for key, value in result.items() if key not in VOLATILE}
+
+
+class KilledError(Exception):
+    """What happens to a process that is killed, as far as a test can stand it."""
+
+
+STAGES = [("extremes", 32), ("histograms", 32), ("diagnosis", 32), ("refinement 1", 16)]
+
+
+@pytest.mark.parametrize(("deadly", "least"), STAGES)
+def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
+    tmp_path: Path, always: None, deadly: str, least: int
+) -> None:
+    def die(stage: str, done: int, total: int) -> None:
+        if stage == deadly and done >= least:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        figures(tmp_path / "cache", die)
+    begun: dict[str, int] = {}
+
+    def note(stage: str, done: int, total: int) -> None:
+        begun.setdefault(stage, done)
+
+    assert figures(tmp_path / "cache", note) == figures(tmp_path / "other")
+    names = [name for name, _ in STAGES]
+    assert all(name not in begun for name in names[: names.index(deadly)]), "done once already"
+    assert begun[deadly] > 0
+
+
+def test_what_was_kept_for_other_data_is_left_alone(tmp_path: Path) -> None:
+    begun: list[str] = []
+    figures(tmp_path)
+    settings = Settings(samples=64, resources=Resources(threads=1), cache=tmp_path)
+    diagnose(FILES["model"], FILES["data"], "snpe", settings, lambda now, *_: begun.append(now))
+    assert "extremes" in begun
+
+
+def test_a_file_that_was_cut_off_or_calls_something_counts_as_none(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    Checkpoint(cache).keep("sum", 3, {"a": np.arange(3.0)})
+    done, kept = Checkpoint(cache).recall("sum")
+    assert done == 3 and (kept["a"] == np.arange(3.0)).all()
+    cache.put("sum.sums", (tmp_path / "sum.sums").read_bytes()[:-20])
+    assert Checkpoint(cache).recall("sum") == (0, None)
+    cache.put("sum.sums", pickle.dumps((1, Caller(tmp_path / "made"))))
+    assert Checkpoint(cache).recall("sum") == (0, None)
+    assert not (tmp_path / "made").exists()
+
+
+@dataclass
+class Caller:
+    """Makes a folder when it is unpickled."""
+
+    folder: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_full_disk_has_a_code(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"O006: .*free some space"):
+        Cache(tmp_path / "file" / "cache").put("sum.sums", b"")
+
+
+def test_the_key_depends_on_the_model_alone_and_on_what_is_asked(tmp_path: Path) -> None:
+    """Not on where its objects lie in memory: the folder must be found again by a new process."""
+    models = [open_reference(FILES["model"]).model for _ in range(2)]
+    source = open_source(FILES["data"], input_specs(models[0]))
+    first, second = (Cache.of_model(tmp_path, m, source, "x").folder for m in models)
+    assert first == second != Cache.of_model(tmp_path, models[0], source, "y").folder
