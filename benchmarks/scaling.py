@@ -4,6 +4,7 @@ Run ``python benchmarks/prepare.py`` first, for EfficientNet-Lite0 and the photo
 needs nothing. Prints the tables of docs/scaling.md::
 
     python benchmarks/scaling.py [--only workers,growth,memory] [--samples 128] [--most 4096]
+                                 [--plot docs/images/growth.svg]
 
 Times are those of this machine at this moment, and ratios of them mean something only where
 nothing else runs on it. Every worker has one thread, so that two of them are two cores.
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -93,24 +95,67 @@ def _diagnosed(source: Source, several: Pool) -> str:
     return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
 
 
-def growth() -> None:
+def growth(plot: Path | None) -> None:
     """Seconds of every stage while the depth and the number of samples double."""
     print("\n## Growth (blocks of 64 x 64 x 32; one process, one thread)\n")
     print("| blocks | samples | float inference, s | calibrate, s | diagnose, s | explain, s |")
     print("|---|---|---|---|---|---|")
     cases = [(depth, COUNTS[0]) for depth in DEPTHS] + [(DEPTHS[0], n) for n in COUNTS[1:]]
-    for depth, samples in cases:
-        network = blocks(depth, FOLDER / f"blocks{depth}.onnx")
-        _row(network, depth, noise(samples))
+    rows = {case: _row(*case) for case in cases}
+    for name, stages in zip(("depth", "samples"), _slopes(rows), strict=True):
+        shown = ", ".join(f"{stage} {slope:.2f}" for stage, slope in stages.items())
+        print(f"\nExponent of the time in the {name}: {shown}.")
+    if plot is not None:
+        _plot(rows, plot)
 
 
-def _row(network: Path, depth: int, images: np.ndarray) -> None:
+def _row(depth: int, samples: int) -> dict[str, float]:
+    network, images = blocks(depth, FOLDER / f"blocks{depth}.onnx"), noise(samples)
     settings = Settings(resources=Resources(threads=1))
     lostbits.diagnose(network, images[:16], TARGET, settings)  # imports, first pages of memory
     stages = lostbits.diagnose(network, images, TARGET, settings)["seconds"]
-    times = [stages[name] for name in ("calibrate", "diagnose", "explain")]
-    shown = " | ".join(f"{t:.2f}" for t in (_inference(network, images), *times))
-    print(f"| {depth} | {len(images)} | {shown} |")
+    times = {"float inference": _inference(network, images)}
+    times |= {name: stages[name] for name in ("calibrate", "diagnose", "explain")}
+    print(f"| {depth} | {samples} | " + " | ".join(f"{t:.2f}" for t in times.values()) + " |")
+    return times
+
+
+Rows = dict[tuple[int, int], dict[str, float]]
+
+
+def _series(rows: Rows) -> list[tuple[list[int], list[dict[str, float]]]]:
+    """The rows along the depth, and those along the number of samples."""
+    return [
+        (list(DEPTHS), [rows[depth, COUNTS[0]] for depth in DEPTHS]),
+        (list(COUNTS), [rows[DEPTHS[0], count] for count in COUNTS]),
+    ]
+
+
+def _slopes(rows: Rows) -> list[dict[str, float]]:
+    """Exponent of each stage's time, from the first to the last: 1 is linear."""
+    return [
+        {
+            stage: float(np.log(times[-1][stage] / times[0][stage]) / np.log(xs[-1] / xs[0]))
+            for stage in times[0]
+        }
+        for xs, times in _series(rows)
+    ]
+
+
+def _plot(rows: Rows, path: Path) -> None:
+    """Both series beside each other, on axes where a straight line through the corner is linear."""
+    pyplot: Any = import_module("matplotlib.pyplot")  # the tables need no library for charts
+
+    pyplot.rcParams["svg.hashsalt"] = "lostbits"
+    figure, pair = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for axes, (xs, times), name in zip(pair, _series(rows), ("blocks", "samples"), strict=True):
+        for stage in times[0]:
+            axes.plot(xs, [t[stage] for t in times], marker="o", label=stage)
+        axes.set(xlabel=name, xlim=(0, None), ylim=(0, None), xticks=xs)
+        axes.grid(alpha=0.3)
+    pair[0].set_ylabel("seconds")
+    pair[1].legend(loc="upper left")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def _inference(network: Path, images: np.ndarray) -> float:
@@ -171,7 +216,7 @@ def main() -> None:
         return
     tables: dict[str, Callable[[], None]] = {
         "workers": lambda: workers(arguments.samples),
-        "growth": growth,
+        "growth": lambda: growth(arguments.plot),
         "memory": lambda: memory(arguments.most),
     }
     for name in arguments.only.split(","):
@@ -183,6 +228,7 @@ def _arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="workers,growth,memory")
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--most", type=int, default=4096)
+    parser.add_argument("--plot", type=Path, help="SVG of the growth: pip install matplotlib")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args(line)
 

@@ -460,7 +460,7 @@ def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Ca
     source, case = small
     plenty = Bench(source, source, None, api.Settings(), budget=1e6)
     hurried = replace(plenty, budget=1e-6)
-    assert len(plenty.run(case).source) == 32
+    assert len(plenty.run(case).source) == 16
     assert len(hurried.run(case).source) == 4
 
 

@@ -5,7 +5,7 @@ Usage: python tools/check_quotes.py [PAGE ...]; without arguments, all pages tha
 A quote is a block marked ``text``. Its lines must have been printed by the shell blocks of the same
 page, in any order and wrapped anywhere; ``...`` stands for anything. It takes minutes, and figures
 may differ in the last digit on other processors, so it is no part of ``make test``. Commands of
-SDKs are not run.
+SDKs are not run. What was printed is left in build/quotes, to quote from.
 """
 
 import os
@@ -43,7 +43,7 @@ def printed(script: str, folder: Path) -> str:
     )
     if run.returncode not in (0, 1):  # 1: a goal that was not met; else a runtime that is missing
         print(run.stderr, file=sys.stderr)
-    return squeezed(run.stdout)
+    return run.stdout
 
 
 def squeezed(text: str) -> str:
@@ -65,8 +65,15 @@ def check(page: Path) -> list[str]:
                 (folder / f"{found[1]}.toml").write_text(content, encoding="utf-8")
             elif kind == "text":
                 pieces = re.split(r"\(\.\.\.\)|\.\.\.", content)
-                missing += [p for p in map(squeezed, pieces) if p not in output]
+                missing += [p for p in map(squeezed, pieces) if p not in squeezed(output)]
+    _keep(page, output)
     return missing
+
+
+def _keep(page: Path, output: str) -> None:
+    folder = ROOT / "build" / "quotes"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{page.stem}.txt").write_text(output, encoding="utf-8")
 
 
 def main(names: list[str]) -> None:

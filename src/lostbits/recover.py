@@ -36,7 +36,7 @@ from lostbits.runtime.session import Session
 from lostbits.store import files_of
 from lostbits.target import Target
 
-_DIAGNOSED, _LEAST_DIAGNOSED = 32, 4  # samples that the first and the last attribution look at
+_DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 6e-8
