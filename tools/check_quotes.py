@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"^ *```(sh|toml|text)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _OURS = ("lostbits ", "python ", "sed ", "D=")
+_DEMO = "lostbits demo --out build/demo"  # what the Makefile runs, in the environment of this script
 _NAME = re.compile(r'^name = "(.+)"$', re.MULTILINE)
 
 
@@ -30,7 +31,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
 
 def printed(script: str, folder: Path) -> str:
     """What the commands of a shell block print, one space between words."""
-    joined = re.sub(r" \\\n\s*", " ", script)
+    joined = re.sub(r" \\\n\s*", " ", script).replace("make demo", _DEMO)
     ours = [line for line in joined.splitlines() if line.startswith(_OURS)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     run = subprocess.run(
