@@ -105,6 +105,34 @@ def test_a_transposed_convolution_stays_in_float(tmp_path: Path) -> None:
     assert layers == 3
 
 
+@pytest.mark.parametrize("seed", [0, 9, 38, 76, 146, 149, 153])
+def test_a_sum_of_every_pair_of_codes(seed: int) -> None:
+    """Of all but the first, one code changes if the constant is rounded any other way."""
+    draw = np.random.default_rng(seed)
+    scales = draw.uniform(0.001, 0.1, 3).astype(np.float32)
+    parameters = {f"s{name}": scale for name, scale in zip("abc", scales, strict=True)}
+    zeros = draw.integers(0, 256, 3).astype(np.uint8)
+    parameters |= {f"z{name}": zero for name, zero in zip("abc", zeros, strict=True)}
+    model = proto(
+        """g (uint8[65536] a, uint8[65536] b) => (float[65536] y) {
+            p = DequantizeLinear(a, sa, za)
+            q = DequantizeLinear(b, sb, zb)
+            r = Add(p, q)
+            c = QuantizeLinear(r, sc, zc)
+            y = DequantizeLinear(c, sc, zc)
+        }""",
+        **{name: np.asarray(value) for name, value in parameters.items()},
+    )
+    graph = opened(ir.from_proto(model))
+    pairs = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    feeds = {name: codes.ravel() for name, codes in zip("ab", pairs, strict=True)}
+    spelt_out, layers = in_integers(graph)
+    (expected,) = Session(graph).run(feeds).values()
+    (found,) = Session(spelt_out, optimise=False).run(feeds).values()
+    assert layers == 1
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_limits_within_the_grid_are_not_left_out(tmp_path: Path) -> None:
     """A Clip that cuts off part of the grid is no kernel's affair; its layer computes in float."""
     onnx.save(cnn(0), tmp_path / "net.onnx")

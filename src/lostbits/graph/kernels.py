@@ -303,9 +303,10 @@ def _sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Valu
         return None
     ratios = [np.float32(c.scale.reshape(()) / result.scale.reshape(())) for c in (a, b)]
     zeros = [np.float32(c.zero.reshape(())) for c in (a, b, result)]
-    total: ir.Value | NDArray[Any] = np.asarray(
-        zeros[2] - (ratios[0] * zeros[0] + ratios[1] * zeros[1]), np.float32
-    )
+    # The constant is a fused multiply-add as well: no other rounding of it gives all codes.
+    second = np.float64(ratios[1] * zeros[1])
+    moved = np.float32(np.float64(zeros[0]) * np.float64(ratios[0]) + second)
+    total: ir.Value | NDArray[Any] = np.asarray(zeros[2] - moved, np.float32)
     for codes, ratio in ((b, ratios[1]), (a, ratios[0])):
         product = write(
             "Mul", write("Cast", codes.value, to=ir.DataType.DOUBLE), np.asarray(ratio, np.float64)
