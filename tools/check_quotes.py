@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"^ *```(sh|toml|text)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _OURS = ("lostbits ", "python ", "sed ", "D=")
-_DEMO = "lostbits demo --out build/demo"  # what the Makefile runs, in the environment of this script
+_DEMO = "lostbits demo --out build/demo"  # as in the Makefile
 _NAME = re.compile(r'^name = "(.+)"$', re.MULTILINE)
 
 
