@@ -15,8 +15,10 @@ from peers_job import BATCH, Job, Timed
 
 
 def load() -> None:
-    """Import."""
+    """Import, what torch puts off until its first optimizer included."""
     importlib.import_module("lostbits.api")
+    torch = importlib.import_module("torch")
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
 def quantize(job: Job) -> None:

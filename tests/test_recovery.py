@@ -27,6 +27,7 @@ from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision, fewest
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage, applied
+from lostbits.rounding import Rounded, RoundedWeight, confirmed
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.layerwise import Layer, sweep
 from lostbits.runtime.progress import silent
@@ -164,6 +165,59 @@ def test_layers_without_activation_are_learned_at_all_positions_at_once(
             gaps.append(whole - quick)
         assert np.ptp(gaps) < 1e-4 * whole and abs(gaps[0]) < 0.05 * whole
         met.append(layer.step.operator.op_type)
+
+    sweep(case, source, check)
+    assert met
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_convolutions_with_activation_are_learned_at_positions_of_their_own_output(
+    small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch, few: bool
+) -> None:
+    source, case = small
+    met = []
+    if few:
+        for name, value in (("_STEP", 16), ("_POSITIONS", 64), ("_EACH", 1)):
+            monkeypatch.setattr(f"lostbits.recoveries.adaround.{name}", value)
+
+    def check(layer: Layer) -> None:
+        if layer.activation is None or layer.step.operator.op_type != "Conv":
+            return
+        batches, forward = problem(layer)
+        weight = torch.from_numpy(layer.values)
+        half = 0.5 * weight
+        for data, used, found in (
+            (layer.inputs, weight, [wanted for _, wanted in batches]),
+            (layer.quantized_inputs, half, [forward(z, half) for z, _ in batches]),
+        ):
+            wanted = torch.cat([_positions(layer.activated(x, used)) for x in data])
+            drawn = torch.cat([_positions(y) for y in found])
+            assert (64 <= len(drawn) < len(wanted)) if few else len(drawn) == len(wanted)
+            gaps = torch.cdist(drawn, wanted, compute_mode="donot_use_mm_for_euclid_dist")
+            assert float(gaps.amin(dim=1).max()) < 1e-4 * float(wanted.abs().max())
+        met.append(len(batches))
+
+    sweep(case, source, check)
+    assert met and (not few or min(met) > 1)
+
+
+def _positions(y: torch.Tensor) -> torch.Tensor:
+    """A row of channels for every position."""
+    return y.movedim(1, -1).flatten(0, -2)
+
+
+def test_codes_that_do_worse_on_all_the_data_are_not_kept(small: tuple[Source, Case]) -> None:
+    source, case = small
+    met = []
+
+    def check(layer: Layer) -> None:
+        weight = RoundedWeight(layer.values, layer.affine)
+        exact = [(x, layer.activated(x, torch.from_numpy(layer.values))) for x in layer.inputs]
+        bad = Rounded({"weight": weight.nearest + 3}, 1.0, 0.5, 1, 1.0)
+        found = confirmed(weight, bad, exact, layer.activated)
+        np.testing.assert_array_equal(found.codes["weight"], weight.nearest)
+        assert found.loss_after == found.loss_before > 0
+        met.append(found)
 
     sweep(case, source, check)
     assert met

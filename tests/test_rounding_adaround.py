@@ -17,7 +17,7 @@ from torch.nn import functional
 from lostbits.errors import RecoveryError
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.rounding import Reconstruction, Rounded, RoundedWeight, adaround, adaround_block
-from lostbits.rounding.soft_rounding import SoftWeight, decision, openness, penalty
+from lostbits.rounding.soft_rounding import SoftWeight, decision, openness, penalty_slope
 
 laws = settings(deadline=None, max_examples=40, derandomize=True)
 Batches = list[tuple[Tensor, Tensor]]
@@ -97,11 +97,44 @@ def test_the_rectified_sigmoid_reaches_both_ends() -> None:
     assert float(decision(torch.tensor(0.5))) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_penalty_is_zero_at_codes_and_flat_between_for_large_exponents() -> None:
-    h = torch.tensor([0.0, 1.0, 0.5, 0.25])
-    assert float(penalty(h[:2], 2.0)) == 0
-    assert float(penalty(h[2:], 2.0)) == pytest.approx(1 + 0.75)
-    assert float(penalty(h[2:], 20.0)) == pytest.approx(2 - 0.5**20)
+@laws
+@given(st.integers(0, 999), st.sampled_from([2.0, 7.5, 20.0]))
+def test_the_slope_of_the_penalty_is_that_of_its_formula(seed: int, beta: float) -> None:
+    h = torch.rand(20, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    h.requires_grad_()
+    (1 - (2 * h - 1).abs().pow(beta)).sum().backward()  # type: ignore[no-untyped-call]
+    assert h.grad is not None
+    torch.testing.assert_close(penalty_slope(h.detach(), beta), h.grad)
+
+
+@laws
+@given(st.integers(0, 999), st.integers(2, 8), st.booleans(), st.sampled_from([None, 2.0, 20.0]))
+def test_the_slopes_of_v_are_those_that_autograd_finds(
+    seed: int, bits: int, symmetric: bool, beta: float | None
+) -> None:
+    weight = 2 * random_weight(seed, 3, 5)
+    layer = RoundedWeight(weight, affine_of(weight / 1.5, bits, symmetric=symmetric))
+    soft, slope = SoftWeight(layer), torch.from_numpy(random_weight(seed + 1, 3, 5))
+    soft.descend(slope, 0.3, beta)
+    found, soft.v.grad = soft.v.grad, None
+    assert found is not None
+    h = openness(soft.v)
+    scale, zero = (
+        torch.from_numpy(np.asarray(v, np.float32)).reshape(-1, 1)
+        for v in (layer.affine.scale, layer.affine.zero_point)
+    )
+    steps = torch.from_numpy(weight) / scale
+    grid = layer.affine.grid
+    steps = torch.minimum(torch.maximum(steps.floor() + h, grid.qmin - zero), grid.qmax - zero)
+    loss = (steps * scale * slope).sum()
+    if beta is not None:
+        loss = loss + 0.3 * (1 - (2 * h - 1).abs().pow(beta)).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert soft.v.grad is not None
+    inside = (h > 0) & (h < 1)
+    torch.testing.assert_close(
+        torch.where(inside, found, 0), torch.where(inside, soft.v.grad, 0), rtol=1e-4, atol=1e-6
+    )
 
 
 @laws
@@ -113,7 +146,7 @@ def test_at_the_start_soft_weights_are_the_float_weights_and_hard_ones_nearest(
     layer = RoundedWeight(weight, affine_of(weight, bits, symmetric=symmetric))
     soft = SoftWeight(layer)
     limited = layer.affine.clip(weight)
-    np.testing.assert_allclose(soft.weight(openness(soft.v)).detach(), limited, atol=2e-6)
+    np.testing.assert_allclose(soft.weight().detach(), limited, atol=2e-6)
     np.testing.assert_array_equal(soft.codes(), layer.nearest)
 
 

@@ -9,6 +9,7 @@ from lostbits.rounding.adaround import (
     Rounded,
     adaround,
     adaround_block,
+    confirmed,
 )
 from lostbits.rounding.factor import factored
 from lostbits.rounding.gram import Gram
@@ -34,6 +35,7 @@ __all__ = [
     "Window",
     "adaround",
     "adaround_block",
+    "confirmed",
     "corrected_target",
     "factored",
     "patches",

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lostbits.errors import RecoveryError
 from lostbits.rounding.row_grid import Codes
-from lostbits.rounding.soft_rounding import RoundedWeight, SoftWeight, openness, penalty
+from lostbits.rounding.soft_rounding import RoundedWeight, SoftWeight
 
 Input = TypeVar("Input")
 Forward = Callable[[Input, Mapping[str, Tensor]], Tensor]
@@ -131,6 +132,28 @@ def adaround_block(
     return _learn(_Learner(layers, forward, how, losses[0], others), batches, best)
 
 
+def confirmed(
+    layer: RoundedWeight,
+    found: Rounded,
+    batches: "Batches[Input]",
+    forward: Callable[[Input, Tensor], Tensor],
+) -> Rounded:
+    """What was learned on a part of the data, judged on all of it.
+
+    Its losses are those of ``batches``; its codes are the ones to begin from where they do better.
+    """
+    whole = {"weight": layer}
+    learned, *starts = (
+        _hard_loss(whole, {"weight": c}, batches, lambda x, w: forward(x, w["weight"]))
+        for c in (found.codes["weight"], layer.nearest, layer.first)
+    )
+    before = min(starts)
+    if learned < before:
+        return found._replace(loss_before=before, loss_after=learned)
+    first = layer.nearest if starts[0] == before else layer.first
+    return found._replace(codes={"weight": first}, loss_before=before, loss_after=before)
+
+
 @final
 class _Learner:
     """The weights on their way, and one step of it."""
@@ -150,20 +173,20 @@ class _Learner:
         groups = [{"params": [s.v for s in self._soft.values()], "lr": how.rate}]
         if others:
             groups.append({"params": list(others), "lr": how.others_rate})
-        self._adam = torch.optim.Adam(groups)
+        self._adam = torch.optim.Adam(groups, fused=True)
 
     def step(self, x: Any, target: Tensor, iteration: int) -> None:
         """Take one step of Adam on one batch."""
-        h = {name: openness(soft.v) for name, soft in self._soft.items()}
-        weights = {name: soft.weight(h[name]) for name, soft in self._soft.items()}
+        weights = {name: soft.weight() for name, soft in self._soft.items()}
         loss = _reconstruction(self.forward(x, weights), target) / self.unit
-        if (beta := self.how.exponent(iteration)) is not None:
-            pull = torch.stack([penalty(each, beta) for each in h.values()]).sum()
-            loss = loss + self.how.strength / self._size * pull
         if not torch.isfinite(loss):
             raise _diverged(self.layers, iteration)
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        strength, beta = self.how.strength / self._size, self.how.exponent(iteration)
+        for name, soft in self._soft.items():
+            slope = weights[name].grad  # None for a weight that the output does not depend on
+            soft.descend(torch.zeros(()) if slope is None else slope, strength, beta)
         self._adam.step()
 
     def codes(self) -> dict[str, Codes]:
@@ -213,7 +236,7 @@ def _shuffled(batches: int, how: Reconstruction) -> Iterator[int]:
 
 
 def _reconstruction(output: Tensor, target: Tensor) -> Tensor:
-    return (output - target).square().sum(dim=1).mean()
+    return functional.mse_loss(output, target) * output.shape[1]
 
 
 def _hard_loss(

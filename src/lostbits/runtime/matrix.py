@@ -39,6 +39,19 @@ class Matrix:
             return weight.T[None]
         return weight.reshape(self.groups, self.shape[0] // self.groups, -1)
 
+    def product(self, weight: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """What a convolution without bias makes of positions; gradients pass.
+
+        Args:
+            weight: In its own shape.
+            columns: One tensor of ``pairs``, positions last: ``(groups, columns, positions)``.
+
+        Returns:
+            Shape ``(1, channels, positions, 1 ...)``, of the rank of the convolution's output.
+        """
+        y = self.rows(weight) @ columns
+        return y.reshape(1, -1, y.shape[-1], *(1 for _ in self.shape[3:]))
+
     def split(self, weight: Array) -> Doubles:
         """``rows`` in double precision."""
         return self.rows(weight).astype(np.float64)
