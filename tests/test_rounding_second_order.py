@@ -19,6 +19,7 @@ from lostbits.rounding import (
     corrected_target,
     descent,
     quadratic_error,
+    refit_scale,
     round_rows,
     search_scale,
     sweep,
@@ -372,3 +373,27 @@ def test_row_grids_agree_with_affine_bit_for_bit() -> None:
         RowGrid.of(affine, 1, 5)
     single = affine_from_range(-1.0, 1.0, Grid.of(8, signed=True), symmetric=True)
     assert RowGrid.of(single, 2, 3).scale.shape == (2, 3)
+
+
+@laws
+@given(st.integers(0, 9999), st.integers(2, 4), st.booleans())
+def test_no_scale_near_the_refitted_one_leaves_less_error(
+    seed: int, bits: int, symmetric: bool
+) -> None:
+    case = layer(seed, (2, 3, 6), bits, symmetric=symmetric)
+    codes = round_rows(case.weights, case.gram, case.grid).codes
+    found = refit_scale(case.weights, case.gram, case.grid, codes)
+
+    def error(grid: RowGrid) -> Floats:
+        return quadratic_error(grid.values(codes), case.weights, case.gram)
+
+    least, noise = error(found), 1e-9 * error(case.grid).max()
+    for other in (case.grid, found.shrunk(0.98), found.shrunk(1.02)):
+        assert (least <= error(other) + noise).all()
+
+
+def test_rows_without_codes_keep_their_scale() -> None:
+    case = layer(0, (1, 3, 6), 4)
+    codes = case.grid.codes(np.zeros_like(case.weights))
+    found = refit_scale(case.weights, case.gram, case.grid, codes)
+    np.testing.assert_array_equal(found.scale, case.grid.scale)

@@ -29,6 +29,7 @@ from lostbits.exporters import exporter
 from lostbits.exporting import Origin
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
 from lostbits.grid import Affine
+from lostbits.language import Language, translated
 from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.calibration import calibrate
@@ -479,6 +480,9 @@ def test_the_command_fails_out_of_tolerance_and_writes_the_result(tmp_path: Path
     assert [row["passed"] for row in found["verify"]] == [False], (
         "of one file and backend, the last"
     )
+    (row,) = found["verify"]
+    said = translated(Language.CHINESE, found["sentences"][row["text"]])
+    assert row["backend"] in said and "模擬" in said
 
 
 def test_the_command_plans_a_float_model(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
 from lostbits.inspecting import read_parameters
+from lostbits.language import Sentence, say, sentences
 from lostbits.readers.onnx_model import PLAN_KEY
 from lostbits.results import read, write
 from lostbits.runtime.measure import Comparison
@@ -191,6 +192,7 @@ def _note(folder: Path, row: dict[str, Any]) -> None:
     same = {key: row[key] for key in ("backend", "sha256")}
     others = [r for r in result["verify"] if {k: r.get(k) for k in same} != same]
     result["verify"] = [*others, row]
+    result["sentences"] |= sentences(row)
     write(result, folder, ["json"])
 
 
@@ -350,17 +352,14 @@ class _Run:
         return None if found is None else asdict(found)
 
 
-def _in_words(row: dict[str, Any]) -> str:
+def _in_words(row: dict[str, Any]) -> Sentence:
     """One sentence for reports."""
     distance, agreement = row["sqnr_db_vs_simulation"], row["vs_float"]["agreement"]
-    near = "equal to" if distance is None else f"{distance:.1f} dB from"
-    agreed = "" if agreement is None else f", agrees with float on {agreement:.1%}"
-    found = [f"{d['tensor']}: {d['text']}" for d in row["defects"][:1]]
-    first = row["first_deviation"]
-    found += [first["text"]] if first is not None and not found else []
-    return "; ".join(
-        [f"{row['backend']} {row['version']} is {near} the simulation{agreed}", *found]
-    )
+    words = {name: row[name] for name in ("backend", "version")}
+    words["agreement"] = "-" if agreement is None else f"{agreement:.1%}"
+    if distance is None:
+        return say("trust.verify_equal", **words)
+    return say("trust.verify_value", distance=f"{distance:.1f}", **words)
 
 
 def _executed(nodes: tuple[Executed, ...]) -> dict[str, Any]:

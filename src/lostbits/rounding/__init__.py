@@ -16,7 +16,7 @@ from lostbits.rounding.gram import Gram
 from lostbits.rounding.learned_scale import LearnedScale
 from lostbits.rounding.quadratic import quadratic_error
 from lostbits.rounding.row_grid import RowGrid
-from lostbits.rounding.scale_search import ScaleSearch, search_scale
+from lostbits.rounding.scale_search import ScaleSearch, refit_scale, search_scale
 from lostbits.rounding.second_order import Settings, Solution, round_rows
 from lostbits.rounding.soft_rounding import RoundedWeight
 from lostbits.rounding.target import corrected_target
@@ -40,6 +40,7 @@ __all__ = [
     "factored",
     "patches",
     "quadratic_error",
+    "refit_scale",
     "round_rows",
     "sample_positions",
     "search_scale",

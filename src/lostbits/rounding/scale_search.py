@@ -1,13 +1,13 @@
 """The scale at which a weight is best rounded: for few bits, clipping the tails pays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.rounding.quadratic import quadratic_error
-from lostbits.rounding.row_grid import RowGrid
+from lostbits.rounding.row_grid import Codes, RowGrid
 from lostbits.rounding.second_order import Settings, round_rows
 
 Floats = NDArray[np.float64]
@@ -69,3 +69,23 @@ def _nearest_error(target: Floats, gram: Floats, grid: RowGrid) -> Floats:
 def _swept_error(target: Floats, gram: Floats, grid: RowGrid, damping: float) -> Floats:
     settings = Settings(damping=damping, passes=0, restarts=0)
     return round_rows(target, gram, grid, settings=settings).error
+
+
+def refit_scale(target: Floats, gram: Floats, grid: RowGrid, codes: Codes) -> RowGrid:
+    """The grid whose scales suit the codes: the least squares of each row, codes held.
+
+    ``(s q - t) G (s q - t)^T`` is least at ``s = q G t^T / q G q^T``. Rows whose codes are all
+    zero, or point the other way, keep their scale.
+
+    Args:
+        target: Weights, or what they should become, ``(groups, rows, columns)``.
+        gram: ``sum x x^T``, ``(groups, columns, columns)``.
+        grid: That the codes lie on.
+        codes: Of the same shape as ``target``.
+    """
+    steps = grid.steps(codes)
+    seen = steps @ gram
+    wanted, own = (seen * target).sum(axis=-1), (seen * steps).sum(axis=-1)
+    fit = (wanted > 0) & (own > 0)
+    scale = np.divide(wanted, own, out=grid.scale.copy(), where=fit)
+    return replace(grid, scale=scale.astype(np.float32).astype(np.float64))
