@@ -307,7 +307,7 @@ def recover(
     judge = Judge(case.model, bench.judges, bench.labels)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
-    effort = replace(wishes.effort, goal=wishes.goal)
+    effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), bench.pass_seconds(case.model)
     planner = Planner(case, first, bench.source, chosen, deadline, effort, tools, seconds)
     planner.run(progress)

@@ -17,6 +17,8 @@ from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.networks import Written
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
 
 Stage = Literal["network", "ranges", "weights", "precision"]
@@ -75,6 +77,7 @@ class Effort:
         iterations: Steps of those that learn.
         cache: Folder for what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
+        pool: Who works.
     """
 
     seed: int = 0
@@ -82,6 +85,7 @@ class Effort:
     iterations: int = 500
     cache: Path | None = None
     goal: Goal | None = None
+    pool: Pool = field(default_factory=InProcess)
 
     def kept(self, case: Case, source: Source, method: str) -> Cache | None:
         """The cache of one sweep."""

@@ -21,7 +21,7 @@ from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
 from lostbits.runtime.executor import Step, Walk
 from lostbits.runtime.memory import keep_freed_memory
-from lostbits.runtime.networks import Array, Networks, Written
+from lostbits.runtime.networks import Array, Networks, Written, quantized_weight
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.stretch import Stretch, stretches
 
@@ -147,7 +147,8 @@ def _entry(walk: Walk, stretch: Stretch) -> Entry:
 
 
 def _sites(networks: Networks, stretch: Stretch) -> tuple[dict[str, Site], dict[str, Site]]:
-    found = [w for step in stretch.steps if (w := networks.weight(step)) is not None]
+    executor = networks.executor
+    found = [w for step in stretch.steps if (w := quantized_weight(executor, step)) is not None]
     uses = ((step.name, i) for step in stretch.steps for i in range(len(step.inputs)))
     read = (networks.executor.reader_site(*use) for use in uses)
     streamed = {s.key: s for s in read if s is not None and s.streams}

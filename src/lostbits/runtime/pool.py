@@ -52,7 +52,7 @@ class _Closing(abc.ABC):
         self.close()
 
 
-class Opened(_Closing, Generic[Item, Outcome]):
+class Opened(_Closing, abc.ABC, Generic[Item, Outcome]):
     """A job that workers have open, to be given items as often as there are some."""
 
     @abc.abstractmethod
@@ -83,7 +83,7 @@ class Opened(_Closing, Generic[Item, Outcome]):
         """
 
 
-class Pool(_Closing):
+class Pool(_Closing, abc.ABC):
     """Runs jobs."""
 
     @abc.abstractmethod

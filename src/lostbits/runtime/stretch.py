@@ -6,7 +6,7 @@ from typing import final
 
 from lostbits.graph.queries import is_float
 from lostbits.runtime.executor import Executor, Step
-from lostbits.runtime.networks import Networks
+from lostbits.runtime.networks import Networks, quantized_weight
 
 _LEAST = (
     3  # weights: a stretch of fewer is joined with the next, so that layers can help each other
@@ -39,7 +39,7 @@ def stretches(networks: Networks) -> Iterator[Stretch]:
     start, weights, entering = 0, 0, waiting
     for number, step in enumerate(executor.steps, 1):
         waiting = {n for n in {*waiting, *step.outputs} if last.get(n, 0) > number}
-        weights += networks.weight(step) is not None
+        weights += quantized_weight(executor, step) is not None
         if number == len(executor.steps):
             yield _stretch(executor.steps[start:], entering, set(executor.outputs), floats)
         elif len(waiting & floats) == 1 and weights >= _LEAST:

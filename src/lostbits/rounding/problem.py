@@ -1,0 +1,142 @@
+"""The rounding of one layer, in tasks that can be computed apart.
+
+Given the moments of its inputs, the rows of a layer know nothing of each other, nor do its groups.
+Only the strengths of the ridge and of the damping are chosen for all of them, by sums.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.rounding.gram import Gram
+from lostbits.rounding.ridge import Ridge
+from lostbits.rounding.row_grid import RowGrid
+from lostbits.rounding.scale_search import ScaleSearch, search_scale
+from lostbits.rounding.second_order import Damped, Settings, Solution, round_rows
+
+Floats = NDArray[np.float64]
+_ROWS, _MOST = 96, 4  # of a part, and parts of a matrix: every part pays for the columns anew
+_GROUPS, _MOST_OF_GROUPS = 64, 16  # the same of a layer of groups, where nothing is paid twice
+
+
+class Part(NamedTuple):
+    """Some of the groups, and some of the rows of each."""
+
+    groups: slice
+    rows: slice
+
+    def of(self, array: Floats) -> Floats:
+        """Its share of an array of shape ``(groups, rows, ...)``."""
+        return array[self.groups, self.rows]
+
+
+def parts(groups: int, rows: int) -> list[Part]:
+    """A layer in parts whose borders know nothing of who works."""
+    every = slice(None)
+    if groups > 1:
+        return [Part(cut, every) for cut in _cuts(groups, groups // _GROUPS, _MOST_OF_GROUPS)]
+    return [Part(every, cut) for cut in _cuts(rows, rows // _ROWS, _MOST)]
+
+
+def _cuts(length: int, wanted: int, most: int) -> list[slice]:
+    count = min(max(wanted, 1), most)
+    ends = [length * number // count for number in range(count + 1)]
+    return [slice(*pair) for pair in pairwise(ends)]
+
+
+@final
+@dataclass(frozen=True)
+class Problem:
+    """Weights to be rounded, and what is known of their inputs.
+
+    Attributes:
+        weights: Shape ``(groups, rows, columns)``.
+        rest, held: Moments of the samples to learn from and of those to judge by, paired.
+        grid: Before a scale is looked for.
+        search: How to look for one; None keeps the grid.
+    """
+
+    weights: Floats
+    rest: Gram
+    held: Gram
+    grid: RowGrid
+    search: ScaleSearch | None = None
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Its parts, to be computed apart."""
+        return parts(*self.weights.shape[:2])
+
+    @cached_property
+    def every(self) -> Gram:
+        """Of all samples, about the means: the bias takes care of those."""
+        return Gram(*self.rest.total.shape, paired=True).merge(self.rest).merge(self.held).centred()
+
+    @cached_property
+    def _apart(self) -> tuple[Gram, Gram]:
+        return self.rest.centred(), self.held.centred()
+
+    @cached_property
+    def _learned(self) -> Ridge:
+        return Ridge(self.weights, self._apart[0])
+
+    def ridge_error(self, ridge: float) -> float:
+        """What a strength of the ridge, learned from the rest, costs on the held-out samples."""
+        return self._learned.error(ridge, self._apart[1])
+
+    @cached_property
+    def _known(self) -> dict[object, Any]:
+        """What several parts ask for, the last of each kind."""
+        return {}
+
+    def target(self, ridge: float) -> Floats:
+        """What the codes are to stand for."""
+        if self._known.get("ridge") != ridge:
+            target = Ridge(self.weights, self.every).target(ridge)
+            self._known.update(ridge=ridge, target=target)
+        found: Floats = self._known["target"]
+        return found
+
+    def _damped(self, moments: Gram, damping: float, part: Part) -> Damped:
+        """Parts of a single matrix share it."""
+        if len(moments.gram) > 1:
+            return Damped(moments.gram[part.groups], damping)
+        known: Damped | None = self._known.get("damped")
+        if known is None or known.plain is not moments.gram or known.damping != damping:
+            self._known["damped"] = known = Damped(moments.gram, damping)
+        return known
+
+    def grids(self, ridge: float, cuts: Sequence[Part]) -> list[RowGrid]:
+        """The grids of some parts, with scales that are looked for together."""
+        if self.search is None:
+            return [self.grid.part(cut) for cut in cuts]
+        target, gram = self.target(ridge), self.every.gram
+        if self.search.per_row:
+            return [
+                search_scale(cut.of(target), gram[cut.groups], self.grid.part(cut), self.search)
+                for cut in cuts
+            ]
+        found = search_scale(target, gram, self.grid, self.search)
+        return [found.part(cut) for cut in cuts]
+
+    def damping_error(self, ridge: float, damping: float, part: Part, grid: RowGrid) -> float:
+        """What codes that a damping led to, learned from the rest, cost on the held-out samples."""
+        rest, held = self._apart
+        target = part.of(self.target(ridge))
+        quick = Settings(damping=damping, passes=0, restarts=0)
+        known = self._damped(rest, damping, part)
+        codes = round_rows(target, known.plain, grid, settings=quick, known=known).codes
+        off = grid.values(codes) - target
+        return float(((off @ held.gram[part.groups]) * off).sum())
+
+    def solution(self, ridge: float, damping: float, part: Part, grid: RowGrid) -> Solution:
+        """The codes of a part."""
+        known = self._damped(self.every, damping, part)
+        aim, settings = part.of(self.target(ridge)), Settings(damping=damping)
+        weights = part.of(self.weights)
+        return round_rows(weights, known.plain, grid, target=aim, settings=settings, known=known)
