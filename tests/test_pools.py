@@ -207,7 +207,7 @@ def test_a_full_disk_has_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(28, "No space left on device")
 
     with Processes(2, 1) as workers:
-        monkeypatch.setattr("lostbits.runtime.pools.processes.stored", full)
+        monkeypatch.setattr("lostbits.runtime.parcel._write", full)
         with pytest.raises(LostbitsError, match=r"O005.*No space left on device: .*TMPDIR"):
             list(workers.map(Sums(source(), tmp_path), [range(4)]))
 

@@ -14,7 +14,7 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -68,6 +68,33 @@ class SecondOrder:
         return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
 
 
+class _Moments(NamedTuple):
+    """Second moments of a layer's inputs on some samples.
+
+    Attributes:
+        matrix: The layer's view as a matrix.
+        rest, held: Of the samples to learn from, and of those to judge by; None without any.
+    """
+
+    matrix: Matrix
+    rest: Gram | None
+    held: Gram | None
+
+
+def _nothing(matrix: Matrix, columns: int) -> Gram:
+    return Gram(matrix.groups, columns, paired=True)
+
+
+def _summed(found: Sequence[_Moments], columns: int) -> tuple[Gram, Gram]:
+    """In the order of the shards."""
+    rest, held = (_nothing(found[0].matrix, columns) for _ in range(2))
+    for one in found:
+        for total, more in ((rest, one.rest), (held, one.held)):
+            if more is not None:
+                total.merge(more)
+    return rest, held
+
+
 @final
 class _Solver:
     """Solves layer after layer and remembers what became of them."""
@@ -80,13 +107,13 @@ class _Solver:
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, str] = {}
 
-    def look(self, layer: Layer) -> tuple[Matrix, Gram, Gram] | None:
-        """Second moments of the samples to learn from, and of those to judge by."""
+    def look(self, layer: Layer) -> _Moments | None:
+        """None for a layer that is no ``W x``."""
         matrix = Matrix.of(layer)
         if matrix is None:
             return None
         columns = matrix.split(layer.values).shape[-1]
-        rest, held = (Gram(matrix.groups, columns, paired=True) for _ in range(2))
+        rest, held = (_nothing(matrix, columns) for _ in range(2))
         enough = min(self.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
         batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
         for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
@@ -94,7 +121,7 @@ class _Solver:
             positions = matrix.sample(floats, most, self._random(layer, part))
             x, z = matrix.pairs(floats, quantized, positions)
             (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
-        return matrix, rest, held
+        return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
 
     def _random(self, layer: Layer, part: Batch) -> torch.Generator:
         """The same for a batch of a layer, whatever was drawn before and by whom."""
@@ -102,20 +129,16 @@ class _Solver:
         (seed,) = np.random.SeedSequence([self.seed, layer.number, first]).generate_state(1)
         return torch.Generator().manual_seed(int(seed))
 
-    def solve(
-        self, layer: Layer, found: Sequence[tuple[Matrix, Gram, Gram] | None], crew: Crew
-    ) -> Solved | None:
+    def solve(self, layer: Layer, found: Sequence[_Moments | None], crew: Crew) -> Solved | None:
         """From the moments of all shards, added in their order."""
-        first, *others = found
-        if first is None:
+        known = [moments for moments in found if moments is not None]
+        if not known:
             op = layer.step.operator.op_type
             self.skipped[layer.weight.tensor] = say("skipped.no_rows", op=op)
             return None
-        matrix, rest, held = first
-        for _, more, others_held in filter(None, others):
-            rest.merge(more)
-            held.merge(others_held)
+        matrix = known[0].matrix
         weights = matrix.split(layer.values)
+        rest, held = _summed(known, weights.shape[-1])
         grid = RowGrid.of(layer.affine, *weights.shape[:2])
         problem = Problem(weights, rest, held, grid, self._search(layer.affine))
         values, grid = self._solve(problem, crew)

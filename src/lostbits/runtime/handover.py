@@ -29,8 +29,10 @@ def packed(job: Job[Any, Any]) -> Parcel:
     Raises:
         DataError: D034 when its samples come from an object that no other process can have.
     """
+    arrays: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
     try:
-        return boxed(job)
+        _Pickler(stream, 5, buffer_callback=arrays.append).dump(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise DataError(
             "D034",
@@ -39,11 +41,4 @@ def packed(job: Job[Any, Any]) -> Parcel:
             first_line(error),
             "give a file, a folder, arrays or module:callable, or work in one process",
         ) from error
-
-
-def boxed(value: object) -> Parcel:
-    """Anything that can be pickled, ready to be sent."""
-    arrays: list[pickle.PickleBuffer] = []
-    stream = io.BytesIO()
-    _Pickler(stream, 5, buffer_callback=arrays.append).dump(value)
     return Parcel(versions(), stream.getvalue(), [np.asarray(buffer.raw()) for buffer in arrays])

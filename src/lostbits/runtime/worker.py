@@ -14,12 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from lostbits.errors import DataError, LostbitsError, WorkerError, first_line
+from lostbits.errors import DataError, LostbitsError, OutputError, WorkerError, first_line
 from lostbits.runtime.board import Notice
-from lostbits.runtime.parcel import Parcel, loaded, versions
+from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
 
+_LARGE = 1 << 20  # bytes
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 
 
@@ -73,8 +74,7 @@ class Seat:
 
     def _hear(self, notice: Notice, fetch: Callable[[Any], Parcel]) -> None:
         if notice.number > self._heard:
-            parcel = fetch(notice.where)
-            self._work.hear(notice.place, pickle.loads(parcel.content, buffers=parcel.arrays))
+            self._work.hear(notice.place, unboxed(fetch(notice.where)))
             self._heard = notice.number
 
 
@@ -152,9 +152,30 @@ def serve(connection: Connection, threads: int, spool: Path) -> None:
             job, number, *rest = connection.recv()
             opening = number is None
             result = seat.take(str(job), partial(loaded, job)) if opening else seat.do(*rest)
-            connection.send((number, result))
+            connection.send((number, _sent(result, spool / f"{os.getpid()}-{number}")))
         except (EOFError, OSError):
             return
+
+
+def _sent(result: Result, folder: Path) -> Result | Path:
+    """A large result goes through files: a pipe copies it four times, in pieces."""
+    parcel = boxed(result)
+    if sum(array.nbytes for array in parcel.arrays) < _LARGE:
+        return result
+    try:
+        stored(parcel, folder)
+    except OutputError as error:
+        return Result(None, error)
+    return folder
+
+
+def arrived(sent: Result | Path) -> Result:
+    """What a worker has sent; its files are gone once they are mapped."""
+    if isinstance(sent, Result):
+        return sent
+    result: Result = unboxed(loaded(sent))
+    shutil.rmtree(sent, ignore_errors=True)
+    return result
 
 
 def _follow_parent(spool: Path) -> None:

@@ -16,13 +16,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, final
 
-from lostbits.errors import OutputError, WorkerError
+from lostbits.errors import WorkerError
 from lostbits.runtime.board import Board
-from lostbits.runtime.handover import boxed, packed
-from lostbits.runtime.parcel import Parcel, stored
+from lostbits.runtime.handover import packed
+from lostbits.runtime.parcel import boxed, stored
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import cores
-from lostbits.runtime.worker import Result, died, out_of_memory, serve
+from lostbits.runtime.worker import Result, arrived, died, out_of_memory, serve
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
@@ -90,7 +90,7 @@ class Processes(Pool):
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
         folder = self._spool / str(next(self._jobs))
-        _store(packed(job), folder)
+        stored(packed(job), folder)
         return _Shared(self, folder)
 
     def close(self) -> None:
@@ -120,19 +120,6 @@ class Processes(Pool):
             self._workers.remove(worker)
 
 
-def _store(parcel: Parcel, folder: Path) -> None:
-    try:
-        stored(parcel, folder)
-    except OSError as error:
-        raise OutputError(
-            "O005",
-            str(folder.parent),
-            "must have room for a copy of the model, and of samples that are arrays",
-            error.strerror or str(error),
-            "free some space, or point TMPDIR to another disk",
-        ) from error
-
-
 @final
 class _Shared(Opened[Item, Outcome]):
     """A job in files, which each worker opens before its first item."""
@@ -152,7 +139,7 @@ class _Shared(Opened[Item, Outcome]):
     def post(self, place: str, value: object) -> None:
         """See ``Opened``; nobody works between two calls of ``map``, so what is old can go."""
         folder = self.folder / f"notice-{self.board.last + 1}"
-        _store(boxed(value), folder)
+        stored(boxed(value), folder)
         if old := self.board.put(place, folder):
             shutil.rmtree(old.where, ignore_errors=True)
 
@@ -231,7 +218,8 @@ class _Round:
             return False
         return worker.process.is_alive()
 
-    def _take(self, worker: _Worker, number: int | None, result: Result) -> None:
+    def _take(self, worker: _Worker, number: int | None, sent: Result | Path) -> None:
+        result = arrived(sent)
         if number is None:
             result.get()
             self.died_of.pop(None, None)  # workers do start

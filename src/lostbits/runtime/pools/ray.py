@@ -15,8 +15,8 @@ from typing import Any, final
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
 from lostbits.runtime.board import Board, Notice
-from lostbits.runtime.handover import boxed, packed
-from lostbits.runtime.parcel import Parcel
+from lostbits.runtime.handover import packed
+from lostbits.runtime.parcel import Parcel, boxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import limit
 from lostbits.runtime.worker import Result, Seat, died, out_of_memory
