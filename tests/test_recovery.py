@@ -19,6 +19,7 @@ from lostbits.data import Source
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
+from lostbits.grid import Grid
 from lostbits.override import Override
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, choose, held_out, site_changes
@@ -26,11 +27,14 @@ from lostbits.recoveries import ALL
 from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision, fewest
+from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage, applied
+from lostbits.rounding.problem import parts
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, sweep
+from lostbits.runtime.pools import Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
@@ -244,6 +248,38 @@ def test_two_runs_with_one_seed_are_identical(small: tuple[Source, Case]) -> Non
     )
     assert first.written.keys() == second.written.keys()
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
+
+
+@pytest.mark.parametrize("recovery", [Ranges(), BiasCorrection(), SecondOrder()])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Recovery, bits: int) -> None:
+    """With the samples in four shards; at 4 bits second-order rounding also looks for scales."""
+    source, case = make(tmp_path, cnn(3), samples(4, 56, 3, 16, 16), "tensorrt")
+    if bits == 4:
+        grid = Grid.of(4, signed=True)
+        few = {
+            s.key: replace(case.plan[s.key], grid=grid) for s in case.sites if s.role == "weight"
+        }
+        case = replace(case, plan={**case.plan, **few})
+    found = []
+    for count in (1, 3):
+        with Processes(count, 1) as pool:
+            found.append(recovery.propose(case, source, NOTHING, Effort(pool=pool), silent))
+    one, three = found
+    assert (one.summary, one.plan) == (three.summary, three.plan)
+    assert one.written.keys() == three.written.keys()
+    assert all(np.array_equal(one.written[k], three.written[k]) for k in one.written)
+    assert one.written or one.plan
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
+    met = np.zeros((groups, rows), int)
+    cuts = parts(groups, rows)
+    for cut in cuts:
+        met[cut] += 1
+    assert (met == 1).all()
+    assert len(cuts) <= 16
 
 
 def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> None:

@@ -4,20 +4,11 @@ from collections.abc import Generator, Sequence
 from typing import Any, final
 
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
-from lostbits.runtime.threads import limit
 
 
 @final
 class InProcess(Pool):
-    """Nothing is sent anywhere, so any source of samples will do.
-
-    Args:
-        threads: 0 leaves them as they are: every core.
-    """
-
-    def __init__(self, threads: int = 0) -> None:
-        if threads:
-            limit(threads)
+    """Nothing is sent anywhere, so any source of samples will do."""
 
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""

@@ -7,16 +7,19 @@ on each node, whose workers read its arrays where they lie.
 import logging
 import socket
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, final
 
+import numpy as np
+
 from lostbits.errors import LostbitsError, WorkerError, first_line
 from lostbits.runtime.board import Board, Notice
 from lostbits.runtime.handover import packed
-from lostbits.runtime.parcel import Parcel, boxed
+from lostbits.runtime.parcel import Parcel, boxed, unboxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import limit
 from lostbits.runtime.worker import Result, Seat, died, out_of_memory
@@ -122,19 +125,28 @@ class _Shared(Opened[Item, Outcome]):
         (task, *_), _ = self.ray.wait(list(running), num_returns=1)
         number = running.pop(task)
         try:
-            done[number] = self.ray.get(task)
+            done[number] = unboxed(_owned(self.ray.get(task)))
         except self.ray.exceptions.OutOfMemoryError as error:
             done[number] = Result(None, out_of_memory(first_line(error)))
         except self.ray.exceptions.RayError as error:
             done[number] = Result(None, died(f"{_TRIES} times: {first_line(error)}"))
 
 
-def _do(name: str, sent: list[Any], item: Any, notices: list[Notice], threads: int) -> Result:
+def _do(name: str, sent: list[Any], item: Any, notices: list[Notice], threads: int) -> Parcel:
     """In a worker. References come within lists and notices, where Ray leaves them as they are."""
     if not _SEAT.name:
         limit(threads)
     taken = _SEAT.take(name, partial(_fetched, sent[0]))
-    return taken if taken.error is not None else _SEAT.do(item, notices, _fetched)
+    return boxed(taken if taken.error is not None else _SEAT.do(item, notices, _heard))
+
+
+def _heard(reference: Any) -> Parcel:
+    return _owned(_fetched(reference))
+
+
+def _owned(parcel: Parcel) -> Parcel:
+    """What lies in the object store can only be read; torch asks for arrays of one's own."""
+    return replace(parcel, arrays=[np.array(array) for array in parcel.arrays])
 
 
 def _fetched(reference: Any) -> Parcel:
