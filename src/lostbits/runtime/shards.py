@@ -53,12 +53,12 @@ class Sweep:
     Attributes:
         case: What is quantized, and how.
         source: The samples.
-        look: What a solver wants to know of a layer on one shard.
+        look: What a solver makes of a layer on one shard, or of a block.
     """
 
     case: Case
     source: Source
-    look: Callable[[Layer], Any]
+    look: Callable[[Any], Any]
 
     def open(self) -> "Worker":
         """A worker that has seen nothing yet."""
@@ -67,20 +67,31 @@ class Sweep:
 
 
 @final
+@dataclass
+class _Walks:
+    """Both networks on a shard, and how many steps each of them has behind it."""
+
+    networks: Networks
+    plain: int = 0
+    quantized: int = 0
+
+
+@final
 class Worker:
     """Keeps the walks of its shards.
 
     Attributes:
         problem: What a solver has posted last: something to be computed in parts.
+        executor: Of all walks.
     """
 
     def __init__(self, job: Sweep) -> None:
         self.job = job
         self.problem: Any = None
         self._decisions: list[Decision] = []
-        self._executor = executor_of(job.case)
-        self._places: list[Place] = places(self._executor)
-        self._walks: dict[Shard, tuple[Networks, int]] = {}
+        self.executor = executor_of(job.case)
+        self._places: list[Place] = places(self.executor)
+        self._walks: dict[Shard, _Walks] = {}
 
     @torch.no_grad()
     def __call__(self, task: Task) -> Any:
@@ -93,23 +104,39 @@ class Worker:
             self.problem = value
             return
         self._decisions.append(value)
-        for networks, _ in self._walks.values():
-            value.apply(networks)
+        for walks in self._walks.values():
+            value.apply(walks.networks)
 
     def at(self, number: int, shard: Shard) -> tuple[Networks, Layer]:
         """Both networks just before a layer, and that layer."""
         place = self._places[number - 1]
-        networks, position = self._walks.get(shard, (None, 0))
-        if networks is None or position > place.position:
-            networks, position = self._begun(shard), 0
-        for step in self._executor.steps[position : place.position]:
-            networks.advance(step)
-        self._walks[shard] = networks, place.position
+        networks = self.to(place.position, shard)
         return networks, view(networks, place, shard)
+
+    def to(self, position: int, shard: Shard) -> Networks:
+        """Both networks with so many steps behind them."""
+        walks = self._walks.get(shard)
+        if walks is None or max(walks.plain, walks.quantized) > position:
+            walks = self._walks[shard] = _Walks(self._begun(shard))
+        for step in self.executor.steps[walks.quantized : walks.plain]:
+            for walk in walks.networks.quantized:
+                walk.advance(step)
+        for step in self.executor.steps[walks.plain : position]:
+            walks.networks.advance(step)
+        walks.plain = walks.quantized = position
+        return walks.networks
+
+    def ahead(self, position: int, shard: Shard) -> None:
+        """The float network alone goes on to there."""
+        walks = self._walks[shard]
+        for step in self.executor.steps[walks.plain : position]:
+            for walk in walks.networks.plain:
+                walk.advance(step)
+        walks.plain = position
 
     def _begun(self, shard: Shard) -> Networks:
         samples = self.job.source.slice(shard.samples.start, shard.samples.stop)
-        networks = Networks(self.job.case, samples, self._executor)
+        networks = Networks(self.job.case, samples, self.executor)
         for decision in self._decisions:
             decision.apply(networks)
         return networks
