@@ -264,7 +264,8 @@ def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Recovery,
     found = []
     for count in (1, 3):
         with Processes(count, 1) as pool:
-            found.append(recovery.propose(case, source, NOTHING, Effort(pool=pool), silent))
+            effort = Effort(pool=pool, positions=64)
+            found.append(recovery.propose(case, source, NOTHING, effort, silent))
     one, three = found
     assert (one.summary, one.plan) == (three.summary, three.plan)
     assert one.written.keys() == three.written.keys()
