@@ -25,7 +25,7 @@ from lostbits.data import Batch, Source
 from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
-from lostbits.rounding import Gram, Part, Problem, RowGrid, ScaleSearch, Settings, Solution
+from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Solution
 from lostbits.rounding.ridge import DAMPINGS
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, Solved, sweep
@@ -156,14 +156,13 @@ class _Solver:
         cuts = problem.parts
         grids = self._grids(problem, ridge, crew)
         pieces = list(zip(cuts, grids, strict=True))
-        damping = self._damping(problem, ridge, pieces, crew)
+        damping = self._damping(problem, ridge, grids, crew)
         tasks = [Ask("solution", ridge, damping, *piece) for piece in pieces]
         solutions: list[Solution] = list(crew.map(tasks))
         nearest = sum(float(s.nearest.sum()) for s in solutions)
         self.errors.append((nearest, sum(float(s.error.sum()) for s in solutions)))
-        axis = 0 if len(problem.weights) > 1 else 1
         values = [g.values(s.codes) for g, s in zip(grids, solutions, strict=True)]
-        return np.concatenate(values, axis), RowGrid.joined(grids, axis)
+        return np.concatenate(values, problem.axis), problem.joined(grids)
 
     @staticmethod
     def _ridge(problem: Problem, crew: Crew) -> float:
@@ -184,19 +183,13 @@ class _Solver:
         return [grid for several in found for grid in several]
 
     @staticmethod
-    def _damping(
-        problem: Problem, ridge: float, pieces: Sequence[tuple[Part, RowGrid]], crew: Crew
-    ) -> float:
+    def _damping(problem: Problem, ridge: float, grids: Sequence[RowGrid], crew: Crew) -> float:
         """The usual one where positions abound, else the best on the held-out samples."""
         rest = problem.rest.count
         if not problem.held.count or rest >= _FEW * problem.weights.shape[-1]:
             return Settings().damping
-        asked = [(d, piece) for d in _STRENGTHS for piece in pieces]
-        errors = dict.fromkeys(_STRENGTHS, 0.0)
-        found = crew.map([Ask("damping_error", ridge, d, *piece) for d, piece in asked])
-        for (damping, _), error in zip(asked, found, strict=True):
-            errors[damping] += error
-        return min(errors, key=errors.__getitem__)
+        errors = crew.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
+        return _STRENGTHS[int(np.argmin(list(errors)))]
 
     def summary(self) -> str:
         """How much of nearest rounding's error the layers have left."""

@@ -20,7 +20,7 @@ from lostbits.rounding.scale_search import ScaleSearch, search_scale
 from lostbits.rounding.second_order import Damped, Settings, Solution, round_rows
 
 Floats = NDArray[np.float64]
-_ROWS, _MOST = 96, 4  # of a part, and parts of a matrix: every part pays for the columns anew
+_ROWS, _MOST = 192, 4  # in two parts, and parts of a matrix: each pays for the columns anew
 _GROUPS, _MOST_OF_GROUPS = 64, 16  # the same of a layer of groups, where nothing is paid twice
 
 
@@ -40,7 +40,7 @@ def parts(groups: int, rows: int) -> list[Part]:
     every = slice(None)
     if groups > 1:
         return [Part(cut, every) for cut in _cuts(groups, groups // _GROUPS, _MOST_OF_GROUPS)]
-    return [Part(every, cut) for cut in _cuts(rows, rows // _ROWS, _MOST)]
+    return [Part(every, cut) for cut in _cuts(rows, 2 * (rows // _ROWS), _MOST)]
 
 
 def _cuts(length: int, wanted: int, most: int) -> list[slice]:
@@ -75,7 +75,7 @@ class Problem:
     @cached_property
     def every(self) -> Gram:
         """Of all samples, about the means: the bias takes care of those."""
-        return Gram(*self.rest.total.shape, paired=True).merge(self.rest).merge(self.held).centred()
+        return self.rest.plus(self.held).centred()
 
     @cached_property
     def _apart(self) -> tuple[Gram, Gram]:
@@ -83,11 +83,11 @@ class Problem:
 
     @cached_property
     def _learned(self) -> Ridge:
-        return Ridge(self.weights, self._apart[0])
+        return Ridge(self.weights, *self._apart)
 
     def ridge_error(self, ridge: float) -> float:
         """What a strength of the ridge, learned from the rest, costs on the held-out samples."""
-        return self._learned.error(ridge, self._apart[1])
+        return self._learned.error(ridge)
 
     @cached_property
     def _known(self) -> dict[object, Any]:
@@ -97,18 +97,18 @@ class Problem:
     def target(self, ridge: float) -> Floats:
         """What the codes are to stand for."""
         if self._known.get("ridge") != ridge:
-            target = Ridge(self.weights, self.every).target(ridge)
+            target = Ridge(self.weights, self.every, self.every).target(ridge)
             self._known.update(ridge=ridge, target=target)
         found: Floats = self._known["target"]
         return found
 
-    def _damped(self, moments: Gram, damping: float, part: Part) -> Damped:
+    def _damped(self, damping: float, part: Part) -> Damped:
         """Parts of a single matrix share it."""
-        if len(moments.gram) > 1:
-            return Damped(moments.gram[part.groups], damping)
+        if len(self.weights) > 1:
+            return Damped(self.every.gram[part.groups], damping)
         known: Damped | None = self._known.get("damped")
-        if known is None or known.plain is not moments.gram or known.damping != damping:
-            self._known["damped"] = known = Damped(moments.gram, damping)
+        if known is None or known.damping != damping:
+            self._known["damped"] = known = Damped(self.every.gram, damping)
         return known
 
     def grids(self, ridge: float, cuts: Sequence[Part]) -> list[RowGrid]:
@@ -124,19 +124,30 @@ class Problem:
         found = search_scale(target, gram, self.grid, self.search)
         return [found.part(cut) for cut in cuts]
 
-    def damping_error(self, ridge: float, damping: float, part: Part, grid: RowGrid) -> float:
-        """What codes that a damping led to, learned from the rest, cost on the held-out samples."""
+    def damping_error(self, ridge: float, damping: float, grids: Sequence[RowGrid]) -> float:
+        """What codes that a damping led to, learned from the rest, cost on the held-out samples.
+
+        Not in parts, of which each would factor the matrix anew: that takes most of the time.
+        """
         rest, held = self._apart
-        target = part.of(self.target(ridge))
+        target, grid = self.target(ridge), self.joined(grids)
         quick = Settings(damping=damping, passes=0, restarts=0)
-        known = self._damped(rest, damping, part)
-        codes = round_rows(target, known.plain, grid, settings=quick, known=known).codes
+        codes = round_rows(target, rest.gram, grid, settings=quick).codes
         off = grid.values(codes) - target
-        return float(((off @ held.gram[part.groups]) * off).sum())
+        return float(((off @ held.gram) * off).sum())
+
+    def joined(self, grids: Sequence[RowGrid]) -> RowGrid:
+        """Of the whole layer, from those of its parts."""
+        return RowGrid.joined(grids, self.axis)
+
+    @property
+    def axis(self) -> int:
+        """Along which the parts follow each other."""
+        return 0 if len(self.weights) > 1 else 1
 
     def solution(self, ridge: float, damping: float, part: Part, grid: RowGrid) -> Solution:
         """The codes of a part."""
-        known = self._damped(self.every, damping, part)
+        known = self._damped(damping, part)
         aim, settings = part.of(self.target(ridge)), Settings(damping=damping)
         weights = part.of(self.weights)
         return round_rows(weights, known.plain, grid, target=aim, settings=settings, known=known)

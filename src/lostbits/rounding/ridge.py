@@ -27,10 +27,12 @@ class Ridge:
     Attributes:
         weights: Shape ``(groups, rows, columns)``.
         moments: Of the quantized inputs, paired with the float ones.
+        held: Those of samples that judge.
     """
 
     weights: Floats
     moments: Gram
+    held: Gram
 
     @cached_property
     def _drift(self) -> Floats:
@@ -40,9 +42,13 @@ class Ridge:
         """T, for a damping relative to the mean of the Gram matrix' diagonal."""
         return drawn(self.weights, self.moments.gram, self._drift, damping)
 
-    def error(self, damping: float, held: Gram) -> float:
+    @cached_property
+    def _wanted(self) -> Floats:
+        return self.weights @ self.held.cross
+
+    def error(self, damping: float) -> float:
         """``sum |W x - T z|^2`` on ``held``, without the term that T does not change."""
         target = self.target(damping)
-        own = (target @ held.gram) * target
-        shared = (self.weights @ held.cross) * target
+        own = (target @ self.held.gram) * target
+        shared = self._wanted * target
         return float(own.sum() - 2 * shared.sum())
