@@ -4,7 +4,8 @@ Needs nothing but the embedded network. Prints a table of docs/scaling.md::
 
     python benchmarks/chaos.py [--times 20] [--seed 0]
 
-Every run recovers the embedded network with two workers and a layer-by-layer rounding. A run whose
+Every run recovers the embedded network with two workers, by a rounding that they share and one that
+they do not. A run whose
 worker died must end by itself; one whose driver died is started again with the same folder. Either
 must end with the files and figures of a run that nobody disturbed, and a layer that was finished
 before the death must be the same file, not written again, after it.
@@ -29,6 +30,7 @@ from lostbits.runtime.pool import Resources
 
 FILES = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
 WORKERS = 2
+METHODS = ("equalization", "second_order", "adaround")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Outcome:
 def drive(folder: Path) -> None:
     """One recovery, into a folder."""
     files = demo_files()
-    wishes = Wishes(methods=("equalization", "adaround"), budget=1e6, effort=Effort(iterations=300))
+    effort = Effort(iterations=300)
+    wishes = Wishes(methods=METHODS, budget=1e6, effort=effort)
     settings = Settings(resources=Resources(workers=WORKERS, threads=1))
     found = recover(files["model"], files["calibration"], "snpe", folder, settings, wishes)
     write(found, folder)

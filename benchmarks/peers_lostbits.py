@@ -42,12 +42,17 @@ def quantize(job: Job) -> None:
 class _Learning:
     """Learns the rounding of a layer, and keeps the weights and the seconds."""
 
+    whole = True
+
     def __init__(self, job: Job) -> None:
         self.job = job
         self.rounding: Any = importlib.import_module("lostbits.rounding")
 
-    def __call__(self, layer: Any) -> None:
-        """Learn, and change nothing."""
+    def solve(self, layer: Any, found: Any, crew: Any) -> None:
+        """Change nothing."""
+
+    def look(self, layer: Any) -> None:
+        """Learn."""
         weight = self.rounding.RoundedWeight(layer.values, layer.affine)
         with Timed(self.job.out / "learning"):
             found = self._learn(weight, layer)

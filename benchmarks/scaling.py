@@ -4,6 +4,7 @@ Run ``python benchmarks/prepare.py`` first, for EfficientNet-Lite0 and the photo
 needs nothing. Prints the tables of docs/scaling.md::
 
     python benchmarks/scaling.py [--only workers,growth,memory] [--samples 128] [--most 4096]
+                                 [--stages calibration,diagnosis,reconstruction] [--repeats 3]
                                  [--plot docs/images/growth.svg]
 
 Times are those of this machine at this moment, and ratios of them mean something only where
@@ -11,12 +12,14 @@ nothing else runs on it. Every worker has one thread, so that two of them are tw
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from multiprocessing import active_children
 from pathlib import Path
@@ -26,10 +29,14 @@ import numpy as np
 
 import lostbits
 from lostbits.api import build_case
+from lostbits.case import Case
 from lostbits.data import Preprocess, Source, open_source
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import NetworkReport
 from lostbits.graph.place import place
+from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recovery import Diagnosed, Effort
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.pool import Pool, Resources
@@ -37,6 +44,7 @@ from lostbits.runtime.pools import Processes, pool
 from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
+from lostbits.runtime.threads import limit
 from lostbits.targets import target
 from scaling_nets import blocks, folder_of_images, noise
 
@@ -48,29 +56,36 @@ DEPTHS, COUNTS = (8, 16, 32), (64, 128, 256)
 WARMING = 32  # samples of the run that starts the workers and lets them import
 
 
-def workers(samples: int) -> None:
+def workers(samples: int, chosen: Sequence[str], repeats: int) -> None:
     """Two workers against one on EfficientNet-Lite0, and whether they find the same."""
     print(f"\n## Two workers against one (EfficientNet-Lite0, {samples} photographs)\n")
+    print(f"Processes that ran or waited to, when it began: {os.getloadavg()[0]:.1f}\n")
     print("| stage | 1 worker, s | 2 workers, s | ratio | the same to the last bit |")
     print("|---|---|---|---|---|")
     source = open_source(DATA, input_specs(open_reference(MODEL).model)).slice(0, samples)
     stages: dict[str, Callable[[Source, Pool], Any]] = {
         "calibration": _calibrated,
         "diagnosis": _diagnosed,
+        "reconstruction": _reconstructed,
     }
     for name, stage in stages.items():
-        found = [_fastest(stage, source, count) for count in (1, 2)]
+        if name not in chosen:
+            continue
+        found = [_fastest(stage, source, count, repeats) for count in (1, 2)]
         (one, first), (two, second) = found
         same = "yes" if first == second else "NO"
-        print(f"| {name} | {one:.2f} | {two:.2f} | {one / two:.2f} | {same} |")
+        print(f"| {name} | {one:.2f} | {two:.2f} | {one / two:.2f} | {same} |", flush=True)
 
 
-def _fastest(stage: Callable[[Source, Pool], Any], source: Source, count: int) -> tuple[float, str]:
+def _fastest(
+    stage: Callable[[Source, Pool], Any], source: Source, count: int, repeats: int
+) -> tuple[float, str]:
     """Seconds of the fastest run with so many workers, which were there before, and its result."""
+    limit(1)
     with Processes(count, 1) as several:
         stage(source.slice(0, WARMING), several)
         best = float("inf")
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             start = time.perf_counter()
             found = stage(source, several)
             best = min(best, time.perf_counter() - start)
@@ -93,6 +108,21 @@ def _diagnosed(source: Source, several: Pool) -> str:
     run = Run(case, used, settings, None)
     run.diagnose(silent, several)
     return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
+
+
+@cache
+def _case() -> Case:
+    """The network planned from a few photographs: the same for everyone who rounds it."""
+    return build_case(MODEL, DATA, target(TARGET), Settings(samples=WARMING))[2]
+
+
+def _reconstructed(source: Source, several: Pool) -> str:
+    nothing = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
+    change = SecondOrder().propose(_case(), source, nothing, Effort(pool=several), silent)
+    digest = hashlib.sha256()
+    for name, values in sorted(change.written.items()):
+        digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest() + repr(sorted(change.plan.items())) + change.summary
 
 
 def growth(plot: Path | None) -> None:
@@ -215,7 +245,9 @@ def main() -> None:
         peak(stage, int(samples), int(count))
         return
     tables: dict[str, Callable[[], None]] = {
-        "workers": lambda: workers(arguments.samples),
+        "workers": lambda: workers(
+            arguments.samples, arguments.stages.split(","), arguments.repeats
+        ),
         "growth": lambda: growth(arguments.plot),
         "memory": lambda: memory(arguments.most),
     }
@@ -227,6 +259,8 @@ def _arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="workers,growth,memory")
     parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--stages", default="calibration,diagnosis,reconstruction")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--most", type=int, default=4096)
     parser.add_argument("--plot", type=Path, help="SVG of the growth: pip install matplotlib")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)

@@ -67,6 +67,41 @@ class Fails:
         return work
 
 
+@dataclass(frozen=True)
+class Remembers:
+    """Says who worked on an item, how many of its home they had before, and what they have heard.
+
+    An item is a number; where it is that of ``deadly``, the worker dies of it, once.
+    """
+
+    source: Source
+    marks: Path
+    deadly: int = -1
+
+    def open(self) -> "Memory":
+        return Memory(self)
+
+
+class Memory:
+    """One worker's."""
+
+    def __init__(self, job: Remembers) -> None:
+        self.job = job
+        self.heard: dict[str, Any] = {}
+        self.order: list[str] = []
+
+    def hear(self, place: str, value: Any) -> None:
+        self.heard[place] = value
+        self.order.append(place)
+
+    def __call__(self, item: int) -> tuple[int, dict[str, Any], list[str]]:
+        mark = self.job.marks / "death"
+        if item == self.job.deadly and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid(), dict(self.heard), list(self.order)
+
+
 class StubbornError(Exception):
     """An exception that cannot be copied."""
 

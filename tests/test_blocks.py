@@ -1,6 +1,7 @@
 """Blocks of a network, learned scales, and their reconstruction."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,30 @@ from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.grid import Affine, Grid
 from lostbits.recover import held_out
 from lostbits.recoveries.reconstruction import BlockReconstruction
-from lostbits.recovery import Diagnosed, Effort, applied
+from lostbits.recovery import Diagnosed, Effort, Inputs, applied
 from lostbits.rounding import LearnedScale
 from lostbits.runtime.blockwise import Block, Reconstructed, sweep_blocks
 from lostbits.runtime.judge import Judge
-from lostbits.runtime.networks import Networks
+from lostbits.runtime.networks import Networks, executor_of
+from lostbits.runtime.pools import InProcess, Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.runtime.stretch import stretches
+from lostbits.runtime.threads import limit
 from lostbits.targets import target
 from small_nets import built, cnn, coarsened, mlp, samples
 
 NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
+
+
+class Listens:
+    """A solver that leaves every block as it is, and says which it has met."""
+
+    def __init__(self, met: Callable[[Block], Reconstructed]) -> None:
+        self.look = met
+
+    def take(self, solved: Reconstructed) -> None:
+        pass
 
 
 @pytest.fixture
@@ -37,7 +50,7 @@ def small(tmp_path: Path) -> tuple[Source, Case]:
 
 def test_stretches_are_the_whole_network_in_order(small: tuple[Source, Case]) -> None:
     networks = Networks(small[1], small[0])
-    found = list(stretches(networks))
+    found = list(stretches(networks.executor))
     assert tuple(s for stretch in found for s in stretch.steps) == networks.executor.steps
     assert found[0].entrance and found[-1].exit == networks.executor.outputs[0]
     for before, after in itertools.pairwise(found):
@@ -48,7 +61,7 @@ def test_no_connection_jumps_out_of_a_stretch(tmp_path: Path) -> None:
     source, case = built(
         mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), samples(2, 16, 6), target("snpe"), tmp_path
     )
-    found = list(stretches(Networks(case, source)))
+    found = list(stretches(executor_of(case)))
     assert len(found) == 3
     for stretch in found:
         made = {stretch.entrance, *(n for step in stretch.steps for n in step.outputs)}
@@ -82,7 +95,7 @@ def test_a_block_computes_what_the_network_computes(small: tuple[Source, Case]) 
         met.extend(block.weights)
         return Reconstructed()
 
-    sweep_blocks(case, source, check)
+    sweep_blocks(case, source, Listens(check))
     assert sorted(met) == sorted(s.key for s in case.sites if s.role == "weight")
 
 
@@ -140,6 +153,39 @@ def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Ca
     one, two = (BlockReconstruction().propose(case, source, NOTHING, effort, silent) for _ in "ab")
     assert one.plan == two.plan and one.written.keys() == two.written.keys()
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
+
+
+def test_blocks_that_see_the_plan_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Two workers learn what one does; and nothing depends on what the blocks before became."""
+    limit(1)
+    data = samples(2, 48, 6)
+    source, case = built(mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), data, target("snpe"), tmp_path)
+    case = coarsened(case, 4)
+    found, stages = [], []
+    for count in (1, 2):
+        with Processes(count, 1) as pool:
+            cache = tmp_path / f"cache{count}"
+            effort = Effort(iterations=20, pool=pool, inputs=Inputs.PLAN, cache=cache)
+            change = BlockReconstruction().propose(
+                case, source, NOTHING, effort, lambda *told: stages.append(told)
+            )
+            found.append(change)
+    one, two = found
+    assert stages[:3] == stages[3:] == [("blocks", n, 3) for n in (1, 2, 3)]
+    assert (one.plan, one.summary) == (two.plan, two.summary)
+    assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
+    max((tmp_path / "cache1").rglob("*.npz")).unlink()
+    again = BlockReconstruction().propose(
+        case, source, NOTHING, replace(effort, cache=tmp_path / "cache1", pool=InProcess()), silent
+    )
+    assert "2 parts were taken over" in again.summary
+    assert again.plan == one.plan
+    in_order = BlockReconstruction().propose(
+        case, source, NOTHING, Effort(iterations=20, cache=tmp_path / "cache1"), silent
+    )
+    first, *others = (s.tensor for s in case.sites if s.role == "weight")
+    assert np.array_equal(in_order.written[first], one.written[first])
+    assert any(not np.array_equal(in_order.written[t], one.written[t]) for t in others)
 
 
 def test_finished_blocks_are_not_learned_again(

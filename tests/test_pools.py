@@ -26,7 +26,7 @@ from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
-from pool_jobs import Fails, StubbornError, Sums
+from pool_jobs import Fails, Remembers, StubbornError, Sums
 from pool_shows import Shows
 
 SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
@@ -154,6 +154,53 @@ def test_a_task_that_kills_every_worker_ends_the_job(
     assert len(list(two.map(Sums(source(), tmp_path), [range(4)]))) == 1, "the pool goes on"
 
 
+def test_a_home_stays_with_its_worker_and_moves_only_when_that_one_dies(tmp_path: Path) -> None:
+    homes = [0, 1, 2, 3]
+    with Processes(2, 1) as workers, workers.open(Remembers(source(), tmp_path, 103)) as opened:
+        first, second = ([o[0] for o in opened.map([i] * 4, homes)] for i in (1, 2))
+        assert first == second
+        assert first[0] == first[2] != first[1] == first[3]
+        after = [o[0] for o in opened.map([100, 101, 102, 103], homes)]
+        assert workers.deaths == 1
+        assert after[0] == after[2] == first[0]
+        assert after[3] not in first, "somebody new has the place of the one that died"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_everybody_hears_what_is_posted_in_order_and_a_newcomer_only_what_still_counts(
+    tmp_path: Path, count: int
+) -> None:
+    large = np.arange(200_000.0)
+    several: Pool = Processes(count, 1) if count else InProcess()
+    job = Remembers(source(), tmp_path, 7 if count else -1)
+    with several, several.open(job) as opened:
+        opened.post("a", large)
+        assert all((o[1]["a"] == large).all() for o in opened.map([1] * 4, range(4)))
+        opened.post("b", "old")
+        opened.post("b", "new")
+        opened.post("a", large + 1)
+        found = list(opened.map([6, 7], [0, 1]))
+        for _, heard, _ in found:
+            assert (heard["a"] == large + 1).all() and heard["b"] == "new"
+        if count:
+            assert found[0][2] == ["a", "b", "a"], "what was replaced before it was heard is not"
+            assert found[1][2] == ["b", "a"], "somebody died, and the newcomer hears it all"
+        _, heard, _ = next(opened.map([9]))
+        assert heard["b"] == "new"
+
+
+def test_large_outcomes_come_through_files_that_are_gone_afterwards(
+    two: Processes, tmp_path: Path
+) -> None:
+    large = np.random.default_rng(0).normal(size=300_000)
+    with two.open(Remembers(source(), tmp_path)) as opened:
+        opened.post("large", large)
+        ((_, heard, _),) = opened.map([1])
+        assert (heard["large"] == large).all()
+        assert type(heard["large"].base) is not type(None), "it lies in a file"
+    assert not list(two._spool.iterdir())
+
+
 def test_errors_come_in_their_place_and_keep_their_kind(two: Pool) -> None:
     known = partial(DataError, "D004", "somewhere", "must be there", "nothing", "look")
     errors: list[Callable[[], Exception]] = [
@@ -207,7 +254,7 @@ def test_a_full_disk_has_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(28, "No space left on device")
 
     with Processes(2, 1) as workers:
-        monkeypatch.setattr("lostbits.runtime.pools.processes.stored", full)
+        monkeypatch.setattr("lostbits.runtime.parcel._write", full)
         with pytest.raises(LostbitsError, match=r"O005.*No space left on device: .*TMPDIR"):
             list(workers.map(Sums(source(), tmp_path), [range(4)]))
 

@@ -1,6 +1,7 @@
 """Recoveries and the planner on small networks, against plain definitions and held-out samples."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lostbits.data import Source
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
+from lostbits.grid import Grid
 from lostbits.override import Override
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, choose, held_out, site_changes
@@ -25,11 +27,15 @@ from lostbits.recoveries import ALL
 from lostbits.recoveries.adaround import problem
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision, fewest
+from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.rounding import Rounded, RoundedWeight, confirmed
+from lostbits.rounding.problem import parts
 from lostbits.runtime.judge import Judge
-from lostbits.runtime.layerwise import Layer, sweep
+from lostbits.runtime.layer import Layer
+from lostbits.runtime.layerwise import Crew, sweep
+from lostbits.runtime.pools import Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
@@ -37,6 +43,18 @@ from lostbits.targets import target
 from small_nets import built, cnn, coarsened, linear, mlp, samples
 
 NOTHING = Diagnosed(None, ())  # type: ignore[arg-type]
+
+
+class Listens:
+    """A solver that leaves every layer as it is, and says which it has met."""
+
+    whole = True
+
+    def __init__(self, met: Callable[[Layer], None]) -> None:
+        self.look = met
+
+    def solve(self, layer: Layer, found: Sequence[None], crew: Crew) -> None:
+        pass
 
 
 def make(tmp_path: Path, model: Any, data: Any, name: str = "snpe") -> tuple[Source, Case]:
@@ -166,7 +184,7 @@ def test_layers_without_activation_are_learned_at_all_positions_at_once(
         assert np.ptp(gaps) < 1e-4 * whole and abs(gaps[0]) < 0.05 * whole
         met.append(layer.step.operator.op_type)
 
-    sweep(case, source, check)
+    sweep(case, source, Listens(check))
     assert met
 
 
@@ -197,7 +215,7 @@ def test_convolutions_with_activation_are_learned_at_positions_of_their_own_outp
             assert float(gaps.amin(dim=1).max()) < 1e-4 * float(wanted.abs().max())
         met.append(len(batches))
 
-    sweep(case, source, check)
+    sweep(case, source, Listens(check))
     assert met and (not few or min(met) > 1)
 
 
@@ -219,7 +237,7 @@ def test_codes_that_do_worse_on_all_the_data_are_not_kept(small: tuple[Source, C
         assert found.loss_after == found.loss_before > 0
         met.append(found)
 
-    sweep(case, source, check)
+    sweep(case, source, Listens(check))
     assert met
 
 
@@ -228,7 +246,7 @@ def test_the_sweep_meets_every_layer_once_and_with_quantized_inputs(
 ) -> None:
     source, case = small
     met: list[Layer] = []
-    sweep(case, source, met.append, correct_biases=False)  # type: ignore[arg-type]
+    sweep(case, source, Listens(met.append), correct_biases=False)
     weights = [s.tensor for s in case.sites if s.role == "weight"]
     assert [layer.weight.tensor for layer in met] == weights
     for layer in met:
@@ -284,6 +302,39 @@ def test_two_runs_with_one_seed_are_identical(small: tuple[Source, Case]) -> Non
     )
     assert first.written.keys() == second.written.keys()
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
+
+
+@pytest.mark.parametrize("recovery", [Ranges(), BiasCorrection(), SecondOrder()])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Recovery, bits: int) -> None:
+    """With the samples in four shards; at 4 bits second-order rounding also looks for scales."""
+    source, case = make(tmp_path, cnn(3), samples(4, 56, 3, 16, 16), "tensorrt")
+    if bits == 4:
+        grid = Grid.of(4, signed=True)
+        few = {
+            s.key: replace(case.plan[s.key], grid=grid) for s in case.sites if s.role == "weight"
+        }
+        case = replace(case, plan={**case.plan, **few})
+    found = []
+    for count in (1, 3):
+        with Processes(count, 1) as pool:
+            effort = Effort(pool=pool, positions=64)
+            found.append(recovery.propose(case, source, NOTHING, effort, silent))
+    one, three = found
+    assert (one.summary, one.plan) == (three.summary, three.plan)
+    assert one.written.keys() == three.written.keys()
+    assert all(np.array_equal(one.written[k], three.written[k]) for k in one.written)
+    assert one.written or one.plan
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
+    met = np.zeros((groups, rows), int)
+    cuts = parts(groups, rows)
+    for cut in cuts:
+        met[cut] += 1
+    assert (met == 1).all()
+    assert len(cuts) <= 16
 
 
 def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> None:

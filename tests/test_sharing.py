@@ -21,6 +21,7 @@ from lostbits import cli
 from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
 from lostbits.data import InputSpec, open_source
 from lostbits.errors import WorkerError
+from lostbits.goal import Goal
 from lostbits.recovery import Effort
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
@@ -112,11 +113,64 @@ if __name__ == "__main__":
 """
 
 
-def recovered(folder: Path) -> dict[str, Any]:
+def recovered(
+    folder: Path, methods: tuple[str, ...] = ("adaround",), **options: Any
+) -> dict[str, Any]:
     """What a recovery of a few steps finds; its finished layers are in the folder."""
-    wishes = Wishes(methods=("adaround",), budget=1e6, effort=Effort(iterations=30))
-    settings = Settings(samples=24, resources=Resources(threads=1))
-    return recover(FILES["model"], FILES["calibration"], "snpe", folder, settings, wishes)
+    progress = options.pop("progress", silent)
+    wishes = Wishes(
+        methods=methods, budget=1e6, effort=Effort(iterations=30), goal=options.pop("goal", None)
+    )
+    settings = Settings(
+        samples=options.pop("samples", 24), resources=Resources(**{"threads": 1, **options})
+    )
+    return recover(FILES["model"], FILES["calibration"], "snpe", folder, settings, wishes, progress)
+
+
+SHARED = ("bias_correction", "second_order", "precision")
+WRITTEN = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
+
+
+def swept(folder: Path, **options: Any) -> tuple[Any, list[bytes]]:
+    """Figures and files of a recovery that shares whatever it can; 72 samples to work on."""
+    goal = Goal("sqnr_db", ">=", 60.0)
+    found = recovered(folder, SHARED, samples=96, goal=goal, **options)
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in found["ledger"]]
+    assert {row["method"] for row in rows} == set(SHARED)
+    return (rows, found["recovered"]), [(folder / name).read_bytes() for name in WRITTEN]
+
+
+@pytest.fixture(scope="module")
+def swept_alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[bytes]]:
+    return swept(tmp_path_factory.mktemp("alone"))
+
+
+def test_a_recovery_of_four_workers_is_that_of_one_process(
+    swept_alone: tuple[Any, list[bytes]], tmp_path: Path
+) -> None:
+    assert swept(tmp_path, workers=4) == swept_alone
+
+
+@needs_ray
+def test_a_recovery_of_a_cluster_of_two_nodes_is_that_of_one_process(
+    swept_alone: tuple[Any, list[bytes]], cluster: Any, tmp_path: Path
+) -> None:
+    assert swept(tmp_path, ray=cluster.address) == swept_alone
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+def test_a_worker_that_is_killed_in_a_sweep_changes_nothing(
+    swept_alone: tuple[Any, list[bytes]], tmp_path: Path, layer: int
+) -> None:
+    killed: list[int] = []
+
+    def kill_one(stage: str, done: int, total: int) -> None:
+        if stage == "layers" and done == layer and len(killed) < 2:
+            killed.append(active_children()[len(killed)].pid or 0)
+            os.kill(killed[-1], signal.SIGKILL)
+
+    assert swept(tmp_path, workers=2, progress=kill_one) == swept_alone
+    assert len(killed) == 2
 
 
 def layers_of(folder: Path) -> dict[str, int]:

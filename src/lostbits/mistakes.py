@@ -24,7 +24,6 @@ from lostbits.matching import Match
 from lostbits.reader import told
 from lostbits.reporter import Result
 from lostbits.runtime.judge import Judge
-from lostbits.runtime.session import Session
 
 _MEASURED = 32  # samples
 _FEW = 3  # tensors that are named one by one in a command
@@ -182,7 +181,7 @@ class _Bench:
         """A plan has one scale for a tensor; what others make of it shows in the file alone."""
         assert self.own is not None
         try:
-            found = self.judge.of(Session(self.own, optimise=False)).sqnr_db
+            found = self.judge.of(self.own).sqnr_db
         except Exception:  # a file need not run here to be diagnosed
             return []
         return [_mistake(kind, keys, "", found, self.judge(self.case).sqnr_db)]

@@ -234,7 +234,7 @@ class Bench:
         labels: Of the samples that judge, or None.
         settings: Of the diagnosis.
         budget: Seconds for everything, of which attributions take a part.
-        pool: Who calibrates and diagnoses.
+        pool: Who calibrates, diagnoses, sweeps and judges.
     """
 
     source: Source
@@ -304,10 +304,10 @@ def recover(
     """Win back what can be won of the case that ``run`` has diagnosed."""
     case = replace(run.case, samples=len(bench.source))
     chosen = choose(wishes.methods)
-    judge = Judge(case.model, bench.judges, bench.labels)
+    judge = Judge(case.model, bench.judges, bench.labels, bench.pool)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
-    effort = replace(wishes.effort, goal=wishes.goal)
+    effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), bench.pass_seconds(case.model)
     planner = Planner(case, first, bench.source, chosen, deadline, effort, tools, seconds)
     planner.run(progress)

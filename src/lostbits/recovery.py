@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol, final
 
@@ -17,6 +18,8 @@ from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.networks import Written
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
 
 Stage = Literal["network", "ranges", "weights", "precision"]
@@ -65,6 +68,17 @@ class Diagnosed:
 
 
 @final
+class Inputs(StrEnum):
+    """What a block that is learned sees: the blocks before it as they have become, or as they were.
+
+    As they have become is better, as they were leaves none waiting for another.
+    """
+
+    RECOVERED = "recovered"
+    PLAN = "plan"
+
+
+@final
 @dataclass(frozen=True)
 class Effort:
     """How hard recoveries may try.
@@ -75,6 +89,8 @@ class Effort:
         iterations: Steps of those that learn.
         cache: Folder for what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
+        pool: Who works.
+        inputs: Of the blocks that are learned.
     """
 
     seed: int = 0
@@ -82,12 +98,14 @@ class Effort:
     iterations: int = 500
     cache: Path | None = None
     goal: Goal | None = None
+    pool: Pool = field(default_factory=InProcess)
+    inputs: Inputs = Inputs.RECOVERED
 
     def kept(self, case: Case, source: Source, method: str) -> Cache | None:
         """The cache of one sweep."""
         if self.cache is None:
             return None
-        settings = f"{method} {self.seed} {self.positions} {self.iterations}"
+        settings = f"{method} {self.seed} {self.positions} {self.iterations} {self.inputs}"
         return Cache.of(self.cache, case, source, settings)
 
 

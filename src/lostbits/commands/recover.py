@@ -23,7 +23,7 @@ from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
 from lostbits.language import Language
 from lostbits.override import Override
-from lostbits.recovery import Effort
+from lostbits.recovery import Effort, Inputs
 from lostbits.runtime.pool import Resources
 from lostbits.terminal import (
     Out,
@@ -54,6 +54,14 @@ Evaluation = Annotated[
     str | None, typer.Option(help="Samples that judge the attempts; else every fourth of --data.")
 ]
 
+InputsOf = Annotated[
+    Inputs,
+    typer.Option(
+        help="What a block that is learned sees: blocks before it as recovered, one after the "
+        "other, or as planned, so that workers share them."
+    ),
+]
+
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
@@ -67,6 +75,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     labels: Annotated[Path | None, typer.Option(help="Class numbers of what judges.")] = None,
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    inputs: InputsOf = Inputs.RECOVERED,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
@@ -99,7 +108,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             budget=seconds(budget),
             methods=tuple(listed(methods)),
             evaluation=evaluation,
-            effort=Effort(seed=seed),
+            effort=Effort(seed=seed, inputs=inputs),
         )
         with progress_bars(quiet) as listener:
             result = api.recover(model, data, target, out, chosen, wishes, listener)

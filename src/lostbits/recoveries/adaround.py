@@ -25,7 +25,8 @@ from lostbits.rounding import (
     confirmed,
     factored,
 )
-from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.layer import Layer
+from lostbits.runtime.layerwise import Crew, Solved, sweep
 from lostbits.runtime.matrix import Matrix
 from lostbits.runtime.progress import Progress
 
@@ -65,14 +66,17 @@ class AdaRound:
 
 @final
 class _Solver:
-    """Learns layer after layer."""
+    """Learns layer after layer, from all samples at once."""
+
+    whole = True
 
     def __init__(self, case: Case, effort: Effort) -> None:
         self.case = case
         self.how = Reconstruction(iterations=effort.iterations, seed=effort.seed)
         self.found: list[Rounded] = []
 
-    def __call__(self, layer: Layer) -> Solved:
+    def look(self, layer: Layer) -> Solved:
+        """The weights that were learned."""
         start = self.case.written.get(layer.weight.tensor)
         weight = RoundedWeight.begun(layer.values, layer.affine, start)
         with torch.enable_grad():
@@ -81,6 +85,10 @@ class _Solver:
             rounded = confirmed(weight, rounded, *_whole(layer, len(layer.inputs[0])))
         self.found.append(rounded)
         return Solved(weight.values(rounded.codes["weight"]).numpy())
+
+    def solve(self, layer: Layer, found: Sequence[Solved], crew: Crew) -> Solved:
+        """Nobody else has seen anything."""
+        return found[0]
 
     def summary(self) -> str:
         """How much of the error before is left."""

@@ -5,6 +5,7 @@ References:
     of appendix D: layer by layer, with everything before quantized and corrected.
 """
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -13,7 +14,8 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
-from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.layer import Layer
+from lostbits.runtime.layerwise import Crew, sweep
 from lostbits.runtime.progress import Progress
 
 
@@ -36,7 +38,7 @@ class BiasCorrection:
         self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
     ) -> Change:
         """One sweep over the layers, weights as they are."""
-        written = sweep(case, source, _keep, progress=progress)
+        written = sweep(case, source, _Keep(), pool=effort.pool, progress=progress)
         known = case.written
         biases = sum(
             tensor not in known or not np.array_equal(values, known[tensor])
@@ -50,5 +52,14 @@ class BiasCorrection:
         )
 
 
-def _keep(layer: Layer) -> Solved | None:
-    return None
+@final
+class _Keep:
+    """Leaves all weights as they are."""
+
+    whole = False
+
+    def look(self, layer: Layer) -> None:
+        """Nothing."""
+
+    def solve(self, layer: Layer, found: Sequence[None], crew: Crew) -> None:
+        """As the plan rounds them."""

@@ -45,7 +45,8 @@ class Precision:
         """Search the groups in the order of their shares."""
         if effort.goal is None:
             return Change(self.name, "nothing: without --goal no number of bits is enough")
-        judge = Judge(case.model, source.slice(0, min(_SAMPLES, len(source))))
+        few = source.slice(0, min(_SAMPLES, len(source)))
+        judge = Judge(case.model, few, pool=effort.pool)
         goal = effort.goal
 
         def enough(steps: Sequence[Step]) -> bool:

@@ -9,7 +9,7 @@ References:
     arXiv:2006.16669 (judging at the layer's output).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -24,7 +24,8 @@ from lostbits.grid import Affine, affine_from_range
 from lostbits.language import listed, say
 from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
-from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.runtime.layer import Layer
+from lostbits.runtime.layerwise import Crew, sweep
 from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
 
@@ -55,7 +56,7 @@ class Ranges:
         """Try all candidates at every layer; one range for all tensors that share it."""
         trial = _Trial(case)
         few = source.slice(0, min(_SAMPLES, len(source)))
-        sweep(case, few, trial, correct_biases=False, progress=progress)
+        sweep(case, few, trial, pool=effort.pool, correct_biases=False, progress=progress)
         plan, names = trial.choices()
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
@@ -71,6 +72,8 @@ class Ranges:
 @final
 class _Trial:
     """Listens to the layers and adds up what each candidate would cost."""
+
+    whole = False
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -101,15 +104,31 @@ class _Trial:
             }
         return found
 
-    def __call__(self, layer: Layer) -> Solved | None:
+    def look(self, layer: Layer) -> tuple[float, dict[str, float]] | None:
+        """Power of the layer's output, and the error of each candidate of its input."""
         group = self.readers.get(layer.weight.key)
-        if group in self.candidates:
-            costs = self.costs.setdefault(group, dict.fromkeys(self.candidates[group], 0.0))
-            weight = torch.from_numpy(layer.values)
-            power = sum(float(layer.output(x, weight).square().sum()) for x in layer.inputs)
-            for name, affine in self.candidates[group].items():
-                costs[name] += self._error(layer, weight, affine) / max(power, 1e-30)
-        return None
+        if group not in self.candidates:
+            return None
+        weight = torch.from_numpy(layer.values)
+        power = sum(float(layer.output(x, weight).square().sum()) for x in layer.inputs)
+        candidates = self.candidates[group].items()
+        return power, {name: self._error(layer, weight, affine) for name, affine in candidates}
+
+    def solve(
+        self,
+        layer: Layer,
+        found: Sequence[tuple[float, dict[str, float]] | None],
+        crew: Crew,
+    ) -> None:
+        """Add the errors up, relative to the power."""
+        known = [pair for pair in found if pair is not None]
+        if not known:
+            return
+        group = self.readers[layer.weight.key]
+        costs = self.costs.setdefault(group, dict.fromkeys(self.candidates[group], 0.0))
+        power = max(sum(power for power, _ in known), 1e-30)
+        for name in costs:
+            costs[name] += sum(errors[name] for _, errors in known) / power
 
     @staticmethod
     def _error(layer: Layer, weight: torch.Tensor, affine: Affine) -> float:

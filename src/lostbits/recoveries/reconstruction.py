@@ -18,8 +18,8 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
-from lostbits.rounding import LearnedScale, Reconstruction, Rounded, RoundedWeight, adaround_block
+from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
+from lostbits.rounding import LearnedScale, Reconstruction, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
 from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
@@ -50,8 +50,9 @@ class BlockReconstruction:
         """One sweep over the blocks."""
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
-        written = sweep_blocks(case, source, solver, cache=cache, progress=progress)
-        return swept(self.name, solver.summary(), len(solver.found), written, solver.skipped)
+        pool = effort.pool if effort.inputs is Inputs.PLAN else None
+        written = sweep_blocks(case, source, solver, pool=pool, cache=cache, progress=progress)
+        return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
 
 @final
@@ -61,12 +62,19 @@ class _Solver:
     def __init__(self, case: Case, effort: Effort) -> None:
         self.case = case
         self.how = Reconstruction(iterations=effort.iterations, checks=_CHECKS, seed=effort.seed)
-        self.found: list[Rounded] = []
+        self.losses: list[tuple[float, float]] = []
         self.moved: list[float] = []
         self.skipped: dict[str, str] = {}
 
-    def __call__(self, block: Block) -> Reconstructed:
-        scales = self._scales(block)
+    def take(self, solved: Reconstructed) -> None:
+        """Remember what became of a block, for the summary."""
+        self.losses += [] if solved.loss is None else [solved.loss]
+        self.moved += solved.moved
+        self.skipped |= solved.skipped
+
+    def look(self, block: Block) -> Reconstructed:
+        """Learn one block."""
+        scales, skipped = self._scales(block)
         weights = {key: self._weight(block, site) for key, site in block.weights.items()}
 
         def quantize(site: Site, x: torch.Tensor) -> torch.Tensor:
@@ -81,12 +89,13 @@ class _Solver:
         others = [scale.shift for scale in scales.values()]
         with torch.enable_grad():
             rounded = adaround_block(weights, _batches(block), forward, self.how, others)
-        self.found.append(rounded)
-        self.moved += [float(shift) for shift in rounded.others]
         grids = zip(scales.items(), rounded.others, strict=True)
         return Reconstructed(
             {key: weights[key].values(codes).numpy() for key, codes in rounded.codes.items()},
             {key: scale.learned(shift) for (key, scale), shift in grids},
+            (rounded.loss_before, rounded.loss_after),
+            tuple(float(shift) for shift in rounded.others),
+            skipped,
         )
 
     def _weight(self, block: Block, site: Site) -> RoundedWeight:
@@ -95,18 +104,18 @@ class _Solver:
         start = networks.written.constants.get(site.tensor)
         return RoundedWeight.begun(values, networks.plan[site.key], start)
 
-    def _scales(self, block: Block) -> dict[str, LearnedScale]:
-        """Of the activations that nothing outside of the block depends on."""
-        found = {}
+    def _scales(self, block: Block) -> tuple[dict[str, LearnedScale], dict[str, str]]:
+        """Of the activations that nothing outside of the block depends on; and why of no others."""
+        found, skipped = {}, {}
         for key, site in block.activations.items():
             affine = block.networks.plan.get(key)
             if affine is None:
                 continue
             if reason := self._reason_to_keep(block, site):
-                self.skipped[f"range of {site.tensor}"] = reason
+                skipped[f"range of {site.tensor}"] = reason
             else:
                 found[key] = LearnedScale(affine, seed=self.how.seed)
-        return found
+        return found, skipped
 
     def _reason_to_keep(self, block: Block, site: Site) -> str:
         inside = {step.name for step in block.stretch.steps}
@@ -123,8 +132,8 @@ class _Solver:
         widest = max((abs(m) for m in self.moved), default=0.0)
         return say(
             "ledger.reconstruction",
-            blocks=str(len(self.found)),
-            share=median_left((r.loss_before, r.loss_after) for r in self.found),
+            blocks=str(len(self.losses)),
+            share=median_left(self.losses),
             ranges=str(len(self.moved)),
             most=f"{np.expm1(widest):.0%}",
         )

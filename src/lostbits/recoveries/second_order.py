@@ -12,29 +12,33 @@ References:
     arXiv:1906.04721 (bias correction).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Source
+from lostbits.data import Batch, Source
 from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
-from lostbits.rounding import Gram, RowGrid, ScaleSearch, Settings, round_rows, search_scale
-from lostbits.rounding.ridge import choose_damping, regressed
-from lostbits.runtime.layerwise import Layer, Solved, sweep
+from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Solution
+from lostbits.rounding.ridge import DAMPINGS
+from lostbits.runtime.layer import Layer
+from lostbits.runtime.layerwise import Crew, Solved, sweep
 from lostbits.runtime.matrix import Matrix
 from lostbits.runtime.progress import Progress
+from lostbits.runtime.shards import Ask
 
 Doubles = NDArray[np.float64]
 _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _LEAST_POSITIONS, _ENOUGH = 4096, 64  # of a layer in all, and for each column
 _FEW_BITS = 5
+_STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
 
 
@@ -59,71 +63,137 @@ class SecondOrder:
         """One sweep over the layers."""
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
-        written = sweep(case, source, solver, cache=cache, progress=progress)
+        pool = effort.pool
+        written = sweep(case, source, solver, pool=pool, cache=cache, progress=progress)
         return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
+
+
+class _Moments(NamedTuple):
+    """Second moments of a layer's inputs on some samples.
+
+    Attributes:
+        matrix: The layer's view as a matrix.
+        rest, held: Of the samples to learn from, and of those to judge by; None without any.
+    """
+
+    matrix: Matrix
+    rest: Gram | None
+    held: Gram | None
+
+
+def _nothing(matrix: Matrix, columns: int) -> Gram:
+    return Gram(matrix.groups, columns, paired=True)
+
+
+def _summed(found: Sequence[_Moments], columns: int) -> tuple[Gram, Gram]:
+    """In the order of the shards."""
+    rest, held = (_nothing(found[0].matrix, columns) for _ in range(2))
+    for one in found:
+        for total, more in ((rest, one.rest), (held, one.held)):
+            if more is not None:
+                total.merge(more)
+    return rest, held
 
 
 @final
 class _Solver:
     """Solves layer after layer and remembers what became of them."""
 
+    whole = False
+
     def __init__(self, case: Case, effort: Effort) -> None:
-        self.case, self.effort = case, effort
-        self.generator = torch.Generator().manual_seed(effort.seed)
+        self.powers = case.target.weights.power_of_two
+        self.positions, self.seed = effort.positions, effort.seed
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, str] = {}
 
-    def __call__(self, layer: Layer) -> Solved | None:
+    def look(self, layer: Layer) -> _Moments | None:
+        """None for a layer that is no ``W x``."""
         matrix = Matrix.of(layer)
         if matrix is None:
-            self.skipped[layer.weight.tensor] = say(
-                "skipped.no_rows", op=layer.step.operator.op_type
-            )
             return None
+        columns = matrix.split(layer.values).shape[-1]
+        rest, held = (_nothing(matrix, columns) for _ in range(2))
+        enough = min(self.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
+        batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
+        for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
+            most = max(enough * part.size // layer.shard.total, 1)
+            positions = matrix.sample(floats, most, self._random(layer, part))
+            x, z = matrix.pairs(floats, quantized, positions)
+            (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
+        return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
+
+    def _random(self, layer: Layer, part: Batch) -> torch.Generator:
+        """The same for a batch of a layer, whatever was drawn before and by whom."""
+        first = layer.shard.samples.start + part.first
+        (seed,) = np.random.SeedSequence([self.seed, layer.number, first]).generate_state(1)
+        return torch.Generator().manual_seed(int(seed))
+
+    def solve(self, layer: Layer, found: Sequence[_Moments | None], crew: Crew) -> Solved | None:
+        """From the moments of all shards, added in their order."""
+        known = [moments for moments in found if moments is not None]
+        if not known:
+            op = layer.step.operator.op_type
+            self.skipped[layer.weight.tensor] = say("skipped.no_rows", op=op)
+            return None
+        matrix = known[0].matrix
         weights = matrix.split(layer.values)
-        rest, held = self._moments(layer, matrix, weights.shape[-1])
-        values, grid = self._solve(weights, rest, held, layer.affine)
+        rest, held = _summed(known, weights.shape[-1])
+        grid = RowGrid.of(layer.affine, *weights.shape[:2])
+        problem = Problem(weights, rest, held, grid, self._search(layer.affine))
+        values, grid = self._solve(problem, crew)
         return Solved(matrix.join(values), _rescaled(layer.affine, grid))
 
-    def _moments(self, layer: Layer, matrix: Matrix, columns: int) -> tuple[Gram, Gram]:
-        """Second moments of the samples to learn from, and of those to judge by."""
-        pair = tuple(Gram(matrix.groups, columns, paired=True) for _ in range(2))
-        enough = min(self.effort.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
-        most = max(enough // len(layer.inputs), 1)
-        for number, both in enumerate(zip(layer.inputs, layer.quantized_inputs, strict=True)):
-            x, z = matrix.pairs(*both, matrix.sample(both[0], most, self.generator))
-            pair[number % _HELD_OUT == _HELD_OUT - 1].update(z, x)
-        return pair[0], pair[1]
-
-    def _solve(
-        self, weights: Doubles, rest: Gram, held: Gram, affine: Affine
-    ) -> tuple[Doubles, RowGrid]:
-        every = Gram(*rest.total.shape, paired=True).merge(rest).merge(held).centred()
-        rest, held = rest.centred(), held.centred()  # the bias takes care of the means
-        target = regressed(weights, every, choose_damping(weights, rest, held))
-        grid = self._grid(target, every, RowGrid.of(affine, *weights.shape[:2]), affine)
-        settings = Settings(damping=self._damping(target, rest, held, grid))
-        solution = round_rows(weights, every.gram, grid, target=target, settings=settings)
-        self.errors.append((float(solution.nearest.sum()), float(solution.error.sum())))
-        return grid.values(solution.codes), grid
-
-    def _grid(self, target: Doubles, every: Gram, grid: RowGrid, affine: Affine) -> RowGrid:
+    def _search(self, affine: Affine) -> ScaleSearch | None:
         """With few bits clipping the tails of the weights pays; with many the search finds none."""
-        if affine.grid.bits > _FEW_BITS or self.case.target.weights.power_of_two:
-            return grid
-        return search_scale(target, every.gram, grid, ScaleSearch(per_row=affine.axis is not None))
+        if affine.grid.bits > _FEW_BITS or self.powers:
+            return None
+        return ScaleSearch(per_row=affine.axis is not None)
 
-    def _damping(self, target: Doubles, rest: Gram, held: Gram, grid: RowGrid) -> float:
+    def _solve(self, problem: Problem, crew: Crew) -> tuple[Doubles, RowGrid]:
+        crew.post("problem", problem)
+        ridge = self._ridge(problem, crew)
+        cuts = problem.parts
+        grids = self._grids(problem, ridge, crew)
+        pieces = list(zip(cuts, grids, strict=True))
+        damping = self._damping(problem, ridge, grids, crew)
+        tasks = [Ask("solution", ridge, damping, *piece) for piece in pieces]
+        found: list[tuple[RowGrid, Solution]] = list(crew.map(tasks))
+        grids = [grid for grid, _ in found]
+        nearest, left = (
+            sum(float(part.sum()) for part in parts)
+            for parts in zip(*((s.nearest, s.error) for _, s in found), strict=True)
+        )
+        self.errors.append((nearest, left))
+        values = [grid.values(s.codes) for grid, s in found]
+        return np.concatenate(values, problem.axis), problem.joined(grids)
+
+    @staticmethod
+    def _ridge(problem: Problem, crew: Crew) -> float:
+        """The strength with the least error on held-out samples; infinite where there are none."""
+        if not problem.held.count:
+            return np.inf
+        errors = crew.map([Ask("ridge_error", strength) for strength in DAMPINGS])
+        return DAMPINGS[int(np.argmin(list(errors)))]
+
+    @staticmethod
+    def _grids(problem: Problem, ridge: float, crew: Crew) -> list[RowGrid]:
+        """A search for each row is one for each part; one scale for all is looked for at once."""
+        cuts = problem.parts
+        if problem.search is None:
+            return problem.grids(ridge, cuts)
+        together = [[cut] for cut in cuts] if problem.search.per_row else [cuts]
+        found = crew.map([Ask("grids", ridge, one) for one in together])
+        return [grid for several in found for grid in several]
+
+    @staticmethod
+    def _damping(problem: Problem, ridge: float, grids: Sequence[RowGrid], crew: Crew) -> float:
         """The usual one where positions abound, else the best on the held-out samples."""
-        if not held.count or rest.count >= _FEW * target.shape[-1]:
+        rest = problem.rest.count
+        if not problem.held.count or rest >= _FEW * problem.weights.shape[-1]:
             return Settings().damping
-        errors = {}
-        for damping in (0.01, 0.1, 1.0):
-            quick = Settings(damping=damping, passes=0, restarts=0)
-            codes = round_rows(target, rest.gram, grid, settings=quick).codes
-            off = grid.values(codes) - target
-            errors[damping] = float(((off @ held.gram) * off).sum())
-        return min(errors, key=errors.__getitem__)
+        errors = crew.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
+        return _STRENGTHS[int(np.argmin(list(errors)))]
 
     def summary(self) -> str:
         """How much of nearest rounding's error the layers have left."""

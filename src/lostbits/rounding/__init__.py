@@ -14,6 +14,7 @@ from lostbits.rounding.adaround import (
 from lostbits.rounding.factor import factored
 from lostbits.rounding.gram import Gram
 from lostbits.rounding.learned_scale import LearnedScale
+from lostbits.rounding.problem import Part, Problem
 from lostbits.rounding.quadratic import quadratic_error
 from lostbits.rounding.row_grid import RowGrid
 from lostbits.rounding.scale_search import ScaleSearch, refit_scale, search_scale
@@ -25,6 +26,8 @@ from lostbits.rounding.unfold import Window, patches, sample_positions
 __all__ = [
     "Gram",
     "LearnedScale",
+    "Part",
+    "Problem",
     "Reconstruction",
     "Rounded",
     "RoundedWeight",

@@ -89,11 +89,31 @@ class Gram:
         A free bias takes the mean of the output's error to zero, so only this part of the Gram
         matrix is worth spending codes on. The means stay, for ``bias_shift``.
         """
-        result = Gram(*self.total.shape, paired=self.paired).merge(self)
         mean = self.total[:, None, :] / max(self.count, 1)
-        result.gram -= self.total[:, :, None] * mean
-        if self.paired:
-            result.cross -= self.float_total[:, :, None] * mean
+        gram = self.gram - self.total[:, :, None] * mean
+        if not self.paired:
+            return Gram.of(gram, self.total, self.count)
+        cross = self.cross - self.float_total[:, :, None] * mean
+        return Gram.of(gram, self.total, self.count, (cross, self.float_total))
+
+    def plus(self, other: "Gram") -> "Gram":
+        """What both have seen; neither changes."""
+        gram, total = self.gram + other.gram, self.total + other.total
+        count = self.count + other.count
+        if not self.paired:
+            return Gram.of(gram, total, count)
+        pair = self.cross + other.cross, self.float_total + other.float_total
+        return Gram.of(gram, total, count, pair)
+
+    @classmethod
+    def of(
+        cls, gram: Floats, total: Floats, count: int, pair: tuple[Floats, Floats] | None = None
+    ) -> "Gram":
+        """Moments that are known: ``pair`` is cross and float_total, if paired."""
+        result = cls(0, 0)
+        result.gram, result.total, result.count = gram, total, count
+        result.paired = pair is not None
+        result.cross, result.float_total = (gram, total) if pair is None else pair
         return result
 
     def bias_shift(self, weights: Floats, rounded: Floats) -> Floats:

@@ -5,38 +5,50 @@
 took no part in it decide how strongly (Hoerl and Kennard 1970; choice by validation).
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.rounding.gram import Gram
-from lostbits.rounding.target import corrected_target, corrected_targets
+from lostbits.rounding.target import drawn, drift
 
 Floats = NDArray[np.float64]
 DAMPINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 
 
-def regressed(weights: Floats, moments: Gram, damping: float) -> Floats:
-    """The regression at one strength of the ridge; the weights themselves at infinity.
+@final
+@dataclass(frozen=True)
+class Ridge:
+    """The regression at any strength of the ridge.
 
-    Args:
+    Attributes:
         weights: Shape ``(groups, rows, columns)``.
         moments: Of the quantized inputs, paired with the float ones.
-        damping: Relative to the mean of the Gram matrix' diagonal.
+        held: Those of samples that judge.
     """
-    return corrected_target(weights, moments.gram, moments.cross, damping)
 
+    weights: Floats
+    moments: Gram
+    held: Gram
 
-def choose_damping(weights: Floats, moments: Gram, held: Gram) -> float:
-    """The strength with the least error on ``held``; infinite where that is empty."""
-    if not held.count:
-        return np.inf
-    targets = corrected_targets(weights, moments.gram, moments.cross, DAMPINGS)
-    errors = [_error(t, weights, held) for t in targets]
-    return DAMPINGS[int(np.argmin(errors))]
+    @cached_property
+    def _drift(self) -> Floats:
+        return drift(self.weights, self.moments.gram, self.moments.cross)
 
+    def target(self, damping: float) -> Floats:
+        """T, for a damping relative to the mean of the Gram matrix' diagonal."""
+        return drawn(self.weights, self.moments.gram, self._drift, damping)
 
-def _error(target: Floats, weights: Floats, held: Gram) -> float:
-    """``sum |W x - T z|^2`` without the term that T does not change."""
-    own = (target @ held.gram) * target
-    shared = (weights @ held.cross) * target
-    return float(own.sum() - 2 * shared.sum())
+    @cached_property
+    def _wanted(self) -> Floats:
+        return self.weights @ self.held.cross
+
+    def error(self, damping: float) -> float:
+        """``sum |W x - T z|^2`` on ``held``, without the term that T does not change."""
+        target = self.target(damping)
+        own = (target @ self.held.gram) * target
+        shared = self._wanted * target
+        return float(own.sum() - 2 * shared.sum())

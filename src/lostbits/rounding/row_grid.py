@@ -1,5 +1,6 @@
 """The grid of every row of a grouped weight matrix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -66,6 +67,17 @@ class RowGrid:
     def values(self, codes: Codes) -> Floats:
         """Weights that the codes (groups, rows, columns) stand for."""
         return self.steps(codes) * self.scale[..., None]
+
+    def part(self, part: tuple[slice, slice]) -> "RowGrid":
+        """Of some groups and some of their rows."""
+        return replace(self, scale=self.scale[part], zero_point=self.zero_point[part])
+
+    @classmethod
+    def joined(cls, parts: Sequence["RowGrid"], axis: int) -> "RowGrid":
+        """The inverse of ``part``, for parts that follow each other along an axis."""
+        scale = np.concatenate([p.scale for p in parts], axis)
+        zero_point = np.concatenate([p.zero_point for p in parts], axis)
+        return replace(parts[0], scale=scale, zero_point=zero_point)
 
     def shrunk(self, fraction: Floats | float) -> "RowGrid":
         """The grid over ``fraction`` of the range; the zero point keeps its code.

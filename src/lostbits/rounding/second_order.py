@@ -8,6 +8,7 @@ References:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
@@ -43,6 +44,36 @@ class Settings:
     seed: int = 0
 
 
+@final
+@dataclass(frozen=True)
+class Damped:
+    """A Gram matrix with damping, and what it means for all rows: so that parts share the cost.
+
+    Attributes:
+        plain: ``sum x x^T`` of the inputs, not normalised, ``(groups, columns, columns)``.
+        damping: See ``Settings``.
+    """
+
+    plain: Floats
+    damping: float
+
+    @cached_property
+    def gram(self) -> Floats:
+        """With the damping on its diagonal."""
+        return damped(self.plain, self.damping)
+
+    @cached_property
+    def feedbacks(self) -> list[tuple[NDArray[np.intp], Floats]]:
+        """Columns in the order given, and by falling diagonal; with the feedback in that order."""
+        by_size = by_weight(self.gram)
+        given = np.broadcast_to(np.arange(self.gram.shape[-1]), by_size.shape)
+        return [(columns, self._feedback(columns)) for columns in (given, by_size)]
+
+    def _feedback(self, columns: NDArray[np.intp]) -> Floats:
+        ordered = np.take_along_axis(self.gram, columns[:, :, None], axis=1)
+        return feedback(np.take_along_axis(ordered, columns[:, None, :], axis=2))
+
+
 class Solution(NamedTuple):
     """Codes, and what they cost.
 
@@ -65,6 +96,7 @@ def round_rows(
     target: Floats | None = None,
     start: Codes | None = None,
     settings: Settings | None = None,
+    known: Damped | None = None,
 ) -> Solution:
     """Codes q for which ``(q - target) G (q - target)^T`` is small in every row.
 
@@ -75,6 +107,7 @@ def round_rows(
         target: What the codes should stand for; None for the weights themselves.
         start: Codes to beat instead of the nearest, and to descend from.
         settings: How hard to search.
+        known: The Gram matrix with the damping of the settings, where others need it too.
 
     Raises:
         RecoveryError: R002, when the Gram matrix holds a value that is no number.
@@ -90,7 +123,7 @@ def round_rows(
     settings = settings or Settings()
     aim = weights if target is None else target
     first = grid.nearest(weights) if start is None else start
-    found = _search(aim, damped(gram, settings.damping), grid, first, settings)
+    found = _search(aim, known or Damped(gram, settings.damping), grid, first, settings)
     return _better(found, first, aim, gram, grid)
 
 
@@ -104,14 +137,15 @@ def _better(found: Codes, first: Codes, aim: Floats, gram: Floats, grid: RowGrid
     return Solution(codes, np.where(gain, after, before), before)
 
 
-def _search(aim: Floats, gram: Floats, grid: RowGrid, first: Codes, settings: Settings) -> Codes:
+def _search(aim: Floats, known: Damped, grid: RowGrid, first: Codes, settings: Settings) -> Codes:
     """The best of several starts after descent, under the damped Gram matrix."""
+    gram = known.gram
     wanted = Wanted((aim / grid.scale[..., None]).transpose(0, 2, 1), *grid.ends)
     small = gram.shape[-1] <= _SMALL
     starts = [
         grid.steps(first).transpose(0, 2, 1),
         grid.steps(grid.nearest(aim)).transpose(0, 2, 1),
-        *_sweeps(wanted, gram, settings.restarts if small else 0, settings.seed),
+        *_sweeps(wanted, known, settings.restarts if small else 0, settings.seed),
     ]
     stacked = np.concatenate(starts, axis=2)
     if not small:  # where every pass counts, only the best start is descended from
@@ -129,13 +163,10 @@ def _repeated(wanted: Wanted, times: int) -> Wanted:
     return Wanted(np.tile(wanted.steps, (1, 1, times)), low, high)
 
 
-def _sweeps(wanted: Wanted, gram: Floats, restarts: int, seed: int) -> Iterator[Floats]:
-    """Sweeps in the order given and by falling diagonal, each with half of the random starts."""
+def _sweeps(wanted: Wanted, known: Damped, restarts: int, seed: int) -> Iterator[Floats]:
+    """Sweeps in both orders of the columns, each with half of the random starts."""
     random = np.random.default_rng(seed)
-    order = by_weight(gram)
-    for columns in (np.broadcast_to(np.arange(gram.shape[-1]), order.shape), order):
-        ordered = np.take_along_axis(gram, columns[:, :, None], axis=1)
-        ratios = feedback(np.take_along_axis(ordered, columns[:, None, :], axis=2))
+    for columns, ratios in known.feedbacks:
         aim = wanted._replace(steps=np.take_along_axis(wanted.steps, columns[..., None], axis=1))
         back = np.argsort(columns, axis=1)[..., None]
         yield np.take_along_axis(sweep(aim, ratios), back, axis=1)

@@ -5,7 +5,7 @@ other's errors, and a residual connection is seen by those that it spans (Li et 
 2021, arXiv:2102.05426).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, final
 
@@ -19,10 +19,14 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
-from lostbits.runtime.executor import Step, Walk
-from lostbits.runtime.memory import keep_freed_memory
-from lostbits.runtime.networks import Array, Networks, Written
+from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.layer import Shard, whole
+from lostbits.runtime.layerwise import Crew
+from lostbits.runtime.networks import Array, Networks, Written, quantized_weight
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.shards import Decision, Sweep, Worker
 from lostbits.runtime.stretch import Stretch, stretches
 
 _MOST = 24  # weights of a block: the activations of more would not fit into memory
@@ -94,62 +98,144 @@ class Block:
 @final
 @dataclass(frozen=True)
 class Reconstructed:
-    """What was decided for a block: weights on their grids, and grids that changed; by site key."""
+    """What was decided for a block.
+
+    Attributes:
+        values, plan: Weights on their grids, and grids that changed; by site key.
+        loss: Before and after; None where nothing was learned, or by an earlier run.
+        moved: How far scales went, as logarithms of ratios.
+        skipped: What was left alone, with reasons.
+    """
 
     values: Mapping[str, Array] = field(default_factory=dict)
     plan: Mapping[str, Affine] = field(default_factory=dict)
+    loss: tuple[float, float] | None = None
+    moved: tuple[float, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 class BlockSolver(Protocol):
-    """Chooses constants and grids of one block."""
+    """Chooses constants and grids of one block after the other."""
 
-    def __call__(self, block: Block) -> Reconstructed:
-        """What to change."""
+    def look(self, block: Block) -> Reconstructed:
+        """What to change; pure, and computed by whoever has the block."""
+        ...
+
+    def take(self, solved: Reconstructed) -> None:
+        """Be told of what was newly decided, in order."""
         ...
 
 
 def sweep_blocks(
     case: Case,
     source: Source,
-    solve: BlockSolver,
+    solver: BlockSolver,
     *,
+    pool: Pool | None = None,
     cache: Cache | None = None,
     progress: Progress = silent,
 ) -> Written:
-    """Let ``solve`` choose for every block, in topological order; see ``layerwise.sweep``."""
-    keep_freed_memory()
-    with torch.no_grad():
-        networks = Networks(case, source)
-        parts = list(stretches(networks))
-        for number, stretch in enumerate(parts, 1):
-            _one(networks, stretch, solve, cache, number)
-            progress("blocks", number, len(parts))
-        return networks.written
+    """Let ``solver`` choose for every block, in topological order; see ``layerwise.sweep``.
+
+    Without a pool a block sees what the blocks before it have become. With one it sees what they
+    are in ``case``, so that none has to wait for another, and whoever is free takes the next.
+    """
+    with (pool or InProcess()).open(Sweep(case, source, solver.look)) as crew:
+        return _Blocks(case, source, solver, crew, cache).run(pool is None, progress)
 
 
-def _one(
-    networks: Networks, stretch: Stretch, solve: BlockSolver, cache: Cache | None, number: int
-) -> None:
-    weights, activations = _sites(networks, stretch)
-    reason = _reason_to_skip(stretch, weights)
-    inputs = [] if reason else [_entry(walk, stretch) for walk in networks.quantized]
-    targets = _advanced(networks.plain, stretch)
-    if reason:
-        networks.written.skipped |= {s.tensor: reason for s in weights.values()}
-    else:
-        block = Block(stretch, weights, activations, inputs, targets, networks)
-        _change(networks, block, _solved(block, solve, cache, number))
-    _advanced(networks.quantized, stretch)
+@final
+@dataclass(frozen=True)
+class Rebuild:
+    """What the solver makes of a block."""
+
+    number: int
+    shard: Shard
+
+    def __call__(self, worker: Worker) -> Reconstructed:
+        """With the values at both of its ends."""
+        stretch = list(stretches(worker.executor))[self.number - 1]
+        networks = worker.to(stretch.start, self.shard)
+        inputs = [_entry(walk, stretch) for walk in networks.quantized]
+        worker.ahead(stretch.start + len(stretch.steps), self.shard)
+        targets = [walk.values[stretch.exit] for walk in networks.plain]
+        sites = _sites(worker.executor, stretch)
+        solved: Reconstructed = worker.job.look(Block(stretch, *sites, inputs, targets, networks))
+        return solved
+
+
+@final
+class _Blocks:
+    """One pass in progress, as the driver sees it."""
+
+    def __init__(
+        self, case: Case, source: Source, solver: BlockSolver, crew: Crew, cache: Cache | None
+    ) -> None:
+        self.networks = Networks(case, None)
+        self.solver, self.crew, self.cache = solver, crew, cache
+        (self.shard,) = whole(source)
+        self.parts = list(stretches(self.networks.executor))
+
+    def run(self, in_order: bool, progress: Progress) -> Written:
+        """Decide on block after block."""
+        known = {n: self._kept(n) for n in self._to_solve()}
+        asked = [n for n, kept in known.items() if kept is None]
+        self.networks.written.cached = len(known) - len(asked)
+        outcomes = iter(()) if in_order else self.crew.map(self._tasks(asked))
+        for number in range(1, len(self.parts) + 1):
+            if number in known:
+                if in_order and known[number] is None:
+                    outcomes = self.crew.map(self._tasks([number]))
+                self._decide(number, known[number] or self._new(number, outcomes), in_order)
+            progress("blocks", number, len(self.parts))
+        return self.networks.written
+
+    def _tasks(self, numbers: Sequence[int]) -> list[Rebuild]:
+        return [Rebuild(number, self.shard) for number in numbers]
+
+    def _to_solve(self) -> list[int]:
+        """Blocks with weights, but those that cannot be solved: they are noted."""
+        found = []
+        for number, stretch in enumerate(self.parts, 1):
+            weights, _ = _sites(self.networks.executor, stretch)
+            if reason := _reason_to_skip(stretch, weights):
+                self.networks.written.skipped |= {s.tensor: reason for s in weights.values()}
+            elif weights:
+                found.append(number)
+        return found
+
+    def _keys(self, number: int) -> list[str]:
+        weights, activations = _sites(self.networks.executor, self.parts[number - 1])
+        return [*weights, *activations]
+
+    def _kept(self, number: int) -> Reconstructed | None:
+        """From the cache where an interrupted run has been here before."""
+        found = None if self.cache is None else self.cache.load(number)
+        return None if found is None else _read(found, self._keys(number))
+
+    def _new(self, number: int, outcomes: Iterator[Reconstructed]) -> Reconstructed:
+        solved = next(outcomes)
+        self.solver.take(solved)
+        if self.cache is not None:
+            self.cache.keep(number, **_kept(solved, self._keys(number)))
+        return solved
+
+    def _decide(self, number: int, solved: Reconstructed, in_order: bool) -> None:
+        decision = Decision(solved.values, solved.plan)
+        decision.apply(self.networks)
+        if in_order:
+            self.crew.post(f"block {number}", decision)
 
 
 def _entry(walk: Walk, stretch: Stretch) -> Entry:
     return Entry(walk.values[stretch.entrance], {n: walk.values[n] for n in stretch.shapes})
 
 
-def _sites(networks: Networks, stretch: Stretch) -> tuple[dict[str, Site], dict[str, Site]]:
-    found = [w for step in stretch.steps if (w := networks.weight(step)) is not None]
+def _sites(executor: Executor, stretch: Stretch) -> tuple[dict[str, Site], dict[str, Site]]:
+    """Sites of the weights and of the activations."""
+    found = [w for step in stretch.steps if (w := quantized_weight(executor, step)) is not None]
     uses = ((step.name, i) for step in stretch.steps for i in range(len(step.inputs)))
-    read = (networks.executor.reader_site(*use) for use in uses)
+    read = (executor.reader_site(*use) for use in uses)
     streamed = {s.key: s for s in read if s is not None and s.streams}
     return {site.key: site for _, site in found}, streamed
 
@@ -160,29 +246,6 @@ def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> str:
     if len(weights) > _MOST:
         return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))
     return ""
-
-
-def _advanced(walks: Sequence[Walk], stretch: Stretch) -> list[torch.Tensor]:
-    """Values at the exit after all steps of the stretch."""
-    for step in stretch.steps:
-        for walk in walks:
-            walk.advance(step)
-    return [walk.values[stretch.exit] for walk in walks] if stretch.exit else []
-
-
-def _solved(block: Block, solve: BlockSolver, cache: Cache | None, number: int) -> Reconstructed:
-    """From the cache where an interrupted run has been here before."""
-    if not block.weights:
-        return Reconstructed()
-    sites = [*block.weights, *block.activations]
-    found = None if cache is None else cache.load(number)
-    if found is not None:
-        block.networks.written.cached += 1
-        return _read(found, sites)
-    solved = solve(block)
-    if cache is not None:
-        cache.keep(number, **_kept(solved, sites))
-    return solved
 
 
 def _kept(solved: Reconstructed, sites: Sequence[str]) -> dict[str, NDArray[np.generic]]:
@@ -207,11 +270,3 @@ def _read(found: dict[str, NDArray[np.generic]], sites: Sequence[str]) -> Recons
         if affine := unpacked(own):
             plan[key] = affine
     return Reconstructed(values, plan)
-
-
-def _change(networks: Networks, block: Block, solved: Reconstructed) -> None:
-    sites = {**block.weights, **block.activations}
-    for key, affine in solved.plan.items():
-        networks.change_grid(sites[key], affine)
-    for key, values in solved.values.items():
-        networks.write(sites[key], values)

@@ -1,85 +1,28 @@
-"""One layer at a time, in the float and the quantized network; see ``runtime.networks``."""
+"""One layer at a time, in the float and the quantized network; see ``runtime.networks``.
+
+The samples are walked in shards, each by one worker, and what the shards tell of a layer comes
+together where it is decided on. Then all hear of the decision and walk on.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.runtime.cache import Cache, packed, unpacked
-from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.runtime.memory import keep_freed_memory
+from lostbits.runtime.layer import Layer, Place, Shard, places, shards, view, whole
 from lostbits.runtime.networks import Array, Networks, Written
+from lostbits.runtime.pool import Opened, Pool
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.shards import Decision, Look, MeanError, Sweep, Task
 
-ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Sigmoid", "HardSigmoid")
-
-
-@final
-@dataclass(frozen=True)
-class Layer:
-    """A layer with a quantized weight, in both networks.
-
-    Attributes:
-        step: Its node.
-        weight: Site of the weight.
-        index: Which input of the node that is; the data are the other one of the first two.
-        values: The float weight.
-        affine: The grid that its codes lie on.
-        inputs: What it reads in the float network, one tensor a batch.
-        quantized_inputs: What it reads in the quantized one.
-        bias: The float bias that the node itself adds.
-        activation: The activation function that alone reads its output, or None.
-        executor: To evaluate it.
-    """
-
-    step: Step
-    weight: Site
-    index: int
-    values: Array
-    affine: Affine
-    inputs: Sequence[torch.Tensor]
-    quantized_inputs: Sequence[torch.Tensor]
-    bias: torch.Tensor | None
-    activation: Step | None
-    executor: Executor
-
-    def output(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """What the node computes from ``x`` and ``weight``, without its bias."""
-        pair = (x, weight) if self.index == 1 else (weight, x)
-        return self.executor.evaluate(self.step, pair)[0]
-
-    def activated(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The same with its bias, and through the activation function behind it, if any."""
-        pair = (x, weight) if self.index == 1 else (weight, x)
-        bias = [] if self.bias is None else [self.bias]
-        return self._bent(self.executor.evaluate(self.step, [*pair, *bias])[0])
-
-    def bent(self, y: torch.Tensor) -> torch.Tensor:
-        """Bias and activation function on ``y``, which a convolution made without them."""
-        if self.bias is not None:
-            y = y + self.bias.reshape(-1, *(1 for _ in y.shape[2:]))
-        return self._bent(y)
-
-    def _bent(self, y: torch.Tensor) -> torch.Tensor:
-        if self.activation is None:
-            return y
-        constants = [
-            None if n is None else self.executor.constants[n] for n in self.activation.inputs[1:]
-        ]
-        return self.executor.evaluate(self.activation, [y, *constants])[0]
-
-    @property
-    def channel_axis(self) -> int:
-        """Axis of the output channels in its output."""
-        return 1 if self.step.operator.op_type.startswith("Conv") else -1
+Crew = Opened[Task, Any]
 
 
 @final
@@ -97,129 +40,101 @@ class Solved:
 
 
 class Solver(Protocol):
-    """Chooses the weights of one layer; None leaves them as the plan rounds them."""
+    """Chooses the weights of one layer after the other.
 
-    def __call__(self, layer: Layer) -> Solved | None:
-        """The layer's weights."""
+    Attributes:
+        whole: Whether it has to see all samples at once. It then works in this process.
+    """
+
+    whole: bool
+
+    def look(self, layer: Layer) -> Any:
+        """What is to be known of a layer on one shard; pure, and computed by whoever has it."""
+        ...
+
+    def solve(self, layer: Layer, found: Sequence[Any], crew: Crew) -> Solved | None:
+        """The layer's weights; None leaves them as the plan rounds them.
+
+        Args:
+            layer: Without samples.
+            found: What ``look`` has found, in the order of the shards.
+            crew: Who else can work on it.
+        """
         ...
 
 
 def sweep(
     case: Case,
     source: Source,
-    solve: Solver,
+    solver: Solver,
     *,
+    pool: Pool | None = None,
     correct_biases: bool = True,
     cache: Cache | None = None,
     progress: Progress = silent,
 ) -> Written:
-    """Let ``solve`` choose the weights of every layer, in topological order.
+    """Let ``solver`` choose the weights of every layer, in topological order.
 
     With ``correct_biases`` each layer's bias then takes up the mean error that is left per output
     channel (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical form). Layers found in
-    ``cache`` are not solved again.
+    ``cache`` are not solved again. Without a pool this process does it all.
     """
-    keep_freed_memory()
-    with torch.no_grad():
-        return _Sweep(case, source, solve, correct_biases, cache).run(progress)
+    several = pool if pool is not None and not solver.whole else InProcess()
+    parts = whole(source) if solver.whole else shards(source)
+    with several.open(Sweep(case, source, solver.look)) as crew:
+        return _Sweep(case, solver, parts, crew, cache).run(correct_biases, progress)
 
 
 @final
 class _Sweep:
-    """One pass in progress."""
+    """One pass in progress, as the driver sees it."""
 
     def __init__(
-        self, case: Case, source: Source, solve: Solver, correct: bool, cache: Cache | None
+        self, case: Case, solver: Solver, parts: Sequence[Shard], crew: Crew, cache: Cache | None
     ) -> None:
-        self.networks = Networks(case, source)
-        self.solve, self.correct, self.cache = solve, correct, cache
-        self.number = 0
+        self.networks = Networks(case, None)
+        self.solver, self.parts, self.crew, self.cache = solver, parts, crew, cache
+        self.homes = [shard.number for shard in parts]
 
-    def run(self, progress: Progress) -> Written:
-        """Advance both networks node by node."""
-        networks = self.networks
-        steps = networks.executor.steps
-        for number, step in enumerate(steps):
-            weight = networks.weight(step)
-            if weight is not None:
-                self._layer(step, *weight)
-            networks.advance(step)
-            progress("layers", number + 1, len(steps))
-        return networks.written
+    def run(self, correct_biases: bool, progress: Progress) -> Written:
+        """Decide on layer after layer."""
+        every = places(self.networks.executor)
+        for place in every:
+            solved = self._solved(place)
+            if solved is not None:
+                grids = {} if solved.affine is None else {place.weight.key: solved.affine}
+                self._decide("weight", place, Decision({place.weight.key: solved.values}, grids))
+            if correct_biases:
+                self._correct_bias(place)
+            progress("layers", place.number, len(every))
+        return self.networks.written
 
-    def _layer(self, step: Step, index: int, site: Site) -> None:
-        layer = self._view(step, index, site)
-        solved = self._solved(layer)
-        if solved is not None:
-            self.networks.write(site, solved.values)
-            if solved.affine is not None:
-                self.networks.change_grid(site, solved.affine)
-        if self.correct:
-            self._correct_bias(layer)
+    def _decide(self, what: str, place: Place, decision: Decision) -> None:
+        decision.apply(self.networks)
+        self.crew.post(f"{what} of layer {place.number}", decision)
 
-    def _solved(self, layer: Layer) -> Solved | None:
+    def _solved(self, place: Place) -> Solved | None:
         """From the cache where an interrupted run has been here before."""
-        self.number += 1
-        found = None if self.cache is None else self.cache.load(self.number)
+        found = None if self.cache is None else self.cache.load(place.number)
         if found is not None:
             self.networks.written.cached += 1
             return Solved(found["values"].astype(np.float32), unpacked(found))
-        solved = self.solve(layer)
+        looks = [Look(place.number, shard) for shard in self.parts]
+        told = list(self.crew.map(looks, self.homes))
+        solved = self.solver.solve(view(self.networks, place, self.parts[0]), told, self.crew)
         if solved is not None and self.cache is not None:
             grid = {} if solved.affine is None else packed(solved.affine)
-            self.cache.keep(self.number, values=solved.values, **grid)
+            self.cache.keep(place.number, values=solved.values, **grid)
         return solved
 
-    def _view(self, step: Step, index: int, site: Site) -> Layer:
-        def data(walks: Sequence[Walk]) -> list[torch.Tensor]:
-            values = [w.read(step)[1 - index] for w in walks]
-            return [v for v in values if v is not None]
-
-        networks = self.networks
-        return Layer(
-            step,
-            site,
-            index,
-            networks.executor.constants[site.tensor].numpy(),
-            networks.plan[site.key],
-            data(networks.plain),
-            data(networks.quantized),
-            self._bias(step),
-            self._activation(step),
-            networks.executor,
-        )
-
-    def _bias(self, step: Step) -> torch.Tensor | None:
-        name = step.inputs[2] if len(step.inputs) > 2 else None
-        return None if name is None else self.networks.executor.constants.get(name)
-
-    def _activation(self, step: Step) -> Step | None:
-        """The step behind, if it alone reads the output, bends it, and reads constants besides."""
-        executor = self.networks.executor
-        readers = [s for s in executor.steps if step.outputs[0] in s.inputs]
-        if len(readers) != 1 or readers[0].operator.op_type not in ACTIVATIONS:
-            return None
-        others = (n for n in readers[0].inputs[1:] if n is not None)
-        return readers[0] if all(n in executor.constants for n in others) else None
-
-    def _correct_bias(self, layer: Layer) -> None:
-        networks = self.networks
-        bias = networks.biases.get(layer.weight.key)
+    def _correct_bias(self, place: Place) -> None:
+        bias = self.networks.biases.get(place.weight.key)
         if bias is None:
-            networks.written.skipped[layer.weight.tensor] = say("skipped.no_bias")
+            self.networks.written.skipped[place.weight.tensor] = say("skipped.no_bias")
             return
-        floats = networks.executor.constants[bias.tensor].numpy()
-        shift = self._mean_error(layer).reshape(floats.shape)
-        networks.write(bias, (floats + shift).astype(np.float32))
-
-    def _mean_error(self, layer: Layer) -> NDArray[np.float64]:
-        """Mean of float minus quantized output per channel, both as the networks have them."""
-        networks = self.networks
-        weight = networks.constant(layer.weight)
-        floats = networks.executor.constants[layer.weight.tensor]
-        total: NDArray[np.float64] | float = 0.0
-        for part, x, z in zip(networks.parts, layer.inputs, layer.quantized_inputs, strict=True):
-            error = part.real(layer.output(x, floats) - layer.output(z, weight))
-            axes = [d for d in range(error.ndim) if d != layer.channel_axis % error.ndim]
-            total = total + error.double().mean(axes).numpy() * part.size
-        return np.asarray(total) / sum(p.size for p in networks.parts)
+        means = [MeanError(place.number, shard) for shard in self.parts]
+        total = sum(self.crew.map(means, self.homes), np.zeros(()))
+        floats = self.networks.executor.constants[bias.tensor].numpy()
+        shift = (total / self.parts[0].total).reshape(floats.shape)
+        decided = (floats + shift).astype(np.float32)
+        self._decide("bias", place, Decision({bias.key: decided}, {}))

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.rounding.unfold import Window, patches, sample_positions
-from lostbits.runtime.layerwise import Layer
+from lostbits.runtime.layer import Layer
 from lostbits.runtime.rules.window import Window as Geometry
 
 Weight = TypeVar("Weight", NDArray[np.floating], torch.Tensor)

@@ -21,7 +21,7 @@ from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.simulation import fake_quantize
 
-_BATCH = 16
+BATCH = 16
 Array = NDArray[np.float32]
 
 
@@ -43,9 +43,30 @@ class Written:
     cached: int = 0
 
 
+def executor_of(case: Case) -> Executor:
+    """One that both networks of a case can be walked with."""
+    return Executor(case.model, (*case.sites, *case.placed.float_biases))
+
+
+def quantized_weight(executor: Executor, step: Step) -> tuple[int, Site] | None:
+    """The quantized weight that a linear step is the first to read, and which input it is."""
+    if step.operator.op_type not in LINEAR:
+        return None
+    for index in (1, 0):
+        site = executor.reader_site(step.name, index)
+        if site is not None and site.role == "weight" and site.uses[0].node == step.name:
+            return index, site
+    return None
+
+
 @final
 class Networks:
     """Both networks on their way through the graph.
+
+    Args:
+        case: What is quantized, and how.
+        source: The samples; None for the choices alone, without anybody on the way.
+        executor: One of ``executor_of``, where there is one already.
 
     Attributes:
         parts: The batches.
@@ -54,10 +75,10 @@ class Networks:
         plain, quantized: A walk for each batch.
     """
 
-    def __init__(self, case: Case, source: Source) -> None:
+    def __init__(self, case: Case, source: Source | None, executor: Executor | None = None) -> None:
         self.case = case
-        self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
-        self.parts = list(source.batches(_BATCH))
+        self.executor = executor or executor_of(case)
+        self.parts = [] if source is None else list(source.batches(BATCH))
         self.plan: dict[str, Affine] = dict(case.plan)
         self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
         self.written = Written(constants=dict(case.written))
@@ -74,16 +95,6 @@ class Networks:
         """Compute a node for all samples in both networks."""
         for walk in (*self.plain, *self.quantized):
             walk.advance(step)
-
-    def weight(self, step: Step) -> tuple[int, Site] | None:
-        """The quantized weight that a linear step is the first to read."""
-        if step.operator.op_type not in LINEAR:
-            return None
-        for index in (1, 0):
-            site = self.executor.reader_site(step.name, index)
-            if site is not None and site.role == "weight" and site.uses[0].node == step.name:
-                return index, site
-        return None
 
     def constant(self, site: Site) -> torch.Tensor:
         """A constant as the quantized network has it now."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lostbits.errors import OutputError
 
 _PACKAGES = ("lostbits", "numpy", "onnxruntime", "torch")  # what the figures depend on
 
@@ -43,8 +45,37 @@ def versions() -> str:
     return ", ".join([f"python {python}", *(f"{name} {version(name)}" for name in _PACKAGES)])
 
 
+def boxed(value: object) -> Parcel:
+    """Anything that can be pickled, its large arrays beside it."""
+    arrays: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(value, 5, buffer_callback=arrays.append)
+    return Parcel(versions(), content, [np.asarray(buffer.raw()) for buffer in arrays])
+
+
+def unboxed(parcel: Parcel) -> Any:
+    """The value, its arrays where the parcel has them."""
+    return pickle.loads(parcel.content, buffers=parcel.arrays)
+
+
 def stored(parcel: Parcel, folder: Path) -> None:
-    """Write a parcel into files, the arrays into one that every worker maps into memory."""
+    """Write a parcel into files, the arrays into one that every process maps into memory.
+
+    Raises:
+        OutputError: O005 when there is no room for them.
+    """
+    try:
+        _write(parcel, folder)
+    except OSError as error:
+        raise OutputError(
+            "O005",
+            str(folder.parent),
+            "must have room for a copy of the model, of samples that are arrays, and of moments",
+            error.strerror or str(error),
+            "free some space, or point TMPDIR to another disk",
+        ) from error
+
+
+def _write(parcel: Parcel, folder: Path) -> None:
     folder.mkdir(parents=True)
     sizes = [array.nbytes for array in parcel.arrays]
     with (folder / "arrays").open("wb") as file:

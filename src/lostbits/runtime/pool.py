@@ -9,7 +9,7 @@ import abc
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, final
+from typing import Generic, Protocol, Self, TypeVar, final
 
 from lostbits.data import Source
 from lostbits.errors import WorkerError
@@ -33,24 +33,12 @@ class Job(Protocol[Item_contra, Outcome_co]):
         ...
 
 
-class Pool(abc.ABC):
-    """Runs jobs; to be closed, best by ``with``."""
-
-    @abc.abstractmethod
-    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
-        """Outcomes in the order of the items, whoever finishes first.
-
-        What is not asked for is computed ahead by a few items at most, so that outcomes do not
-        pile up. An error comes in its place in that order.
-
-        Raises:
-            WorkerError: W001, W002 when workers do not survive an item.
-            DataError: D034, D035 when workers cannot open the samples.
-        """
+class _Closing(abc.ABC):
+    """To be closed, best by ``with``."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Stop every worker, busy or not."""
+        """Let go of everything."""
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +50,58 @@ class Pool(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Opened(_Closing, abc.ABC, Generic[Item, Outcome]):
+    """A job that workers have open, to be given items as often as there are some."""
+
+    @abc.abstractmethod
+    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+        """Outcomes in the order of the items, whoever finishes first.
+
+        What is not asked for is computed ahead by a few items at most, so that outcomes do not
+        pile up. An error comes in its place in that order.
+
+        Args:
+            items: What to work on.
+            homes: A number for each item. Those with the same number go to the same worker as
+                long as it lives, also in later calls: it may remember what it knows of them. What
+                it remembers may save time, and may not change an outcome.
+
+        Raises:
+            WorkerError: W001, W002 when workers do not survive an item.
+            DataError: D034, D035 when workers cannot open the samples.
+        """
+
+    @abc.abstractmethod
+    def post(self, place: str, value: object) -> None:
+        """Let every worker know a value before it begins another item.
+
+        What the job's ``open`` has returned is told by its method ``hear``, with the place and the
+        value; a worker that comes later as well. What was posted at that place before is
+        forgotten.
+        """
+
+
+class Pool(_Closing, abc.ABC):
+    """Runs jobs."""
+
+    @abc.abstractmethod
+    def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
+        """Make a job ready for its items; one at a time.
+
+        Raises:
+            DataError: D034 when its samples cannot be had by other processes.
+        """
+
+    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
+        """Outcomes of a job that is opened for these items alone; see ``Opened.map``."""
+        with self.open(job) as opened:
+            yield from opened.map(items)
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop every worker, busy or not."""
 
 
 @final

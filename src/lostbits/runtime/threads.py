@@ -3,13 +3,17 @@
 import os
 import sys
 
+from threadpoolctl import threadpool_limits
+
 _limits: list[int] = []
 
 
 def limit(threads: int) -> None:
-    """Let torch, and every session and thread pool made from now on, use so many."""
+    """Let torch, NumPy's BLAS, and every session and thread pool made from now on, use so many."""
     _limits[:] = [threads]
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # which torch reads when it is imported
+    # Which torch, and a BLAS beside NumPy's, read when they are imported.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    threadpool_limits(threads, user_api="blas")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import parent_process
@@ -14,11 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from lostbits.errors import DataError, LostbitsError, WorkerError, first_line
-from lostbits.runtime.parcel import Parcel, loaded, versions
+from lostbits.errors import DataError, LostbitsError, OutputError, WorkerError, first_line
+from lostbits.runtime.board import Notice
+from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
 
+_LARGE = 1 << 20  # bytes
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 
 
@@ -45,25 +47,35 @@ class Seat:
     """A worker's place: the job that it has open, which is the last one that it was given."""
 
     name: str = ""
-    _work: Callable[[Any], Any] | None = None
+    _work: Any = None
+    _heard: int = 0
 
     def take(self, name: str, fetch: Callable[[], Parcel]) -> Result:
         """Open the job of that name, if it is not open already; the old one goes first."""
         try:
             if self._work is None or self.name != name:
-                self.name, self._work = name, None
+                self.name, self._work, self._heard = name, None, 0
                 self._work = opened(fetch())
         except Exception as error:
             return Result(None, _sendable(error))
         return Result(None)
 
-    def do(self, item: Any) -> Result:
-        """Work on an item of the open job."""
+    def do(
+        self, item: Any, notices: Sequence[Notice] = (), fetch: Callable[[Any], Parcel] = loaded
+    ) -> Result:
+        """Work on an item of the open job, with those notices in mind that are new."""
         assert self._work is not None
         try:
+            for notice in notices:
+                self._hear(notice, fetch)
             return Result(self._work(item))
         except Exception as error:
             return Result(None, _sendable(error))
+
+    def _hear(self, notice: Notice, fetch: Callable[[Any], Parcel]) -> None:
+        if notice.number > self._heard:
+            self._work.hear(notice.place, unboxed(fetch(notice.where)))
+            self._heard = notice.number
 
 
 def _sendable(error: Exception) -> Exception:
@@ -128,7 +140,8 @@ def died(found: str, todo: str = "run it with --workers 1 to see why") -> Worker
 def serve(connection: Connection, threads: int, spool: Path) -> None:
     """Take jobs and items from the connection and send results, until the other end is gone.
 
-    What comes is a job's folder, a number and an item; without a number the job is to be opened.
+    What comes is a job's folder, a number, an item and what is to be known for it; without a number
+    the job is to be opened.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
@@ -136,12 +149,33 @@ def serve(connection: Connection, threads: int, spool: Path) -> None:
     seat = Seat()
     while True:
         try:
-            job, number, item = connection.recv()
+            job, number, *rest = connection.recv()
             opening = number is None
-            result = seat.take(str(job), partial(loaded, job)) if opening else seat.do(item)
-            connection.send((number, result))
+            result = seat.take(str(job), partial(loaded, job)) if opening else seat.do(*rest)
+            connection.send((number, _sent(result, spool / f"{os.getpid()}-{number}")))
         except (EOFError, OSError):
             return
+
+
+def _sent(result: Result, folder: Path) -> Result | Path:
+    """A large result goes through files: a pipe copies it four times, in pieces."""
+    parcel = boxed(result)
+    if sum(array.nbytes for array in parcel.arrays) < _LARGE:
+        return result
+    try:
+        stored(parcel, folder)
+    except OutputError as error:
+        return Result(None, error)
+    return folder
+
+
+def arrived(sent: Result | Path) -> Result:
+    """What a worker has sent; its files are gone once they are mapped."""
+    if isinstance(sent, Result):
+        return sent
+    result: Result = unboxed(loaded(sent))
+    shutil.rmtree(sent, ignore_errors=True)
+    return result
 
 
 def _follow_parent(spool: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from itertools import count
 from multiprocessing import get_context
@@ -16,12 +16,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, final
 
-from lostbits.errors import OutputError, WorkerError
+from lostbits.errors import WorkerError
+from lostbits.runtime.board import Board
 from lostbits.runtime.handover import packed
-from lostbits.runtime.parcel import stored
-from lostbits.runtime.pool import Item, Job, Outcome, Pool
+from lostbits.runtime.parcel import boxed, stored
+from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import cores
-from lostbits.runtime.worker import Result, died, out_of_memory, serve
+from lostbits.runtime.worker import Result, arrived, died, out_of_memory, serve
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
@@ -38,6 +39,7 @@ class _Worker:
         job: The one that it was told to open.
         ready: Whether it has opened it; only then does it get an item.
         number: Of the item that it has.
+        heard: Number of the last notice that it was given.
     """
 
     def __init__(self, threads: int, spool: Path) -> None:
@@ -48,18 +50,19 @@ class _Worker:
         self.job: Path | None = None
         self.ready = False
         self.number: int | None = None
+        self.heard = 0
 
     def open(self, job: Path) -> None:
-        self.job, self.ready = job, False
-        self._send(None, None)
+        self.job, self.ready, self.heard = job, False, 0
+        self._send(None)
 
-    def give(self, number: int, item: Any) -> None:
-        self.number = number
-        self._send(number, item)
+    def give(self, number: int, item: Any, board: Board) -> None:
+        news, self.heard, self.number = board.after(self.heard), board.last, number
+        self._send(number, item, news)
 
-    def _send(self, number: int | None, item: Any) -> None:
+    def _send(self, number: int | None, *rest: Any) -> None:
         with suppress(OSError):  # it is dead, which shows when it is waited for
-            self.connection.send((self.job, number, item))
+            self.connection.send((self.job, number, *rest))
 
     def stop(self) -> None:
         self.process.kill()
@@ -84,17 +87,11 @@ class Processes(Pool):
         self._jobs = count(1)
         self._workers: list[_Worker] = []
 
-    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
+    def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
-        folder = self._store(job)
-        while len(self._workers) < min(self.count, len(items)):
-            self._workers.append(_Worker(self.threads, self._spool))
-        try:
-            for outcome in _Round(self, self._workers, folder, items).outcomes():
-                yield outcome.get()
-        finally:
-            self._dismiss_busy()
-            shutil.rmtree(folder, ignore_errors=True)
+        folder = self._spool / str(next(self._jobs))
+        stored(packed(job), folder)
+        return _Shared(self, folder)
 
     def close(self) -> None:
         """See ``Pool``."""
@@ -110,35 +107,61 @@ class Processes(Pool):
         worker.stop()
         self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool)
 
-    def _dismiss_busy(self) -> None:
-        """Nobody waits for what they still do: a job ended early."""
-        for worker in [w for w in self._workers if w.number is not None or not w.ready]:
+    def staffed(self, items: int) -> list[_Worker]:
+        """The workers, as many as so many items are worth."""
+        while len(self._workers) < min(self.count, items):
+            self._workers.append(_Worker(self.threads, self._spool))
+        return self._workers
+
+    def dismiss(self, unwanted: Callable[[_Worker], bool]) -> None:
+        """Stop those whose work nobody waits for."""
+        for worker in [w for w in self._workers if unwanted(w)]:
             worker.stop()
             self._workers.remove(worker)
 
-    def _store(self, job: Job[Any, Any]) -> Path:
-        folder = self._spool / str(next(self._jobs))
+
+@final
+class _Shared(Opened[Item, Outcome]):
+    """A job in files, which each worker opens before its first item."""
+
+    def __init__(self, pool: Processes, folder: Path) -> None:
+        self.pool, self.folder, self.board = pool, folder, Board()
+
+    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+        """See ``Opened``."""
+        workers = self.pool.staffed(len(items))
         try:
-            stored(packed(job), folder)
-        except OSError as error:
-            raise OutputError(
-                "O005",
-                str(self._spool),
-                "must have room for a copy of the model, and of samples that are arrays",
-                error.strerror or str(error),
-                "free some space, or point TMPDIR to another disk",
-            ) from error
-        return folder
+            for outcome in _Round(self, workers, items, homes).outcomes():
+                yield outcome.get()
+        finally:
+            self.pool.dismiss(lambda worker: worker.number is not None)
+
+    def post(self, place: str, value: object) -> None:
+        """See ``Opened``; nobody works between two calls of ``map``, so what is old can go."""
+        folder = self.folder / f"notice-{self.board.last + 1}"
+        stored(boxed(value), folder)
+        if old := self.board.put(place, folder):
+            shutil.rmtree(old.where, ignore_errors=True)
+
+    def close(self) -> None:
+        """See ``Opened``."""
+        self.pool.dismiss(lambda worker: worker.number is not None or not worker.ready)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @final
 class _Round:
-    """One job on its way through the workers."""
+    """Items on their way through the workers."""
 
     def __init__(
-        self, pool: Processes, workers: list[_Worker], folder: Path, items: Sequence[Any]
+        self,
+        opened: _Shared[Any, Any],
+        workers: list[_Worker],
+        items: Sequence[Any],
+        homes: Sequence[int],
     ) -> None:
-        self.pool, self.workers, self.folder, self.items = pool, workers, folder, items
+        self.opened, self.workers, self.items, self.homes = opened, workers, items, homes
+        self.pool = opened.pool
         self.waiting = deque(range(len(items)))
         self.done: dict[int, Result] = {}
         self.died_of: dict[int | None, int] = {}
@@ -155,13 +178,25 @@ class _Round:
     def _deal(self, wanted: int) -> None:
         """An item for everyone who has none, but none too far ahead."""
         last = wanted + _AHEAD * self.pool.count
-        for worker in self.workers:
-            if worker.job != self.folder:
-                worker.open(self.folder)
-            idle = worker.ready and worker.number is None
-            if idle and self.waiting and self.waiting[0] <= last:
-                number = self.waiting.popleft()
-                worker.give(number, self.items[number])
+        for seat, worker in enumerate(self.workers):
+            if worker.job != self.opened.folder:
+                worker.open(self.opened.folder)
+            number = self._next(seat, last) if worker.ready and worker.number is None else None
+            if number is not None:
+                self.waiting.remove(number)
+                worker.give(number, self.items[number], self.opened.board)
+
+    def _next(self, seat: int, last: int) -> int | None:
+        """The first item that this worker may have; one in the place of a dead one has its homes.
+
+        Nobody takes what is at home with another one: to find out what that one remembers costs
+        more than to wait for it.
+        """
+        for number in self.waiting:
+            home = self.homes[number] if self.homes else seat
+            if number <= last and home % len(self.workers) == seat:
+                return number
+        return None
 
     def _collect(self) -> None:
         """Wait until a worker has something to say, or has died."""
@@ -183,7 +218,8 @@ class _Round:
             return False
         return worker.process.is_alive()
 
-    def _take(self, worker: _Worker, number: int | None, result: Result) -> None:
+    def _take(self, worker: _Worker, number: int | None, sent: Result | Path) -> None:
+        result = arrived(sent)
         if number is None:
             result.get()
             self.died_of.pop(None, None)  # workers do start

@@ -6,15 +6,21 @@ on each node, whose workers read its arrays where they lie.
 
 import logging
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, final
 
+import numpy as np
+
 from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.runtime.board import Board, Notice
 from lostbits.runtime.handover import packed
-from lostbits.runtime.parcel import Parcel
-from lostbits.runtime.pool import Item, Job, Outcome, Pool
+from lostbits.runtime.parcel import Parcel, boxed, unboxed
+from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import limit
 from lostbits.runtime.worker import Result, Seat, died, out_of_memory
 
@@ -41,76 +47,114 @@ class Ray(Pool):
 
     def __init__(self, address: str, threads: int = 1) -> None:
         self.threads = threads
-        self._ray = _installed()
-        self._ours = not self._ray.is_initialized()
+        self.ray = _installed()
+        self._ours = not self.ray.is_initialized()
         if self._ours:
-            _connect(self._ray, address)
+            _connect(self.ray, address)
         options = {"num_cpus": threads, "max_retries": _TRIES - 1}
-        self._task = self._ray.remote(**options)(_do)
+        self._task = self.ray.remote(**options)(_do)
         self._jobs = count(1)
 
-    def map(self, job: Job[Item, Outcome], items: Sequence[Item]) -> Generator[Outcome]:
+    def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
         parcel = packed(job)
-        name = f"{self._ray.get_runtime_context().get_job_id()}-{id(self)}-{next(self._jobs)}"
-        sent = self._ray.put(parcel)
+        name = f"{self.ray.get_runtime_context().get_job_id()}-{id(self)}-{next(self._jobs)}"
+        return _Shared(self, name, self.ray.put(parcel))
+
+    def close(self) -> None:
+        """Leave the cluster, or end it where this pool started it."""
+        if self._ours:
+            self.ray.shutdown()
+
+    def slots(self) -> list[str]:
+        """Nodes of the cluster as it is now, each as often as it runs a task at a time."""
+        nodes = sorted((n for n in self.ray.nodes() if n["Alive"]), key=lambda n: str(n["NodeID"]))
+        widths = [int(n["Resources"].get("CPU", 0)) // self.threads for n in nodes]
+        return [n["NodeID"] for n, width in zip(nodes, widths, strict=True) for _ in range(width)]
+
+    def begin(self, node: str | None, *arguments: Any) -> Any:
+        """A task, best on that node."""
+        if node is None:
+            return self._task.remote(*arguments, self.threads)
+        near = _installed("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        where = self._task.options(scheduling_strategy=near(node_id=node, soft=True))
+        return where.remote(*arguments, self.threads)
+
+
+@final
+class _Shared(Opened[Item, Outcome]):
+    """A job in the object store, which every process fetches before its first item."""
+
+    def __init__(self, pool: Ray, name: str, sent: Any) -> None:
+        self.pool, self.ray, self.name, self.sent = pool, pool.ray, name, sent
+        self.board = Board()
+
+    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+        """See ``Opened``; a home is a node, whose processes do not all remember the same."""
         done: dict[int, Result] = {}
         running: dict[Any, int] = {}
         begun = 0
         try:
             for wanted in range(len(items)):
                 while wanted not in done:
-                    last = min(wanted + _AHEAD * self._width(), len(items) - 1)
+                    slots = self.pool.slots()
+                    last = min(wanted + _AHEAD * max(len(slots), 1), len(items) - 1)
                     for number in range(begun, last + 1):
-                        task = self._task.remote(name, [sent], items[number], self.threads)
-                        running[task] = number
+                        node = slots[homes[number] % len(slots)] if homes and slots else None
+                        running[self._begin(node, items[number])] = number
                     begun = max(begun, last + 1)
                     self._collect(running, done)
                 yield done.pop(wanted).get()
         finally:
             for task in running:
-                self._ray.cancel(task, force=True)
+                self.ray.cancel(task, force=True)
+
+    def post(self, place: str, value: object) -> None:
+        """See ``Opened``."""
+        self.board.put(place, self.ray.put(boxed(value)))
 
     def close(self) -> None:
-        """Leave the cluster, or end it where this pool started it."""
-        if self._ours:
-            self._ray.shutdown()
+        """See ``Opened``; what nobody refers to, Ray forgets."""
+        self.sent, self.board = None, Board()
 
-    def _width(self) -> int:
-        """Tasks that the cluster, as it is now, runs at a time."""
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self.threads)
+    def _begin(self, node: str | None, item: Any) -> Any:
+        return self.pool.begin(node, self.name, [self.sent], item, self.board.after(0))
 
     def _collect(self, running: dict[Any, int], done: dict[int, Result]) -> None:
         """Wait for one result, and fetch it now: its node may be lost later."""
-        (task, *_), _ = self._ray.wait(list(running), num_returns=1)
+        (task, *_), _ = self.ray.wait(list(running), num_returns=1)
         number = running.pop(task)
         try:
-            done[number] = self._ray.get(task)
-        except self._ray.exceptions.OutOfMemoryError as error:
+            done[number] = unboxed(_owned(self.ray.get(task)))
+        except self.ray.exceptions.OutOfMemoryError as error:
             done[number] = Result(None, out_of_memory(first_line(error)))
-        except self._ray.exceptions.RayError as error:
+        except self.ray.exceptions.RayError as error:
             done[number] = Result(None, died(f"{_TRIES} times: {first_line(error)}"))
 
 
-def _do(name: str, sent: list[Any], item: Any, threads: int) -> Result:
-    """In a worker. The parcel comes as a reference in a list, which Ray leaves as it is."""
+def _do(name: str, sent: list[Any], item: Any, notices: list[Notice], threads: int) -> Parcel:
+    """In a worker. References come within lists and notices, where Ray leaves them as they are."""
     if not _SEAT.name:
         limit(threads)
-    taken = _SEAT.take(name, _fetching(sent[0]))
-    return taken if taken.error is not None else _SEAT.do(item)
+    taken = _SEAT.take(name, partial(_fetched, sent[0]))
+    return boxed(taken if taken.error is not None else _SEAT.do(item, notices, _heard))
 
 
-def _fetching(reference: Any) -> Callable[[], Parcel]:
-    ray = _installed()
-
-    def fetch() -> Parcel:
-        parcel: Parcel = ray.get(reference)
-        return parcel
-
-    return fetch
+def _heard(reference: Any) -> Parcel:
+    return _owned(_fetched(reference))
 
 
-def _installed() -> Any:
+def _owned(parcel: Parcel) -> Parcel:
+    """What lies in the object store can only be read; torch asks for arrays of one's own."""
+    return replace(parcel, arrays=[np.array(array) for array in parcel.arrays])
+
+
+def _fetched(reference: Any) -> Parcel:
+    parcel: Parcel = _installed().get(reference)
+    return parcel
+
+
+def _installed(module: str = "ray") -> Any:
     if find_spec("ray") is None:
         raise WorkerError(
             "W004",
@@ -119,9 +163,7 @@ def _installed() -> Any:
             "not installed",
             "pip install 'lostbits[ray]', or use --workers on this machine",
         )
-    import ray  # noqa: PLC0415 - optional
-
-    return ray
+    return import_module(module)
 
 
 def _connect(ray: Any, address: str) -> None:
