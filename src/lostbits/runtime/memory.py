@@ -9,6 +9,10 @@ import ctypes
 import functools
 import platform
 
+import torch
+
+from lostbits.spill import spilled
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of two settings in malloc.h
 
 
@@ -19,3 +23,13 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def in_file(x: torch.Tensor) -> torch.Tensor:
+    """The same values in a file, in the same order in memory, so that they add up the same."""
+    order = sorted(range(x.ndim), key=lambda d: -x.stride(d))
+    laid = x.detach().permute(order)
+    if not x.numel() or not laid.is_contiguous():
+        return x
+    back = [order.index(d) for d in range(x.ndim)]
+    return torch.from_numpy(spilled(laid.numpy())).permute(back)

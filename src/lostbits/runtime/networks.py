@@ -20,6 +20,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.simulation import fake_quantize
+from lostbits.spill import spilled
 
 _BATCH = 16
 Array = NDArray[np.float32]
@@ -87,11 +88,12 @@ class Networks:
 
     def constant(self, site: Site) -> torch.Tensor:
         """A constant as the quantized network has it now."""
-        return self.quantized[0].quantized[site.key]
+        return self.quantized[0].at(site, site.tensor)
 
     def write(self, site: Site, values: Array) -> None:
         """Give the quantized network another constant."""
-        self.written.constants[site.tensor] = values
+        large = site.tensor in self.executor.large
+        self.written.constants[site.tensor] = spilled(values) if large else values
         self._visit(site)
 
     def change_grid(self, site: Site, affine: Affine) -> None:
@@ -106,5 +108,5 @@ class Networks:
     def _visit(self, site: Site) -> None:
         """Let the quantized network see the value as it is now, where it has been computed."""
         for walk in self.quantized:
-            if site.tensor in walk.values:
+            if site.tensor in walk.values and site.tensor not in self.executor.large:
                 walk.quantized[site.key] = self._inject(site, walk.values[site.tensor])

@@ -1,0 +1,56 @@
+"""Large models: their large constants lie in files, from loading to running.
+
+Whether a model is one depends on its constants alone, not on who runs it nor on how much memory
+there is: a model's figures must be the same everywhere, and mapped constants take other kernels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.spill import spilled
+
+LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
+LARGE = 1 << 20  # bytes: smaller constants stay in memory
+
+Bytes = NDArray[np.uint8]
+
+
+def large_constants(graph: ir.Graph) -> frozenset[str]:
+    """Names of the constants that lie in files; none where the graph fits into memory anyhow."""
+    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    if sum(tensor.nbytes for tensor in tensors.values()) < LARGE_MODEL:
+        return frozenset()
+    return frozenset(n for n, t in tensors.items() if t.nbytes > LARGE and is_plain(t))
+
+
+def is_plain(tensor: ir.TensorProtocol) -> bool:
+    """Whether numpy itself knows the type: no texts, and nothing of less than a byte."""
+    return tensor.dtype.numpy().kind in "fiub"
+
+
+def keep_in_files(graph: ir.Graph) -> None:
+    """Map the large constants of a model that was just read, its external data where they are."""
+    files: dict[str, Bytes] = {}
+    for name in large_constants(graph):
+        tensor = graph.initializers[name].const_value
+        assert tensor is not None
+        array = _mapped(tensor, files) if isinstance(tensor, ir.ExternalTensor) else None
+        array = spilled(tensor.numpy()) if array is None else array
+        graph.initializers[name].const_value = ir.Tensor(array, dtype=tensor.dtype, name=name)
+
+
+def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> NDArray[np.generic] | None:
+    """Where it lies in its file; None for values that do not begin at a multiple of their size.
+
+    Whoever writes to it writes to a copy of the page.
+    """
+    path, first, dtype = str(Path(tensor.path)), tensor.offset or 0, tensor.dtype.numpy()
+    if first % dtype.itemsize:
+        return None
+    if path not in files:
+        files[path] = np.asarray(np.memmap(path, np.uint8, "c"))
+    part = files[path][first : first + tensor.nbytes]
+    return part.view(dtype).reshape(tuple(tensor.shape.numpy()))

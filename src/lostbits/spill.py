@@ -1,0 +1,74 @@
+"""Arrays in files instead of memory.
+
+A mapped file costs address space only: its pages come when they are read, and the system takes them
+back when it needs the room. What counts against a bound is memory that has no file behind it.
+
+The files have no name. They go when nobody reads their arrays any more, however the run ends.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from threading import Lock
+from typing import IO, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.errors import OutputError
+
+Array = NDArray[np.generic]
+
+# Arrays share files up to this size, because each mapping holds an open file and a process may have
+# about a thousand; a file's room comes back when the last of its arrays is gone.
+_CHUNK = 64 << 20
+
+
+@final
+@dataclass
+class _Chunk:
+    """A file that still has room."""
+
+    file: IO[bytes]
+    memory: NDArray[np.uint8]
+    used: int = 0
+
+    @classmethod
+    def of(cls, size: int) -> "_Chunk":
+        file = tempfile.TemporaryFile(prefix="lostbits-")
+        file.truncate(size)
+        return cls(file, np.memmap(file, np.uint8, "r+"))
+
+    def keep(self, array: Array) -> Array:
+        """By writing, which says when the disk is full; a mapping would end the process."""
+        self.file.seek(self.used)
+        self.file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+        self.file.flush()
+        room = np.asarray(self.memory[self.used : self.used + array.nbytes])
+        self.used += array.nbytes + -array.nbytes % 64  # where vector instructions like to begin
+        return room.view(array.dtype).reshape(array.shape)
+
+
+_current: list[_Chunk] = []
+_lock = Lock()
+
+
+def spilled(array: Array) -> Array:
+    """A copy of an array that has values, in a file.
+
+    Raises:
+        OutputError: O007 when the disk is full.
+    """
+    try:
+        with _lock:
+            if not _current or _current[0].used + array.nbytes > _current[0].memory.size:
+                _current[:] = [_Chunk.of(max(array.nbytes, _CHUNK))]
+            return _current[0].keep(array)
+    except OSError as error:
+        _current.clear()
+        raise OutputError(
+            "O007",
+            tempfile.gettempdir(),
+            "must have room for what does not fit into memory",
+            error.strerror or str(error),
+            "free some space, or point TMPDIR to a larger disk",
+        ) from error
