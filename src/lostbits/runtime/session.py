@@ -116,13 +116,16 @@ class _Mapped:
     """
 
     def __init__(self, model: ir.Model, options: ort.SessionOptions) -> None:
-        content, self._arrays = taken_apart(model)
-        options.enable_cpu_mem_arena = False
+        content, arrays = taken_apart(model)
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         options.add_session_config_entry("session.disable_prepacking", "1")
-        for name, array in self._arrays.items():
-            options.add_initializer(name, ort.OrtValue.ortvalue_from_numpy(array))
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # it adds nodes at the end
+        # Held here, because the options point to them without holding them.
+        self._values = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in arrays.items()}
+        for name, value in self._values.items():
+            options.add_initializer(name, value)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             path.write_bytes(content)
