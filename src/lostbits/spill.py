@@ -7,6 +7,7 @@ The files have no name. They go when nobody reads their arrays any more, however
 """
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import IO, final
@@ -65,10 +66,29 @@ def spilled(array: Array) -> Array:
             return _current[0].keep(array)
     except OSError as error:
         _current.clear()
-        raise OutputError(
-            "O007",
-            tempfile.gettempdir(),
-            "must have room for what does not fit into memory",
-            error.strerror or str(error),
-            "free some space, or point TMPDIR to a larger disk",
-        ) from error
+        raise _full(error) from error
+
+
+def spooled(write: Callable[[IO[bytes]], None]) -> NDArray[np.uint8]:
+    """What ``write`` writes into a file, as bytes; at least one.
+
+    Raises:
+        OutputError: O007 when the disk is full.
+    """
+    try:
+        with tempfile.TemporaryFile(prefix="lostbits-") as file:
+            write(file)
+            file.flush()
+            return np.asarray(np.memmap(file, np.uint8, "r"))
+    except OSError as error:
+        raise _full(error) from error
+
+
+def _full(error: OSError) -> OutputError:
+    return OutputError(
+        "O007",
+        tempfile.gettempdir(),
+        "must have room for what does not fit into memory",
+        error.strerror or str(error),
+        "free some space, or point TMPDIR to a larger disk",
+    )

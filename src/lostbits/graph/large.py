@@ -15,6 +15,9 @@ from lostbits.spill import spilled
 LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
 LARGE = 1 << 20  # bytes: smaller constants stay in memory
 
+_PAGE = 4096  # where constants begin in a file, so that whoever reads it can map them
+
+Array = NDArray[np.generic]
 Bytes = NDArray[np.uint8]
 
 
@@ -42,7 +45,7 @@ def keep_in_files(graph: ir.Graph) -> None:
         graph.initializers[name].const_value = ir.Tensor(array, dtype=tensor.dtype, name=name)
 
 
-def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> NDArray[np.generic] | None:
+def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> Array | None:
     """Where it lies in its file; None for values that do not begin at a multiple of their size.
 
     Whoever writes to it writes to a copy of the page.
@@ -54,3 +57,23 @@ def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> NDArray[np.ge
         files[path] = np.asarray(np.memmap(path, np.uint8, "c"))
     part = files[path][first : first + tensor.nbytes]
     return part.view(dtype).reshape(tuple(tensor.shape.numpy()))
+
+
+def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[Array]]:
+    """A copy whose large constants lie in the file ``place``, and what belongs there, in order."""
+    copy, parts, first = model.clone(), list[Array](), 0
+    for name in sorted(large_constants(copy.graph)):
+        value = copy.graph.initializers[name]
+        tensor = value.const_value
+        assert tensor is not None
+        parts += [tensor.numpy(), np.zeros(-tensor.nbytes % _PAGE, np.uint8)]
+        value.const_value = ir.ExternalTensor(
+            place,
+            first,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(parts[-2].shape),
+            name=name,
+        )
+        first += tensor.nbytes + parts[-1].nbytes
+    return copy, parts
