@@ -60,8 +60,8 @@ def large(count: int, path: Path, width: int = 2048) -> Path:
 
         for i in range(count):
             up = [constant(f"{i}.up.w", width, 2 * width, spread=width**-0.5)]
-            up += [constant(f"{i}.up.b", 2 * width, mean=-0.5, spread=0.2)]
-            down = [constant(f"{i}.down.w", 2 * width, width, spread=0.5 * width**-0.5)]
+            up += [constant(f"{i}.up.b", 2 * width, mean=1.0, spread=0.2)]
+            down = [constant(f"{i}.down.w", 2 * width, width, spread=0.2 * width**-0.5)]
             down += [constant(f"{i}.down.b", width, spread=0.1)]
             nodes.append(helper.make_node("Gemm", [x, *up], [f"{i}.up"], name=f"{i}.up"))
             nodes.append(helper.make_node("Relu", [f"{i}.up"], [f"{i}.relu"], name=f"{i}.relu"))

@@ -24,7 +24,7 @@ from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
 Files = Mapping[str, bytes]
-Content = bytes | Sequence[NDArray[np.generic]]  # of a file; arrays one after the other
+Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
 
 
 @final

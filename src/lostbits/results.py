@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
 from lostbits.exporter import Content
 from lostbits.language import Language
@@ -120,7 +118,7 @@ def replace_file(path: Path, content: Content) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
             temporary = Path(file.name)
             for part in [content] if isinstance(content, bytes) else content:
-                file.write(part if isinstance(part, bytes) else np.ascontiguousarray(part))
+                file.write(part)
         temporary.chmod(_FILE_MODE)
         os.replace(temporary, path)
     except OSError as error:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import IO, final
+from typing import IO, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lostbits.errors import OutputError
 
 Array = NDArray[np.generic]
+Kind = TypeVar("Kind", bound=np.generic)
 
 # Arrays share files up to this size, because each mapping holds an open file and a process may have
 # about a thousand; a file's room comes back when the last of its arrays is gone.
@@ -35,14 +36,14 @@ class _Chunk:
 
     @classmethod
     def of(cls, size: int) -> "_Chunk":
-        file = tempfile.TemporaryFile(prefix="lostbits-")
+        file = tempfile.TemporaryFile(prefix="lostbits-")  # noqa: SIM115 - open while it has room
         file.truncate(size)
         return cls(file, np.memmap(file, np.uint8, "r+"))
 
-    def keep(self, array: Array) -> Array:
+    def keep(self, array: NDArray[Kind]) -> NDArray[Kind]:
         """By writing, which says when the disk is full; a mapping would end the process."""
         self.file.seek(self.used)
-        self.file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+        self.file.write(in_bytes(array))
         self.file.flush()
         room = np.asarray(self.memory[self.used : self.used + array.nbytes])
         self.used += array.nbytes + -array.nbytes % 64  # where vector instructions like to begin
@@ -53,7 +54,7 @@ _current: list[_Chunk] = []
 _lock = Lock()
 
 
-def spilled(array: Array) -> Array:
+def spilled(array: NDArray[Kind]) -> NDArray[Kind]:
     """A copy of an array that has values, in a file.
 
     Raises:
@@ -69,8 +70,8 @@ def spilled(array: Array) -> Array:
         raise _full(error) from error
 
 
-def spooled(write: Callable[[IO[bytes]], None]) -> NDArray[np.uint8]:
-    """What ``write`` writes into a file, as bytes; at least one.
+def spooled(write: Callable[[IO[bytes]], None]) -> memoryview:
+    """What ``write`` writes into a file, at least a byte.
 
     Raises:
         OutputError: O007 when the disk is full.
@@ -79,9 +80,14 @@ def spooled(write: Callable[[IO[bytes]], None]) -> NDArray[np.uint8]:
         with tempfile.TemporaryFile(prefix="lostbits-") as file:
             write(file)
             file.flush()
-            return np.asarray(np.memmap(file, np.uint8, "r"))
+            return in_bytes(np.memmap(file, np.uint8, "r"))
     except OSError as error:
         raise _full(error) from error
+
+
+def in_bytes(array: Array) -> memoryview:
+    """The memory of an array, in the order of its axes."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _full(error: OSError) -> OutputError:

@@ -61,7 +61,8 @@ def files_of(case: Case) -> dict[str, Content]:
 def _model(name: str, model: ir.Model) -> dict[str, Content]:
     """The file of a model, and the one beside it, which comes first."""
     copy, parts = parted(model, f"{name}{_DATA}")
-    return ({f"{name}{_DATA}": parts} if parts else {}) | {name: serialized(copy)}
+    beside: dict[str, Content] = {f"{name}{_DATA}": parts} if parts else {}
+    return {**beside, name: serialized(copy)}
 
 
 def holds_case(folder: Path) -> bool:
@@ -153,7 +154,7 @@ def _unpacked(folder: Path, content: bytes) -> Written:
 def _digest(content: Content) -> str:
     digest = hashlib.sha256()
     for part in [content] if isinstance(content, bytes) else content:
-        digest.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
     Formats,
+    Memory,
     Model,
     RayAddress,
     Sets,
@@ -21,11 +22,12 @@ from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.pool import Resources
+from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
     Samples,
+    announcer,
     command_line,
     guarded,
     preprocess_of,
@@ -64,6 +66,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
+    memory: Memory = None,
     ray: RayAddress = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
@@ -95,7 +98,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             preprocess=preprocess_of(preprocess),
             plan=plan,
             command=command_line(),
-            resources=Resources(workers, threads, ray),
+            resources=Resources(workers, threads, ray, None if memory is None else size(memory)),
+            announce=announcer(quiet),
         )
         with results.resumable(out) as cache:
             with progress_bars(quiet) as listener:

@@ -12,6 +12,7 @@ from lostbits.commands.export import show
 from lostbits.commands.options import (
     Data,
     Formats,
+    Memory,
     Model,
     RayAddress,
     Sets,
@@ -24,10 +25,11 @@ from lostbits.goal import Goal, seconds
 from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.recovery import Effort
-from lostbits.runtime.pool import Resources
+from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
+    announcer,
     command_line,
     guarded,
     listed,
@@ -71,6 +73,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
+    memory: Memory = None,
     ray: RayAddress = None,
     formats: Formats = "console,json,html",
     exports: Exports = "",
@@ -92,7 +95,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
             command=command_line(),
-            resources=Resources(workers, threads, ray),
+            resources=Resources(workers, threads, ray, None if memory is None else size(memory)),
+            announce=announcer(quiet),
         )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),

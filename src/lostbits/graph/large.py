@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.spill import spilled
+from lostbits.spill import in_bytes, spilled
 
 LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
 LARGE = 1 << 20  # bytes: smaller constants stay in memory
@@ -59,20 +59,26 @@ def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> Array | None:
     return part.view(dtype).reshape(tuple(tensor.shape.numpy()))
 
 
-def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[Array]]:
-    """A copy whose large constants lie in the file ``place``, and what belongs there, in order."""
-    copy, parts, first = model.clone(), list[Array](), 0
+def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[memoryview]]:
+    """A copy whose large constants lie in the file ``place``, and what belongs there, in order.
+
+    A constant that nobody reads, such as a weight whose codes are read instead, is left out.
+    """
+    copy, parts, first = model.clone(), list[memoryview](), 0
     for name in sorted(large_constants(copy.graph)):
         value = copy.graph.initializers[name]
         tensor = value.const_value
         assert tensor is not None
-        parts += [tensor.numpy(), np.zeros(-tensor.nbytes % _PAGE, np.uint8)]
+        if not value.uses() and not value.is_graph_output():
+            del copy.graph.initializers[name]
+            continue
+        parts += [in_bytes(tensor.numpy()), memoryview(bytes(-tensor.nbytes % _PAGE))]
         value.const_value = ir.ExternalTensor(
             place,
             first,
             tensor.nbytes,
             tensor.dtype,
-            shape=ir.Shape(parts[-2].shape),
+            shape=ir.Shape(tensor.numpy().shape),
             name=name,
         )
         first += tensor.nbytes + parts[-1].nbytes

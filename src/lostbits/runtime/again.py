@@ -51,7 +51,7 @@ class Again:
         whole, site = self._known.get(_memory(x), (None, None))
         if site is None or whole is None or whole() is None:
             return x
-        return _Recipe(site, x.shape, x.stride(), x.storage_offset())
+        return _Recipe(site, x.shape, x.stride(), int(x.storage_offset()))
 
     def _unpacked(self, saved: torch.Tensor | _Recipe) -> torch.Tensor:
         if isinstance(saved, torch.Tensor):

@@ -20,7 +20,8 @@ from lostbits.errors import ModelError
 from lostbits.graph.large import large_constants
 from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
 from lostbits.graph.site import Site
-from lostbits.runtime.layout import channels_last
+from lostbits.runtime.layout import channels_last, in_file
+from lostbits.runtime.memory import too_large
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
 from lostbits.spill import spilled
@@ -191,6 +192,17 @@ class Walk:
     def advance(self, step: Step) -> None:
         """Read, evaluate and write one node."""
         self.write(step, self.executor.evaluate(step, self.read(step)))
+
+    def lay_down(self, step: Step, walks: int) -> None:
+        """Put what ``step`` has written into files, if so many walks of its size are too much."""
+        for values in (self.values, self.quantized):
+            for name in self._written(step) & values.keys():
+                if too_large(values[name].nbytes * walks):
+                    values[name] = in_file(values[name])
+
+    def _written(self, step: Step) -> set[str]:
+        sites = (site.key for n in step.outputs for site in self.executor.by_tensor.get(n, ()))
+        return {*step.outputs, *sites}
 
     def results(self) -> list[torch.Tensor]:
         """Outputs of the graph."""

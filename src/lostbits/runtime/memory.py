@@ -10,12 +10,9 @@ import ctypes
 import functools
 import platform
 
-import torch
-
-from lostbits.spill import spilled
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # names of settings in malloc.h
 _RETURNED = 1 << 20  # bytes from which on a block goes back, under a bound
+_WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
 _limits: list[int] = []
 
 
@@ -31,6 +28,11 @@ def limited() -> int | None:
     return _limits[0] if _limits else None
 
 
+def too_large(waiting: int) -> bool:
+    """Whether what waits of one tensor, bytes, had better wait in a file: some wait at a time."""
+    return bool(_limits) and waiting > _limits[0] * _WAITING
+
+
 def keep_freed_memory() -> bool:
     """Ask glibc not to return freed blocks; says whether it agreed. Elsewhere nothing happens."""
     return not _limits and _asked(((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1)))
@@ -42,13 +44,3 @@ def _asked(settings: tuple[tuple[int, int], ...]) -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all([bool(mallopt(*setting)) for setting in settings])
-
-
-def in_file(x: torch.Tensor) -> torch.Tensor:
-    """The same values in a file, in the same order in memory, so that they add up the same."""
-    order = sorted(range(x.ndim), key=lambda d: -x.stride(d))
-    laid = x.detach().permute(order)
-    if not x.numel() or not laid.is_contiguous():
-        return x
-    back = [order.index(d) for d in range(x.ndim)]
-    return torch.from_numpy(spilled(laid.numpy())).permute(back)

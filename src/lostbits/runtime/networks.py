@@ -62,10 +62,19 @@ class Networks:
         self.plan: dict[str, Affine] = dict(case.plan)
         self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
         self.written = Written(constants=dict(case.written))
+        self._last: tuple[str, torch.Tensor] | None = None
         self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
         self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        if site.tensor not in self.executor.large:
+            return self._quantized(site, x)
+        if self._last is None or self._last[0] != site.key:  # all walks read it one after the other
+            self._last = None
+            self._last = (site.key, self._quantized(site, x))
+        return self._last[1]
+
+    def _quantized(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.tensor in self.written.constants:
             x = torch.from_numpy(self.written.constants[site.tensor])
         affine = self.plan.get(site.key)
@@ -73,8 +82,10 @@ class Networks:
 
     def advance(self, step: Step) -> None:
         """Compute a node for all samples in both networks."""
-        for walk in (*self.plain, *self.quantized):
+        walks = (*self.plain, *self.quantized)
+        for walk in walks:
             walk.advance(step)
+            walk.lay_down(step, len(walks))
 
     def weight(self, step: Step) -> tuple[int, Site] | None:
         """The quantized weight that a linear step is the first to read."""
@@ -92,8 +103,9 @@ class Networks:
 
     def write(self, site: Site, values: Array) -> None:
         """Give the quantized network another constant."""
-        large = site.tensor in self.executor.large
-        self.written.constants[site.tensor] = spilled(values) if large else values
+        if site.tensor in self.executor.large:
+            values = spilled(values)
+        self.written.constants[site.tensor] = values
         self._visit(site)
 
     def change_grid(self, site: Site, affine: Affine) -> None:
@@ -107,6 +119,7 @@ class Networks:
 
     def _visit(self, site: Site) -> None:
         """Let the quantized network see the value as it is now, where it has been computed."""
+        self._last = None
         for walk in self.quantized:
             if site.tensor in walk.values and site.tensor not in self.executor.large:
                 walk.quantized[site.key] = self._inject(site, walk.values[site.tensor])

@@ -24,8 +24,7 @@ from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 from lostbits.runtime.executor import Inject
-from lostbits.runtime.layout import channels_last
-from lostbits.runtime.memory import in_file
+from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.session import Session
 
 
@@ -127,7 +126,8 @@ def _freeze_constants(case: Case) -> Frozen:
             _freeze(frozen, site, affine, x, case.quantized_constant(site))
             if site.tensor in large:
                 for errors in (frozen.total, frozen.clip):
-                    errors |= {site.key: in_file(errors[site.key])} if site.key in errors else {}
+                    if site.key in errors:
+                        errors[site.key] = in_file(errors[site.key])
     return frozen
 
 

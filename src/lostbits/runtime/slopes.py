@@ -90,7 +90,9 @@ class _Slopes:
 
     def _rooted(self, x: torch.Tensor) -> Any:
         """``x`` as part of the graph that gradients run through."""
-        return x if x.requires_grad else _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
+        if not x.requires_grad:
+            return _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
+        return x
 
     def _watched(
         self, step: Step, inputs: Inputs, outputs: Sequence[torch.Tensor]
@@ -100,8 +102,9 @@ class _Slopes:
             site = self.executor.reader_site(step.name, index)
             if site is not None and site.key in self.grouped and site.key in self.frozen.total:
                 found = self._at_weight if index == 1 else self._at_bias
-                outputs = (self._rooted(outputs[0]), *outputs[1:])
-                outputs[0].register_hook(partial(found, step, inputs[0], site))
+                first = self._rooted(outputs[0])
+                first.register_hook(partial(found, step, inputs[0], site))
+                outputs = (first, *outputs[1:])
         return outputs
 
     def _at_site(self, site: Site, gradient: torch.Tensor) -> None:

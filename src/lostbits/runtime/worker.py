@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from lostbits.errors import DataError, LostbitsError, WorkerError, first_line
+from lostbits.runtime import memory
 from lostbits.runtime.parcel import Parcel, loaded, versions
+from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
 
@@ -23,10 +25,15 @@ _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and 
 
 
 class Result(NamedTuple):
-    """What came of an item: a value, or the error that ended it."""
+    """What came of an item: a value, or the error that ended it.
+
+    Attributes:
+        peak: The most memory that the worker has had so far, bytes; see runtime.peak.
+    """
 
     value: Any
     error: Exception | None = None
+    peak: int = 0
 
     def get(self) -> Any:
         """The value.
@@ -46,6 +53,7 @@ class Seat:
 
     name: str = ""
     _work: Callable[[Any], Any] | None = None
+    _peak: Peak = field(default_factory=Peak)
 
     def take(self, name: str, fetch: Callable[[], Parcel]) -> Result:
         """Open the job of that name, if it is not open already; the old one goes first."""
@@ -61,7 +69,7 @@ class Seat:
         """Work on an item of the open job."""
         assert self._work is not None
         try:
-            return Result(self._work(item))
+            return Result(self._work(item), peak=self._peak.bytes)
         except Exception as error:
             return Result(None, _sendable(error))
 
@@ -70,7 +78,7 @@ def _sendable(error: Exception) -> Exception:
     """The error, or its text where it cannot travel; with where it happened, unless it is ours."""
     if isinstance(error, LostbitsError):
         return error
-    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+    if lacks_memory(error):
         return out_of_memory(first_line(error))
     error.add_note(f"in a worker:\n{traceback.format_exc()}")
     try:
@@ -80,6 +88,11 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether a library has said that there is no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+
+
 def out_of_memory(found: str) -> WorkerError:
     """W001."""
     return WorkerError(
@@ -87,7 +100,7 @@ def out_of_memory(found: str) -> WorkerError:
         "worker",
         "must have memory for the model and one batch",
         found,
-        "take fewer workers (--workers), or smaller batches (--batch)",
+        "take fewer workers (--workers), or bound what each may take (--memory)",
     )
 
 
@@ -125,7 +138,7 @@ def died(found: str, todo: str = "run it with --workers 1 to see why") -> Worker
     return WorkerError("W002", "worker", "must live to its end", found, todo)
 
 
-def serve(connection: Connection, threads: int, spool: Path) -> None:
+def serve(connection: Connection, threads: int, spool: Path, most: int | None = None) -> None:
     """Take jobs and items from the connection and send results, until the other end is gone.
 
     What comes is a job's folder, a number and an item; without a number the job is to be opened.
@@ -133,6 +146,7 @@ def serve(connection: Connection, threads: int, spool: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
     limit(threads)
+    memory.limit(most)
     seat = Seat()
     while True:
         try:

@@ -40,9 +40,10 @@ class _Worker:
         number: Of the item that it has.
     """
 
-    def __init__(self, threads: int, spool: Path) -> None:
+    def __init__(self, threads: int, spool: Path, most: int | None) -> None:
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=serve, args=(theirs, threads, spool), daemon=True)
+        given = (theirs, threads, spool, most)
+        self.process = _SPAWN.Process(target=serve, args=given, daemon=True)
         self.process.start()
         theirs.close()
         self.job: Path | None = None
@@ -74,10 +75,12 @@ class Processes(Pool):
     Args:
         workers: How many.
         threads: Of each; 0 divides the cores among them.
+        most: Memory that each may take, bytes; None for as much as there is.
     """
 
-    def __init__(self, workers: int, threads: int = 0) -> None:
+    def __init__(self, workers: int, threads: int = 0, most: int | None = None) -> None:
         self.count = workers
+        self._most = most
         self.threads = threads or max(1, cores() // workers)
         self.deaths = 0
         self._spool = Path(tempfile.mkdtemp(prefix="lostbits-"))
@@ -88,7 +91,7 @@ class Processes(Pool):
         """See ``Pool``."""
         folder = self._store(job)
         while len(self._workers) < min(self.count, len(items)):
-            self._workers.append(_Worker(self.threads, self._spool))
+            self._workers.append(_Worker(self.threads, self._spool, self._most))
         try:
             for outcome in _Round(self, self._workers, folder, items).outcomes():
                 yield outcome.get()
@@ -108,7 +111,7 @@ class Processes(Pool):
         self.deaths += 1
         worker.process.join(_LAST_WORDS)  # or the status would be that of being killed here
         worker.stop()
-        self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool)
+        self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool, self._most)
 
     def _dismiss_busy(self) -> None:
         """Nobody waits for what they still do: a job ended early."""
@@ -189,6 +192,7 @@ class _Round:
             self.died_of.pop(None, None)  # workers do start
         else:
             self.done[number] = result
+            self.pool.peak = max(self.pool.peak, result.peak)
         worker.ready, worker.number = True, None
 
     def _bury(self, worker: _Worker) -> None:

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, final
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.runtime import memory
 from lostbits.runtime.handover import packed
 from lostbits.runtime.parcel import Parcel
 from lostbits.runtime.pool import Item, Job, Outcome, Pool
@@ -22,7 +23,7 @@ LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
-_SEAT = Seat()  # of this process, if it is one of Ray's workers
+_SEATS: list[Seat] = []  # the one of this process, if it is one of Ray's workers
 
 
 @final
@@ -33,14 +34,16 @@ class Ray(Pool):
         address: ``HOST:PORT``, ``auto`` for a cluster that runs on this machine, or ``local`` to
             start one of its cores.
         threads: Of each task.
+        most: Memory that each worker may take, bytes; None for as much as there is.
 
     Raises:
         WorkerError: W004 without the package, W005 when there is no such cluster, W006 when it
             is of another version.
     """
 
-    def __init__(self, address: str, threads: int = 1) -> None:
+    def __init__(self, address: str, threads: int = 1, most: int | None = None) -> None:
         self.threads = threads
+        self._each = (threads, most)
         self._ray = _installed()
         self._ours = not self._ray.is_initialized()
         if self._ours:
@@ -62,7 +65,7 @@ class Ray(Pool):
                 while wanted not in done:
                     last = min(wanted + _AHEAD * self._width(), len(items) - 1)
                     for number in range(begun, last + 1):
-                        task = self._task.remote(name, [sent], items[number], self.threads)
+                        task = self._task.remote(name, [sent], items[number], *self._each)
                         running[task] = number
                     begun = max(begun, last + 1)
                     self._collect(running, done)
@@ -86,18 +89,21 @@ class Ray(Pool):
         number = running.pop(task)
         try:
             done[number] = self._ray.get(task)
+            self.peak = max(self.peak, done[number].peak)
         except self._ray.exceptions.OutOfMemoryError as error:
             done[number] = Result(None, out_of_memory(first_line(error)))
         except self._ray.exceptions.RayError as error:
             done[number] = Result(None, died(f"{_TRIES} times: {first_line(error)}"))
 
 
-def _do(name: str, sent: list[Any], item: Any, threads: int) -> Result:
+def _do(name: str, sent: list[Any], item: Any, threads: int, most: int | None) -> Result:
     """In a worker. The parcel comes as a reference in a list, which Ray leaves as it is."""
-    if not _SEAT.name:
+    if not _SEATS:
         limit(threads)
-    taken = _SEAT.take(name, _fetching(sent[0]))
-    return taken if taken.error is not None else _SEAT.do(item)
+        memory.limit(most)
+        _SEATS.append(Seat())
+    taken = _SEATS[0].take(name, _fetching(sent[0]))
+    return taken if taken.error is not None else _SEATS[0].do(item)
 
 
 def _fetching(reference: Any) -> Callable[[], Parcel]:
