@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 SIDE, WIDTH, CLASSES = 64, 32, 10
+WIDE = 2048  # of the large network
 
 
 def blocks(count: int, path: Path) -> Path:
@@ -46,7 +47,7 @@ def blocks(count: int, path: Path) -> Path:
     return path
 
 
-def large(count: int, path: Path, width: int = 2048) -> Path:
+def large(count: int, path: Path, width: int = WIDE) -> Path:
     """So many residual blocks of two matrices, ``32 width**2`` bytes each, as external data."""
     random, data = np.random.default_rng(0), path.with_suffix(".data")
     nodes, constants, x = [], [], "input"
