@@ -6,6 +6,7 @@ back when it needs the room. What counts against a bound is memory that has no f
 The files have no name. They go when nobody reads their arrays any more, however the run ends.
 """
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,24 +31,22 @@ _CHUNK = 64 << 20
 class _Chunk:
     """A file that still has room."""
 
-    file: IO[bytes]
     memory: NDArray[np.uint8]
     used: int = 0
 
     @classmethod
     def of(cls, size: int) -> "_Chunk":
-        file = tempfile.TemporaryFile(prefix="lostbits-")  # noqa: SIM115 - open while it has room
-        file.truncate(size)
-        return cls(file, np.memmap(file, np.uint8, "r+"))
+        """On a full disk this fails; a page that cannot be written later would end the process."""
+        with tempfile.TemporaryFile(prefix="lostbits-") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return cls(np.asarray(np.memmap(file, np.uint8, "r+")))
 
     def keep(self, array: NDArray[Kind]) -> NDArray[Kind]:
-        """By writing, which says when the disk is full; a mapping would end the process."""
-        self.file.seek(self.used)
-        self.file.write(in_bytes(array))
-        self.file.flush()
-        room = np.asarray(self.memory[self.used : self.used + array.nbytes])
+        room = self.memory[self.used : self.used + array.nbytes]
         self.used += array.nbytes + -array.nbytes % 64  # where vector instructions like to begin
-        return room.view(array.dtype).reshape(array.shape)
+        copy = room.view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        return copy
 
 
 _current: list[_Chunk] = []

@@ -34,6 +34,10 @@ from lostbits.terminal import (
     progress_bars,
 )
 
+TargetOrBest = Annotated[
+    str | None,
+    typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
@@ -49,10 +53,7 @@ Permutations = Annotated[
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
-    target: Annotated[
-        str | None,
-        typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
-    ] = None,
+    target: TargetOrBest = None,
     plan: PlanFile = None,
     calibration: Calibration = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
@@ -98,7 +99,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             preprocess=preprocess_of(preprocess),
             plan=plan,
             command=command_line(),
-            resources=Resources(workers, threads, ray, None if memory is None else size(memory)),
+            resources=Resources(workers, threads, ray, size(memory)),
             announce=announcer(quiet),
         )
         with results.resumable(out) as cache:

@@ -95,7 +95,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
             command=command_line(),
-            resources=Resources(workers, threads, ray, None if memory is None else size(memory)),
+            resources=Resources(workers, threads, ray, size(memory)),
             announce=announcer(quiet),
         )
         wishes = api.Wishes(

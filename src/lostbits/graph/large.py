@@ -29,6 +29,11 @@ def large_constants(graph: ir.Graph) -> frozenset[str]:
     return frozenset(n for n, t in tensors.items() if t.nbytes > LARGE and is_plain(t))
 
 
+def kept(graph: ir.Graph, array: Array) -> Array:
+    """A new constant of the graph where it is to lie: a large one of a large graph in a file."""
+    return spilled(array) if array.nbytes > LARGE and large_constants(graph) else array
+
+
 def is_plain(tensor: ir.TensorProtocol) -> bool:
     """Whether numpy itself knows the type: no texts, and nothing of less than a byte."""
     return tensor.dtype.numpy().kind in "fiub"

@@ -107,8 +107,8 @@ class Resources:
 _UNITS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4}
 
 
-def size(text: str) -> int:
-    """Bytes in a text: ``4GiB``, ``500 MB``, ``4294967296``.
+def size(text: str | None) -> int | None:
+    """Bytes in a text: ``4GiB``, ``500 MB``, ``4294967296``; None for none.
 
     >>> size("4GiB"), size("1.5 kB")
     (4294967296, 1500)
@@ -116,6 +116,8 @@ def size(text: str) -> int:
     Raises:
         WorkerError: W008 for another form, or less than a byte.
     """
+    if text is None:
+        return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)(B?)\s*", text.upper())
     known = match is not None and (match[4] or not match[2]) and (match[2] or not match[3])
     base = 1024 if match is not None and match[3] else 1000

@@ -33,6 +33,7 @@ def slopes(
     return _Slopes(executor, frozen, t).evaluate(feeds, value)
 
 
+@final
 class _Root(torch.autograd.Function):
     """Where gradients end, and are let go; leaves would hold theirs, together a second model."""
 
