@@ -117,7 +117,7 @@ def _sizes(model: ir.Model, streamed: list[Site], source: Source) -> int:
     part = next(iter(source.batches(1)))
     values = Session(with_outputs(model, [s.tensor for s in streamed])).run(part.feeds)
     whole = sum(v.nbytes for v in {**part.feeds, **values}.values())
-    return math.ceil(whole / max(len(next(iter(part.feeds.values()), [0])), 1))
+    return math.ceil(whole / (part.filled or part.size))
 
 
 def _statistics(model: ir.Model, placed: Placed) -> int:

@@ -5,7 +5,7 @@ the float graph with an error added at every site, so that no quantizer stands i
 gradient.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -193,16 +193,13 @@ class Walk:
         """Read, evaluate and write one node."""
         self.write(step, self.executor.evaluate(step, self.read(step)))
 
-    def lay_down(self, step: Step, walks: int) -> None:
-        """Put what ``step`` has written into files, if so many walks of its size are too much."""
-        for values in (self.values, self.quantized):
-            for name in self._written(step) & values.keys():
-                if too_large(values[name].nbytes * walks):
+    def lay_down(self, names: Iterable[str], walks: int) -> None:
+        """Put tensors that wait into files, if so many walks with them are too much."""
+        sites = [s.key for n in names for s in self.executor.by_tensor.get(n, ())]
+        for values, known in ((self.values, names), (self.quantized, sites)):
+            for name in known:
+                if name in values and too_large(values[name].nbytes * walks):
                     values[name] = in_file(values[name])
-
-    def _written(self, step: Step) -> set[str]:
-        sites = (site.key for n in step.outputs for site in self.executor.by_tensor.get(n, ()))
-        return {*step.outputs, *sites}
 
     def results(self) -> list[torch.Tensor]:
         """Outputs of the graph."""

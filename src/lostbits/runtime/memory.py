@@ -10,8 +10,10 @@ import ctypes
 import functools
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # names of settings in malloc.h
-_RETURNED = 1 << 20  # bytes from which on a block goes back, under a bound
+# Names of settings in malloc.h, and values: blocks stay, or those of 1 MiB or more go back.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
+_RETURNED = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, 1 << 20), (_TRIM_THRESHOLD, 1 << 20))
 _WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
 _limits: list[int] = []
 
@@ -20,7 +22,7 @@ def limit(most: int | None) -> None:
     """Let this process take so many bytes from now on; None for as many as there are."""
     _limits[:] = [] if most is None else [most]
     if most is not None:
-        _asked(((_MMAP_THRESHOLD, _RETURNED), (_TRIM_THRESHOLD, _RETURNED)))
+        _asked(_RETURNED)
 
 
 def limited() -> int | None:
@@ -35,10 +37,10 @@ def too_large(waiting: int) -> bool:
 
 def keep_freed_memory() -> bool:
     """Ask glibc not to return freed blocks; says whether it agreed. Elsewhere nothing happens."""
-    return not _limits and _asked(((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1)))
+    return not _limits and _asked(_KEPT)
 
 
-@functools.cache
+@functools.lru_cache(1)  # what was asked last holds
 def _asked(settings: tuple[tuple[int, int], ...]) -> bool:
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False

@@ -6,7 +6,8 @@ every sample in hand gives each layer exactly that in one pass, whatever the num
 lets what one layer cannot repair be seen, and made good, by the next.
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case, with_biases
-from lostbits.data import Source
+from lostbits.data import Batch, Source
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.memory import too_large
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.spill import spilled
 
@@ -58,13 +60,26 @@ class Networks:
     def __init__(self, case: Case, source: Source) -> None:
         self.case = case
         self.executor = Executor(case.model, (*case.sites, *case.placed.float_biases))
-        self.parts = list(source.batches(_BATCH))
+        self.parts: list[Batch] = []
         self.plan: dict[str, Affine] = dict(case.plan)
         self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
         self.written = Written(constants=dict(case.written))
         self._last: tuple[str, torch.Tensor] | None = None
-        self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
-        self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
+        self.plain: list[Walk] = []
+        self.quantized: list[Walk] = []
+        for part in source.batches(_BATCH):
+            self._begin(part, 2 * math.ceil(len(source) / _BATCH))
+
+    def _begin(self, part: Batch, walks: int) -> None:
+        """Enter both networks with one of the batches."""
+        for inject, known in ((None, self.plain), (self._inject, self.quantized)):
+            known.append(Walk(self.executor, part.feeds, inject))
+            known[-1].lay_down(part.feeds, walks)
+        feeds = {
+            name: spilled(array) if too_large(array.nbytes * walks) else array
+            for name, array in part.feeds.items()
+        }
+        self.parts.append(replace(part, feeds=feeds))
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.tensor not in self.executor.large:
@@ -85,7 +100,7 @@ class Networks:
         walks = (*self.plain, *self.quantized)
         for walk in walks:
             walk.advance(step)
-            walk.lay_down(step, len(walks))
+            walk.lay_down(step.outputs, len(walks))
 
     def weight(self, step: Step) -> tuple[int, Site] | None:
         """The quantized weight that a linear step is the first to read."""
