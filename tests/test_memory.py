@@ -16,20 +16,22 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from lostbits import cli, spill
-from lostbits.api import Settings, Wishes, diagnose, recover
+from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.run import Run
 from lostbits.errors import LostbitsError, ModelError, OutputError, WorkerError
 from lostbits.graph import large
 from lostbits.graph.load import load
 from lostbits.recovery import Effort
-from lostbits.runtime import memory
+from lostbits.runtime import executor, memory
 from lostbits.runtime.again import Again
+from lostbits.runtime.layerwise import sweep
 from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.pool import Resources, size
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
 from lostbits.store import FLOAT, QUANTIZED, load_case
+from lostbits.targets import target
 from scaling_nets import large as residual_net
 from small_nets import cnn
 
@@ -130,6 +132,22 @@ def test_convolutions_are_close_with_constants_in_files(
     files = diagnose(path, images, "snpe")
     assert files["baseline"]["sqnr_db"] == pytest.approx(plain["baseline"]["sqnr_db"], abs=0.3)
     assert files["network"]["total"] == pytest.approx(plain["network"]["total"], rel=0.1)
+
+
+def test_what_is_too_much_for_the_bound_waits_in_files(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, source, case = build_case(net, vectors(40), target("snpe"), Settings())
+    laid: list[int] = []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        laid.append(x.nbytes)
+        return in_file(x)
+
+    monkeypatch.setattr(executor, "in_file", watched)
+    memory.limit(32 * 6 * 16 * WIDTH * 4)  # what six batches of a tensor take, times 32
+    sweep(case, source, lambda layer: None)
+    assert set(laid) == {16 * 2 * WIDTH * 4}, "those of whole batches that are twice as wide"
 
 
 def test_values_in_files_keep_their_order_in_memory() -> None:
@@ -322,7 +340,7 @@ import numpy as np
 from lostbits.api import Settings, build_case
 from lostbits.diagnoses.run import Run
 from lostbits.graph import large
-from lostbits.runtime import memory
+from lostbits.runtime import executor, memory
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.layerwise import sweep
 from lostbits.runtime.peak import Peak
@@ -344,7 +362,7 @@ for net in sys.argv[2:]:
 
 
 def test_the_peak_does_not_grow_with_the_model(tmp_path: Path) -> None:
-    """4 and 24 MiB of weights, 2 MiB each; and 13 MiB of statistics. A copy more would be 20 MiB."""
+    """4 and 24 MiB of weights, 2 MiB each, 13 MiB of statistics; a copy more would be 20 MiB."""
     nets = [str(residual_net(n, tmp_path / f"{n}.onnx", 512)) for n in (1, 6)]
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _MEASURED, str(1 << 20), *nets]
