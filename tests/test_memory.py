@@ -1,6 +1,7 @@
 """A bound on memory: what lies in files, what batches it leaves, and what it must not change."""
 
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from lostbits.diagnoses.run import Run
 from lostbits.errors import LostbitsError, ModelError, OutputError, WorkerError
 from lostbits.graph import large
 from lostbits.graph.load import load
+from lostbits.graph.queries import constant
 from lostbits.recovery import Effort
 from lostbits.runtime import executor, memory
 from lostbits.runtime.again import Again
@@ -30,6 +32,7 @@ from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.pool import Resources, size
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
 from lostbits.targets import target
 from scaling_nets import large as residual_net
@@ -191,6 +194,21 @@ def test_a_session_reads_constants_where_they_lie(net: Path, in_files: Callable[
         np.testing.assert_allclose(mapped[name], values, rtol=1e-6)
 
 
+def lies_in_file(array: Any) -> bool:
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return isinstance(array, mmap.mmap)
+
+
+def test_constants_and_their_codes_lie_in_files(net: Path, in_files: Callable[[], None]) -> None:
+    in_files()
+    _, _, case = build_case(net, vectors(8), target("snpe"), Settings())
+    quantized = quantized_model(case).graph
+    names = large.large_constants(quantized)
+    assert "1.up.w" in names and "1.up.w:weight__codes" in names
+    assert all(lies_in_file(constant(quantized.initializers[name])) for name in names)
+
+
 def test_a_case_with_data_beside_it_comes_back(
     net: Path, in_files: Callable[[], None], tmp_path: Path
 ) -> None:
@@ -224,8 +242,7 @@ def footprint() -> Footprint:
 def test_a_tight_bound_makes_smaller_batches() -> None:
     rooms = {bound: footprint().fit(given(bound)) for bound in (910, 950, 2000)}
     assert [footprint().samples(s) for s in rooms.values()] == [1, 5, 16]
-    assert [s.batch for s in rooms.values()] == [8, 8, 8]
-    assert footprint().fit(replace(given(910), batch=64)).batch == 10
+    assert [s.batch for s in rooms.values()] == [2, 8, 8]
 
 
 def given(bound: int) -> Settings:

@@ -26,6 +26,9 @@ _FIXED = 512 << 20  # Python and the libraries 300 MiB; the rest for threads, gr
 _STATISTICS = 3  # sets of them: the sums, what a worker hands over, and that in a checkpoint
 _LAYER = 12  # of float32: a layer's weight, its errors, and a few more in double precision
 _CONSTANTS = 8  # of each constant that stays in memory: sessions, executors, errors, codes
+_CALIBRATED = (
+    4  # copies of an activation while it is calibrated, gaps in the runtime's arena included
+)
 _MIB = 2**20
 
 
@@ -72,7 +75,8 @@ class Footprint:
         if bound < least:
             raise _too_small(bound, least)
         room = min(ROOM, bound - self.fixed - self.layer)
-        batch = min(settings.batch, COPIES * (room // max(self.sample, 1)))
+        runs = COPIES * room // (_CALIBRATED * max(self.sample, 1))
+        batch = min(settings.batch, max(runs, 1))
         return replace(settings, room=room, batch=batch)
 
     def samples(self, settings: Settings) -> int:
