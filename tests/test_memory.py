@@ -348,6 +348,17 @@ def test_no_memory_in_the_process_itself_is_told(
         diagnose(net, vectors(8), "snpe")
 
 
+def test_no_memory_in_the_runtime_is_told(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("bad allocation")
+
+    session = Session(open_reference(net).model)
+    monkeypatch.setattr(session, "_runner", Full())
+    with pytest.raises(WorkerError, match=r"^W001: .*bad allocation"):
+        session.run({"input": vectors(2)})
+
+
 # The peak, in a process of its own
 
 _MEASURED = """

@@ -26,6 +26,7 @@ from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.results import CACHE, replace_file
 from lostbits.runtime.measure import check_metric
+from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import pool as pool_of
@@ -36,7 +37,6 @@ from lostbits.runtime.reference import (
     input_specs,
     open_reference,
 )
-from lostbits.runtime.worker import lacks_memory, out_of_memory
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 
@@ -182,7 +182,7 @@ def diagnose(
     check_metric(settings.metric)
     chosen = _chosen(target, Path(model), settings)
     clock = _Clock()
-    with _watched() as peak, pool_of(settings.resources) as pool:
+    with pool_of(settings.resources) as pool, _watched() as peak:
         with clock.stage("calibrate"):
             opened = _opened(Path(model), data, chosen, settings)
             reference, source, case = (
@@ -251,7 +251,7 @@ def recover(
         wishes = replace(wishes, effort=replace(wishes.effort, cache=cache))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
-    with _watched() as peak, pool_of(settings.resources) as pool:
+    with pool_of(settings.resources) as pool, _watched() as peak:
         with clock.stage("calibrate"):
             reference = open_reference(Path(model))
             bench = _bench(data, reference, settings, wishes, pool)

@@ -10,11 +10,14 @@ import ctypes
 import functools
 import platform
 
+from lostbits.errors import WorkerError
+
 # Names of settings in malloc.h, and values: blocks stay, or those of 1 MiB or more go back.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
 _RETURNED = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, 1 << 20), (_TRIM_THRESHOLD, 1 << 20))
 _WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
+_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 _limits: list[int] = []
 
 
@@ -46,3 +49,19 @@ def _asked(settings: tuple[tuple[int, int], ...]) -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all([bool(mallopt(*setting)) for setting in settings])
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a library has said that there is no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+
+
+def out_of_memory(found: str) -> WorkerError:
+    """W001."""
+    return WorkerError(
+        "W001",
+        "worker",
+        "must have memory for the model and one batch",
+        found,
+        "take fewer workers (--workers), or bound what each may take (--memory)",
+    )

@@ -15,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from lostbits.errors import ModelError, SimulationError, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
+from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.threads import session_threads
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -66,10 +67,13 @@ class Session:
 
         Raises:
             SimulationError: S001 when the runtime stops, with its own words.
+            WorkerError: W001 when it does for lack of memory.
         """
         try:
             values = self._runner.run(self.names, feeds)
         except Exception as error:  # ONNX's reference raises whatever an op's code raises
+            if lacks_memory(error):
+                raise out_of_memory(first_line(error)) from error
             raise SimulationError(
                 "S001",
                 "running the model",

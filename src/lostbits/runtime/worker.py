@@ -16,12 +16,11 @@ from typing import Any, NamedTuple, final
 
 from lostbits.errors import DataError, LostbitsError, WorkerError, first_line
 from lostbits.runtime import memory
+from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.parcel import Parcel, loaded, versions
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
-
-_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 
 
 class Result(NamedTuple):
@@ -86,22 +85,6 @@ def _sendable(error: Exception) -> Exception:
     except Exception:  # whatever its class makes of being copied
         return RuntimeError(traceback.format_exc())
     return error
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether a library has said that there is no memory left."""
-    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
-
-
-def out_of_memory(found: str) -> WorkerError:
-    """W001."""
-    return WorkerError(
-        "W001",
-        "worker",
-        "must have memory for the model and one batch",
-        found,
-        "take fewer workers (--workers), or bound what each may take (--memory)",
-    )
 
 
 def opened(parcel: Parcel) -> Callable[[Any], Any]:

@@ -18,10 +18,11 @@ from typing import Any, final
 
 from lostbits.errors import OutputError, WorkerError
 from lostbits.runtime.handover import packed
+from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import stored
 from lostbits.runtime.pool import Item, Job, Outcome, Pool
 from lostbits.runtime.threads import cores
-from lostbits.runtime.worker import Result, died, out_of_memory, serve
+from lostbits.runtime.worker import Result, died, serve
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for

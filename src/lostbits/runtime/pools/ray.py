@@ -14,10 +14,11 @@ from typing import Any, final
 from lostbits.errors import LostbitsError, WorkerError, first_line
 from lostbits.runtime import memory
 from lostbits.runtime.handover import packed
+from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import Parcel
 from lostbits.runtime.pool import Item, Job, Outcome, Pool
 from lostbits.runtime.threads import limit
-from lostbits.runtime.worker import Result, Seat, died, out_of_memory
+from lostbits.runtime.worker import Result, Seat, died
 
 LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer
