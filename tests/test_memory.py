@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -280,6 +282,8 @@ def test_a_bounded_run_says_what_it_took(net: Path) -> None:
     assert took["bound_bytes"] == GENEROUS and not took["exceeded"]
     assert took["peak_bytes"] > 0 and took["worker_peak_bytes"] is None
     assert told[0] in took["text"] and took["text"] in result["notes"]
+    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(json.dumps(result)), json.loads(schema))
 
 
 def test_workers_are_bounded_and_measured_too(net: Path) -> None:
