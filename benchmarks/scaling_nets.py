@@ -1,5 +1,6 @@
 """Networks of any depth, and folders of any number of images, for ``scaling.py``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 SIDE, WIDTH, CLASSES = 64, 32, 10
+WIDE = 2048  # of the large network
 
 
 def blocks(count: int, path: Path) -> Path:
@@ -43,6 +45,45 @@ def blocks(count: int, path: Path) -> Path:
     opsets = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     return path
+
+
+def large(count: int, path: Path, width: int = WIDE) -> Path:
+    """So many residual blocks of two matrices, ``32 width**2`` bytes each, as external data."""
+    random, data = np.random.default_rng(0), path.with_suffix(".data")
+    nodes, constants, x = [], [], "input"
+    with data.open("wb") as file:
+
+        def constant(name: str, *shape: int, mean: float = 0.0, spread: float = 1.0) -> str:
+            array = random.standard_normal(shape, np.float32) * np.float32(spread)
+            constants.append(_external(name, shape, data.name, file.tell()))
+            (array + np.float32(mean)).tofile(file)
+            return name
+
+        for i in range(count):
+            up = [constant(f"{i}.up.w", width, 2 * width, spread=width**-0.5)]
+            up += [constant(f"{i}.up.b", 2 * width, mean=1.0, spread=0.2)]
+            down = [constant(f"{i}.down.w", 2 * width, width, spread=0.2 * width**-0.5)]
+            down += [constant(f"{i}.down.b", width, spread=0.1)]
+            nodes.append(helper.make_node("Gemm", [x, *up], [f"{i}.up"], name=f"{i}.up"))
+            nodes.append(helper.make_node("Relu", [f"{i}.up"], [f"{i}.relu"], name=f"{i}.relu"))
+            inner = [f"{i}.relu", *down]
+            nodes.append(helper.make_node("Gemm", inner, [f"{i}.down"], name=f"{i}.down"))
+            nodes.append(helper.make_node("Add", [x, f"{i}.down"], [f"{i}.sum"], name=f"{i}.add"))
+            x = f"{i}.sum"
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", width]) for n in ("input", x)]
+    graph = helper.make_graph(nodes, "large", ends[:1], ends[1:], constants)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+def _external(name: str, shape: Sequence[int], location: str, offset: int) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    entries = {"location": location, "offset": offset, "length": 4 * int(np.prod(shape))}
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
 
 
 def noise(count: int) -> NDArray[np.float32]:

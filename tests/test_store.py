@@ -97,7 +97,7 @@ def test_files_of_two_moments_are_not_mixed(name: str, tmp_path: Path) -> None:
         model = case.model.clone()
         model.graph.initializers["w"].const_value = ir.tensor(later["w"], name="w")
         other = replace(case, model=model)
-    (tmp_path / name).write_bytes(files_of(other)[name])
+    replace_file(tmp_path / name, files_of(other)[name])
     with pytest.raises(OutputError, match=rf"O004: .*{name}"):
         load_case(tmp_path)
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from lostbits.adoption import Adopted, adopt, fitting_target, folds
 from lostbits.case import Case, Seen
 from lostbits.data import Source, open_source, read_labels
+from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.result import assemble, spoken
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.errors import DataError, ModelError
+from lostbits.errors import DataError, ModelError, first_line
 from lostbits.graph.place import Placed, place
 from lostbits.language import say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
@@ -25,6 +26,8 @@ from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.results import CACHE, replace_file
 from lostbits.runtime.measure import check_metric
+from lostbits.runtime.memory import lacks_memory, out_of_memory
+from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.progress import Progress, silent
@@ -60,29 +63,81 @@ def build_case(
     pool: Pool | None = None,
 ) -> tuple[Reference, Source, Case]:
     """Load, check, calibrate and plan: everything that comes before a diagnosis or a recovery."""
+    opened = _opened(model, data, target, settings)
+    return opened.reference, opened.sources[0], opened.case(progress, pool)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model and its data, looked at but not yet run.
+
+    Attributes:
+        sources: Samples to diagnose, and to set ranges from.
+        settings: With batches that fit into the memory.
+        footprint: What the run will take, where its memory is bounded.
+    """
+
+    reference: Reference
+    sources: tuple[Source, Source]
+    target: Target
+    placed: Placed
+    settings: Settings
+    footprint: Footprint | None
+
+    @classmethod
+    def of(
+        cls,
+        model: Path,
+        reference: Reference,
+        sources: tuple[Source, Source],
+        target: Target,
+        settings: Settings,
+    ) -> "_Opened":
+        """Says what a bounded run will take."""
+        placed, footprint = place(reference.model, target), None
+        _check_sites(placed, model, target)
+        if settings.resources.memory is not None:
+            footprint = Footprint.of(reference.model, placed, sources[0])
+            settings = footprint.fit(settings)
+            settings.announce(footprint.said(settings))
+        return cls(reference, sources, target, placed, settings, footprint)
+
+    def case(self, progress: Progress, pool: Pool | None) -> Case:
+        """Check, calibrate and plan."""
+        check_equal(self.reference, self.sources[0], self.settings.batch)
+        model, told = self.reference.model, self.settings
+        return calibrated(model, self.placed, self.target, self.sources, told, progress, pool)
+
+    def reported(self, result: Result, peak: Peak, pool: Pool) -> Result:
+        """The result, with what a bounded run has taken."""
+        if self.footprint is None:
+            return result
+        return self.footprint.reported(result, self.settings, (peak.bytes, pool.peak))
+
+
+def _opened(model: Path, data: object, target: Target, settings: Settings) -> _Opened:
     reference = open_reference(model, fold=folds(settings.plan))
     source = _open(data, reference, settings)
     shown = (
         source if settings.calibration is None else _open(settings.calibration, reference, settings)
     )
-    sources = (source, shown)
-    return reference, source, _case(model, reference, sources, target, settings, progress, pool)
+    return _Opened.of(model, reference, (source, shown), target, settings)
 
 
-def _case(
-    model: Path,
-    reference: Reference,
-    sources: tuple[Source, Source],
-    target: Target,
-    settings: Settings,
-    progress: Progress,
-    pool: Pool | None,
-) -> Case:
-    """The case of a checked model; ``sources`` are samples to diagnose, and to set ranges from."""
-    check_equal(reference, sources[0], settings.batch)
-    placed = place(reference.model, target)
-    _check_sites(placed, model, target)
-    return calibrated(reference.model, placed, target, sources, settings, progress, pool)
+@contextmanager
+def _watched() -> Iterator[Peak]:
+    """Measures memory, and says so when there is none left.
+
+    Raises:
+        WorkerError: W001.
+    """
+    with Peak() as peak:
+        try:
+            yield peak
+        except (MemoryError, RuntimeError) as error:
+            if lacks_memory(error):
+                raise out_of_memory(first_line(error)) from error
+            raise
 
 
 def _open(data: object, reference: Reference, settings: Settings) -> Source:
@@ -127,20 +182,24 @@ def diagnose(
     check_metric(settings.metric)
     chosen = _chosen(target, Path(model), settings)
     clock = _Clock()
-    with pool_of(settings.resources) as pool:
+    with pool_of(settings.resources) as pool, _watched() as peak:
         with clock.stage("calibrate"):
-            reference, source, case = build_case(
-                Path(model), data, chosen, settings, progress, pool
+            opened = _opened(Path(model), data, chosen, settings)
+            reference, source, case = (
+                opened.reference,
+                opened.sources[0],
+                opened.case(progress, pool),
             )
             adopted = _adopted(case, source, settings)
             case = case if adopted is None else adopted.case
         labels = _labels(reference, data, source, settings)
         with clock.stage("diagnose"):
-            run = Run(case, source, settings, labels)
+            run = Run(case, source, opened.settings, labels)
             run.diagnose(progress, pool)
-    with clock.stage("explain"):
-        result = assemble(run, Path(model), reference, clock.seconds)
-    return spoken(result if adopted is None else adopted.complete(result, reference))
+        with clock.stage("explain"):
+            result = assemble(run, Path(model), reference, clock.seconds)
+        result = result if adopted is None else adopted.complete(result, reference)
+        return spoken(opened.reported(result, peak, pool))
 
 
 def _chosen(target: str | Target | None, model: Path, settings: Settings) -> Target:
@@ -192,19 +251,22 @@ def recover(
         wishes = replace(wishes, effort=replace(wishes.effort, cache=cache))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
-    with pool_of(settings.resources) as pool:
+    with pool_of(settings.resources) as pool, _watched() as peak:
         with clock.stage("calibrate"):
             reference = open_reference(Path(model))
             bench = _bench(data, reference, settings, wishes, pool)
             sources = (bench.source, bench.source)
-            case = _case(Path(model), reference, sources, chosen, settings, progress, pool)
+            opened = _Opened.of(Path(model), reference, sources, chosen, settings)
+            bench = replace(bench, settings=opened.settings)
+            case = opened.case(progress, pool)
         with clock.stage("diagnose"):
             run = bench.run(case, progress)
         with clock.stage("recover"):
             save = (lambda case, ledger: None) if out is None else saver(Path(out), replace_file)
             found = recovered(run, bench, wishes, save, progress)
-    with clock.stage("explain"):
-        return spoken(assemble(run, Path(model), reference, clock.seconds) | found.result())
+        with clock.stage("explain"):
+            result = assemble(run, Path(model), reference, clock.seconds) | found.result()
+        return spoken(opened.reported(result, peak, pool))
 
 
 def _bench(

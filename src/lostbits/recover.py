@@ -17,6 +17,7 @@ from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Standing
 from lostbits.errors import DataError, RecoveryError, close_match
+from lostbits.exporter import Content
 from lostbits.goal import Goal
 from lostbits.graph.place import Placed, place
 from lostbits.language import listed, say
@@ -349,7 +350,7 @@ def _diagnosed(run: Run) -> Diagnosed:
     return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
 
 
-def saver(folder: Path, write: Callable[[Path, bytes], None]) -> Save:
+def saver(folder: Path, write: Callable[[Path, Content], None]) -> Save:
     """Keeps the best case in ``folder``; see lostbits.store."""
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
+from lostbits.exporter import Content
 from lostbits.language import Language
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
@@ -105,7 +106,7 @@ def resumable(folder: Path) -> Iterator[Path]:
     shutil.rmtree(cache, ignore_errors=True)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: Content) -> None:
     """Write a file as a whole or not at all.
 
     Raises:
@@ -116,7 +117,8 @@ def replace_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
             temporary = Path(file.name)
-            file.write(content)
+            for part in [content] if isinstance(content, bytes) else content:
+                file.write(part)
         temporary.chmod(_FILE_MODE)
         os.replace(temporary, path)
     except OSError as error:

@@ -4,8 +4,11 @@
 float.onnx      the float network, perhaps in another form of the same function
 quantized.onnx  Q/DQ, the rounding of a recovery included; runs anywhere, nothing reads it here
 written.npz     constants that a recovery chose
-plan.json       the complete plan, and the digests of the two files that belong to it
+plan.json       the complete plan, and the digests of the files that belong to it
 =============== ===========================================================================
+
+The large constants of a large model lie beside it, in ``float.onnx.data`` and
+``quantized.onnx.data``: one file holds no more than 2 GiB.
 
 Each file is replaced as a whole, plan.json last. A crash between two of them leaves files of
 different moments, which the digests tell apart; nothing is ever made of such a mixture.
@@ -24,34 +27,42 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.errors import OutputError, first_line
-from lostbits.exporter import Files, serialized
+from lostbits.exporter import Content, serialized
 from lostbits.exporters import Json
+from lostbits.graph.large import LARGE_MODEL, parted
 from lostbits.graph.place import Placed, place
 from lostbits.matching import match
 from lostbits.reader import Parameters
 from lostbits.readers.plan import Plan
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.simulation import quantized_model
+from lostbits.spill import spooled
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 
 FLOAT, QUANTIZED, WRITTEN, PLAN = "float.onnx", "quantized.onnx", "written.npz", "plan.json"
 _DIGESTS = "digests"
 _NAMES = "names"  # in written.npz: savez could not take a tensor whose name is ``file``
+_DATA = ".data"  # after the name of a model, the file beside it
 Written = dict[str, NDArray[np.float32]]
 
 
-def files_of(case: Case) -> Files:
+def files_of(case: Case) -> dict[str, Content]:
     """Content by file name, in the order in which the files must be written."""
-    files = {
-        FLOAT: serialized(case.model),
-        QUANTIZED: serialized(quantized_model(case)),
-        WRITTEN: _packed(case.written),
-    }
+    floats = _model(FLOAT, case.model)
+    quantized = _model(QUANTIZED, quantized_model(case))
+    files: dict[str, Content] = {**floats, **quantized, WRITTEN: _packed(case.written)}
     exporter = Json()
     plan = json.loads(exporter.render(case, exporter.sites(case))[PLAN])
-    plan[_DIGESTS] = {name: _digest(files[name]) for name in (FLOAT, WRITTEN)}
+    plan[_DIGESTS] = {name: _digest(files[name]) for name in (*floats, WRITTEN)}
     return {**files, PLAN: (json.dumps(plan, indent=1) + "\n").encode()}
+
+
+def _model(name: str, model: ir.Model) -> dict[str, Content]:
+    """The file of a model, and the one beside it, which comes first."""
+    copy, parts = parted(model, f"{name}{_DATA}")
+    beside: dict[str, Content] = {f"{name}{_DATA}": parts} if parts else {}
+    return {**beside, name: serialized(copy)}
 
 
 def holds_case(folder: Path) -> bool:
@@ -75,7 +86,7 @@ def load_case(folder: Path, target: Target | None = None) -> Case:
     content = {name: _part(folder, name) for name in (FLOAT, WRITTEN, PLAN)}
     parameters = Plan().read(content[PLAN])
     facts = json.loads(content[PLAN])
-    _check_digests(folder, facts, content)
+    _check_digests(folder, facts)
     chosen = target or find_target(str(facts.get("target")))
     model = open_reference(folder / FLOAT).model
     placed = place(model, chosen)
@@ -95,10 +106,12 @@ def _no_case(path: Path, found: str) -> OutputError:
     return OutputError("O003", str(path), rule, found, todo)
 
 
-def _check_digests(folder: Path, facts: dict[str, Any], content: Files) -> None:
+def _check_digests(folder: Path, facts: dict[str, Any]) -> None:
     digests = facts.get(_DIGESTS)
-    for name in (FLOAT, WRITTEN):
-        if not isinstance(digests, dict) or digests.get(name) != _digest(content[name]):
+    known = digests if isinstance(digests, dict) else {}
+    beside = (name for name in known if name == f"{FLOAT}{_DATA}")
+    for name in (FLOAT, WRITTEN, *beside):
+        if known.get(name) != _digest_of(folder / name):
             raise _mixed(folder / name, "another file")
 
 
@@ -118,11 +131,14 @@ def _mixed(path: Path, found: str) -> OutputError:
     return OutputError("O004", str(path), rule, found, todo)
 
 
-def _packed(written: Any) -> bytes:
+def _packed(written: Any) -> Content:
     names = sorted(written)
     arrays = {f"{number}": written[name] for number, name in enumerate(names)}
+    arrays[_NAMES] = np.asarray(names, str)
+    if sum(array.nbytes for array in arrays.values()) >= LARGE_MODEL:
+        return [spooled(lambda file: np.savez(file, **arrays))]
     buffer = io.BytesIO()
-    np.savez(buffer, **{_NAMES: np.asarray(names, str), **arrays})
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -135,5 +151,16 @@ def _unpacked(folder: Path, content: bytes) -> Written:
         raise _no_case(folder / WRITTEN, first_line(error)) from error
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(content: Content) -> str:
+    digest = hashlib.sha256()
+    for part in [content] if isinstance(content, bytes) else content:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _no_case(path, error.strerror or str(error)) from error

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +69,16 @@ def progress_bars(quiet: bool = False) -> Iterator[Listener]:
             bars.update(tasks[stage], completed=done)
 
         yield tell
+
+
+def announcer(quiet: bool = False) -> Callable[[str], None]:
+    """Prints a line on standard error before the work begins, unless quiet."""
+
+    def announce(text: str) -> None:
+        if not quiet:
+            stderr.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    return announce
 
 
 def say(text: str, style: str = "") -> None:

@@ -11,6 +11,7 @@ from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
     Formats,
+    Memory,
     Model,
     RayAddress,
     Sets,
@@ -21,17 +22,22 @@ from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.pool import Resources
+from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
     Samples,
+    announcer,
     command_line,
     guarded,
     preprocess_of,
     progress_bars,
 )
 
+TargetOrBest = Annotated[
+    str | None,
+    typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
@@ -47,10 +53,7 @@ Permutations = Annotated[
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
-    target: Annotated[
-        str | None,
-        typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
-    ] = None,
+    target: TargetOrBest = None,
     plan: PlanFile = None,
     calibration: Calibration = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
@@ -64,6 +67,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
+    memory: Memory = None,
     ray: RayAddress = None,
     out: Out = Path("lostbits-out"),
     formats: Formats = "console,json,html",
@@ -95,7 +99,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             preprocess=preprocess_of(preprocess),
             plan=plan,
             command=command_line(),
-            resources=Resources(workers, threads, ray),
+            resources=Resources(workers, threads, ray, size(memory)),
+            announce=announcer(quiet),
         )
         with results.resumable(out) as cache:
             with progress_bars(quiet) as listener:

@@ -35,3 +35,10 @@ RayAddress = Annotated[
         help="Share the work over a Ray cluster; without an address, one is started here.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="That each process may take, such as 4GiB: smaller batches, and values in files.",
+    ),
+]

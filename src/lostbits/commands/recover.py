@@ -12,6 +12,7 @@ from lostbits.commands.export import show
 from lostbits.commands.options import (
     Data,
     Formats,
+    Memory,
     Model,
     RayAddress,
     Sets,
@@ -24,10 +25,12 @@ from lostbits.goal import Goal, seconds
 from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.recovery import Effort, Inputs
-from lostbits.runtime.pool import Resources
+from lostbits.reporter import Result
+from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
+    announcer,
     command_line,
     guarded,
     listed,
@@ -62,6 +65,8 @@ InputsOf = Annotated[
     ),
 ]
 
+Judging = Annotated[Path | None, typer.Option(help="Class numbers of what judges.")]
+
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
@@ -72,7 +77,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
     evaluation: Evaluation = None,
-    labels: Annotated[Path | None, typer.Option(help="Class numbers of what judges.")] = None,
+    labels: Judging = None,
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     inputs: InputsOf = Inputs.RECOVERED,
@@ -80,6 +85,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
+    memory: Memory = None,
     ray: RayAddress = None,
     formats: Formats = "console,json,html",
     exports: Exports = "",
@@ -101,7 +107,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
             command=command_line(),
-            resources=Resources(workers, threads, ray),
+            resources=Resources(workers, threads, ray, size(memory)),
+            announce=announcer(quiet),
         )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),
@@ -114,6 +121,11 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             result = api.recover(model, data, target, out, chosen, wishes, listener)
         delivery(result, out)
         _export(out, target, listed(exports), delivery.quiet)
+    _end(result)
+
+
+def _end(result: Result) -> None:
+    """Status 1 for a goal that was missed."""
     if result["recovered"]["goal_met"] is False:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from lostbits.data import Batch, Source
 from lostbits.diagnoses.layers import LayerErrors, LayerSums
 from lostbits.diagnoses.network import Attributed, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors, Walked
-from lostbits.diagnoses.settings import Settings
+from lostbits.diagnoses.settings import Settings, nobody
 from lostbits.diagnoses.sites import SiteErrors, SiteSums
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
@@ -80,7 +80,7 @@ class Measurement:
         batch: int,
     ) -> Self:
         """The job, reduced to what a worker needs."""
-        plain = replace(settings, calibration=None)
+        plain = replace(settings, calibration=None, announce=nobody)
         return cls(replace(case, seen={}), source, plain, labels, batch)
 
     def open(self) -> Callable[[range], Measured]:

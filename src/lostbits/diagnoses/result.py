@@ -1,8 +1,6 @@
 """The result: what a run found, as plain data."""
 
 import hashlib
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.language import Sentence, listed, say, sentences
 from lostbits.reporter import FORMAT, Result
+from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
 from lostbits.target import Target
 
@@ -47,6 +46,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
         "command": command,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory(),
+        "memory": None,
         "verdict": verdict(run.case.target, baseline, parts, sites, found),
         "model": _model(model, reference, len(sites)),
         "data": {
@@ -119,12 +119,6 @@ def _counted(channels: Mapping[str, int]) -> Sentence:
     named = listed([say("note.channels", count=str(n), tensor=t) for t, n in live[:_SHOWN]])
     more = str(len(live) - _SHOWN)
     return say("note.and_more", row=named, count=more) if len(live) > _SHOWN else named
-
-
-def peak_memory() -> int:
-    """Largest resident size of this process so far, bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _model(path: Path, reference: Reference, sites: int) -> dict[str, Any]:

@@ -27,8 +27,7 @@ from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
 
-_MEMORY = 1.2e9  # bytes that the tensors of one batch may take, all copies together
-_COPIES = 10  # of a float32 activation that are alive at once while it is attributed
+COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
 @final
@@ -99,8 +98,8 @@ class Run:
 
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
-        each = 4 * _COPIES * self.case.values(self.case.placed.sites)
-        return int(np.clip(_MEMORY // max(each, 1), 1, 16))
+        each = 4 * COPIES * self.case.values(self.case.placed.sites)
+        return int(np.clip(self.settings.room // max(each, 1), 1, 16))
 
     def whole(self) -> Measured:
         """All so far, in the form of what one stretch adds."""

@@ -1,5 +1,6 @@
 """What a diagnosis may be told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
@@ -8,6 +9,13 @@ from lostbits.data import Preprocess
 from lostbits.errors import TargetError, close_match
 from lostbits.override import Override
 from lostbits.runtime.pool import Resources
+
+ROOM = 1_200_000_000
+
+
+def nobody(text: str) -> None:
+    """Tell nobody."""
+
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
 METHODS: tuple[Method, ...] = ("auto", "aumann-shapley", "permutation")
@@ -31,7 +39,10 @@ class Settings:
         preprocess: For folders of images.
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         command: The command line that stands in findings and result.
-        resources: Who works: this process, several, or a cluster.
+        resources: Who works: this process, several, or a cluster, and with how much memory.
+        room: Bytes that the tensors of one batch may take while they are attributed, all copies
+            together; smaller where ``resources`` bound the memory.
+        announce: Told in a sentence what a bounded run will take, before it begins.
         cache: Folder for the sums over the data as they grow, so that a run that was killed goes on
             where they stand; None keeps none.
     """
@@ -50,6 +61,8 @@ class Settings:
     command: str = ""
     resources: Resources = field(default_factory=Resources)
     cache: Path | None = None
+    room: int = ROOM
+    announce: Callable[[str], None] = nobody
 
 
 def check_method(name: str) -> Method:

@@ -187,6 +187,7 @@ def switched(
         else:
             full, limited = _fixed(copy, site, value, affine, written)
         _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
+    copy.graph.sort()
     return copy
 
 

@@ -7,12 +7,15 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from lostbits.errors import ModelError, close_match, first_line
+from lostbits.graph.large import keep_in_files
 
 OPSETS = range(11, 24)
 
 
 def load(path: Path) -> ir.Model:
     """The model at ``path`` with its external data, unchanged.
+
+    The large constants of a large model stay in files; see graph.large.
 
     Raises:
         ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
@@ -29,6 +32,7 @@ def load(path: Path) -> ir.Model:
         raise ModelError(
             "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
         )
+    keep_in_files(model.graph)
     return ir.external_data.load_to_model(model)
 
 
@@ -67,11 +71,21 @@ def _check_opset(model: ir.Model, path: Path) -> None:
 def _check_external_data(model: ir.Model, path: Path) -> None:
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+        found = _lack(tensor) if isinstance(tensor, ir.ExternalTensor) else ""
+        if found:
             raise ModelError(
                 "M004",
                 f"{path}: tensor {value.name!r}",
                 "external data must lie beside the model",
-                f"{tensor.location!r} is missing",
+                found,
                 "copy the data file next to the model",
             )
+
+
+def _lack(tensor: ir.ExternalTensor) -> str:
+    """What is wrong with the file of a tensor, if anything."""
+    file = Path(tensor.path)
+    if not file.is_file():
+        return f"{tensor.location!r} is missing"
+    size, needed = file.stat().st_size, (tensor.offset or 0) + tensor.nbytes
+    return f"{tensor.location!r} has {size} bytes of {needed}" if size < needed else ""

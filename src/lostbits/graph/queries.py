@@ -6,6 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.graph.large import kept
+
 # How many of an op's inputs, from the first, carry data; all of them where the op is not listed.
 _DATA_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "MatMul": 2} | dict.fromkeys(
     ("Clip", "Dropout", "Expand", "Pad", "Reshape", "Resize", "Tile", "Upsample"), 1
@@ -83,8 +85,9 @@ def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
 
 
 def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """A new constant of the graph."""
-    tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
+    """A new constant of the graph; a large one of a large graph goes into a file."""
+    array = np.ascontiguousarray(array) if array.ndim else array
+    tensor = ir.tensor(kept(graph, array), name=name)
     kind, shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
     value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
     graph.register_initializer(value)

@@ -11,7 +11,10 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.graph.large import is_plain
+
 _SMALL = 1024  # bytes up to which a constant stays among the nodes
+PLACE = "sent"  # the file that the nodes name for what travels beside them
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -20,10 +23,10 @@ def taken_apart(model: ir.Model) -> tuple[bytes, dict[str, NDArray[Any]]]:
     copy, arrays = model.clone(), {}
     for name, value in copy.graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and _is_plain(tensor) and tensor.nbytes > _SMALL:
+        if tensor is not None and is_plain(tensor) and tensor.nbytes > _SMALL:
             arrays[name] = tensor.numpy()
             value.const_value = ir.ExternalTensor(
-                "sent",
+                PLACE,
                 0,
                 tensor.nbytes,
                 tensor.dtype,
@@ -41,8 +44,3 @@ def put_together(content: bytes, arrays: Arrays) -> ir.Model:
         dtype = None if value.const_value is None else value.const_value.dtype
         value.const_value = ir.Tensor(array, dtype=dtype, name=name)
     return model
-
-
-def _is_plain(tensor: ir.TensorProtocol) -> bool:
-    """Whether numpy itself knows the type: no texts, and nothing of less than a byte."""
-    return tensor.dtype.numpy().kind in "fiub"

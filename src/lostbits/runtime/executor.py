@@ -5,7 +5,7 @@ the float graph with an error added at every site, so that no quantizer stands i
 gradient.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -17,11 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.errors import ModelError
+from lostbits.graph.large import large_constants
 from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
 from lostbits.graph.site import Site
-from lostbits.runtime.layout import channels_last
+from lostbits.runtime.layout import channels_last, in_file
+from lostbits.runtime.memory import too_large
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
+from lostbits.spill import spilled
 
 Inject = Callable[[Site, torch.Tensor], torch.Tensor]
 
@@ -55,12 +58,14 @@ class Executor:
     Attributes:
         steps: In topological order.
         opaque: Names of float nodes that ran outside torch so far; no gradient passes them.
+        large: Names of constants that lie in files.
     """
 
     def __init__(self, model: ir.Model, sites: Sequence[Site]) -> None:
         self.model = model
         self.sites = tuple(sites)
         self.opaque: set[str] = set()
+        self.large = large_constants(model.graph)
         self.outputs = [name_of(v) for v in model.graph.outputs]
         self._readers = {(use.node, use.index): site for site in sites for use in site.uses}
         self._sessions: dict[str, Session] = {}
@@ -89,7 +94,11 @@ class Executor:
     def constants(self) -> dict[str, torch.Tensor]:
         """Initializers by name."""
         arrays = {n: constant(v) for n, v in self.model.graph.initializers.items()}
-        return {n: _tensor(a, n) for n, a in arrays.items() if a is not None}
+        return {
+            n: torch.from_numpy(_writable(a)) if n in self.large else _tensor(a, n)
+            for n, a in arrays.items()
+            if a is not None
+        }
 
     def reader_site(self, node: str, index: int) -> Site | None:
         """The site whose quantized value this input reads, if any."""
@@ -156,7 +165,8 @@ class Walk:
         self.values = dict(executor.constants)
         self.quantized: dict[str, torch.Tensor] = {}
         for name in executor.constants:
-            self._visit(name)
+            if name not in executor.large:
+                self._visit(name)
         for name, array in feeds.items():
             self.values[name] = _tensor(np.asarray(array), name)
             self._visit(name)
@@ -183,15 +193,27 @@ class Walk:
         """Read, evaluate and write one node."""
         self.write(step, self.executor.evaluate(step, self.read(step)))
 
+    def lay_down(self, names: Iterable[str], walks: int) -> None:
+        """Put tensors that wait into files, if so many walks with them are too much."""
+        sites = [s.key for n in names for s in self.executor.by_tensor.get(n, ())]
+        for values, known in ((self.values, names), (self.quantized, sites)):
+            for name in known:
+                if name in values and too_large(values[name].nbytes * walks):
+                    values[name] = in_file(values[name])
+
     def results(self) -> list[torch.Tensor]:
         """Outputs of the graph."""
         return [self._seen("", i, name) for i, name in enumerate(self.executor.outputs)]
 
     def _seen(self, node: str, index: int, name: str) -> torch.Tensor:
         site = self.executor.reader_site(node, index)
-        return (
-            self.values[name] if site is None else self.quantized.get(site.key, self.values[name])
-        )
+        return self.values[name] if site is None else self.at(site, name)
+
+    def at(self, site: Site, name: str) -> torch.Tensor:
+        """What readers of a site see; of a large constant it is made anew for each of them."""
+        if name in self.executor.large and self.inject is not None:
+            return self.inject(site, self.values[name])
+        return self.quantized.get(site.key, self.values[name])
 
     def _visit(self, name: str) -> None:
         if self.inject is not None:
@@ -225,6 +247,11 @@ def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
             str(array.dtype),
             "remove pre- and post-processing that works on other types from the graph",
         ) from error
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    """An array that torch takes as it lies; what Ray has sent may not be written to."""
+    return array if array.flags.writeable else spilled(array)
 
 
 def _one_node(node: ir.Node, model: ir.Model) -> ir.Model:

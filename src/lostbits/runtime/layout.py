@@ -6,6 +6,8 @@ forward and backward (three times for the weights of depthwise ones) as on ONNX'
 
 import torch
 
+from lostbits.spill import spilled
+
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
     """``x``, with the channels of a feature map or of a 2-D kernel innermost in memory."""
@@ -22,3 +24,13 @@ def dot(x: torch.Tensor, y: torch.Tensor) -> float:
     a, b = flat(x), flat(y)
     parts = zip(torch.split(a, 1 << 20), torch.split(b, 1 << 20), strict=True)
     return sum(float(torch.dot(p, q)) for p, q in parts)
+
+
+def in_file(x: torch.Tensor) -> torch.Tensor:
+    """The same values in a file, in the same order in memory, so that they add up the same."""
+    order = sorted(range(x.ndim), key=x.stride, reverse=True)
+    laid = x.detach().permute(order)
+    if not x.numel() or not laid.is_contiguous():
+        return x
+    back = [order.index(d) for d in range(x.ndim)]
+    return torch.from_numpy(spilled(laid.numpy())).permute(back)

@@ -1,21 +1,67 @@
-"""Memory that is freed stays with the process, for the next tensor of the same batch.
+"""Memory of this process: whether what is freed stays with it, and what it may take.
 
 glibc takes every block above 32 MiB from the system and hands it back when it is freed, so each
 large activation is paid for in page faults, page by page, every time. Measured on a feature map
-of 9.6 million values: ``x * y`` into new memory 19 ms, into memory used before 5 ms.
+of 9.6 million values: ``x * y`` into new memory 19 ms, into memory used before 5 ms. Where there is
+a bound it is the other way round: what stays in pieces between blocks in use serves nobody.
 """
 
 import ctypes
 import functools
 import platform
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of two settings in malloc.h
+from lostbits.errors import WorkerError
+
+# Names of settings in malloc.h, and values: blocks stay, or those of 1 MiB or more go back.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
+_RETURNED = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, 1 << 20), (_TRIM_THRESHOLD, 1 << 20))
+_WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
+_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
+_limits: list[int] = []
 
 
-@functools.cache
+def limit(most: int | None) -> None:
+    """Let this process take so many bytes from now on; None for as many as there are."""
+    _limits[:] = [] if most is None else [most]
+    if most is not None:
+        _asked(_RETURNED)
+
+
+def limited() -> int | None:
+    """What this process may take, bytes; None for as many as there are."""
+    return _limits[0] if _limits else None
+
+
+def too_large(waiting: int) -> bool:
+    """Whether what waits of one tensor, bytes, had better wait in a file: some wait at a time."""
+    return bool(_limits) and waiting > _limits[0] * _WAITING
+
+
 def keep_freed_memory() -> bool:
     """Ask glibc not to return freed blocks; says whether it agreed. Elsewhere nothing happens."""
+    return not _limits and _asked(_KEPT)
+
+
+@functools.lru_cache(1)  # what was asked last holds
+def _asked(settings: tuple[tuple[int, int], ...]) -> bool:
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    return all([bool(mallopt(*setting)) for setting in settings])
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a library has said that there is no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+
+
+def out_of_memory(found: str) -> WorkerError:
+    """W001."""
+    return WorkerError(
+        "W001",
+        "worker",
+        "must have memory for the model and one batch",
+        found,
+        "take fewer workers (--workers), or bound what each may take (--memory)",
+    )

@@ -6,7 +6,9 @@ every sample in hand gives each layer exactly that in one pass, whatever the num
 lets what one layer cannot repair be seen, and made good, by the next.
 """
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -14,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case, with_biases
-from lostbits.data import Source
+from lostbits.data import Batch, Source
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.memory import too_large
 from lostbits.runtime.simulation import fake_quantize
+from lostbits.spill import spilled
 
 BATCH = 16
 Array = NDArray[np.float32]
@@ -67,6 +71,7 @@ class Networks:
         case: What is quantized, and how.
         source: The samples; None for the choices alone, without anybody on the way.
         executor: One of ``executor_of``, where there is one already.
+        total: Samples that wait between layers in this process, where others do beside these.
 
     Attributes:
         parts: The batches.
@@ -75,33 +80,66 @@ class Networks:
         plain, quantized: A walk for each batch.
     """
 
-    def __init__(self, case: Case, source: Source | None, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        case: Case,
+        source: Source | None,
+        executor: Executor | None = None,
+        total: int | None = None,
+    ) -> None:
         self.case = case
+        samples = () if source is None else source
+        self._together = 2 * math.ceil((len(samples) if total is None else total) / BATCH)
         self.executor = executor or executor_of(case)
-        self.parts = [] if source is None else list(source.batches(BATCH))
+        self.parts: list[Batch] = []
         self.plan: dict[str, Affine] = dict(case.plan)
         self.biases = {s.scales[1]: s for s in case.placed.biases if s.scales is not None}
         self.written = Written(constants=dict(case.written))
-        self.plain = [Walk(self.executor, p.feeds, None) for p in self.parts]
-        self.quantized = [Walk(self.executor, p.feeds, self._inject) for p in self.parts]
+        self._last: tuple[str, torch.Tensor] | None = None
+        self.plain: list[Walk] = []
+        self.quantized: list[Walk] = []
+        for part in () if source is None else source.batches(BATCH):
+            self._begin(part)
+
+    def _begin(self, part: Batch) -> None:
+        """Enter both networks with one of the batches."""
+        for inject, known in ((None, self.plain), (self._inject, self.quantized)):
+            known.append(Walk(self.executor, part.feeds, inject))
+            known[-1].lay_down(part.feeds, self._together)
+        feeds = {
+            name: spilled(array) if too_large(array.nbytes * self._together) else array
+            for name, array in part.feeds.items()
+        }
+        self.parts.append(replace(part, feeds=feeds))
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        if site.tensor not in self.executor.large:
+            return self._quantized(site, x)
+        if self._last is None or self._last[0] != site.key:  # all walks read it one after the other
+            self._last = None
+            self._last = (site.key, self._quantized(site, x))
+        return self._last[1]
+
+    def _quantized(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.tensor in self.written.constants:
             x = torch.from_numpy(self.written.constants[site.tensor])
         affine = self.plan.get(site.key)
         return x if affine is None else fake_quantize(x, affine)
 
-    def advance(self, step: Step) -> None:
-        """Compute a node for all samples in both networks."""
-        for walk in (*self.plain, *self.quantized):
+    def advance(self, step: Step, walks: Sequence[Walk] | None = None) -> None:
+        """Compute a node for all samples: in both networks, or in those walks alone."""
+        for walk in (*self.plain, *self.quantized) if walks is None else walks:
             walk.advance(step)
+            walk.lay_down(step.outputs, self._together)
 
     def constant(self, site: Site) -> torch.Tensor:
         """A constant as the quantized network has it now."""
-        return self.quantized[0].quantized[site.key]
+        return self.quantized[0].at(site, site.tensor)
 
     def write(self, site: Site, values: Array) -> None:
         """Give the quantized network another constant."""
+        if site.tensor in self.executor.large:
+            values = spilled(values)
         self.written.constants[site.tensor] = values
         self._visit(site)
 
@@ -116,6 +154,7 @@ class Networks:
 
     def _visit(self, site: Site) -> None:
         """Let the quantized network see the value as it is now, where it has been computed."""
+        self._last = None
         for walk in self.quantized:
-            if site.tensor in walk.values:
+            if site.tensor in walk.values and site.tensor not in self.executor.large:
                 walk.quantized[site.key] = self._inject(site, walk.values[site.tensor])

@@ -6,6 +6,7 @@ them in that order, and a float sum is the same to the last bit from one process
 """
 
 import abc
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -84,7 +85,13 @@ class Opened(_Closing, abc.ABC, Generic[Item, Outcome]):
 
 
 class Pool(_Closing, abc.ABC):
-    """Runs jobs."""
+    """Runs jobs.
+
+    Attributes:
+        peak: The most memory that a worker in another process has had, bytes; see runtime.peak.
+    """
+
+    peak: int = 0
 
     @abc.abstractmethod
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
@@ -113,6 +120,9 @@ class Resources:
         workers: Processes on this machine; 1 is the process itself.
         threads: Of each worker; 0 divides the cores among them.
         ray: Address of a Ray cluster, ``local`` to start one here, or None for none.
+        memory: Bytes that each process may take, the driver and every worker; None for as many as
+            there are. Batches follow from it, and figures from batches, to the last few bits: so
+            it is not shared among workers, of whose number figures must know nothing.
 
     Raises:
         WorkerError: W007 for workers and a cluster at once.
@@ -121,6 +131,7 @@ class Resources:
     workers: int = 1
     threads: int = 0
     ray: str | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.ray is not None and self.workers > 1:
@@ -131,3 +142,28 @@ class Resources:
                 "both",
                 "leave one of them out; a cluster decides by itself how many it runs at a time",
             )
+
+
+_UNITS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4}
+
+
+def size(text: str | None) -> int | None:
+    """Bytes in a text: ``4GiB``, ``500 MB``, ``4294967296``; None for none.
+
+    >>> size("4GiB"), size("1.5 kB")
+    (4294967296, 1500)
+
+    Raises:
+        WorkerError: W008 for another form, or less than a byte.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)(B?)\s*", text.upper())
+    known = match is not None and (match[4] or not match[2]) and (match[2] or not match[3])
+    base = 1024 if match is not None and match[3] else 1000
+    found = int(float(match[1]) * base ** _UNITS[match[2] + "B"]) if match and known else 0
+    if found < 1:
+        raise WorkerError(
+            "W008", f"--memory {text}", "must be a size", "another form", "4GiB, 500MB or bytes"
+        )
+    return found

@@ -119,8 +119,7 @@ class Worker:
         if walks is None or max(walks.plain, walks.quantized) > position:
             walks = self._walks[shard] = _Walks(self._begun(shard))
         for step in self.executor.steps[walks.quantized : walks.plain]:
-            for walk in walks.networks.quantized:
-                walk.advance(step)
+            walks.networks.advance(step, walks.networks.quantized)
         for step in self.executor.steps[walks.plain : position]:
             walks.networks.advance(step)
         walks.plain = walks.quantized = position
@@ -130,13 +129,12 @@ class Worker:
         """The float network alone goes on to there."""
         walks = self._walks[shard]
         for step in self.executor.steps[walks.plain : position]:
-            for walk in walks.networks.plain:
-                walk.advance(step)
+            walks.networks.advance(step, walks.networks.plain)
         walks.plain = position
 
     def _begun(self, shard: Shard) -> Networks:
         samples = self.job.source.slice(shard.samples.start, shard.samples.stop)
-        networks = Networks(self.job.case, samples, self.executor)
+        networks = Networks(self.job.case, samples, self.executor, shard.total)
         for decision in self._decisions:
             decision.apply(networks)
         return networks

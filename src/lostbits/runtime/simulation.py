@@ -19,11 +19,12 @@ from lostbits.case import Case, Plan, constant_of
 from lostbits.data import Batch
 from lostbits.errors import SimulationError
 from lostbits.graph.instrument import after, before, quantized, with_constants
+from lostbits.graph.large import large_constants
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 from lostbits.runtime.executor import Inject
-from lostbits.runtime.layout import channels_last
+from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.session import Session
 
 
@@ -118,11 +119,15 @@ def _shaped(values: NDArray[Any], rank: int, affine: Affine) -> torch.Tensor:
 
 
 def _freeze_constants(case: Case) -> Frozen:
-    frozen = Frozen({}, {})
+    frozen, large = Frozen({}, {}), large_constants(case.model.graph)
     for site in case.players:
         if not site.streams:
             x, affine = constant_of(case.model, site), case.plan.get(site.key)
             _freeze(frozen, site, affine, x, case.quantized_constant(site))
+            if site.tensor in large:
+                for errors in (frozen.total, frozen.clip):
+                    if site.key in errors:
+                        errors[site.key] = in_file(errors[site.key])
     return frozen
 
 

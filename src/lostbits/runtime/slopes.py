@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.graph.site import Site
+from lostbits.runtime.again import Again
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.simulation import Frozen
 
@@ -33,14 +34,28 @@ def slopes(
 
 
 @final
+class _Root(torch.autograd.Function):
+    """Where gradients end, and are let go; leaves would hold theirs, together a second model."""
+
+    @staticmethod
+    def forward(ctx: Any, root: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return torch.zeros(()), None
+
+
+@final
 class _Slopes:
     """What one evaluation gathers."""
 
     def __init__(self, executor: Executor, frozen: Frozen, t: float) -> None:
         self.executor, self.frozen, self.t = executor, frozen, t
         self.found: dict[Key, Vector] = {}
-        self.leaves: list[torch.Tensor] = []
+        self.root = torch.zeros((), requires_grad=True)
         self.grouped = grouped_parameters(executor)
+        self.again = Again(partial(_perturbed, executor, frozen, t))
 
     def evaluate(
         self,
@@ -48,19 +63,19 @@ class _Slopes:
         value: Callable[[list[torch.Tensor]], torch.Tensor],
     ) -> dict[Key, Vector]:
         """Forward with errors put in, then backward."""
+        with self.again.hooks():
+            v = value(self._outputs(feeds))
+            if v.requires_grad:
+                torch.autograd.grad(v, self.root, allow_unused=True)
+        return self.found
+
+    def _outputs(self, feeds: Mapping[str, NDArray[Any]]) -> list[torch.Tensor]:
         walk = Walk(self.executor, feeds, self._inject)
         for step in self.executor.steps:
             inputs = walk.read(step)
             outputs = self.executor.evaluate(step, inputs)
-            self._watch(step, inputs, outputs)
-            walk.write(step, outputs)
-        v = value(walk.results())
-        if v.requires_grad:
-            torch.autograd.grad(v, self.leaves, allow_unused=True)
-        # A leaf's hook holds this object, which holds the leaf: without an end to that circle every
-        # tensor of the pass would wait for the garbage collector.
-        self.leaves.clear()
-        return self.found
+            walk.write(step, self._watched(step, inputs, outputs))
+        return walk.results()
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         error = self.frozen.total.get(site.key)
@@ -68,21 +83,30 @@ class _Slopes:
             return x
         z = torch.add(x, error, alpha=self.t)
         if site.key not in self.grouped:
-            self._rooted(z).register_hook(partial(self._at_site, site))
+            z = self._rooted(z)
+            z.register_hook(partial(self._at_site, site))
+        if site.tensor in self.executor.large:
+            self.again.made(z, site)
         return z
 
     def _rooted(self, x: torch.Tensor) -> Any:
         """``x`` as part of the graph that gradients run through."""
         if not x.requires_grad:
-            self.leaves.append(x.requires_grad_())
+            return _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
         return x
 
-    def _watch(self, step: Step, inputs: Inputs, outputs: Sequence[torch.Tensor]) -> None:
-        read = [(i, self.executor.reader_site(step.name, i)) for i in (1, 2)]
-        for index, site in read:
+    def _watched(
+        self, step: Step, inputs: Inputs, outputs: Sequence[torch.Tensor]
+    ) -> Sequence[torch.Tensor]:
+        """The outputs, the first of them with a hook where a grouped parameter is read."""
+        for index in (1, 2):
+            site = self.executor.reader_site(step.name, index)
             if site is not None and site.key in self.grouped and site.key in self.frozen.total:
                 found = self._at_weight if index == 1 else self._at_bias
-                self._rooted(outputs[0]).register_hook(partial(found, step, inputs[0], site))
+                first = self._rooted(outputs[0])
+                first.register_hook(partial(found, step, inputs[0], site))
+                outputs = (first, *outputs[1:])
+        return outputs
 
     def _at_site(self, site: Site, gradient: torch.Tensor) -> None:
         for kind, error in self._errors(site):
@@ -112,6 +136,11 @@ class _Slopes:
     def _add(self, site: Site, kind: str, slope: Vector) -> None:
         known = self.found.get((site.key, kind))
         self.found[site.key, kind] = slope if known is None else known + slope
+
+
+def _perturbed(executor: Executor, frozen: Frozen, t: float, site: Site) -> torch.Tensor:
+    """A constant as the network at ``t`` has it."""
+    return torch.add(executor.constants[site.tensor], frozen.total[site.key], alpha=t)
 
 
 def grouped_parameters(executor: Executor) -> set[str]:

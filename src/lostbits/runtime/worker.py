@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -15,20 +15,27 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from lostbits.errors import DataError, LostbitsError, OutputError, WorkerError, first_line
+from lostbits.runtime import memory
 from lostbits.runtime.board import Notice
+from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
+from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
 
 _LARGE = 1 << 20  # bytes
-_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 
 
 class Result(NamedTuple):
-    """What came of an item: a value, or the error that ended it."""
+    """What came of an item: a value, or the error that ended it.
+
+    Attributes:
+        peak: The most memory that the worker has had so far, bytes; see runtime.peak.
+    """
 
     value: Any
     error: Exception | None = None
+    peak: int = 0
 
     def get(self) -> Any:
         """The value.
@@ -49,6 +56,7 @@ class Seat:
     name: str = ""
     _work: Any = None
     _heard: int = 0
+    _peak: Peak = field(default_factory=Peak)
 
     def take(self, name: str, fetch: Callable[[], Parcel]) -> Result:
         """Open the job of that name, if it is not open already; the old one goes first."""
@@ -68,7 +76,7 @@ class Seat:
         try:
             for notice in notices:
                 self._hear(notice, fetch)
-            return Result(self._work(item))
+            return Result(self._work(item), peak=self._peak.bytes)
         except Exception as error:
             return Result(None, _sendable(error))
 
@@ -82,7 +90,7 @@ def _sendable(error: Exception) -> Exception:
     """The error, or its text where it cannot travel; with where it happened, unless it is ours."""
     if isinstance(error, LostbitsError):
         return error
-    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+    if lacks_memory(error):
         return out_of_memory(first_line(error))
     error.add_note(f"in a worker:\n{traceback.format_exc()}")
     try:
@@ -90,17 +98,6 @@ def _sendable(error: Exception) -> Exception:
     except Exception:  # whatever its class makes of being copied
         return RuntimeError(traceback.format_exc())
     return error
-
-
-def out_of_memory(found: str) -> WorkerError:
-    """W001."""
-    return WorkerError(
-        "W001",
-        "worker",
-        "must have memory for the model and one batch",
-        found,
-        "take fewer workers (--workers), or smaller batches (--batch)",
-    )
 
 
 def opened(parcel: Parcel) -> Callable[[Any], Any]:
@@ -137,7 +134,7 @@ def died(found: str, todo: str = "run it with --workers 1 to see why") -> Worker
     return WorkerError("W002", "worker", "must live to its end", found, todo)
 
 
-def serve(connection: Connection, threads: int, spool: Path) -> None:
+def serve(connection: Connection, threads: int, spool: Path, most: int | None = None) -> None:
     """Take jobs and items from the connection and send results, until the other end is gone.
 
     What comes is a job's folder, a number, an item and what is to be known for it; without a number
@@ -146,6 +143,7 @@ def serve(connection: Connection, threads: int, spool: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
     limit(threads)
+    memory.limit(most)
     seat = Seat()
     while True:
         try:

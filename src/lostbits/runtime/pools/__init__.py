@@ -1,5 +1,6 @@
 """The pools: this process, processes beside it, a Ray cluster."""
 
+from lostbits.runtime import memory
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools.in_process import InProcess
 from lostbits.runtime.pools.processes import Processes
@@ -15,12 +16,13 @@ def pool(resources: Resources) -> Pool:
     Raises:
         WorkerError: W004 to W006 when there is no Ray, or no cluster that can be worked with.
     """
+    memory.limit(resources.memory)
     if resources.threads:
         limit(resources.threads)  # what is not shared is then the same, however many work
     if resources.ray is not None:
-        return Ray(resources.ray, max(resources.threads, 1))
+        return Ray(resources.ray, max(resources.threads, 1), resources.memory)
     if resources.workers > 1:
-        return Processes(resources.workers, resources.threads)
+        return Processes(resources.workers, resources.threads, resources.memory)
     return InProcess()
 
 

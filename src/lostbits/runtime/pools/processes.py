@@ -19,10 +19,11 @@ from typing import Any, final
 from lostbits.errors import WorkerError
 from lostbits.runtime.board import Board
 from lostbits.runtime.handover import packed
+from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import boxed, stored
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import cores
-from lostbits.runtime.worker import Result, arrived, died, out_of_memory, serve
+from lostbits.runtime.worker import Result, arrived, died, serve
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
@@ -42,9 +43,10 @@ class _Worker:
         heard: Number of the last notice that it was given.
     """
 
-    def __init__(self, threads: int, spool: Path) -> None:
+    def __init__(self, threads: int, spool: Path, most: int | None) -> None:
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=serve, args=(theirs, threads, spool), daemon=True)
+        given = (theirs, threads, spool, most)
+        self.process = _SPAWN.Process(target=serve, args=given, daemon=True)
         self.process.start()
         theirs.close()
         self.job: Path | None = None
@@ -77,10 +79,12 @@ class Processes(Pool):
     Args:
         workers: How many.
         threads: Of each; 0 divides the cores among them.
+        most: Memory that each may take, bytes; None for as much as there is.
     """
 
-    def __init__(self, workers: int, threads: int = 0) -> None:
+    def __init__(self, workers: int, threads: int = 0, most: int | None = None) -> None:
         self.count = workers
+        self._most = most
         self.threads = threads or max(1, cores() // workers)
         self.deaths = 0
         self._spool = Path(tempfile.mkdtemp(prefix="lostbits-"))
@@ -105,12 +109,12 @@ class Processes(Pool):
         self.deaths += 1
         worker.process.join(_LAST_WORDS)  # or the status would be that of being killed here
         worker.stop()
-        self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool)
+        self._workers[self._workers.index(worker)] = _Worker(self.threads, self._spool, self._most)
 
     def staffed(self, items: int) -> list[_Worker]:
         """The workers, as many as so many items are worth."""
         while len(self._workers) < min(self.count, items):
-            self._workers.append(_Worker(self.threads, self._spool))
+            self._workers.append(_Worker(self.threads, self._spool, self._most))
         return self._workers
 
     def dismiss(self, unwanted: Callable[[_Worker], bool]) -> None:
@@ -225,6 +229,7 @@ class _Round:
             self.died_of.pop(None, None)  # workers do start
         else:
             self.done[number] = result
+            self.pool.peak = max(self.pool.peak, result.peak)
         worker.ready, worker.number = True, None
 
     def _bury(self, worker: _Worker) -> None:

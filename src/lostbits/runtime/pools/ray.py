@@ -17,18 +17,20 @@ from typing import Any, final
 import numpy as np
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.runtime import memory
 from lostbits.runtime.board import Board, Notice
 from lostbits.runtime.handover import packed
+from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import Parcel, boxed, unboxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import limit
-from lostbits.runtime.worker import Result, Seat, died, out_of_memory
+from lostbits.runtime.worker import Result, Seat, died
 
 LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
-_SEAT = Seat()  # of this process, if it is one of Ray's workers
+_SEATS: list[Seat] = []  # the one of this process, if it is one of Ray's workers
 
 
 @final
@@ -39,14 +41,16 @@ class Ray(Pool):
         address: ``HOST:PORT``, ``auto`` for a cluster that runs on this machine, or ``local`` to
             start one of its cores.
         threads: Of each task.
+        most: Memory that each worker may take, bytes; None for as much as there is.
 
     Raises:
         WorkerError: W004 without the package, W005 when there is no such cluster, W006 when it
             is of another version.
     """
 
-    def __init__(self, address: str, threads: int = 1) -> None:
+    def __init__(self, address: str, threads: int = 1, most: int | None = None) -> None:
         self.threads = threads
+        self._each = (threads, most)
         self.ray = _installed()
         self._ours = not self.ray.is_initialized()
         if self._ours:
@@ -75,10 +79,10 @@ class Ray(Pool):
     def begin(self, node: str | None, *arguments: Any) -> Any:
         """A task, best on that node."""
         if node is None:
-            return self._task.remote(*arguments, self.threads)
+            return self._task.remote(*arguments, *self._each)
         near = _installed("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         where = self._task.options(scheduling_strategy=near(node_id=node, soft=True))
-        return where.remote(*arguments, self.threads)
+        return where.remote(*arguments, *self._each)
 
 
 @final
@@ -126,18 +130,29 @@ class _Shared(Opened[Item, Outcome]):
         number = running.pop(task)
         try:
             done[number] = unboxed(_owned(self.ray.get(task)))
+            self.pool.peak = max(self.pool.peak, done[number].peak)
         except self.ray.exceptions.OutOfMemoryError as error:
             done[number] = Result(None, out_of_memory(first_line(error)))
         except self.ray.exceptions.RayError as error:
             done[number] = Result(None, died(f"{_TRIES} times: {first_line(error)}"))
 
 
-def _do(name: str, sent: list[Any], item: Any, notices: list[Notice], threads: int) -> Parcel:
+def _do(
+    name: str,
+    sent: list[Any],
+    item: Any,
+    notices: list[Notice],
+    threads: int,
+    most: int | None,
+) -> Parcel:
     """In a worker. References come within lists and notices, where Ray leaves them as they are."""
-    if not _SEAT.name:
+    if not _SEATS:
         limit(threads)
-    taken = _SEAT.take(name, partial(_fetched, sent[0]))
-    return boxed(taken if taken.error is not None else _SEAT.do(item, notices, _heard))
+        memory.limit(most)
+        _SEATS.append(Seat())
+    (seat,) = _SEATS
+    taken = seat.take(name, partial(_fetched, sent[0]))
+    return boxed(taken if taken.error is not None else seat.do(item, notices, _heard))
 
 
 def _heard(reference: Any) -> Parcel:

@@ -1,0 +1,90 @@
+"""Large models: their large constants lie in files, from loading to running.
+
+Whether a model is one depends on its constants alone, not on who runs it nor on how much memory
+there is: a model's figures must be the same everywhere, and mapped constants take other kernels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.spill import in_bytes, spilled
+
+LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
+LARGE = 1 << 20  # bytes: smaller constants stay in memory
+
+_PAGE = 4096  # where constants begin in a file, so that whoever reads it can map them
+
+Array = NDArray[np.generic]
+Bytes = NDArray[np.uint8]
+
+
+def large_constants(graph: ir.Graph) -> frozenset[str]:
+    """Names of the constants that lie in files; none where the graph fits into memory anyhow."""
+    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    if sum(tensor.nbytes for tensor in tensors.values()) < LARGE_MODEL:
+        return frozenset()
+    return frozenset(n for n, t in tensors.items() if t.nbytes > LARGE and is_plain(t))
+
+
+def kept(graph: ir.Graph, array: Array) -> Array:
+    """A new constant of the graph where it is to lie: a large one of a large graph in a file."""
+    return spilled(array) if array.nbytes > LARGE and large_constants(graph) else array
+
+
+def is_plain(tensor: ir.TensorProtocol) -> bool:
+    """Whether numpy itself knows the type: no texts, and nothing of less than a byte."""
+    return tensor.dtype.numpy().kind in "fiub"
+
+
+def keep_in_files(graph: ir.Graph) -> None:
+    """Map the large constants of a model that was just read, its external data where they are."""
+    files: dict[str, Bytes] = {}
+    for name in large_constants(graph):
+        tensor = graph.initializers[name].const_value
+        assert tensor is not None
+        array = _mapped(tensor, files) if isinstance(tensor, ir.ExternalTensor) else None
+        array = spilled(tensor.numpy()) if array is None else array
+        graph.initializers[name].const_value = ir.Tensor(array, dtype=tensor.dtype, name=name)
+
+
+def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> Array | None:
+    """Where it lies in its file; None for values that do not begin at a multiple of their size.
+
+    Whoever writes to it writes to a copy of the page.
+    """
+    path, first, dtype = str(Path(tensor.path)), tensor.offset or 0, tensor.dtype.numpy()
+    if first % dtype.itemsize:
+        return None
+    if path not in files:
+        files[path] = np.asarray(np.memmap(path, np.uint8, "c"))
+    part = files[path][first : first + tensor.nbytes]
+    return part.view(dtype).reshape(tuple(tensor.shape.numpy()))
+
+
+def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[memoryview]]:
+    """A copy whose large constants lie in the file ``place``, and what belongs there, in order.
+
+    A constant that nobody reads, such as a weight whose codes are read instead, is left out.
+    """
+    copy, parts, first = model.clone(), list[memoryview](), 0
+    for name in sorted(large_constants(copy.graph)):
+        value = copy.graph.initializers[name]
+        tensor = value.const_value
+        assert tensor is not None
+        if not value.uses() and not value.is_graph_output():
+            del copy.graph.initializers[name]
+            continue
+        parts += [in_bytes(tensor.numpy()), memoryview(bytes(-tensor.nbytes % _PAGE))]
+        value.const_value = ir.ExternalTensor(
+            place,
+            first,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.numpy().shape),
+            name=name,
+        )
+        first += tensor.nbytes + parts[-1].nbytes
+    return copy, parts

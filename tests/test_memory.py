@@ -1,0 +1,408 @@
+"""A bound on memory: what lies in files, what batches it leaves, and what it must not change."""
+
+import json
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from lostbits import cli, spill
+from lostbits.api import Settings, Wishes, build_case, diagnose, recover
+from lostbits.diagnoses.footprint import Footprint
+from lostbits.diagnoses.run import Run
+from lostbits.errors import LostbitsError, ModelError, OutputError, WorkerError
+from lostbits.graph import large
+from lostbits.graph.load import load
+from lostbits.graph.queries import constant
+from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recovery import Diagnosed, Effort
+from lostbits.runtime import executor, memory
+from lostbits.runtime.again import Again
+from lostbits.runtime.layout import channels_last, in_file
+from lostbits.runtime.pool import Resources, size
+from lostbits.runtime.progress import silent
+from lostbits.runtime.reference import open_reference
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import quantized_model
+from lostbits.store import FLOAT, QUANTIZED, load_case
+from lostbits.targets import target
+from scaling_nets import large as residual_net
+from small_nets import cnn
+
+WIDTH = 24
+VOLATILE = ("seconds", "created", "peak_memory_bytes", "memory", "notes", "sentences")
+GENEROUS = 1 << 40
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    return residual_net(3, tmp_path / "net.onnx", WIDTH)
+
+
+def vectors(count: int) -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((count, WIDTH), np.float32)
+
+
+@pytest.fixture
+def in_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets every model be a large one, from then on."""
+
+    def every() -> None:
+        monkeypatch.setattr(large, "LARGE_MODEL", 1)
+        monkeypatch.setattr(large, "LARGE", 256)
+
+    return every
+
+
+@pytest.fixture(autouse=True)
+def unbounded() -> Any:
+    yield
+    memory.limit(None)
+
+
+def figures(result: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps({k: v for k, v in result.items() if k not in VOLATILE}, default=str)
+    plain: dict[str, Any] = json.loads(text)
+    for entry in plain["ledger"]:
+        del entry["seconds"]
+    return plain
+
+
+def bounded(**changes: Any) -> Settings:
+    return Settings(resources=Resources(threads=1, memory=GENEROUS, **changes))
+
+
+# What must not change
+
+
+@pytest.mark.parametrize("platform", ["snpe", "onnxruntime"])
+def test_a_diagnosis_is_the_same_with_constants_in_files(
+    net: Path, in_files: Callable[[], None], platform: str
+) -> None:
+    settings = Settings(resources=Resources(threads=1))
+    plain = figures(diagnose(net, vectors(12), platform, settings))
+    in_files()
+    assert large.large_constants(open_reference(net).model.graph)
+    assert figures(diagnose(net, vectors(12), platform, settings)) == plain
+
+
+@pytest.mark.parametrize("method", ["bias_correction", "second_order", "reconstruction"])
+def test_a_recovery_is_the_same_with_constants_and_waiting_values_in_files(
+    net: Path,
+    in_files: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    method: str,
+) -> None:
+    wishes = Wishes(methods=(method,), effort=Effort(iterations=20))
+    settings = Settings(resources=Resources(threads=1))
+    plain = figures(recover(net, vectors(80), "snpe", tmp_path / "plain", settings, wishes))
+    in_files()
+    monkeypatch.setattr(memory, "_WAITING", 0.0)
+    files = figures(recover(net, vectors(80), "snpe", tmp_path / "files", bounded(), wishes))
+    assert plain["ledger"] and files == plain
+
+
+def test_permutations_are_the_same_with_constants_in_files(
+    net: Path, in_files: Callable[[], None]
+) -> None:
+    settings = Settings(method="permutation", resources=Resources(threads=1))
+    plain = figures(diagnose(net, vectors(4), "snpe", settings))
+    in_files()
+    assert figures(diagnose(net, vectors(4), "snpe", settings)) == plain
+
+
+def test_convolutions_are_close_with_constants_in_files(
+    in_files: Callable[[], None], tmp_path: Path
+) -> None:
+    """Their weights stay in ONNX's layout there, so sums are added up in another order."""
+    import onnx
+
+    path = tmp_path / "cnn.onnx"
+    onnx.save(cnn(3), path)
+    images = np.random.default_rng(2).normal(size=(4, 3, 16, 16)).astype(np.float32)
+    plain = diagnose(path, images, "snpe")
+    in_files()
+    files = diagnose(path, images, "snpe")
+    assert files["baseline"]["sqnr_db"] == pytest.approx(plain["baseline"]["sqnr_db"], abs=0.3)
+    assert files["network"]["total"] == pytest.approx(plain["network"]["total"], rel=0.1)
+
+
+def test_what_is_too_much_for_the_bound_waits_in_files(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, source, case = build_case(net, vectors(40), target("snpe"), Settings())
+    laid: list[int] = []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        laid.append(x.nbytes)
+        return in_file(x)
+
+    monkeypatch.setattr(executor, "in_file", watched)
+    memory.limit(32 * 6 * 16 * WIDTH * 4)  # what six batches of a tensor take, times 32
+    nothing = Diagnosed(None, ())  # type: ignore[arg-type]
+    BiasCorrection().propose(case, source, nothing, Effort(), silent)
+    assert set(laid) == {16 * 2 * WIDTH * 4}, "those of whole batches that are twice as wide"
+
+
+def test_values_in_files_keep_their_order_in_memory() -> None:
+    x = channels_last(torch.randn(2, 3, 4, 5))
+    y = in_file(x)
+    assert torch.equal(x, y) and x.stride() == y.stride()
+    assert y.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+
+
+def test_arrays_in_one_file_do_not_touch_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_CHUNK", 1000)
+    monkeypatch.setattr(spill, "_current", [])
+    arrays = [np.full((7, number), number, np.float32) for number in range(1, 40)]
+    for kept, array in zip([spill.spilled(a) for a in arrays], arrays, strict=True):
+        np.testing.assert_array_equal(kept, array)
+
+
+def test_a_pass_takes_only_living_constants_for_known_ones() -> None:
+    """Memory of a constant that is gone may be that of an activation now."""
+    site: Any = object()
+    again = Again(lambda _: torch.full((3,), 7.0))
+    z = torch.ones(3)
+    again.made(z, site)
+    packed = again._packed(z)
+    assert not isinstance(packed, torch.Tensor)
+    assert torch.equal(again._unpacked(packed), torch.full((3,), 7.0))
+    other = z.detach()
+    del z
+    assert again._packed(other) is other
+
+
+# Sessions and files
+
+
+def test_a_session_reads_constants_where_they_lie(net: Path, in_files: Callable[[], None]) -> None:
+    feeds = {"input": vectors(2)}
+    plain = Session(open_reference(net).model, optimise=False).run(feeds)
+    in_files()
+    mapped = Session(open_reference(net).model, optimise=False).run(feeds)
+    for name, values in plain.items():
+        np.testing.assert_allclose(mapped[name], values, rtol=1e-6)
+
+
+def lies_in_file(array: Any) -> bool:
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return isinstance(array, mmap.mmap)
+
+
+def test_constants_and_their_codes_lie_in_files(net: Path, in_files: Callable[[], None]) -> None:
+    in_files()
+    _, _, case = build_case(net, vectors(8), target("snpe"), Settings())
+    quantized = quantized_model(case).graph
+    names = large.large_constants(quantized)
+    assert "1.up.w" in names and "1.up.w:weight__codes" in names
+    assert all(lies_in_file(constant(quantized.initializers[name])) for name in names)
+
+
+def test_a_case_with_data_beside_it_comes_back(
+    net: Path, in_files: Callable[[], None], tmp_path: Path
+) -> None:
+    in_files()
+    recover(net, vectors(16), "snpe", tmp_path, wishes=Wishes(methods=("second_order",)))
+    weights = 3 * 2 * 2 * WIDTH * WIDTH
+    codes = (tmp_path / f"{QUANTIZED}.data").stat().st_size
+    assert codes < 4 * weights, "floats that nobody reads are left out"
+    case = load_case(tmp_path)
+    assert case.written and large.large_constants(case.model.graph)
+    beside = tmp_path / f"{FLOAT}.data"
+    beside.write_bytes(b"\0" * beside.stat().st_size)
+    with pytest.raises(OutputError, match=r"^O004: .*float.onnx.data"):
+        load_case(tmp_path)
+
+
+def test_external_data_that_is_cut_off_is_named(net: Path) -> None:
+    data = net.with_suffix(".data")
+    data.write_bytes(data.read_bytes()[:-8])
+    with pytest.raises(ModelError, match=r"^M004: .*2\.down\.b.*has \d+ bytes of \d+"):
+        load(net)
+
+
+# The bound
+
+
+def footprint() -> Footprint:
+    return Footprint(fixed=600, layer=300, sample=10)
+
+
+def test_a_tight_bound_makes_smaller_batches() -> None:
+    rooms = {bound: footprint().fit(given(bound)) for bound in (910, 950, 2000)}
+    assert [footprint().samples(s) for s in rooms.values()] == [1, 5, 16]
+    assert [s.batch for s in rooms.values()] == [2, 8, 8]
+
+
+def given(bound: int) -> Settings:
+    return Settings(resources=Resources(memory=bound))
+
+
+def test_the_least_bound_that_is_named_is_enough() -> None:
+    whole = Footprint(fixed=600 << 20, layer=300 << 20, sample=(10 << 20) + 1)
+    with pytest.raises(WorkerError, match=r"^W009: --memory 64 MiB: .*give --memory 911MiB"):
+        whole.fit(given(64 << 20))
+    assert whole.samples(whole.fit(given(911 << 20))) == 1
+
+
+def test_attribution_takes_the_batches_of_the_bound(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, known = list[int](), Run._batch
+
+    def watched(run: Run) -> int:
+        batches.append(known(run))
+        return batches[-1]
+
+    monkeypatch.setattr(Run, "_batch", watched)
+    plain = figures(diagnose(net, vectors(8), "snpe"))
+    result = diagnose(net, vectors(8), "snpe", Settings(room=3 * 10 * 4 * 400))
+    assert batches[0] == 16 and 1 <= batches[1] < 8
+    same = figures(result)
+    assert same["network"]["total"] == pytest.approx(plain["network"]["total"], rel=1e-6)
+
+
+def test_a_bounded_run_says_what_it_took(net: Path) -> None:
+    told: list[str] = []
+    result = diagnose(net, vectors(8), "snpe", replace(bounded(), announce=told.append))
+    took = result["memory"]
+    assert took["bound_bytes"] == GENEROUS and not took["exceeded"]
+    assert took["peak_bytes"] > 0 and took["worker_peak_bytes"] is None
+    assert told[0] in took["text"] and took["text"] in result["notes"]
+    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(json.dumps(result)), json.loads(schema))
+
+
+def test_workers_are_bounded_and_measured_too(net: Path) -> None:
+    alone = diagnose(net, vectors(24), "snpe", bounded())
+    several = diagnose(net, vectors(24), "snpe", bounded(workers=2))
+    assert figures(several) == figures(alone)
+    assert several["memory"]["worker_peak_bytes"] > 100 << 20
+
+
+def test_more_than_the_bound_is_said(net: Path) -> None:
+    settings = replace(bounded(), resources=Resources(memory=1 << 30))
+    result = diagnose(net, vectors(8), "snpe", settings)
+    reported = footprint().reported(result, settings, (2 << 30, 0))
+    assert reported["memory"]["exceeded"] and "more than the bound" in reported["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("4GiB", 2**32), ("500 MB", 500_000_000), ("1.5kB", 1500), ("77", 77), (None, None)],
+)
+def test_sizes_are_read(text: str | None, found: int | None) -> None:
+    assert size(text) == found
+
+
+@pytest.mark.parametrize("text", ["4Gx", "", "GiB", "4G", "-1MiB", "0", "iB", "0.1B"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(WorkerError, match=r"^W008: "):
+        size(text)
+
+
+def test_the_command_line_refuses_them_too(net: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", vectors(8))
+    line = ["diagnose", str(net), "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "out")]
+    for wish, code in (("4Gx", "W008"), ("1MiB", "W009")):
+        told = CliRunner().invoke(cli.app, [*line, "--memory", wish])
+        assert told.exit_code == 2 and code in told.stderr
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(spill, "_current", [])
+    with pytest.raises(OutputError, match=r"^O007: .*No space left on device: .*TMPDIR"):
+        spill.spilled(np.ones(4))
+
+    def unwritable(file: IO[bytes]) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"^O007: "):
+        spill.spooled(unwritable)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("Unable to allocate memory"), RuntimeError("can't allocate memory: you")]
+)
+def test_no_memory_in_the_process_itself_is_told(
+    net: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Run, "diagnose", fail)
+    with pytest.raises(LostbitsError, match=r"^W001: .*--memory"):
+        diagnose(net, vectors(8), "snpe")
+
+
+def test_no_memory_in_the_runtime_is_told(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("bad allocation")
+
+    session = Session(open_reference(net).model)
+    monkeypatch.setattr(session, "_runner", Full())
+    with pytest.raises(WorkerError, match=r"^W001: .*bad allocation"):
+        session.run({"input": vectors(2)})
+
+
+# The peak, in a process of its own
+
+_MEASURED = """
+import sys
+from pathlib import Path
+import numpy as np
+from lostbits.api import Settings, build_case
+from lostbits.diagnoses.run import Run
+from lostbits.graph import large
+from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recovery import Diagnosed, Effort
+from lostbits.runtime import executor, memory
+from lostbits.runtime.judge import Judge
+from lostbits.runtime.peak import Peak
+from lostbits.runtime.progress import silent
+from lostbits.runtime.threads import limit
+from lostbits.targets import target
+large.LARGE_MODEL = int(sys.argv[1])
+memory.limit(4 << 30)
+limit(1)
+x = np.random.default_rng(1).standard_normal((8, 512), np.float32)
+for net in sys.argv[2:]:
+    with Peak() as peak:
+        _, source, case = build_case(Path(net), x, target("snpe"), Settings())
+        Run(case, source, Settings(), None).diagnose(silent)
+        BiasCorrection().propose(case, source, Diagnosed(None, ()), Effort(), silent)
+        Judge(case.model, source)(case)
+    print(peak.bytes)
+"""
+
+
+def test_the_peak_does_not_grow_with_the_model(tmp_path: Path) -> None:
+    """4 and 24 MiB of weights, 2 MiB each, 13 MiB of statistics; a copy more would be 20 MiB."""
+    nets = [str(residual_net(n, tmp_path / f"{n}.onnx", 512)) for n in (1, 6)]
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _MEASURED, str(1 << 20), *nets]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, **paths}
+    )
+    few, many = (int(line) / 2**20 for line in done.stdout.splitlines())
+    assert many - few < 32
