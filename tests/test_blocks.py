@@ -155,7 +155,7 @@ def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Ca
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
 
 
-def test_blocks_that_see_the_plan_do_not_wait_for_each_other(tmp_path: Path) -> None:
+def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Two workers learn what one does; and nothing depends on what the blocks before became."""
     limit(1)
     data = samples(2, 48, 6)
@@ -165,7 +165,7 @@ def test_blocks_that_see_the_plan_do_not_wait_for_each_other(tmp_path: Path) -> 
     for count in (1, 2):
         with Processes(count, 1) as pool:
             cache = tmp_path / f"cache{count}"
-            effort = Effort(iterations=20, pool=pool, inputs=Inputs.PLAN, cache=cache)
+            effort = Effort(iterations=20, pool=pool, inputs=Inputs.FLOAT, cache=cache)
             change = BlockReconstruction().propose(
                 case, source, NOTHING, effort, lambda *told: stages.append(told)
             )

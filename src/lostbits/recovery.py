@@ -69,13 +69,13 @@ class Diagnosed:
 
 @final
 class Inputs(StrEnum):
-    """What a block that is learned sees: the blocks before it as they have become, or as they were.
+    """What enters a block that is learned: what the blocks before it have become, or float values.
 
-    As they have become is better, as they were leaves none waiting for another.
+    What they have become is better; float values leave none waiting for another.
     """
 
     RECOVERED = "recovered"
-    PLAN = "plan"
+    FLOAT = "float"
 
 
 @final

@@ -60,8 +60,8 @@ Evaluation = Annotated[
 InputsOf = Annotated[
     Inputs,
     typer.Option(
-        help="What a block that is learned sees: blocks before it as recovered, one after the "
-        "other, or as planned, so that workers share them."
+        help="What enters a block that is learned: what recovered blocks make, one after the "
+        "other, or float values, so that workers share the blocks."
     ),
 ]
 

@@ -50,7 +50,7 @@ class BlockReconstruction:
         """One sweep over the blocks."""
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
-        pool = effort.pool if effort.inputs is Inputs.PLAN else None
+        pool = effort.pool if effort.inputs is Inputs.FLOAT else None
         written = sweep_blocks(case, source, solver, pool=pool, cache=cache, progress=progress)
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 

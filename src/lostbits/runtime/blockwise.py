@@ -56,7 +56,8 @@ class Block:
         stretch: Its steps.
         weights: Sites of the weights that its linear steps read, by key.
         activations: Sites of the activations that it reads, by key.
-        inputs: What enters it in the quantized network, before any quantizer, a tensor a batch.
+        inputs: What enters it in the quantized network, or in the float one where blocks are
+            learned apart; before any quantizer, a tensor a batch.
         targets: What leaves it in the float network.
         networks: Where it stands.
     """
@@ -138,7 +139,8 @@ def sweep_blocks(
     """Let ``solver`` choose for every block, in topological order; see ``layerwise.sweep``.
 
     Without a pool a block sees what the blocks before it have become. With one it sees what they
-    are in ``case``, so that none has to wait for another, and whoever is free takes the next.
+    are in the float network, so that none has to wait for another, and whoever is free takes the
+    next.
     """
     with (pool or InProcess()).open(Sweep(case, source, solver.look)) as crew:
         return _Blocks(case, source, solver, crew, cache).run(pool is None, progress)
@@ -147,16 +149,25 @@ def sweep_blocks(
 @final
 @dataclass(frozen=True)
 class Rebuild:
-    """What the solver makes of a block."""
+    """What the solver makes of a block.
+
+    Attributes:
+        number: Blocks are counted from 1.
+        shard: All samples.
+        apart: Whether what enters it is that of the float network.
+    """
 
     number: int
     shard: Shard
+    apart: bool
 
     def __call__(self, worker: Worker) -> Reconstructed:
         """With the values at both of its ends."""
         stretch = list(stretches(worker.executor))[self.number - 1]
-        networks = worker.to(stretch.start, self.shard)
-        inputs = [_entry(walk, stretch) for walk in networks.quantized]
+        go = worker.ahead if self.apart else worker.to
+        networks = go(stretch.start, self.shard)
+        walks = networks.plain if self.apart else networks.quantized
+        inputs = [_entry(walk, stretch) for walk in walks]
         worker.ahead(stretch.start + len(stretch.steps), self.shard)
         targets = [walk.values[stretch.exit] for walk in networks.plain]
         sites = _sites(worker.executor, stretch)
@@ -181,17 +192,17 @@ class _Blocks:
         known = {n: self._kept(n) for n in self._to_solve()}
         asked = [n for n, kept in known.items() if kept is None]
         self.networks.written.cached = len(known) - len(asked)
-        outcomes = iter(()) if in_order else self.crew.map(self._tasks(asked))
+        outcomes = iter(()) if in_order else self.crew.map(self._tasks(asked, apart=True))
         for number in range(1, len(self.parts) + 1):
             if number in known:
                 if in_order and known[number] is None:
-                    outcomes = self.crew.map(self._tasks([number]))
+                    outcomes = self.crew.map(self._tasks([number], apart=False))
                 self._decide(number, known[number] or self._new(number, outcomes), in_order)
             progress("blocks", number, len(self.parts))
         return self.networks.written
 
-    def _tasks(self, numbers: Sequence[int]) -> list[Rebuild]:
-        return [Rebuild(number, self.shard) for number in numbers]
+    def _tasks(self, numbers: Sequence[int], *, apart: bool) -> list[Rebuild]:
+        return [Rebuild(number, self.shard, apart) for number in numbers]
 
     def _to_solve(self) -> list[int]:
         """Blocks with weights, but those that cannot be solved: they are noted."""

@@ -115,9 +115,7 @@ class Worker:
 
     def to(self, position: int, shard: Shard) -> Networks:
         """Both networks with so many steps behind them."""
-        walks = self._walks.get(shard)
-        if walks is None or max(walks.plain, walks.quantized) > position:
-            walks = self._walks[shard] = _Walks(self._begun(shard))
+        walks = self._before(position, shard)
         for step in self.executor.steps[walks.quantized : walks.plain]:
             walks.networks.advance(step, walks.networks.quantized)
         for step in self.executor.steps[walks.plain : position]:
@@ -125,12 +123,20 @@ class Worker:
         walks.plain = walks.quantized = position
         return walks.networks
 
-    def ahead(self, position: int, shard: Shard) -> None:
+    def ahead(self, position: int, shard: Shard) -> Networks:
         """The float network alone goes on to there."""
-        walks = self._walks[shard]
+        walks = self._before(position, shard)
         for step in self.executor.steps[walks.plain : position]:
             walks.networks.advance(step, walks.networks.plain)
         walks.plain = position
+        return walks.networks
+
+    def _before(self, position: int, shard: Shard) -> _Walks:
+        """Those of the shard, from the input where they have passed the place."""
+        walks = self._walks.get(shard)
+        if walks is None or max(walks.plain, walks.quantized) > position:
+            walks = self._walks[shard] = _Walks(self._begun(shard))
+        return walks
 
     def _begun(self, shard: Shard) -> Networks:
         samples = self.job.source.slice(shard.samples.start, shard.samples.stop)
