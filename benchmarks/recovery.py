@@ -3,7 +3,8 @@
 Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
 
     python benchmarks/recovery.py [--targets snpe,tensorrt,qnn-htp,w4a8] [--budget 5m]
-                                  [--methods ...] [--calibration 128] [--evaluation 328]
+                                  [--methods ...] [--seed 0] [--calibration 128]
+                                  [--evaluation 328]
 """
 
 import argparse
@@ -20,6 +21,7 @@ import lostbits
 from lostbits.api import Wishes, recover
 from lostbits.goal import seconds
 from lostbits.grid import Grid
+from lostbits.recovery import Effort
 from lostbits.runtime.measure import Comparison
 from lostbits.target import Target
 from lostbits.targets import target
@@ -53,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--targets", default="snpe,tensorrt,qnn-htp,w4a8")
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--methods", default="")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--calibration", type=int, default=128)
     parser.add_argument("--evaluation", type=int, default=328)
     return parser.parse_args()
@@ -61,7 +64,8 @@ def _arguments() -> argparse.Namespace:
 def _row(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> str:
     chosen = w4a8() if name == "w4a8" else target(name)
     methods = tuple(m for m in arguments.methods.split(",") if m)
-    wishes = Wishes(budget=seconds(arguments.budget), methods=methods)
+    effort = Effort(seed=arguments.seed)
+    wishes = Wishes(budget=seconds(arguments.budget), methods=methods, effort=effort)
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         result = recover(MODEL, data, chosen, out, lostbits.Settings(), wishes)
