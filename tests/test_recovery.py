@@ -195,8 +195,9 @@ def test_convolutions_with_activation_are_learned_at_positions_of_their_own_outp
     source, case = small
     met = []
     if few:
-        for name, value in (("_STEP", 16), ("_POSITIONS", 64), ("_EACH", 1)):
-            monkeypatch.setattr(f"lostbits.recoveries.adaround.{name}", value)
+        monkeypatch.setattr("lostbits.recoveries.adaround._STEP", 16)
+        monkeypatch.setattr("lostbits.runtime.matrix._LEAST", 64)
+        monkeypatch.setattr("lostbits.runtime.matrix._EACH", 1)
 
     def check(layer: Layer) -> None:
         if layer.activation is None or layer.step.operator.op_type != "Conv":

@@ -11,7 +11,7 @@ from typing import Any, final
 import onnx_ir as ir
 
 from lostbits.data import Source
-from lostbits.diagnoses.run import COPIES
+from lostbits.diagnoses.run import COPIES, fitting
 from lostbits.diagnoses.settings import ROOM, Settings
 from lostbits.errors import WorkerError
 from lostbits.graph.instrument import with_outputs
@@ -81,7 +81,7 @@ class Footprint:
 
     def samples(self, settings: Settings) -> int:
         """Of a batch while it is attributed."""
-        return min(max(settings.room // max(self.sample, 1), 1), 16)
+        return fitting(settings.room, self.sample)
 
     def said(self, settings: Settings) -> Sentence:
         """The estimate in words."""

@@ -30,6 +30,11 @@ from lostbits.runtime.progress import Progress
 COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
+def fitting(room: float, each: float) -> int:
+    """Samples of a batch that is attributed, where each of them takes so much of the room."""
+    return int(np.clip(room // max(each, 1), 1, 16))
+
+
 @final
 @dataclass
 class Run:
@@ -99,7 +104,7 @@ class Run:
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
-        return int(np.clip(self.settings.room // max(each, 1), 1, 16))
+        return fitting(self.settings.room, each)
 
     def whole(self) -> Measured:
         """All so far, in the form of what one stretch adds."""

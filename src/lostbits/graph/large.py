@@ -64,6 +64,12 @@ def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> Array | None:
     return part.view(dtype).reshape(tuple(tensor.shape.numpy()))
 
 
+def outside(name: str, tensor: ir.TensorProtocol, place: str, first: int = 0) -> ir.ExternalTensor:
+    """What stands for a constant that lies in the file ``place``, from byte ``first`` on."""
+    shape = ir.Shape(tensor.numpy().shape)
+    return ir.ExternalTensor(place, first, tensor.nbytes, tensor.dtype, shape=shape, name=name)
+
+
 def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[memoryview]]:
     """A copy whose large constants lie in the file ``place``, and what belongs there, in order.
 
@@ -78,13 +84,6 @@ def parted(model: ir.Model, place: str) -> tuple[ir.Model, list[memoryview]]:
             del copy.graph.initializers[name]
             continue
         parts += [in_bytes(tensor.numpy()), memoryview(bytes(-tensor.nbytes % _PAGE))]
-        value.const_value = ir.ExternalTensor(
-            place,
-            first,
-            tensor.nbytes,
-            tensor.dtype,
-            shape=ir.Shape(tensor.numpy().shape),
-            name=name,
-        )
+        value.const_value = outside(name, tensor, place, first)
         first += tensor.nbytes + parts[-1].nbytes
     return copy, parts

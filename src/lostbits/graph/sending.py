@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.large import is_plain
+from lostbits.graph.large import is_plain, outside
 
 _SMALL = 1024  # bytes up to which a constant stays among the nodes
 PLACE = "sent"  # the file that the nodes name for what travels beside them
@@ -25,14 +25,7 @@ def taken_apart(model: ir.Model) -> tuple[bytes, dict[str, NDArray[Any]]]:
         tensor = value.const_value
         if tensor is not None and is_plain(tensor) and tensor.nbytes > _SMALL:
             arrays[name] = tensor.numpy()
-            value.const_value = ir.ExternalTensor(
-                PLACE,
-                0,
-                tensor.nbytes,
-                tensor.dtype,
-                shape=ir.Shape(arrays[name].shape),
-                name=name,
-            )
+            value.const_value = outside(name, tensor, PLACE)
     return ir.to_proto(copy).SerializeToString(), arrays
 
 

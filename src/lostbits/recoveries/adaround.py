@@ -27,15 +27,15 @@ from lostbits.rounding import (
 )
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, Solved, sweep
-from lostbits.runtime.matrix import Matrix
+from lostbits.runtime.matrix import Matrix, enough_positions
 from lostbits.runtime.progress import Progress
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _SAMPLES = 4  # of a step
-# Positions of a step; of all of them, and for each weight of a row. With 256 a depthwise layer ends
-# at 0.434 of nearest's error instead of 0.422; all 1,568 of a batch give 0.424, four times as slow.
-_STEP, _POSITIONS, _EACH = 512, 4096, 64
+# Positions of a step. With 256 a depthwise layer ends at 0.434 of nearest's error instead of 0.422;
+# all 1,568 of a batch give 0.424, four times as slow.
+_STEP = 512
 _USUAL = 0.8  # part of the weights' error that stays after second-order rounding has been there
 
 
@@ -105,9 +105,11 @@ def problem(layer: Layer, samples: int = _SAMPLES, seed: int = 0) -> tuple[Batch
         seed: Of the positions that are drawn.
     """
     matrix = Matrix.of(layer)
-    if matrix is None or (layer.activation is not None and matrix.window is None):
-        return _whole(layer, samples)
-    return _drawn(layer, matrix, seed) if drawn(layer) else _straight(layer, matrix)
+    if matrix is not None and drawn(layer):
+        return _drawn(layer, matrix, seed)
+    if matrix is not None and layer.activation is None:
+        return _straight(layer, matrix)
+    return _whole(layer, samples)
 
 
 def drawn(layer: Layer) -> bool:
@@ -132,7 +134,7 @@ def _drawn(layer: Layer, matrix: Matrix, seed: int) -> tuple[Batches, Forward]:
     def forward(columns: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return layer.bent(matrix.product(weight, columns))
 
-    most = -(-max(_POSITIONS, _EACH * layer.values[0].size) // len(layer.inputs))
+    most = -(-enough_positions(layer.values[0].size) // len(layer.inputs))
     batches = []
     for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
         for part in _parts(matrix.sample(x, most, generator)):

@@ -29,14 +29,13 @@ from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Sol
 from lostbits.rounding.ridge import DAMPINGS
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, Solved, sweep
-from lostbits.runtime.matrix import Matrix
+from lostbits.runtime.matrix import Matrix, enough_positions
 from lostbits.runtime.progress import Progress
 from lostbits.runtime.shards import Ask
 
 Doubles = NDArray[np.float64]
 _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
-_LEAST_POSITIONS, _ENOUGH = 4096, 64  # of a layer in all, and for each column
 _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
@@ -114,7 +113,7 @@ class _Solver:
             return None
         columns = matrix.split(layer.values).shape[-1]
         rest, held = (_nothing(matrix, columns) for _ in range(2))
-        enough = min(self.positions, max(_LEAST_POSITIONS, _ENOUGH * columns))
+        enough = min(self.positions, enough_positions(columns))
         batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
         for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
             most = max(enough * part.size // layer.shard.total, 1)

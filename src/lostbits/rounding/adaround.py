@@ -91,9 +91,7 @@ def adaround(
     reconstruction: Reconstruction | None = None,
 ) -> Rounded:
     """``adaround_block`` of one layer; its codes are under the name ``weight``."""
-    return adaround_block(
-        {"weight": layer}, batches, lambda x, w: forward(x, w["weight"]), reconstruction
-    )
+    return adaround_block({"weight": layer}, batches, _alone(forward), reconstruction)
 
 
 def adaround_block(
@@ -121,15 +119,11 @@ def adaround_block(
         RecoveryError: R001, when the loss is no longer a number.
     """
     how = reconstruction or Reconstruction()
-    starts = [{name: layer.nearest for name, layer in layers.items()}]
-    if any(layer.start is not None for layer in layers.values()):
-        starts.append({name: layer.first for name, layer in layers.items()})
-    losses = [_hard_loss(layers, codes, batches, forward) for codes in starts]
-    before, codes = min(zip(losses, starts, strict=True), key=lambda pair: pair[0])
-    best = Rounded(codes, before, before, 0, 1.0, _copies(others))
-    if losses[0] <= _TINY:
+    unit, best = _begun(layers, batches, forward)
+    best = best._replace(others=_copies(others))
+    if unit <= _TINY:
         return best  # nearest is exact already: nothing to learn, and no unit for the loss
-    return _learn(_Learner(layers, forward, how, losses[0], others), batches, best)
+    return _learn(_Learner(layers, forward, how, unit, others), batches, best)
 
 
 def confirmed(
@@ -142,16 +136,28 @@ def confirmed(
 
     Its losses are those of ``batches``; its codes are the ones to begin from where they do better.
     """
-    whole = {"weight": layer}
-    learned, *starts = (
-        _hard_loss(whole, {"weight": c}, batches, lambda x, w: forward(x, w["weight"]))
-        for c in (found.codes["weight"], layer.nearest, layer.first)
-    )
-    before = min(starts)
-    if learned < before:
-        return found._replace(loss_before=before, loss_after=learned)
-    first = layer.nearest if starts[0] == before else layer.first
-    return found._replace(codes={"weight": first}, loss_before=before, loss_after=before)
+    layers, whole = {"weight": layer}, _alone(forward)
+    _, first = _begun(layers, batches, whole)
+    learned = _hard_loss(layers, found.codes, batches, whole)
+    if learned < first.loss_before:
+        return found._replace(loss_before=first.loss_before, loss_after=learned)
+    return first._replace(iterations=found.iterations, hard_fraction=found.hard_fraction)
+
+
+def _alone(forward: Callable[[Input, Tensor], Tensor]) -> "Forward[Input]":
+    return lambda x, weights: forward(x, weights["weight"])
+
+
+def _begun(
+    layers: Mapping[str, RoundedWeight], batches: "Batches[Input]", forward: "Forward[Input]"
+) -> tuple[float, Rounded]:
+    """Loss of the nearest codes, and the better of those and the ones to begin from."""
+    starts = [{name: layer.nearest for name, layer in layers.items()}]
+    if any(layer.start is not None for layer in layers.values()):
+        starts.append({name: layer.first for name, layer in layers.items()})
+    losses = [_hard_loss(layers, codes, batches, forward) for codes in starts]
+    before, codes = min(zip(losses, starts, strict=True), key=lambda pair: pair[0])
+    return losses[0], Rounded(codes, before, before, 0, 1.0)
 
 
 @final

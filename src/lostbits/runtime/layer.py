@@ -89,15 +89,15 @@ class Layer:
         """The same with its bias, and through the activation function behind it, if any."""
         pair = (x, weight) if self.index == 1 else (weight, x)
         bias = [] if self.bias is None else [self.bias]
-        return self._bent(self.executor.evaluate(self.step, [*pair, *bias])[0])
+        return self._activate(self.executor.evaluate(self.step, [*pair, *bias])[0])
 
     def bent(self, y: torch.Tensor) -> torch.Tensor:
         """Bias and activation function on ``y``, which a convolution made without them."""
         if self.bias is not None:
             y = y + self.bias.reshape(-1, *(1 for _ in y.shape[2:]))
-        return self._bent(y)
+        return self._activate(y)
 
-    def _bent(self, y: torch.Tensor) -> torch.Tensor:
+    def _activate(self, y: torch.Tensor) -> torch.Tensor:
         if self.activation is None:
             return y
         constants = [

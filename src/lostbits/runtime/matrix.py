@@ -14,6 +14,12 @@ from lostbits.runtime.rules.window import Window as Geometry
 Weight = TypeVar("Weight", NDArray[np.floating], torch.Tensor)
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+_LEAST, _EACH = 4096, 64  # positions of a layer in all, and for each of its columns
+
+
+def enough_positions(columns: int) -> int:
+    """Positions that tell how the inputs of a layer vary: more are alike, and teach little."""
+    return max(_LEAST, _EACH * columns)
 
 
 @final

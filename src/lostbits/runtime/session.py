@@ -125,9 +125,7 @@ class _Mapped:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         options.add_session_config_entry("session.disable_prepacking", "1")
-        options.add_session_config_entry(
-            "session.disable_quant_qdq", "1"
-        )  # it adds nodes at the end
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # adds nodes at the end
         # Held here, because the options point to them without holding them.
         self._values = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in arrays.items()}
         for name, value in self._values.items():
