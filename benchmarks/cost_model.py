@@ -2,13 +2,13 @@
 
 Run ``python benchmarks/prepare.py`` first. Prints the figures of docs/scaling.md::
 
-    python benchmarks/cost_model.py [--fit 48,96,144] [--check 256]
+    python benchmarks/cost_model.py [--fit 48,96,144] [--check 192]
 
 Each stage is taken to last ``t + a n / w + b n`` seconds for n samples and w workers of one
-thread: t is start-up, a what workers share, b what the driver does by itself for every sample. The
-three are fitted to runs with one and with two workers, by least squares of the relative error; a
-run with more samples than any of those, which the fit has not seen, says how far it can be trusted.
-Bytes are counted, not fitted.
+thread, and ``p`` more where there are several: t is start-up, p that of workers, a what they share, b
+what the driver does by itself for every sample. The four are fitted to runs with one and with two
+workers, by least squares of the relative error; a run with more samples than any of those, which
+the fit has not seen, says how far it can be trusted. Bytes are counted, not fitted.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ IMAGES, NODES, CORES = 1_000_000, 100, 16
 
 @dataclass(frozen=True)
 class Fit:
-    """Seconds of a stage: at the start, of a worker a sample, and of the driver a sample."""
+    """Seconds of a stage: to start, also workers; of a worker a sample, and of the driver."""
 
     start: float
+    workers: float
     shared: float
     alone: float
 
     def seconds(self, samples: int, workers: int) -> float:
         """Return what the model says."""
-        return self.start + self.shared * samples / workers + self.alone * samples
+        start = self.start + (self.workers if workers > 1 else 0.0)
+        return start + self.shared * samples / workers + self.alone * samples
 
 
 def measured(samples: int, workers: int) -> dict[str, float]:
@@ -55,9 +57,9 @@ def measured(samples: int, workers: int) -> dict[str, float]:
 
 
 def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str) -> Fit:
-    """Return the three terms, none of them negative."""
+    """Return the four terms, none of them negative."""
     seconds = np.array([run[stage] for run in runs.values()])
-    terms = np.array([[1.0, n / w, n] for n, w in runs])
+    terms = np.array([[1.0, w > 1, n / w, n] for n, w in runs])
     found = lsq_linear(terms / seconds[:, None], np.ones(len(runs)), bounds=(0, np.inf))
     return Fit(*(float(v) for v in found.x))
 
@@ -110,11 +112,11 @@ def _shown(samples: int, workers: int) -> dict[str, float]:
 
 
 def _print_fits(fits: dict[str, Fit], unit: float) -> None:
-    print("\n| stage | start, s | shared, ms a sample | in inferences | driver, ms a sample |")
-    print("|---|---|---|---|---|")
+    print("\n| stage | start, s | of workers, s | shared, ms a sample | in inferences | driver, ms |")
+    print("|---|---|---|---|---|---|")
     for stage, fit in fits.items():
         cells = f"{1e3 * fit.shared:.1f} | {fit.shared / unit:.1f} | {1e3 * fit.alone:.2f}"
-        print(f"| {stage} | {fit.start:.1f} | {cells} |")
+        print(f"| {stage} | {fit.start:.1f} | {fit.workers:.1f} | {cells} |")
 
 
 def _print_check(fits: dict[str, Fit], samples: int) -> None:
@@ -138,7 +140,7 @@ def _print_prediction(fits: dict[str, Fit]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", default="48,96,144", help="samples of the runs to fit")
-    parser.add_argument("--check", type=int, default=256, help="samples of the run to check by")
+    parser.add_argument("--check", type=int, default=192, help="samples of the run to check by")
     return parser.parse_args()
 
 

@@ -441,6 +441,45 @@ def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Cas
     assert planner.stopped == "nothing that is left is predicted to help"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "order"),
+    [
+        (1000, ["early", "quick", "slow"]),  # the earliest stage first, then decibels a second
+        (90, ["early", "slow"]),  # "quick" would go for the error that "slow" is to take
+        (65, ["slow"]),  # the others promise less together
+        (45, ["early", "quick"]),
+        (25, ["quick"]),  # "early" fits as well, and would leave no time for it
+    ],
+)
+def test_the_attempts_that_promise_most_together_share_the_time(
+    small: tuple[Source, Case], seconds: float, order: list[str]
+) -> None:
+    """Each attempt here ends at once, and takes its time off the deadline."""
+    source, case = small
+    attempts = [_Timed("slow", 60, 4.0), _Timed("quick", 20, 3.0), _Timed("early", 20, 0.5)]
+    attempts[2].stage = "ranges"
+    planner, _ = _planner(source, case, attempts, seconds=seconds)
+    planner.pass_seconds = 1.0
+    for attempt in attempts:
+        attempt.planner = planner
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == order
+
+
+class _Timed(Fixed):
+    """Changes nothing, and takes the seconds that it has announced."""
+
+    planner: Planner
+
+    def __init__(self, name: str, passes: float, gain: float) -> None:
+        super().__init__(name, Change(name, ""), gain)
+        self.passes = passes
+
+    def propose(self, *_: Any) -> Change:
+        self.planner.deadline -= self.passes
+        return self.change
+
+
 def test_the_form_of_the_network_does_not_change_after_ranges(
     small: tuple[Source, Case],
 ) -> None:

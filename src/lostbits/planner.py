@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations, groupby
+from math import fsum
 from typing import Any, final
 
 import onnx_ir as ir
@@ -130,8 +132,8 @@ class Planner:
             return say("recovered.goal_met", goal=str(goal))
         if time.monotonic() >= self.deadline:
             return say("recovered.time")
-        hopeful = [r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r)]
-        if any(self._fits(r) for r in hopeful):
+        hopeful = self._hopeful(predicted, waiting)
+        if any(self._fit([r]) for r in hopeful):
             return ""
         if hopeful:
             needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
@@ -140,20 +142,31 @@ class Planner:
         listed = say("recovered.names", names=names) if names else ""
         return say("recovered.nothing", names=listed)
 
-    def _in_time(self, recovery: Recovery) -> bool:
+    def _hopeful(
+        self, predicted: Mapping[str, float], waiting: Sequence[Recovery]
+    ) -> list[Recovery]:
         """Another form of the network would undo what ranges, weights or bits have won."""
-        return recovery.stage != "network" or self.stage == "network"
+        return [
+            r
+            for r in waiting
+            if predicted[r.name] >= _LEAST and (r.stage != "network" or self.stage == "network")
+        ]
 
-    def _fits(self, recovery: Recovery) -> bool:
-        return time.monotonic() + recovery.passes * self.pass_seconds < self.deadline
+    def _fit(self, recoveries: Sequence[Recovery]) -> bool:
+        """Whether there is time for all of them."""
+        needed = sum(r.passes for r in recoveries) * self.pass_seconds
+        return time.monotonic() + needed < self.deadline
 
     def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
-        """The earliest stage first; within it, the most decibels a second."""
-        possible = [
-            r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r) and self._fits(r)
-        ]
-        first = min(STAGES.index(r.stage) for r in possible)
-        now = [r for r in possible if STAGES.index(r.stage) == first]
+        """Of those that promise most together, the earliest stage; in it, most decibels a second.
+
+        The first in line alone may take the time of one that promises more.
+        """
+        possible = self._hopeful(predicted, waiting)
+        sets = (some for n in range(len(possible)) for some in combinations(possible, n + 1))
+        best = max(filter(self._fit, sets), key=lambda some: (_promise(some, predicted), len(some)))
+        first = min(STAGES.index(r.stage) for r in best)
+        now = [r for r in best if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name] / r.passes)
 
     def _attempt(self, recovery: Recovery, predicted: float, progress: Progress) -> None:
@@ -206,6 +219,12 @@ class Planner:
                 f"forbid it with --methods -{recovery.name}, and please report the model",
             )
         return self.tools.recalibrate(self.case, model)
+
+
+def _promise(some: Sequence[Recovery], predicted: Mapping[str, float]) -> float:
+    """Decibels of several; those of one stage fight the same error: the best of them counts."""
+    by_stage = groupby(sorted(some, key=lambda r: r.stage), key=lambda r: r.stage)
+    return fsum(max(predicted[r.name] for r in mates) for _, mates in by_stage)
 
 
 def _decibels(found: Baseline) -> float:
