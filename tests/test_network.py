@@ -193,10 +193,30 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
         return {first: 8 for first, gap in errors.gaps.items() if gap.intervals == 4}
 
     monkeypatch.setattr(NetworkErrors, "unsettled", coarse)
-    refined = attributed(case, source, batch=4)
+    refined = attributed(case, source, batch=4, tolerance=1.0, intervals=(4, 16))
     np.testing.assert_allclose(by_site(refined), by_site(at_once), rtol=1e-9, atol=1e-15)
     for first, gap in refined.gaps.items():
         assert gap.value == pytest.approx(at_once.gaps[first].value, abs=1e-12)
+
+
+def test_a_batch_that_is_far_off_is_refined_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself it may miss five times what all may; until then its rule is doubled."""
+    monkeypatch.setattr(NetworkErrors, "unsettled", lambda _: {})
+    source, case = built(cnn(7), samples(7, 8, 3, 16, 16), target("snpe"), tmp_path)
+    halves = [source.slice(first, first + 4) for first in (0, 4)]
+    found = [attributed(case, half, tolerance=1.0) for half in halves]
+    assert [errors.gaps[0].intervals for errors in found] == [2, 2]
+    misses = [abs(errors.gaps[0].value) / errors.total for errors in found]
+    assert misses[0] != misses[1]
+    middle = sum(misses) / 2 / 5
+    again = [attributed(case, half, tolerance=middle) for half in halves]
+    for errors, miss in zip(again, misses, strict=True):
+        gap = errors.gaps[0]
+        assert (gap.intervals > 2) == (miss > 5 * middle)
+        assert gap.intervals == 16 or abs(gap.value) <= 5 * middle * errors.total
+        assert errors.evaluations == 4 * gap.intervals
 
 
 def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None:

@@ -497,6 +497,27 @@ def test_the_form_of_the_network_does_not_change_after_ranges(
     assert planner._reason_to_stop({"late": 5.0}, [late]).startswith("nothing that is left (late)")
 
 
+@pytest.mark.parametrize(("passes", "looks"), [(1.0, 1), (1e6, 0)])
+def test_the_error_is_attributed_anew_where_something_can_come_of_it(
+    small: tuple[Source, Case], passes: float, looks: int
+) -> None:
+    source, case = small[0], coarse_weights(small[1])
+    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    later = Fixed("later", Change("later", ""), 1.0)
+    later.passes = passes
+    planner, _ = _planner(source, case, [Fixed("good", change, 9.0), later])
+    seen: list[Case] = []
+
+    def diagnose(case: Case) -> Diagnosed:
+        seen.append(case)
+        return NOTHING
+
+    planner.pass_seconds, planner.tools = 1e-3, replace(planner.tools, diagnose=diagnose)
+    planner.run(silent)
+    assert planner.ledger[0].gain_db >= 3
+    assert [case is planner.case for case in seen] == [True] * looks
+
+
 def test_what_is_predicted_to_win_nothing_is_not_tried(small: tuple[Source, Case]) -> None:
     source, case = small
     planner, _ = _planner(source, case, [Fixed("idle", Change("idle", ""), 0.01)])

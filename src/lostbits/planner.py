@@ -86,6 +86,7 @@ class Planner:
         tools: See Tools.
         pass_seconds: How long the float network takes over the samples to work on.
         stage: Of the last attempt that was kept.
+        moved: Whether an attempt has won so much that the errors lie elsewhere by now.
     """
 
     case: Case
@@ -98,6 +99,7 @@ class Planner:
     pass_seconds: float = 0.0
     ledger: list[Entry] = field(default_factory=list)
     stage: Stage = "network"
+    moved: bool = False
     stopped: str = ""
 
     def run(self, progress: Progress) -> None:
@@ -108,6 +110,7 @@ class Planner:
         predicted: dict[str, float] = {}
         while True:
             if case is not self.case:  # a dropped attempt leaves all predictions as they were
+                self._look_again(waiting)
                 case, predicted = self.case, {r.name: self._predicted(r) for r in waiting}
             self.stopped = self._reason_to_stop(predicted, waiting)
             if self.stopped:
@@ -115,6 +118,11 @@ class Planner:
             chosen = self._next(predicted, waiting)
             waiting.remove(chosen)
             self._attempt(chosen, predicted[chosen.name], progress)
+
+    def _look_again(self, waiting: Sequence[Recovery]) -> None:
+        """Attribute the error anew after a large change, if anything can still come of it."""
+        if self.moved and any(self._in_time(r) and self._fit([r]) for r in waiting):
+            self.diagnosed, self.moved = self.tools.diagnose(self.case), False
 
     def _predicted(self, recovery: Recovery) -> float:
         return recovery.predict(self.case, replace(self.diagnosed, missing_db=self._missing()))
@@ -145,12 +153,12 @@ class Planner:
     def _hopeful(
         self, predicted: Mapping[str, float], waiting: Sequence[Recovery]
     ) -> list[Recovery]:
+        """Those that are predicted to help."""
+        return [r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r)]
+
+    def _in_time(self, recovery: Recovery) -> bool:
         """Another form of the network would undo what ranges, weights or bits have won."""
-        return [
-            r
-            for r in waiting
-            if predicted[r.name] >= _LEAST and (r.stage != "network" or self.stage == "network")
-        ]
+        return recovery.stage != "network" or self.stage == "network"
 
     def _fit(self, recoveries: Sequence[Recovery]) -> bool:
         """Whether there is time for all of them."""
@@ -192,8 +200,7 @@ class Planner:
         self.ledger.append(entry)
         if kept:
             self.case, self.now, self.stage = case, after, recovery.stage
-            if entry.gain_db >= _LARGE:
-                self.diagnosed = self.tools.diagnose(case)
+            self.moved = self.moved or entry.gain_db >= _LARGE
         self.tools.save(self.case, self.ledger)
 
     def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:

@@ -27,6 +27,9 @@ Stage = Literal["network", "ranges", "weights", "precision"]
 # weights are rounded against the activations as they are quantized.
 STAGES: tuple[Stage, ...] = ("network", "ranges", "weights", "precision")
 
+# Passes that another form of the network costs: its statistics are taken again, and it is judged.
+ANEW = 30.0
+
 
 @final
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ exactly the quantized one at t=1, no quantizer is left, so the output is continu
 by the fundamental theorem (Aumann and Shapley 1974; Sundararajan et al. 2017, arXiv:1703.01365).
 Causes and channels split by linearity, because ``e_i`` is a sum of disjoint parts. One backward
 pass serves all sites at once. The integral is taken by Clenshaw-Curtis quadrature: its nodes are
-nested, its node at t=0 is free (``v`` is least there, its gradient zero), and it is refined, batch
-by batch, until the attributions close on the measured total.
+nested, and its node at t=0 is free (``v`` is least there, its gradient zero). It is refined where
+a batch is far off what was measured on it, and then, batch by batch, until the attributions of all
+together close on the measured total.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
@@ -31,6 +32,8 @@ from lostbits.runtime.simulation import Frozen
 from lostbits.runtime.slopes import Key, Vector, slopes
 
 CLOSURE = 0.015  # part of the total that the residual of all batches may reach
+# What one batch misses another often gains, so each by itself may miss so many times as much.
+_EACH = 5
 _CHANNEL_SITES = 24  # of how many sites the result keeps the split by channel
 
 
@@ -103,7 +106,7 @@ class NetworkErrors:
         executor: Executor,
         value: Value,
         tolerance: float = CLOSURE,
-        intervals: tuple[int, int] = (4, 16),
+        intervals: tuple[int, int] = (2, 16),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.intervals = tolerance, intervals
@@ -120,12 +123,17 @@ class NetworkErrors:
         floats: Sequence[torch.Tensor],
         others: Sequence[torch.Tensor],
     ) -> None:
-        """Attribute one batch by the coarsest rule; ``others`` are the quantized outputs."""
+        """Attribute one batch by the coarsest rule that will do; ``others``: quantized outputs."""
         self.total += (total := float(self.value(floats, others)))
         self.samples += part.size
-        sums = self._integrals(part, frozen, floats, [self.intervals[0]])[0]
+        intervals, most = self.intervals
+        rules = self._integrals(part, frozen, floats)
+        sums = rules(intervals)
+        while intervals < most and abs(_sum(sums) - total) > _EACH * self.tolerance * total:
+            intervals *= 2
+            sums = rules(intervals)
         self._include(sums)
-        self.gaps[part.first] = Gap(_sum(sums) - total, self.intervals[0])
+        self.gaps[part.first] = Gap(_sum(sums) - total, intervals)
 
     def refine(
         self,
@@ -136,8 +144,8 @@ class NetworkErrors:
         intervals: int,
     ) -> None:
         """Put a rule in the place of that with half as many intervals, for one batch."""
-        rules = [intervals, intervals // 2]
-        fine, coarse = self._integrals(part, frozen, floats, rules)
+        rules = self._integrals(part, frozen, floats)
+        fine, coarse = rules(intervals), rules(intervals // 2)
         self._include(fine)
         self._include({key: -vector for key, vector in coarse.items()})
         self.gaps[part.first] = Gap(_sum(fine) - float(self.value(floats, others)), intervals)
@@ -182,22 +190,20 @@ class NetworkErrors:
             self._sums[key] = vector if known is None else known + vector
 
     def _integrals(
-        self,
-        part: Batch,
-        frozen: Frozen,
-        floats: Sequence[torch.Tensor],
-        rules: Sequence[int],
-    ) -> list[dict[Key, Vector]]:
-        """By several rules, the finest first, whose nodes serve the others too."""
+        self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor]
+    ) -> Callable[[int], dict[Key, Vector]]:
+        """By a rule of so many intervals; what it computes serves the next one."""
         known: dict[float, dict[Key, Vector]] = {0.0: {}}
-        found = []
-        for nodes, weights in map(clenshaw_curtis, rules):
+
+        def rule(intervals: int) -> dict[Key, Vector]:
+            nodes, weights = clenshaw_curtis(intervals)
             for t in nodes:
                 if (key := round(float(t), 12)) not in known:
                     known[key] = self._slopes(part, frozen, floats, float(t))
                     self.evaluations += part.size
-            found.append(_weighted(known, nodes, weights))
-        return found
+            return _weighted(known, nodes, weights)
+
+        return rule
 
     def _slopes(
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor], t: float

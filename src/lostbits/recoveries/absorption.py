@@ -24,7 +24,7 @@ from lostbits.graph.passage import zero_pads
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Absorption:
     source = "Nagel et al. 2019, arXiv:1906.04721"
     stage: Stage = "network"
     keeps_function = False
-    passes = 1.0
+    passes = ANEW
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What shorter ranges of activations are worth, by their attribution."""

@@ -36,7 +36,7 @@ class AnalyticBias:
     source = "Nagel et al. 2019, arXiv:1906.04721"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 1.0
+    passes = 3.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The part of the layers' constant error that weights are to blame for."""

@@ -21,7 +21,7 @@ from lostbits.graph.equal_ranges import SETTLED, equal_ranges
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Equalization:
     title = "channel ranges of neighbouring layers made equal (cross-layer equalization)"
     source = "Nagel et al. 2019, arXiv:1906.04721"
     stage: Stage = "network"
-    passes = 1.0
+    passes = ANEW
 
     def __init__(self, *, drop_bounds: bool = True) -> None:
         self.drop_bounds = drop_bounds

@@ -21,7 +21,7 @@ from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.norms import find_norms
 from lostbits.graph.rescale import Weights, bound_channels, input_ranges, layers_of
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
 Doubles = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Migration:
     source = "Xiao et al. 2022, arXiv:2211.10438"
     stage: Stage = "network"
     keeps_function = True
-    passes = 1.0
+    passes = ANEW
 
     def __init__(self, *, strength: float = 0.5) -> None:
         self.strength = strength

@@ -26,6 +26,7 @@ from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, sweep
+from lostbits.runtime.layout import dot
 from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
 
@@ -110,7 +111,7 @@ class _Trial:
         if group not in self.candidates:
             return None
         weight = torch.from_numpy(layer.values)
-        power = sum(float(layer.output(x, weight).square().sum()) for x in layer.inputs)
+        power = sum(_energy(layer.output(x, weight)) for x in layer.inputs)
         candidates = self.candidates[group].items()
         return power, {name: self._error(layer, weight, affine) for name, affine in candidates}
 
@@ -133,8 +134,8 @@ class _Trial:
     @staticmethod
     def _error(layer: Layer, weight: torch.Tensor, affine: Affine) -> float:
         """Energy of what the range does to the layer's output."""
-        changes = (fake_quantize(x, affine) - x for x in layer.inputs)
-        return sum(float(layer.output(e, weight).square().sum()) for e in changes)
+        changes = (fake_quantize(x, affine).sub_(x) for x in layer.inputs)
+        return sum(_energy(layer.output(e, weight)) for e in changes)
 
     def choices(self) -> tuple[dict[str, Affine | None], list[str]]:
         """The cheapest candidate of every group, where it is clearly better, and their names."""
@@ -150,6 +151,10 @@ class _Trial:
                 names.append(best)
                 plan |= {s.key: self.candidates[group][best] for s in mates}
         return plan, names
+
+
+def _energy(y: torch.Tensor) -> float:
+    return dot(y, y)
 
 
 def _shrunk(affine: Affine, fraction: float, case: Case) -> Affine:

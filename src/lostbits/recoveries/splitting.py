@@ -21,7 +21,7 @@ from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.duplicate import Duplication, outliers, split_all
 from lostbits.grid import affine_from_range
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 from lostbits.target import Rule
 
@@ -43,7 +43,7 @@ class Splitting:
     source = "Zhao et al. 2019, arXiv:1901.09504"
     stage: Stage = "network"
     keeps_function = True
-    passes = 1.0
+    passes = ANEW
 
     def __init__(self, *, expansion: float = 0.02) -> None:
         self.expansion = expansion

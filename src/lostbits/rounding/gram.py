@@ -3,6 +3,7 @@
 from typing import Any, Self, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -58,11 +59,11 @@ class Gram:
         return self
 
     def _add(self, x: NDArray[Any], reference: NDArray[Any] | None) -> None:
-        self.gram += x.transpose(0, 2, 1) @ x
+        self.gram += _products(x, x)
         self.total += _sum(x)
         self.count += x.shape[1]
         if reference is not None:
-            self.cross += reference.transpose(0, 2, 1) @ x
+            self.cross += _products(reference, x)
             self.float_total += _sum(reference)
 
     def merge(self, other: "Gram") -> Self:
@@ -125,6 +126,14 @@ class Gram:
         """
         shift = weights @ self.float_total[..., None] - rounded @ self.total[..., None]
         return shift[..., 0] / max(self.count, 1)
+
+
+def _products(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """``sum x y^T`` a group; NumPy makes use of symmetry, but takes small matrices one by one."""
+    if len(x) == 1:
+        return np.asarray(x[0].T @ y[0])[None]
+    product = torch.bmm(torch.from_numpy(x).transpose(1, 2), torch.from_numpy(y))
+    return np.asarray(product)
 
 
 def _sum(x: NDArray[Any]) -> NDArray[Any]:

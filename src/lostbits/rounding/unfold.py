@@ -33,7 +33,8 @@ class Window:
         """A view ``(batch, *positions, channels, *kernel)`` of the zero-padded input."""
         rank = len(self.kernel)
         pairs = zip(self.pads[:rank], self.pads[rank:], strict=True)
-        view = functional.pad(x, [n for pair in reversed(list(pairs)) for n in pair])
+        sides = [n for pair in reversed(list(pairs)) for n in pair]
+        view = functional.pad(x, sides) if any(sides) else x  # torch copies even for no padding
         for axis, (size, stride, gap) in enumerate(
             zip(self.kernel, self.strides, self.dilations, strict=True), start=2
         ):

@@ -102,11 +102,13 @@ def fake_quantize(x: torch.Tensor, affine: Affine) -> torch.Tensor:
     """``x`` on the grid, as ONNX Q/DQ computes it; gradient 1 inside the range, 0 outside."""
     kind = torch.float32 if affine.grid.bits <= 24 else torch.float64
     scale, zero = (_shaped(v, x.ndim, affine).to(kind) for v in (affine.scale, affine.zero_point))
-    limited = torch.clamp(x, *ends(affine, x.ndim))
-    steps = torch.round(x.detach().to(kind) / scale) + zero
-    code = torch.clamp(steps, affine.grid.qmin, affine.grid.qmax)
-    value = ((code - zero) * scale).to(torch.float32)
-    return limited + (value - limited).detach() if x.requires_grad else value
+    # In place after the first step: fresh memory for each would cost several times the arithmetic.
+    steps = (x.detach().to(kind) / scale).round_().add_(zero)
+    codes = steps.clamp_(affine.grid.qmin, affine.grid.qmax)
+    value = codes.sub_(zero).mul_(scale).to(torch.float32)
+    if not x.requires_grad:
+        return value
+    return (limited := torch.clamp(x, *ends(affine, x.ndim))) + (value - limited).detach()
 
 
 def ends(affine: Affine, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
