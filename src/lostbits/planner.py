@@ -21,6 +21,7 @@ from lostbits.runtime.progress import Progress
 
 _LEAST = 0.05  # dB: less than this is within what other samples would change
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
+_LOOK = 15.0  # passes that such an attribution costs
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
 
@@ -110,7 +111,7 @@ class Planner:
         predicted: dict[str, float] = {}
         while True:
             if case is not self.case:  # a dropped attempt leaves all predictions as they were
-                self._look_again(waiting)
+                self._look_again(predicted, waiting)
                 case, predicted = self.case, {r.name: self._predicted(r) for r in waiting}
             self.stopped = self._reason_to_stop(predicted, waiting)
             if self.stopped:
@@ -119,9 +120,12 @@ class Planner:
             waiting.remove(chosen)
             self._attempt(chosen, predicted[chosen.name], progress)
 
-    def _look_again(self, waiting: Sequence[Recovery]) -> None:
-        """Attribute the error anew after a large change, if anything can still come of it."""
-        if self.moved and any(self._in_time(r) and self._fit([r]) for r in waiting):
+    def _look_again(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> None:
+        """Attribute the error anew after a large change, where that leaves time for the best."""
+        if not self.moved:
+            return
+        best, rest = (self._best(predicted, waiting, spent) for spent in (0.0, _LOOK))
+        if rest and _promise(rest, predicted) >= _promise(best, predicted):
             self.diagnosed, self.moved = self.tools.diagnose(self.case), False
 
     def _predicted(self, recovery: Recovery) -> float:
@@ -160,19 +164,23 @@ class Planner:
         """Another form of the network would undo what ranges, weights or bits have won."""
         return recovery.stage != "network" or self.stage == "network"
 
-    def _fit(self, recoveries: Sequence[Recovery]) -> bool:
-        """Whether there is time for all of them."""
-        needed = sum(r.passes for r in recoveries) * self.pass_seconds
+    def _fit(self, recoveries: Sequence[Recovery], spent: float = 0.0) -> bool:
+        """Whether there is time for all of them, after so many passes for something else."""
+        needed = (spent + sum(r.passes for r in recoveries)) * self.pass_seconds
         return time.monotonic() + needed < self.deadline
 
-    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
-        """Of those that promise most together, the earliest stage; in it, most decibels a second.
-
-        The first in line alone may take the time of one that promises more.
-        """
+    def _best(
+        self, predicted: Mapping[str, float], waiting: Sequence[Recovery], spent: float = 0.0
+    ) -> tuple[Recovery, ...]:
+        """Those that promise most together in the time that is left, or nobody."""
         possible = self._hopeful(predicted, waiting)
         sets = (some for n in range(len(possible)) for some in combinations(possible, n + 1))
-        best = max(filter(self._fit, sets), key=lambda some: (_promise(some, predicted), len(some)))
+        fitting = (some for some in sets if self._fit(some, spent))
+        return max(fitting, key=lambda some: (_promise(some, predicted), len(some)), default=())
+
+    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
+        """Of the best, the earliest stage first; within it, the most decibels a second."""
+        best = self._best(predicted, waiting)
         first = min(STAGES.index(r.stage) for r in best)
         now = [r for r in best if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name] / r.passes)
