@@ -112,7 +112,7 @@ def test_a_wrong_word_is_answered_with_the_right_one(
     assert result.exit_code == 2
     assert re.search(message, result.stderr.replace("\n", " ")), result.stderr
     assert "Traceback" not in result.output
-    assert not list((tmp_path / "out").glob("*")), "nothing half written"
+    assert not (tmp_path / "out").exists(), "nothing half written"
 
 
 def test_a_missing_model_names_its_neighbour(tmp_path: Path) -> None:
@@ -184,6 +184,7 @@ def test_an_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None
     result = diagnose(tmp_path / "file" / "out")
     assert result.exit_code == 2
     assert "O001" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_interrupt_keeps_what_is_finished(

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
@@ -46,17 +46,32 @@ def reporter(name: str) -> Reporter:
 
 
 def check_writable(folder: Path) -> None:
-    """Fail before the work rather than after it.
+    """Fail before the work rather than after it; folders that are not there yet are not left.
 
     Raises:
         OutputError: O001 when nothing can be written into ``folder``.
     """
+    missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise _unwritable(folder, error) from error
+    finally:
+        _leave(missing)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folder and those that it lies in, as far as they are not there yet."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _leave(made: Sequence[Path]) -> None:
+    """Remove folders that were made for nothing; one that holds something stays."""
+    with suppress(OSError):
+        for path in made:
+            path.rmdir()
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
@@ -97,11 +112,12 @@ def write(
 @contextmanager
 def resumable(folder: Path) -> Iterator[Path]:
     """A folder in that of a result, for what is finished: only an interrupt leaves it there."""
-    cache = folder / CACHE
+    cache, missing = folder / CACHE, _missing(folder)
     try:
         yield cache
     except LostbitsError:
         shutil.rmtree(cache, ignore_errors=True)
+        _leave(missing)
         raise
     shutil.rmtree(cache, ignore_errors=True)
 
