@@ -5,8 +5,8 @@ Run ``python benchmarks/prepare.py`` first. Prints the figures of docs/scaling.m
     python benchmarks/cost_model.py [--fit 48,96,144] [--check 192]
 
 Each stage is taken to last ``t + a n / w + b n`` seconds for n samples and w workers of one
-thread, and ``p`` more where there are several: t is start-up, p that of workers, a what they share, b
-what the driver does by itself for every sample. The four are fitted to runs with one and with two
+thread, and ``p`` more where there are several: t is start-up, p that of workers, a what they share,
+b what the driver does by itself for every sample. The four are fitted to runs with one and with two
 workers, by least squares of the relative error; a run with more samples than any of those, which
 the fit has not seen, says how far it can be trusted. Bytes are counted, not fitted.
 """
@@ -112,7 +112,7 @@ def _shown(samples: int, workers: int) -> dict[str, float]:
 
 
 def _print_fits(fits: dict[str, Fit], unit: float) -> None:
-    print("\n| stage | start, s | of workers, s | shared, ms a sample | in inferences | driver, ms |")
+    print("\n| stage | start, s | of workers, s | shared, ms each | in inferences | driver, ms each |")
     print("|---|---|---|---|---|---|")
     for stage, fit in fits.items():
         cells = f"{1e3 * fit.shared:.1f} | {fit.shared / unit:.1f} | {1e3 * fit.alone:.2f}"
