@@ -112,7 +112,7 @@ def _shown(samples: int, workers: int) -> dict[str, float]:
 
 
 def _print_fits(fits: dict[str, Fit], unit: float) -> None:
-    print("\n| stage | start, s | of workers, s | shared, ms each | in inferences | driver, ms each |")
+    print("\n| stage | start, s | of workers, s | shared, ms | in inferences | driver, ms |")
     print("|---|---|---|---|---|---|")
     for stage, fit in fits.items():
         cells = f"{1e3 * fit.shared:.1f} | {fit.shared / unit:.1f} | {1e3 * fit.alone:.2f}"
