@@ -537,6 +537,23 @@ def test_what_does_not_fit_into_the_time_is_not_started(small: tuple[Source, Cas
     assert planner.stopped == "nothing that is left fits into the time (slow about 100 s)"
 
 
+def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
+    small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, case = small
+    planner, _ = _planner(source, case, [Fixed("late", Change("late", ""), 9.0)])
+    ask = planner._reason_to_stop
+
+    def asked(*arguments: Any) -> str:
+        reason = ask(*arguments)
+        planner.deadline = time.monotonic()
+        return reason
+
+    monkeypatch.setattr(planner, "_reason_to_stop", asked)
+    planner.run(silent)
+    assert not planner.ledger and planner.stopped == "the time is up"
+
+
 def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> None:
     source, case = small
     none = Fixed("none", Change("none", ""), 1.0)

@@ -117,8 +117,9 @@ class Planner:
             if self.stopped:
                 return
             chosen = self._next(predicted, waiting)
-            waiting.remove(chosen)
-            self._attempt(chosen, predicted[chosen.name], progress)
+            if chosen is not None:
+                waiting.remove(chosen)
+                self._attempt(chosen, predicted[chosen.name], progress)
 
     def _look_again(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
@@ -178,9 +179,14 @@ class Planner:
         fitting = (some for some in sets if self._fit(some, spent))
         return max(fitting, key=lambda some: (_promise(some, predicted), len(some)), default=())
 
-    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery:
-        """Of the best, the earliest stage first; within it, the most decibels a second."""
+    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery | None:
+        """Of the best, the earliest stage first; within it, the most decibels a second.
+
+        None if the time has run out since it was asked for last, so that nothing fits any more.
+        """
         best = self._best(predicted, waiting)
+        if not best:
+            return None
         first = min(STAGES.index(r.stage) for r in best)
         now = [r for r in best if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name] / r.passes)
