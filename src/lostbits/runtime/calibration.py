@@ -6,6 +6,7 @@ nothing else is kept, so memory does not depend on the number of samples. Stretc
 to whoever works; the energies of the outputs, float sums, are added up batch by batch in order.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -106,11 +107,12 @@ def _merge(known: Mapping[str, Any], more: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class _Sums:
+class _Sums(ABC):
     """Of the same form as what is added to them."""
 
+    @abstractmethod
     def merge(self, more: Self) -> None:
-        raise NotImplementedError
+        """Add what was summed elsewhere."""
 
     def whole(self) -> Self:
         return self
