@@ -1,9 +1,15 @@
 """Fixtures that several test modules share."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from lostbits.case import Case
+from lostbits.data import Source
+from small_nets import cnn, make, samples
 
 settings.register_profile("lostbits", deadline=None, derandomize=True)
 settings.load_profile("lostbits")
@@ -13,3 +19,9 @@ torch.set_num_threads(1)  # tests run in several processes; more threads would o
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Source, Case]:
+    """A small convolutional network under ``snpe``, and its samples."""
+    return make(tmp_path, cnn(3), samples(4, 40, 3, 16, 16))

@@ -18,13 +18,16 @@ from lostbits.data import Batch, Source
 from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Affine
+from lostbits.recovery import Diagnosed
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.target import Target
+from lostbits.targets import target
 
 Floats = NDArray[np.float32]
+NOTHING = Diagnosed(None, ())  # type: ignore[arg-type] # for what asks for no diagnosis
 
 
 class Net:
@@ -119,6 +122,11 @@ def built(
     return source, case
 
 
+def make(tmp_path: Path, model: Any, data: Any, name: str = "snpe") -> tuple[Source, Case]:
+    source, case = built(model, data, target(name), tmp_path)
+    return source, case
+
+
 def coarsened(case: Case, bits: int) -> Case:
     """The case with the steps of every 8-bit grid so long that data reach few codes of it."""
     plan = dict(case.plan)
@@ -128,6 +136,12 @@ def coarsened(case: Case, bits: int) -> Case:
             zero = np.rint(old.zero_point / factor).astype(np.int64)
             plan[key] = Affine(old.grid, np.float32(factor) * old.scale, zero, old.axis)
     return replace(case, plan=plan)
+
+
+def coarse_weights(case: Case) -> Case:
+    """Weights at 4 bits, activations as they were."""
+    coarse = coarsened(case, 4).plan
+    return replace(case, plan={**case.plan, **{k: coarse[k] for k in coarse if ":weight" in k}})
 
 
 def narrowed(case: Case, key: str, factor: float) -> Case:

@@ -17,14 +17,13 @@ from lostbits.exporters.baked import _reach, _reach_evenly
 from lostbits.graph.limits import limit
 from lostbits.grid import Grid
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Diagnosed, Effort, applied
+from lostbits.recovery import Effort, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.targets import target
-from small_nets import built, cnn, mlp, narrowed, samples
+from small_nets import NOTHING, built, cnn, mlp, narrowed, samples
 
-NOTHING = Diagnosed(None, ())  # type: ignore[arg-type]
 BAKED = exporter("baked")
 
 

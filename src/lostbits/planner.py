@@ -21,7 +21,6 @@ from lostbits.runtime.progress import Progress
 
 _LEAST = 0.05  # dB: less than this is within what other samples would change
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
-_LOOK = 15.0  # passes that such an attribution costs
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
 
@@ -86,6 +85,7 @@ class Planner:
         effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
         pass_seconds: How long the float network takes over the samples to work on.
+        look_seconds: How long an attribution takes.
         stage: Of the last attempt that was kept.
         moved: Whether an attempt has won so much that the errors lie elsewhere by now.
     """
@@ -98,6 +98,7 @@ class Planner:
     effort: Effort
     tools: Tools
     pass_seconds: float = 0.0
+    look_seconds: float = 0.0
     ledger: list[Entry] = field(default_factory=list)
     stage: Stage = "network"
     moved: bool = False
@@ -113,19 +114,18 @@ class Planner:
             if case is not self.case:  # a dropped attempt leaves all predictions as they were
                 self._look_again(predicted, waiting)
                 case, predicted = self.case, {r.name: self._predicted(r) for r in waiting}
-            self.stopped = self._reason_to_stop(predicted, waiting)
-            if self.stopped:
+            chosen = None if self._met() else self._next(predicted, waiting)
+            if chosen is None:
+                self.stopped = self._reason_to_stop(predicted, waiting)
                 return
-            chosen = self._next(predicted, waiting)
-            if chosen is not None:
-                waiting.remove(chosen)
-                self._attempt(chosen, predicted[chosen.name], progress)
+            waiting.remove(chosen)
+            self._attempt(chosen, predicted[chosen.name], progress)
 
     def _look_again(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
         if not self.moved:
             return
-        best, rest = (self._best(predicted, waiting, spent) for spent in (0.0, _LOOK))
+        best, rest = (self._best(predicted, waiting, spent) for spent in (0.0, self.look_seconds))
         if rest and _promise(rest, predicted) >= _promise(best, predicted):
             self.diagnosed, self.moved = self.tools.diagnose(self.case), False
 
@@ -139,16 +139,16 @@ class Planner:
             return None
         return goal.bound - _decibels(self.now) if goal.name == "sqnr_db" else _UNKNOWN
 
+    def _met(self) -> bool:
+        return self.effort.goal is not None and self.effort.goal.met(self.now)
+
     def _reason_to_stop(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> str:
-        goal = self.effort.goal
-        if goal is not None and goal.met(self.now):
-            return say("recovered.goal_met", goal=str(goal))
+        """Why nothing more is attempted."""
+        if self._met():
+            return say("recovered.goal_met", goal=str(self.effort.goal))
         if time.monotonic() >= self.deadline:
             return say("recovered.time")
-        hopeful = self._hopeful(predicted, waiting)
-        if any(self._fit([r]) for r in hopeful):
-            return ""
-        if hopeful:
+        if hopeful := self._hopeful(predicted, waiting):
             needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
             return say("recovered.no_fit", needs=", ".join(needs))
         names = ", ".join(r.name for r in waiting)
@@ -166,8 +166,8 @@ class Planner:
         return recovery.stage != "network" or self.stage == "network"
 
     def _fit(self, recoveries: Sequence[Recovery], spent: float = 0.0) -> bool:
-        """Whether there is time for all of them, after so many passes for something else."""
-        needed = (spent + sum(r.passes for r in recoveries)) * self.pass_seconds
+        """Whether there is time for all of them, after so many seconds for something else."""
+        needed = spent + sum(r.passes for r in recoveries) * self.pass_seconds
         return time.monotonic() + needed < self.deadline
 
     def _best(
@@ -180,10 +180,7 @@ class Planner:
         return max(fitting, key=lambda some: (_promise(some, predicted), len(some)), default=())
 
     def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery | None:
-        """Of the best, the earliest stage first; within it, the most decibels a second.
-
-        None if the time has run out since it was asked for last, so that nothing fits any more.
-        """
+        """Of the best, the earliest stage first; within it, the most decibels a second."""
         best = self._best(predicted, waiting)
         if not best:
             return None

@@ -263,13 +263,16 @@ class Bench:
 
     def _few(self, case: Case) -> int:
         """Samples that an attribution may look at: as many as a part of the time is enough for."""
-        each = _DIAGNOSIS_SECONDS * case.values(case.sites)
-        affordable = _DIAGNOSIS_SHARE * self.budget / max(each, 1e-9)
+        affordable = _DIAGNOSIS_SHARE * self.budget / max(_each(case), 1e-9)
         return int(min(max(affordable, _LEAST_DIAGNOSED), _DIAGNOSED, len(self.source)))
 
     def diagnose(self, case: Case) -> Diagnosed:
         """Where its error comes from."""
         return _diagnosed(self.run(case, tolerance=_ROUGHLY, most=_BETWEEN))
+
+    def look_seconds(self, case: Case) -> float:
+        """How long ``diagnose`` takes, about."""
+        return min(self._few(case), _BETWEEN) * _each(case)
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
@@ -309,8 +312,8 @@ def recover(
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
-    first, seconds = _diagnosed(run), bench.pass_seconds(case.model)
-    planner = Planner(case, first, bench.source, chosen, deadline, effort, tools, seconds)
+    first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
+    planner = Planner(case, first, bench.source, chosen, deadline, effort, tools, *seconds)
     planner.run(progress)
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
     return Recovered(
@@ -344,6 +347,11 @@ def floors(case: Case, judge: Callable[[Case], Baseline]) -> dict[str, float | N
         "weights_in_float": judge(replace(case, plan=activations, written={})).sqnr_db,
         "activations_in_float": judge(replace(case, plan=constants)).sqnr_db,
     }
+
+
+def _each(case: Case) -> float:
+    """Seconds that attributing one sample takes."""
+    return _DIAGNOSIS_SECONDS * case.values(case.sites)
 
 
 def _diagnosed(run: Run) -> Diagnosed:

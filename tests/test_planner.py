@@ -1,0 +1,260 @@
+"""The planner: which attempts it makes, in which order, and which it keeps."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import pytest
+
+from lostbits import api
+from lostbits.case import Case, constant_of
+from lostbits.data import Source
+from lostbits.errors import RecoveryError
+from lostbits.goal import Goal
+from lostbits.planner import Planner, Tools
+from lostbits.recover import Bench, held_out
+from lostbits.recoveries import ALL
+from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage
+from lostbits.runtime.judge import Judge
+from lostbits.runtime.progress import silent
+from small_nets import NOTHING, cnn, coarse_weights, coarsened, linear, make, mlp, samples
+
+
+def test_half_a_layer_is_refused_where_the_platform_takes_both_or_neither(tmp_path: Path) -> None:
+    source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
+    weight = next(s for s in case.sites if s.role == "weight")
+    half = Fixed("half", Change("half", "one weight in float", plan={weight.key: None}), 5)
+    planner, _ = _planner(source, case, [half])
+    planner.run(silent)
+    (entry,) = planner.ledger
+    assert not entry.kept and weight.node in entry.note and "or neither" in entry.note
+    assert planner.case.plan == case.plan
+    loose = replace(case, target=replace(case.target, together=False))
+    planner, _ = _planner(source, loose, [half])
+    planner.run(silent)
+    assert "or neither" not in planner.ledger[0].note
+
+
+class Fixed:
+    """A recovery that proposes what it was told."""
+
+    source = title = ""
+    stage: Stage = "weights"
+    passes = 1.0
+
+    def __init__(self, name: str, change: Change, gain: float, keeps: bool = False) -> None:
+        self.name, self.change, self.gain, self.keeps_function = name, change, gain, keeps
+
+    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+        return self.gain
+
+    def propose(self, *_: Any) -> Change:
+        return self.change
+
+
+def _planner(
+    source: Source, case: Case, recoveries: list[Any], **wishes: Any
+) -> tuple[Planner, list[Case]]:
+    work, judges = held_out(source)
+    bench = Bench(work, judges, None, api.Settings())
+    saved: list[Case] = []
+    tools = Tools(
+        Judge(case.model, judges),
+        lambda case: NOTHING,
+        bench.recalibrate,
+        bench.distance(case.model),
+        lambda case, ledger: saved.append(case),
+    )
+    deadline = time.monotonic() + wishes.pop("seconds", 600)
+    effort = Effort(**wishes)
+    return Planner(case, NOTHING, work, recoveries, deadline, effort, tools), saved
+
+
+def test_what_makes_held_out_samples_worse_is_dropped(small: tuple[Source, Case]) -> None:
+    source, case = small
+    bias = next(s for s in case.sites if s.role == "bias")
+    bad = Change("bad", "", {bias.tensor: constant_of(case.model, bias) + 5})
+    planner, saved = _planner(source, case, [Fixed("bad", bad, 9.0)])
+    planner.run(silent)
+    (entry,) = planner.ledger
+    assert not entry.kept and entry.gain_db < -3
+    assert planner.case is case and saved == [case, case]
+
+
+def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Case]) -> None:
+    source, case = small
+    none = Change("none", "")
+    order = [Fixed("low", none, 1.0), Fixed("high", none, 3.0), Fixed("middle", none, 2.0)]
+    planner, _ = _planner(source, case, order)
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == ["high", "middle", "low"]
+    assert planner.stopped == "nothing that is left is predicted to help"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "order"),
+    [
+        (1000, ["early", "quick", "slow"]),  # the earliest stage first, then decibels a second
+        (90, ["early", "slow"]),  # "quick" would go for the error that "slow" is to take
+        (65, ["slow"]),  # the others promise less together
+        (45, ["early", "quick"]),
+        (25, ["quick"]),  # "early" fits as well, and would leave no time for it
+    ],
+)
+def test_the_attempts_that_promise_most_together_share_the_time(
+    small: tuple[Source, Case], seconds: float, order: list[str]
+) -> None:
+    """Each attempt here ends at once, and takes its time off the deadline."""
+    source, case = small
+    attempts = [_Timed("slow", 60, 4.0), _Timed("quick", 20, 3.0), _Timed("early", 20, 0.5)]
+    attempts[2].stage = "ranges"
+    planner, _ = _planner(source, case, attempts, seconds=seconds)
+    planner.pass_seconds = 1.0
+    for attempt in attempts:
+        attempt.planner = planner
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == order
+
+
+class _Timed(Fixed):
+    """Changes nothing, and takes the seconds that it has announced."""
+
+    planner: Planner
+
+    def __init__(self, name: str, passes: float, gain: float) -> None:
+        super().__init__(name, Change(name, ""), gain)
+        self.passes = passes
+
+    def propose(self, *_: Any) -> Change:
+        self.planner.deadline -= self.passes
+        return self.change
+
+
+def test_the_form_of_the_network_does_not_change_after_ranges(
+    small: tuple[Source, Case],
+) -> None:
+    """Another form would undo them: its plan is made by the target's own rules."""
+    source, case = small[0], coarse_weights(small[1])
+    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    late = Fixed("late", Change("late", "", model=case.model), 5.0)
+    late.stage, late.passes = "network", 1e6
+    planner, _ = _planner(source, case, [Fixed("good", change, 9.0), late])
+    planner.pass_seconds = 1e-3  # the other form does not fit at first
+    planner.deadline = time.monotonic() + 100
+    planner.run(silent)
+    assert [(e.method, e.kept) for e in planner.ledger] == [("good", True)]
+    planner.pass_seconds = 0.0
+    assert planner._reason_to_stop({"late": 5.0}, [late]).startswith("nothing that is left (late)")
+
+
+# Time for both; for the attempt, but not for a look before it; for neither.
+@pytest.mark.parametrize(("passes", "looks"), [(1.0, 1), (590.0, 0), (1e6, 0)])
+def test_the_error_is_attributed_anew_where_something_can_come_of_it(
+    small: tuple[Source, Case], passes: float, looks: int
+) -> None:
+    source, case = small[0], coarse_weights(small[1])
+    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    later = Fixed("later", Change("later", ""), 1.0)
+    later.passes = passes
+    planner, _ = _planner(source, case, [Fixed("good", change, 9.0), later])
+    seen: list[Case] = []
+
+    def diagnose(case: Case) -> Diagnosed:
+        seen.append(case)
+        return NOTHING
+
+    planner.pass_seconds, planner.look_seconds = 1.0, 15.0
+    planner.tools = replace(planner.tools, diagnose=diagnose)
+    planner.run(silent)
+    assert planner.ledger[0].gain_db >= 3
+    assert [case is planner.case for case in seen] == [True] * looks
+
+
+def test_what_is_predicted_to_win_nothing_is_not_tried(small: tuple[Source, Case]) -> None:
+    source, case = small
+    planner, _ = _planner(source, case, [Fixed("idle", Change("idle", ""), 0.01)])
+    planner.run(silent)
+    assert not planner.ledger
+    assert planner.stopped == "nothing that is left (idle) is predicted to help"
+
+
+def test_what_does_not_fit_into_the_time_is_not_started(small: tuple[Source, Case]) -> None:
+    source, case = small
+    slow = Fixed("slow", Change("slow", ""), 9.0)
+    planner, _ = _planner(source, case, [slow], seconds=60)
+    planner.pass_seconds = 100.0
+    planner.run(silent)
+    assert not planner.ledger
+    assert planner.stopped == "nothing that is left fits into the time (slow about 100 s)"
+
+
+def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
+    small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, case = small
+    planner, _ = _planner(source, case, [Fixed("late", Change("late", ""), 9.0)])
+    hopeful = planner._hopeful
+
+    def late(*arguments: Any) -> list[Recovery]:
+        found = hopeful(*arguments)
+        planner.deadline = time.monotonic()
+        return found
+
+    monkeypatch.setattr(planner, "_hopeful", late)
+    planner.run(silent)
+    assert not planner.ledger and planner.stopped == "the time is up"
+
+
+def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> None:
+    source, case = small
+    none = Fixed("none", Change("none", ""), 1.0)
+    planner, _ = _planner(source, case, [none], goal=Goal("sqnr_db", ">=", 1.0))
+    planner.run(silent)
+    assert not planner.ledger and planner.stopped == "the goal sqnr_db>=1 is met"
+    planner, _ = _planner(source, case, [none], seconds=0)
+    planner.run(silent)
+    assert not planner.ledger and planner.stopped == "the time is up"
+
+
+def test_a_broken_promise_is_an_error(small: tuple[Source, Case]) -> None:
+    source, case = small
+    other = case.model.clone()
+    name = next(n for n in other.graph.initializers)
+    array = other.graph.initializers[name].const_value
+    assert array is not None
+    other.graph.initializers[name].const_value = ir.tensor(1.1 * array.numpy(), name=name)
+    broken = Fixed("broken", Change("broken", "", model=other), 1.0, keeps=True)
+    planner, _ = _planner(source, case, [broken])
+    with pytest.raises(RecoveryError, match="R003: recovery 'broken'"):
+        planner.run(silent)
+
+
+def test_no_kept_attempt_makes_held_out_error_worse(tmp_path: Path) -> None:
+    for seed, model in enumerate((mlp(5), linear(6), cnn(7))):
+        shape = (3, 16, 16) if seed == 2 else (6,)
+        path = tmp_path / str(seed)
+        path.mkdir()
+        source, case = make(path, model, samples(seed, 48, *shape))
+        case = coarsened(case, 4)
+        work, judges = held_out(source)
+        bench = Bench(work, judges, None, api.Settings())
+        tools = Tools(
+            Judge(case.model, judges),
+            bench.diagnose,
+            bench.recalibrate,
+            bench.distance(case.model),
+            lambda case, ledger: None,
+        )
+        recoveries: list[Recovery] = [r for r in ALL if r.name != "precision"]
+        effort = Effort(iterations=50)
+        diagnosed = bench.diagnose(replace(case, samples=len(work)))
+        planner = Planner(case, diagnosed, work, recoveries, time.monotonic() + 600, effort, tools)
+        planner.run(silent)
+        assert planner.ledger
+        for entry in planner.ledger:
+            assert entry.gain_db > 0 or not entry.kept
+        figures = [e.after.sqnr_db for e in planner.ledger if e.kept]
+        assert figures == sorted(figures)  # type: ignore[type-var]
