@@ -1,6 +1,5 @@
 """Per site: the exact split of the squared error, utilisation, and stability."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
@@ -298,9 +297,9 @@ def _plot(rows: Histogram) -> dict[str, list[float]]:
 
 def _channels(seen: Seen) -> list[list[float]] | None:
     """Extremes per channel, at most 256 of them evenly chosen by range."""
-    rows: Iterable[int] = np.argsort(-seen.channels.absmax, kind="stable")
-    order = list(rows)
-    if len(order) <= 1:
+    order = np.argsort(-seen.channels.absmax, kind="stable")
+    if order.size <= 1:
         return None
-    chosen = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, 256).astype(int))]
-    return [[int(c), float(seen.channels.lo[c]), float(seen.channels.hi[c])] for c in chosen]
+    chosen = order[np.unique(np.linspace(0, order.size - 1, 256).astype(int))]
+    ends = seen.channels.lo[chosen], seen.channels.hi[chosen]
+    return [list(row) for row in zip(chosen.tolist(), *(e.tolist() for e in ends), strict=True)]

@@ -16,7 +16,7 @@ from lostbits.estimators import ALL
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, Array, Grid, affine_from_range
 from lostbits.statistics import Histogram
-from lostbits.statistics.histogram import Density
+from lostbits.statistics.histogram import Density, Distortion
 from lostbits.target import Rule
 
 Floats = NDArray[np.float64]
@@ -135,15 +135,15 @@ def trade_off(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> TradeOff:
     """Round and clip error of the site over ranges from 1/32 to twice the full one."""
     rows = seen.channels if rule.per_channel else seen.whole
     density = rows.density()
-    scaled = (_grid(factor * rows.lo, factor * rows.hi, rule) for factor in _FACTORS)
-    points = [_means(rows, density, grid) for grid in scaled]
+    factors = _FACTORS[:, None]
+    curve = _means(rows, density, _grid(factors * rows.lo, factors * rows.hi, rule))
     marks = {"in use": _mark(rows, density, affine, affine.lo, affine.hi)}
     for name, (lo, hi) in _ranges(rows, rule, best).items():
         marks[name] = _mark(rows, density, _grid(lo, hi, rule), lo, hi)
     return TradeOff(
         [float(f) for f in _FACTORS],
-        [point["round"] for point in points],
-        [point["clip"] for point in points],
+        curve.round.tolist(),
+        curve.clip.tolist(),
         marks,
     )
 
@@ -162,17 +162,18 @@ def _grid(lo: Floats, hi: Floats, rule: Rule) -> Affine:
     return affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=0)
 
 
-def _means(rows: Histogram, density: Density, affine: Affine) -> dict[str, float]:
+def _means(rows: Histogram, density: Density, affine: Affine) -> Distortion:
+    """Mean squared error of one grid, or of each of several."""
     part, size = density.distortion(*_ends(affine)), max(rows.size, 1)
-    return {"round": float(part.round.sum()) / size, "clip": float(part.clip.sum()) / size}
+    return Distortion(part.round.sum(axis=-1) / size, part.clip.sum(axis=-1) / size)
 
 
 def _mark(
     rows: Histogram, density: Density, affine: Affine, lo: Array, hi: Array
 ) -> dict[str, float]:
-    return {"factor": _factor(rows, np.atleast_1d(lo), np.atleast_1d(hi))} | _means(
-        rows, density, affine
-    )
+    means = _means(rows, density, affine)
+    factor = _factor(rows, np.atleast_1d(lo), np.atleast_1d(hi))
+    return {"factor": factor, "round": float(means.round), "clip": float(means.clip)}
 
 
 def _factor(rows: Histogram, lo: Array, hi: Array) -> float:

@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from lostbits.compiled import compiled_sums
 from lostbits.estimator import Estimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
@@ -14,7 +15,6 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 _BINS = 1536
 _CLIP_WEIGHT = 3.0
-_AT_ONCE = 16  # candidates: their errors stay in the cache
 
 
 @final
@@ -100,9 +100,7 @@ def cost(bins: Bins, low: Floats, high: Floats, steps: int) -> Floats:
     total = _beyond(bins.counts, middles, middles[first], first)
     total += _beyond(bins.counts[::-1], middles[::-1], middles[last], index.size - last)
     total *= _CLIP_WEIGHT
-    for begin in range(0, step.size, _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
-        total[part] += _rounded(bins.counts, middles, step[part], first[part], last[part])
+    total += _rounded(bins.counts, middles, step, first, last)
     return total
 
 
@@ -114,22 +112,20 @@ def _beyond(counts: Floats, middles: Floats, limit: Floats, kept_from: Whole) ->
     return beyond
 
 
+@compiled_sums
 def _rounded(counts: Floats, middles: Floats, step: Floats, first: Whole, last: Whole) -> Floats:
     """Squared rounding error of the values in the bins ``first`` to ``last - 1``."""
-    away = middles / step[:, None]
-    away -= np.rint(away)
-    away *= away
-    away *= counts
-    below, row = _cumulative(away), np.arange(step.size)
-    error: Floats = (below[row, last] - below[row, first]) * step**2
-    return error
+    error = np.zeros(step.size)
+    for i in range(step.size):
+        for k in range(first[i], last[i]):
+            away = middles[k] / step[i]
+            error[i] += counts[k] * (away - np.rint(away)) ** 2
+    return error * step**2
 
 
 def _cumulative(values: Floats) -> Floats:
-    """Sums of the first 0, 1, ... all values along the last axis."""
-    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
-    np.cumsum(values, axis=-1, out=sums[..., 1:])
-    return sums
+    """Sums of the first 0, 1, ... all values."""
+    return np.append(0.0, np.cumsum(values))
 
 
 def rebin(seen: Histogram, lo: float, hi: float) -> Bins:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from lostbits.compiled import compiled
 from lostbits.estimator import Estimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
@@ -71,23 +72,37 @@ def divergences(counts: Floats, levels: int) -> Floats:
 
     Inside a group Q is constant, so with S the sum of a group and N its number of non-empty bins,
     ``sum P log Q`` is ``sum S log(S/N)`` over the groups, plus the outliers, which all lie in the
-    last one. Sums over any bins are differences of cumulative ones: no loop over candidates.
+    last one.
     """
     kept = np.arange(levels, counts.size + 1)
-    # Bin k of candidate i is in group floor(k * levels / i), so group j starts at ceil(j*i/levels).
-    starts = -(-np.arange(levels + 1) * kept[:, None] // levels)
-    sums = np.diff(_cumulative(counts)[starts])
-    filled = np.diff(_cumulative(counts > 0)[starts])
-    level = np.divide(sums, filled, out=np.ones_like(sums), where=filled > 0)
-    inside = _cumulative(counts)[kept]
+    below, filled = _cumulative(counts), _cumulative(counts > 0)
+    inside, last = below[kept], counts[kept - 1]
     outliers = counts.sum() - inside
-    last = counts[kept - 1]
     entropy = _cumulative(xlogy(counts, counts))[kept - 1] + xlogy(last + outliers, last + outliers)
-    cross = xlogy(sums, level).sum(axis=1) + xlogy(outliers, level[:, -1])
     share = np.divide(inside, counts.sum(), out=np.ones_like(inside), where=inside > 0)
-    lost: Floats = (entropy - cross) / counts.sum() + np.log(share)
+    lost: Floats = (entropy - _cross(below, filled, outliers, levels)) / counts.sum()
+    lost += np.log(share)
     lost[(inside == 0) | ((outliers > 0) & (last == 0))] = np.inf
     return lost
+
+
+@compiled
+def _cross(below: Floats, filled: Floats, outliers: Floats, levels: int) -> Floats:
+    """``sum P log Q`` of every candidate, from the sums below each bin.
+
+    Bin k of candidate i is in group floor(k * levels / i), so group j starts at ceil(j*i/levels).
+    """
+    cross = np.zeros(outliers.size)
+    for candidate in range(outliers.size):
+        kept, start, level = levels + candidate, 0, 1.0
+        for group in range(levels):
+            end = -(-(group + 1) * kept // levels)
+            inside, number = below[end] - below[start], filled[end] - filled[start]
+            level = inside / number if number > 0 else 1.0
+            cross[candidate] += inside * np.log(level) if inside > 0 else 0.0
+            start = end
+        cross[candidate] += outliers[candidate] * np.log(level) if outliers[candidate] > 0 else 0.0
+    return cross
 
 
 def _cumulative(values: NDArray[np.generic]) -> Floats:
