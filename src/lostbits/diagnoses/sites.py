@@ -1,8 +1,9 @@
 """Per site: the exact split of the squared error, utilisation, and stability."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -10,15 +11,16 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, Seen, constant_of, rule_of
 from lostbits.data import Batch
+from lostbits.diagnoses.error_split import add_split
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
 from lostbits.diagnosis import LostBits, SiteReport, TradeOff
 from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, along, split_error
-from lostbits.runtime.layout import dot
+from lostbits.grid import Affine, split_error
+from lostbits.runtime.layout import flat, memory_order
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.measure import decibels
-from lostbits.runtime.simulation import Frozen, ends
+from lostbits.runtime.simulation import Frozen
 from lostbits.statistics import Histogram
 from lostbits.target import Rule
 
@@ -71,14 +73,10 @@ class SiteErrors:
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
         sums = self.sums[site.key]
-        rounded, clipped, dead_zone, power = _split(x, self.case.plan[site.key], part.size)
-        sums.round += float(rounded.sum())
-        sums.clip += float(clipped.sum())
-        sums.dead_zone += dead_zone
-        sums.total += float(rounded.sum() + clipped.sum())
-        sums.power += power
-        sums.size += x.numel()
-        self._halve(sums, rounded + clipped, x.numel(), part)
+        parts = _split(x, self.case.plan[site.key], part.size)
+        rounded, clipped, dead_zone, power = parts.sum(axis=0).tolist()
+        sums.add(_Sums(rounded, clipped, dead_zone, rounded + clipped, power, x.numel()))
+        self._halve(sums, parts[:, :2].sum(axis=1), x.numel(), part)
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
@@ -164,37 +162,30 @@ class SiteErrors:
         )
 
 
-def _split(x: torch.Tensor, affine: Affine, samples: int) -> tuple[Doubles, Doubles, float, float]:
-    """Round and clip of every sample, dead zone and power of all, each a sum of squares.
+def _split(x: torch.Tensor, affine: Affine, samples: int) -> Doubles:
+    """Round, clip, dead zone and power of every sample, each a sum of squares, shape (samples, 4).
 
-    The ends are grid points, so a limited value needs no more limiting after it was rounded, and
-    the two parts have disjoint supports. A value has vanished where its code is zero. Passes over
-    memory are what this costs, hence two tensors of scratch and no masks.
+    One row of all together where axis 0 does not count samples.
     """
-    x = x.to(torch.float32 if affine.grid.bits <= 16 else torch.float64)
-    scale = torch.from_numpy(np.array(along(affine.scale, x.ndim, affine.axis))).to(x.dtype)
-    limited = _limited(x, affine)
-    other = limited - x
-    clipped = _each_sample(other, samples)
-    code = torch.div(limited, scale, out=other).round_()
-    error = torch.addcmul(limited, code, scale, value=-1, out=limited)
-    rounded = _each_sample(error, samples)
-    vanished = code.clamp_(-1, 1).abs_().sub_(1).mul_(error)
-    return rounded, clipped, dot(vanished, vanished), dot(x, x)
+    kind = torch.float32 if affine.grid.bits <= 16 else torch.float64
+    table = _table(x.to(kind), affine.axis, samples)
+    lo, hi, scale = (
+        np.atleast_1d(v).astype(table.dtype) for v in (affine.lo, affine.hi, affine.scale)
+    )
+    sums = np.zeros((len(table), 4))
+    add_split(table, lo, hi, scale, sums)
+    return sums
 
 
-def _each_sample(error: torch.Tensor, samples: int) -> Doubles:
-    """Squared error of every sample, or of all together where axis 0 does not count samples."""
-    if error.ndim == 0 or error.shape[0] != samples:
-        return np.array([dot(error, error)])
-    return np.array([dot(error[i : i + 1], error[i : i + 1]) for i in range(samples)])
-
-
-def _limited(x: torch.Tensor, affine: Affine) -> torch.Tensor:
-    lo, hi = ends(affine, x.ndim)
-    if affine.axis is None:  # several times as fast with numbers as with tensors
-        return torch.clamp(x, float(lo), float(hi))
-    return torch.clamp(x, lo.to(x.dtype), hi.to(x.dtype))
+def _table(x: torch.Tensor, axis: int | None, samples: int) -> NDArray[Any]:
+    """Values in memory order, shape (samples or 1, any, channels or 1, any)."""
+    order = memory_order(x.ndim)
+    first = samples if x.ndim and axis != 0 and x.shape[0] == samples else 1
+    if axis is None:
+        return flat(x).reshape(first, 1, 1, -1).numpy()
+    at, sizes = order.index(axis), [x.shape[d] for d in order]
+    shape = (first, math.prod(sizes[:at]) // first, sizes[at], math.prod(sizes[at + 1 :]))
+    return flat(x).reshape(shape).numpy()
 
 
 def _from_histograms(seen: Seen, affine: Affine, rule: Rule) -> tuple[LostBits | None, TradeOff]:

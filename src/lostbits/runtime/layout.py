@@ -14,9 +14,14 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
+def memory_order(rank: int) -> tuple[int, ...]:
+    """Axes of a tensor with so many, outermost in memory first."""
+    return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
+
+
 def flat(x: torch.Tensor) -> torch.Tensor:
     """Elements in memory order, shape ``(size,)``; the same order for every tensor of a shape."""
-    return channels_last(x).permute(0, 2, 3, 1).reshape(-1) if x.ndim == 4 else x.reshape(-1)
+    return channels_last(x).permute(memory_order(x.ndim)).reshape(-1)
 
 
 def dot(x: torch.Tensor, y: torch.Tensor) -> float:
