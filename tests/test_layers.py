@@ -166,7 +166,8 @@ def test_coherence_of_two_terms(angle: float, coherence: float) -> None:
 
 def _figures(terms: dict[str, torch.Tensor]) -> LayerReport:
     sums = _Sums()
-    _accumulate(sums, terms, torch.ones_like(next(iter(terms.values()))))
+    error = torch.stack(list(terms.values())).sum(dim=0)
+    _accumulate(sums, terms, error, torch.ones_like(error))
     net = Net(0)
     model = ir.from_proto(net.model([3], net.gemm("x", 3, 3)))
     return _report(Executor(model, ()).steps[0], "y", ["x"], sums)

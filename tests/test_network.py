@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.diagnoses.network import Gap, NetworkErrors, clenshaw_curtis
+from lostbits.diagnoses.network import Gap, NetworkErrors, quadrature
 from lostbits.diagnoses.permutation import Coalitions, PermutationErrors
 from lostbits.graph.queries import constant
 from lostbits.grid import Affine
@@ -187,13 +187,13 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = built(cnn(7), samples(7, 8, 3, 16, 16), target("snpe"), tmp_path)
-    at_once = attributed(case, source, batch=4, tolerance=1.0, intervals=(8, 8))
+    at_once = attributed(case, source, batch=4, tolerance=1.0, rules=(3, 3))
 
     def coarse(errors: NetworkErrors) -> dict[int, int]:
-        return {first: 8 for first, gap in errors.gaps.items() if gap.intervals == 4}
+        return {first: 3 for first, gap in errors.gaps.items() if gap.rule == 2}
 
     monkeypatch.setattr(NetworkErrors, "unsettled", coarse)
-    refined = attributed(case, source, batch=4, tolerance=1.0, intervals=(4, 16))
+    refined = attributed(case, source, batch=4, tolerance=1.0, rules=(2, 4))
     np.testing.assert_allclose(by_site(refined), by_site(at_once), rtol=1e-9, atol=1e-15)
     for first, gap in refined.gaps.items():
         assert gap.value == pytest.approx(at_once.gaps[first].value, abs=1e-12)
@@ -202,21 +202,21 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
 def test_a_batch_that_is_far_off_is_refined_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself it may miss five times what all may; until then its rule is doubled."""
+    """By itself it may miss five times what all may; until then the next rule is taken."""
     monkeypatch.setattr(NetworkErrors, "unsettled", lambda _: {})
     source, case = built(cnn(7), samples(7, 8, 3, 16, 16), target("snpe"), tmp_path)
     halves = [source.slice(first, first + 4) for first in (0, 4)]
     found = [attributed(case, half, tolerance=1.0) for half in halves]
-    assert [errors.gaps[0].intervals for errors in found] == [2, 2]
+    assert [errors.gaps[0].rule for errors in found] == [1, 1]
     misses = [abs(errors.gaps[0].value) / errors.total for errors in found]
     assert misses[0] != misses[1]
     middle = sum(misses) / 2 / 5
     again = [attributed(case, half, tolerance=middle) for half in halves]
     for errors, miss in zip(again, misses, strict=True):
         gap = errors.gaps[0]
-        assert (gap.intervals > 2) == (miss > 5 * middle)
-        assert gap.intervals == 16 or abs(gap.value) <= 5 * middle * errors.total
-        assert errors.evaluations == 4 * gap.intervals
+        assert (gap.rule > 1) == (miss > 5 * middle)
+        assert gap.rule == 4 or abs(gap.value) <= 5 * middle * errors.total
+        assert errors.evaluations == 4 * np.count_nonzero(quadrature(gap.rule)[0])
 
 
 def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None:
@@ -224,17 +224,17 @@ def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None
     errors = attributed(case, source)
     errors.total, errors.tolerance = 1.0, 0.02
     gaps = {0: 0.03, 4: -0.05, 8: 0.06, 12: 0.01}
-    errors.gaps = {first: Gap(value, 4) for first, value in gaps.items()}
-    assert errors.unsettled() == {8: 8}
-    errors.gaps[8] = Gap(0.06, 16)
-    assert errors.unsettled() == {0: 8}
-    errors.gaps[4] = Gap(-0.09, 4)
+    errors.gaps = {first: Gap(value, 2) for first, value in gaps.items()}
+    assert errors.unsettled() == {8: 3}
+    errors.gaps[8] = Gap(0.06, 4)
+    assert errors.unsettled() == {0: 3}
+    errors.gaps[4] = Gap(-0.09, 2)
     assert errors.unsettled() == {}
 
 
 def test_the_batch_size_does_not_matter(tmp_path: Path) -> None:
     source, case = built(cnn(4), samples(4, 12, 3, 16, 16), target("snpe"), tmp_path)
-    options = {"intervals": (8, 8)}
+    options = {"rules": (3, 3)}
     one, three, all_of_them = (
         by_site(attributed(case, source, batch=b, **options)) for b in (1, 3, 12)
     )
@@ -278,11 +278,18 @@ def test_a_grouped_weight_needs_no_gradient_before_it(tmp_path: Path) -> None:
     assert abs(report.residual) < 0.02
 
 
-@pytest.mark.parametrize("intervals", [2, 4, 8, 16])
-def test_the_rule_is_exact_up_to_its_degree(intervals: int) -> None:
-    nodes, weights = clenshaw_curtis(intervals)
-    for degree in range(intervals + 1):
-        assert float(weights @ nodes**degree) == pytest.approx(1 / (degree + 1), abs=1e-12)
+@pytest.mark.parametrize(("rule", "degree"), [(1, 2), (2, 5), (3, 10), (4, 21)])
+def test_a_rule_is_exact_up_to_its_degree(rule: int, degree: int) -> None:
+    nodes, weights = quadrature(rule)
+    for d in range(degree + 1):
+        assert float(weights @ nodes**d) == pytest.approx(1 / (d + 1), abs=1e-10)
+
+
+@pytest.mark.parametrize("rule", [2, 3, 4])
+def test_a_rule_holds_the_nodes_of_the_one_before(rule: int) -> None:
+    coarse, fine = quadrature(rule - 1)[0], quadrature(rule)[0]
+    assert set(coarse) < set(fine)
+    assert (fine.min(), fine.max() <= 1) == (0, True)
 
 
 def test_a_pass_leaves_no_tensors_behind(tmp_path: Path) -> None:

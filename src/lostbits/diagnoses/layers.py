@@ -65,7 +65,12 @@ LayerSums = dict[str, _Sums]  # by the name of the node
 
 @dataclass
 class _Open:
-    """A linear node whose fused activation is still to come."""
+    """A linear node whose fused activation is still to come.
+
+    Attributes:
+        step: The node.
+        terms: What they add up to is the error so far.
+    """
 
     step: Step
     terms: dict[str, torch.Tensor]
@@ -126,17 +131,18 @@ class LayerErrors:
             return {**terms, "activation": whole}
         terms["weight"] = self.executor.evaluate(step, [x, wq - w])[0]
         terms["activation"] = self.executor.evaluate(step, [xq - x, w])[0]
-        terms["interaction"] = whole - terms["weight"] - terms["activation"]
+        terms["interaction"] = torch.sub(whole, terms["weight"]).sub_(terms["activation"])
         return terms
 
     def _close(self, layer: _Open, pair: Pair, frozen: Frozen) -> None:
         name = pair.step.outputs[0]
         site = next((s for s in self.executor.by_tensor.get(name, ()) if s.streams), None)
-        terms = dict(layer.terms)
+        terms, error = dict(layer.terms), pair.quantized_outputs[0] - pair.outputs[0]
         if site is not None and site.key in frozen.total:
             terms["output"] = frozen.total[site.key]
+            error += terms["output"]
         sums = self.sums.setdefault(layer.step.name, _Sums(name))
-        _accumulate(sums, terms, pair.outputs[0])
+        _accumulate(sums, terms, error, pair.outputs[0])
 
     def taken(self) -> LayerSums:
         """What was measured since the last time; from here on it counts anew."""
@@ -174,13 +180,14 @@ def _through(layer: _Open, pair: Pair) -> _Open:
     step = replace(layer.step, outputs=pair.step.outputs)
     if pair.step.operator.op_type == "Add":
         return _Open(step, {**layer.terms, "bias": change - difference})
-    slope = torch.where(difference != 0, change / difference, torch.zeros(()))
+    slope = torch.div(change, difference, out=difference).nan_to_num_()  # where nothing changed
     terms = {cause: term * slope for cause, term in layer.terms.items()}
     return _Open(step, terms)
 
 
-def _accumulate(sums: _Sums, terms: dict[str, torch.Tensor], output: torch.Tensor) -> None:
-    error = _added(terms)
+def _accumulate(
+    sums: _Sums, terms: dict[str, torch.Tensor], error: torch.Tensor, output: torch.Tensor
+) -> None:
     for cause, term in terms.items():
         index = TERMS.index(cause)
         sums.with_error[index] += dot(term, error)

@@ -59,7 +59,7 @@ class Measurement:
         settings: What was asked for, without other data.
         labels: Class numbers of the samples, or None.
         batch: Samples a run.
-        finer: Batches to attribute again, by their first sample, and into how many intervals.
+        finer: Batches to attribute again, by their first sample, and by which rule.
             Where there are any, nothing else is measured.
     """
 

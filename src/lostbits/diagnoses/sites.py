@@ -1,6 +1,5 @@
 """Per site: the exact split of the squared error, utilisation, and stability."""
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -17,7 +16,7 @@ from lostbits.diagnosis import LostBits, SiteReport, TradeOff
 from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, split_error
-from lostbits.runtime.layout import flat, memory_order
+from lostbits.runtime.layout import by_channel
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.measure import decibels
 from lostbits.runtime.simulation import Frozen
@@ -179,13 +178,9 @@ def _split(x: torch.Tensor, affine: Affine, samples: int) -> Doubles:
 
 def _table(x: torch.Tensor, axis: int | None, samples: int) -> NDArray[Any]:
     """Values in memory order, shape (samples or 1, any, channels or 1, any)."""
-    order = memory_order(x.ndim)
+    rows = by_channel(x, axis)
     first = samples if x.ndim and axis != 0 and x.shape[0] == samples else 1
-    if axis is None:
-        return flat(x).reshape(first, 1, 1, -1).numpy()
-    at, sizes = order.index(axis), [x.shape[d] for d in order]
-    shape = (first, math.prod(sizes[:at]) // first, sizes[at], math.prod(sizes[at + 1 :]))
-    return flat(x).reshape(shape).numpy()
+    return rows.reshape(first, max(len(rows) // first, 1), rows.shape[1], -1)
 
 
 def _from_histograms(seen: Seen, affine: Affine, rule: Rule) -> tuple[LostBits | None, TradeOff]:

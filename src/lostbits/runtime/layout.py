@@ -4,7 +4,11 @@ Feature maps are kept channels-last: torch's convolutions on a CPU then run abou
 forward and backward (three times for the weights of depthwise ones) as on ONNX's own layout.
 """
 
+import math
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 
 from lostbits.spill import spilled
 
@@ -22,6 +26,15 @@ def memory_order(rank: int) -> tuple[int, ...]:
 def flat(x: torch.Tensor) -> torch.Tensor:
     """Elements in memory order, shape ``(size,)``; the same order for every tensor of a shape."""
     return channels_last(x).permute(memory_order(x.ndim)).reshape(-1)
+
+
+def by_channel(x: torch.Tensor, axis: int | None) -> NDArray[Any]:
+    """Elements in memory order, shape (any, channels along ``axis`` or 1, any)."""
+    if axis is None:
+        return flat(x).reshape(1, 1, -1).numpy()
+    order = memory_order(x.ndim)
+    at, sizes = order.index(axis), [x.shape[d] for d in order]
+    return flat(x).reshape(math.prod(sizes[:at]), sizes[at], math.prod(sizes[at + 1 :])).numpy()
 
 
 def dot(x: torch.Tensor, y: torch.Tensor) -> float:
