@@ -5,6 +5,7 @@ by on its way back, its inner product with the error is taken and the gradient i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -115,12 +116,29 @@ class _Slopes:
     def _at_weight(
         self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
     ) -> None:
-        """``<dv/dW, dW> = <dv/dy, x * dW>``, a forward convolution, channel by channel."""
+        """``<dv/dW, dW> = <dv/dy, x * dW>``, a forward convolution, channel by channel.
+
+        Of the groups that the error concerns: a clip may be in one of a thousand.
+        """
+        assert x is not None
+        groups = step.operator.get("group", 1)
         for kind, error in self._errors(site):
-            with torch.no_grad():
-                (change,) = self.executor.evaluate(step, [x, error])
-            axis = None if site.axis is None else 1
-            self._add(site, kind, per_channel(change.mul_(gradient), axis))
+            live = error.reshape(groups, -1).any(dim=1).nonzero().flatten()
+            slope = np.zeros((groups, len(error) // groups))
+            if len(live):
+                some = (
+                    _of_groups(v, d, groups, live) for v, d in ((x, 1), (error, 0), (gradient, 1))
+                )
+                slope[live] = self._products(_with_groups(step, len(live)), *some)
+            self._add(site, kind, slope.ravel() if site.axis is not None else slope.sum()[None])
+
+    def _products(
+        self, step: Step, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> Vector:
+        """Inner products of a gradient with what the error makes of ``x``; (groups, channels)."""
+        with torch.no_grad():
+            (change,) = self.executor.evaluate(step, [x, error])
+        return per_channel(change.mul_(gradient), 1).reshape(step.operator.get("group"), -1)
 
     def _at_bias(
         self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
@@ -141,6 +159,20 @@ class _Slopes:
 def _perturbed(executor: Executor, frozen: Frozen, t: float, site: Site) -> torch.Tensor:
     """A constant as the network at ``t`` has it."""
     return torch.add(executor.constants[site.tensor], frozen.total[site.key], alpha=t)
+
+
+def _with_groups(step: Step, groups: int) -> Step:
+    """The convolution with fewer groups."""
+    attributes = {**step.operator.attributes, "group": groups}
+    return replace(step, operator=replace(step.operator, attributes=attributes))
+
+
+def _of_groups(x: torch.Tensor, axis: int, groups: int, chosen: torch.Tensor) -> torch.Tensor:
+    """What some of the groups along an axis hold."""
+    if len(chosen) == groups:
+        return x
+    each = x.shape[axis] // groups
+    return x.index_select(axis, (chosen[:, None] * each + torch.arange(each)).flatten())
 
 
 def grouped_parameters(executor: Executor) -> set[str]:
