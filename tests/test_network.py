@@ -2,6 +2,7 @@
 
 import gc
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lostbits.runtime.simulation import Simulation, replayed
 from lostbits.runtime.slopes import slopes
 from lostbits.targets import target
 from small_nets import (
+    Net,
     attributed,
     built,
     cnn,
@@ -265,6 +267,31 @@ def test_slopes_of_grouped_weights_are_the_gradients_of_leaves(
     for key, expected in leaves.items():
         scale = max(float(np.abs(expected).max()), 1e-6)
         np.testing.assert_allclose(direct[key], expected, atol=2e-4 * scale)
+
+
+@pytest.mark.parametrize("changed", [(), (3,), (0, 5, 6), range(8)])
+def test_slopes_of_a_weight_whose_error_is_in_some_groups(
+    changed: Sequence[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four groups of four channels in and two out each; the error is put in by hand."""
+    net = Net(8)
+    model = net.model([16, 6, 6], net.conv("x", (8, 16, 3), group=4), rank=4)
+    source, case = built(model, samples(8, 4, 16, 6, 6), target("qnn-htp"), tmp_path)
+    executor, part = Executor(case.model, case.sites), whole(source)
+    _, frozen = Simulation(case).run(part)
+    (weight,) = (s for s in case.sites if s.role == "weight")
+    error = torch.zeros_like(frozen.total[weight.key])
+    error[list(changed)] = torch.randn(error[list(changed)].shape)
+    frozen.total[weight.key] = error
+
+    def energy(outputs: list[torch.Tensor]) -> torch.Tensor:
+        return outputs[0].square().sum()
+
+    found = slopes(executor, part.feeds, frozen, 0.7, energy)[weight.key, "total"]
+    monkeypatch.setattr(slopes_module, "grouped_parameters", lambda _: set())
+    expected = slopes(executor, part.feeds, frozen, 0.7, energy)[weight.key, "total"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert set(np.flatnonzero(found)) == set(changed)
 
 
 def test_a_grouped_weight_needs_no_gradient_before_it(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_each_channel_has_its_own_row() -> None:
     assert seen.live[2].sum() == 0
 
 
+def test_channels_that_lie_innermost_count_as_any_others() -> None:
+    x = np.random.default_rng(3).normal(size=(5, 30, 4)).astype(np.float32)
+    lo, hi = x.min(axis=(0, 1)), x.max(axis=(0, 1))
+    seen = Histogram(lo, hi, bins=16, axis=-1).update(x)
+    assert_same(seen, Histogram(lo, hi, bins=16, axis=0).update(np.moveaxis(x, 2, 0)))
+    assert seen.counts.sum(axis=1).tolist() == [150] * 4
+
+
 def test_histograms_of_different_ranges_do_not_merge() -> None:
     for other in (Histogram(f32(-2.0), f32(1.0)), Histogram(f32(-1.0), f32(1.0), bins=64)):
         with pytest.raises(ValueError, match="differ"):
