@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 
-from lostbits import compiled as module
 from lostbits.compiled import compiled, compiled_sums
 
 
@@ -32,7 +32,7 @@ def test_a_loop_that_cannot_be_kept_is_compiled_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Numba raises when neither the module's folder nor the user's can be written."""
-    real, asked = module.njit, []
+    real, asked = njit, []
 
     def nowhere(**options: Any) -> Any:
         asked.append(options.pop("cache", False))
@@ -40,6 +40,6 @@ def test_a_loop_that_cannot_be_kept_is_compiled_all_the_same(
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    monkeypatch.setattr(module, "njit", nowhere)
+    monkeypatch.setattr("lostbits.compiled.njit", nowhere)
     assert compiled(total)(np.arange(4.0)) == 6
     assert asked == [True, False]
