@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
 
-    python benchmarks/diagnosis.py [--only closure,deletion,simulation,memory]
+    python benchmarks/diagnosis.py [--only closure,statistics,deletion,simulation,memory]
 
 Time is a ratio of two measurements of one run on one machine; nothing here is a test.
 """
@@ -26,17 +26,20 @@ from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.permutation import Coalitions
 from lostbits.diagnoses.settings import Settings
+from lostbits.graph.place import place
 from lostbits.reporter import Result
+from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import decibels
-from lostbits.runtime.reference import input_specs
+from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 from lostbits.targets import target
 
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
-MODEL, DATA, HELD_OUT = (
-    FOLDER / name for name in ("efficientnet_lite0.onnx", "calibration.npy", "evaluation.npy")
+MODEL, DATA, HELD_OUT, MANY = (
+    FOLDER / name
+    for name in ("efficientnet_lite0.onnx", "calibration.npy", "evaluation.npy", "many.npy")
 )
 TARGETS = ("snpe", "tensorrt", "qnn-htp")
 SAMPLES = 64
@@ -72,6 +75,23 @@ def _closure_row(name: str, result: Result, unit: float, wall: float) -> str:
         f"{base['sqnr_db']:.1f} | {base['agreement']:.3f} | {1 + network['residual']:.4f} | "
         f"{network['evaluations']:.1f} | {unit:.2f} | {wall:.1f} | {wall / unit:.0f} | {stages} |"
     )
+
+
+def statistics() -> None:
+    """Extremes and histograms, which every range method reads, against plain inference."""
+    print("\n## Statistics for all range methods (512 photographs, two passes)\n")
+    print("| target | sites | ORT s | s | ratio |")
+    print("|---|---|---|---|---|")
+    reference = open_reference(MODEL)
+    source = lostbits.data.open_source(str(MANY), input_specs(reference.model))
+    for name in TARGETS:
+        sites = [s for s in place(reference.model, target(name)).sites if s.streams]
+        unit = _inference(MANY, len(source))
+        start = time.perf_counter()
+        calibrate(reference.model, sites, source, Settings().batch)
+        wall = time.perf_counter() - start
+        unit = min(unit, _inference(MANY, len(source)))
+        print(f"| {name} | {len(sites)} | {unit:.2f} | {wall:.1f} | {wall / unit:.1f} |")
 
 
 def deletion() -> None:
@@ -169,13 +189,13 @@ def _distances(
     )
 
 
-def _inference() -> float:
+def _inference(path: Path = DATA, samples: int = SAMPLES) -> float:
     session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
-    data, name = np.load(DATA, mmap_mode="r")[:SAMPLES], session.get_inputs()[0].name
+    data, name = np.load(path, mmap_mode="r")[:samples], session.get_inputs()[0].name
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        for first in range(0, SAMPLES, 8):
+        for first in range(0, samples, 8):
             session.run(None, {name: data[first : first + 8]})
         best = min(best, time.perf_counter() - start)
     return best
@@ -193,7 +213,7 @@ def memory() -> None:
             "r = lostbits.diagnose(model, data, 'snpe', lostbits.Settings(samples=int(n)));"
             "print(json.dumps(r['peak_memory_bytes']))"
         )
-        arguments = [str(MODEL), str(FOLDER / "many.npy"), str(count)]
+        arguments = [str(MODEL), str(MANY), str(count)]
         run = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
         )
@@ -204,6 +224,7 @@ def memory() -> None:
 
 TABLES: dict[str, Callable[[], None]] = {
     "closure": closure,
+    "statistics": statistics,
     "deletion": deletion,
     "simulation": simulation,
     "memory": memory,
