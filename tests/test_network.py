@@ -195,7 +195,7 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
         return {first: 3 for first, gap in errors.gaps.items() if gap.rule == 2}
 
     monkeypatch.setattr(NetworkErrors, "unsettled", coarse)
-    refined = attributed(case, source, batch=4, tolerance=1.0, rules=(2, 4))
+    refined = attributed(case, source, batch=4, tolerance=1.0, rules=(2, 5))
     np.testing.assert_allclose(by_site(refined), by_site(at_once), rtol=1e-9, atol=1e-15)
     for first, gap in refined.gaps.items():
         assert gap.value == pytest.approx(at_once.gaps[first].value, abs=1e-12)
@@ -217,7 +217,7 @@ def test_a_batch_that_is_far_off_is_refined_at_once(
     for errors, miss in zip(again, misses, strict=True):
         gap = errors.gaps[0]
         assert (gap.rule > 1) == (miss > 5 * middle)
-        assert gap.rule == 4 or abs(gap.value) <= 5 * middle * errors.total
+        assert gap.rule == 5 or abs(gap.value) <= 5 * middle * errors.total
         assert errors.evaluations == 4 * np.count_nonzero(quadrature(gap.rule)[0])
 
 
@@ -228,7 +228,7 @@ def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None
     gaps = {0: 0.03, 4: -0.05, 8: 0.06, 12: 0.01}
     errors.gaps = {first: Gap(value, 2) for first, value in gaps.items()}
     assert errors.unsettled() == {8: 3}
-    errors.gaps[8] = Gap(0.06, 4)
+    errors.gaps[8] = Gap(0.06, 5)
     assert errors.unsettled() == {0: 3}
     errors.gaps[4] = Gap(-0.09, 2)
     assert errors.unsettled() == {}
@@ -305,18 +305,19 @@ def test_a_grouped_weight_needs_no_gradient_before_it(tmp_path: Path) -> None:
     assert abs(report.residual) < 0.02
 
 
-@pytest.mark.parametrize(("rule", "degree"), [(1, 2), (2, 5), (3, 10), (4, 21)])
+@pytest.mark.parametrize(("rule", "degree"), [(1, 2), (2, 5), (3, 10), (4, 7), (5, 7)])
 def test_a_rule_is_exact_up_to_its_degree(rule: int, degree: int) -> None:
     nodes, weights = quadrature(rule)
     for d in range(degree + 1):
         assert float(weights @ nodes**d) == pytest.approx(1 / (d + 1), abs=1e-10)
 
 
-@pytest.mark.parametrize("rule", [2, 3, 4])
+@pytest.mark.parametrize("rule", [2, 3, 4, 5])
 def test_a_rule_holds_the_nodes_of_the_one_before(rule: int) -> None:
     coarse, fine = quadrature(rule - 1)[0], quadrature(rule)[0]
     assert set(coarse) < set(fine)
     assert (fine.min(), fine.max() <= 1) == (0, True)
+    assert quadrature(rule)[1].min() > 0
 
 
 def test_a_pass_leaves_no_tensors_behind(tmp_path: Path) -> None:
