@@ -180,7 +180,8 @@ def _through(layer: _Open, pair: Pair) -> _Open:
     step = replace(layer.step, outputs=pair.step.outputs)
     if pair.step.operator.op_type == "Add":
         return _Open(step, {**layer.terms, "bias": change - difference})
-    slope = torch.div(change, difference, out=difference).nan_to_num_()  # where nothing changed
+    # Zero where nothing changed.
+    slope = torch.div(change, difference, out=difference).nan_to_num_(0.0, 0.0, 0.0)
     terms = {cause: term * slope for cause, term in layer.terms.items()}
     return _Open(step, terms)
 
