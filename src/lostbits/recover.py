@@ -47,7 +47,8 @@ _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
 _BETWEEN, _ROUGHLY = 8, 0.1
 _HELD_OUT = 4  # one in so many samples judges, where no others are given
 _MOST_HELD = 64
-_TIMED = 4
+# Runs that a pass is timed by: a neighbour's work makes single ones half as long again.
+_LEAST_TIMED, _TIMED, _TIMING_SECONDS = 4, 12, 1.0
 
 Save = Callable[[Case, Sequence[Entry]], None]
 
@@ -283,12 +284,12 @@ class Bench:
         """How long ``model`` takes over the samples to work on, from the fastest of some runs."""
         session = Session(model)
         part = next(iter(self.source.batches(self.settings.batch)))
-        best = float("inf")
-        for _ in range(_TIMED):
+        times: list[float] = []
+        while len(times) < _LEAST_TIMED or (len(times) < _TIMED and sum(times) < _TIMING_SECONDS):
             start = time.perf_counter()
             session.run(part.feeds)
-            best = min(best, time.perf_counter() - start)
-        return best * len(self.source) / part.size
+            times.append(time.perf_counter() - start)
+        return min(times) * len(self.source) / part.size
 
     def distance(self, before: ir.Model) -> Callable[[ir.Model], float]:
         """How far another form of the network is from ``before`` on the samples that judge."""
