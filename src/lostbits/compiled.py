@@ -23,8 +23,10 @@ def compiled_sums(loop: _Loop) -> _Loop:
 
 
 def _made(loop: _Loop, freedom: set[str]) -> _Loop:
+    def made(*, kept: bool) -> object:
+        return njit(nogil=True, error_model="numpy", fastmath=freedom, cache=kept)(loop)
+
     try:
-        made = njit(nogil=True, error_model="numpy", fastmath=freedom, cache=True)(loop)
+        return cast(_Loop, made(kept=True))
     except RuntimeError:  # nowhere to keep it, as where no folder can be written
-        made = njit(nogil=True, error_model="numpy", fastmath=freedom)(loop)
-    return cast(_Loop, made)
+        return cast(_Loop, made(kept=False))

@@ -103,8 +103,7 @@ class LayerErrors:
         ):
             layer = _Open(pair.step, self._linear(pair))
         elif self.executor.by_tensor.get(pair.step.outputs[0]):
-            difference = pair.quantized_outputs[0] - pair.outputs[0]
-            layer = _Open(pair.step, {"activation": difference})
+            layer = _Open(pair.step, {"activation": pair.error})
         else:
             return
         if pair.step.outputs[0] in self._fused:
@@ -122,7 +121,7 @@ class LayerErrors:
         xq, wq, bq = [*pair.quantized_inputs, None, None][:3]
         assert x is not None and w is not None and xq is not None and wq is not None
         step = replace(pair.step, inputs=pair.step.inputs[:2])
-        whole = pair.quantized_outputs[0] - pair.outputs[0]
+        whole = pair.error
         terms: dict[str, torch.Tensor] = {}
         if b is not None and bq is not None and not torch.equal(b, bq):
             terms["bias"] = _as_bias(step, bq - b, whole)
@@ -137,10 +136,10 @@ class LayerErrors:
     def _close(self, layer: _Open, pair: Pair, frozen: Frozen) -> None:
         name = pair.step.outputs[0]
         site = next((s for s in self.executor.by_tensor.get(name, ()) if s.streams), None)
-        terms, error = dict(layer.terms), pair.quantized_outputs[0] - pair.outputs[0]
+        terms, error = dict(layer.terms), pair.error
         if site is not None and site.key in frozen.total:
             terms["output"] = frozen.total[site.key]
-            error += terms["output"]
+            error = error + terms["output"]
         sums = self.sums.setdefault(layer.step.name, _Sums(name))
         _accumulate(sums, terms, error, pair.outputs[0])
 
@@ -173,15 +172,14 @@ def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 def _through(layer: _Open, pair: Pair) -> _Open:
     """Carry the terms over a fused activation, or over the Add that gives a MatMul its bias."""
     index = next(i for i, n in enumerate(pair.step.inputs) if n == layer.step.outputs[0])
-    change = pair.quantized_outputs[0] - pair.outputs[0]
     before, after = pair.inputs[index], pair.quantized_inputs[index]
     assert before is not None and after is not None
     difference = after - before
     step = replace(layer.step, outputs=pair.step.outputs)
     if pair.step.operator.op_type == "Add":
-        return _Open(step, {**layer.terms, "bias": change - difference})
+        return _Open(step, {**layer.terms, "bias": pair.error - difference})
     # Zero where nothing changed.
-    slope = torch.div(change, difference, out=difference).nan_to_num_(0.0, 0.0, 0.0)
+    slope = torch.div(pair.error, difference, out=difference).nan_to_num_(0.0, 0.0, 0.0)
     terms = {cause: term * slope for cause, term in layer.terms.items()}
     return _Open(step, terms)
 

@@ -21,6 +21,7 @@ from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.measure import decibels
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistics import Histogram
+from lostbits.statistics.cumulative import cumulative
 from lostbits.target import Rule
 
 Doubles = NDArray[np.float64]
@@ -272,8 +273,7 @@ def _allocation_gain(reach: NDArray[np.float64], bits: int) -> float:
 def _plot(rows: Histogram) -> dict[str, list[float]]:
     """Counts over 128 bins between the extremes, for the report."""
     edges = np.linspace(min(rows.lo[0], 0.0), max(rows.hi[0], 0.0), _PLOT_BINS + 1)
-    cumulated = np.concatenate([[0], np.cumsum(rows.live[0])])
-    at = np.interp(edges, rows.edges[0], cumulated)
+    at = np.interp(edges, rows.edges[0], cumulative(rows.live[0]))
     return {
         "edges": [float(e) for e in edges[[0, -1]]],
         "counts": [float(c) for c in np.diff(at)],

@@ -10,6 +10,7 @@ from lostbits.compiled import compiled_sums
 from lostbits.estimator import Estimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
+from lostbits.statistics.cumulative import cumulative
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -106,7 +107,7 @@ def cost(bins: Bins, low: Floats, high: Floats, steps: int) -> Floats:
 
 def _beyond(counts: Floats, middles: Floats, limit: Floats, kept_from: Whole) -> Floats:
     """Squared distance to ``limit`` of the values in the bins before ``kept_from``."""
-    moments = (_cumulative(counts * middles**power)[kept_from] for power in range(3))
+    moments = (cumulative(counts * middles**power)[kept_from] for power in range(3))
     size, sums, squares = moments
     beyond: Floats = squares - 2 * limit * sums + limit**2 * size
     return beyond
@@ -123,15 +124,10 @@ def _rounded(counts: Floats, middles: Floats, step: Floats, first: Whole, last: 
     return error * step**2
 
 
-def _cumulative(values: Floats) -> Floats:
-    """Sums of the first 0, 1, ... all values."""
-    return np.append(0.0, np.cumsum(values))
-
-
 def rebin(seen: Histogram, lo: float, hi: float) -> Bins:
     """The histogram in ``_BINS`` bins of ``[lo, hi]``, old bins spread evenly over new ones."""
     edges = np.linspace(lo, hi, _BINS + 1)
-    below = np.interp(edges, seen.edges[0], np.append(0, np.cumsum(seen.live[0])))
+    below = np.interp(edges, seen.edges[0], cumulative(seen.live[0]))
     below[[0, -1]] = 0, seen.live[0].sum()
     counts = np.diff(below)
     width = (hi - lo) / _BINS

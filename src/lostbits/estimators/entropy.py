@@ -11,6 +11,7 @@ from lostbits.compiled import compiled
 from lostbits.estimator import Estimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
+from lostbits.statistics.cumulative import cumulative
 
 Floats = NDArray[np.float64]
 
@@ -75,10 +76,10 @@ def divergences(counts: Floats, levels: int) -> Floats:
     last one.
     """
     kept = np.arange(levels, counts.size + 1)
-    below, filled = _cumulative(counts), _cumulative(counts > 0)
+    below, filled = cumulative(counts), cumulative(counts > 0)
     inside, last = below[kept], counts[kept - 1]
     outliers = counts.sum() - inside
-    entropy = _cumulative(xlogy(counts, counts))[kept - 1] + xlogy(last + outliers, last + outliers)
+    entropy = cumulative(xlogy(counts, counts))[kept - 1] + xlogy(last + outliers, last + outliers)
     share = np.divide(inside, counts.sum(), out=np.ones_like(inside), where=inside > 0)
     lost: Floats = (entropy - _cross(below, filled, outliers, levels)) / counts.sum()
     lost += np.log(share)
@@ -103,8 +104,3 @@ def _cross(below: Floats, filled: Floats, outliers: Floats, levels: int) -> Floa
             start = end
         cross[candidate] += outliers[candidate] * np.log(level) if outliers[candidate] > 0 else 0.0
     return cross
-
-
-def _cumulative(values: NDArray[np.generic]) -> Floats:
-    """Sums of the first 0, 1, ... all values."""
-    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])

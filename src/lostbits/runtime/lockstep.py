@@ -5,6 +5,7 @@ Whoever wants to compare the two listens; only the tensors that later nodes stil
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, final
 
 import torch
@@ -34,6 +35,11 @@ class Pair:
     quantized_inputs: Tensors
     outputs: Sequence[torch.Tensor]
     quantized_outputs: Sequence[torch.Tensor]
+
+    @cached_property
+    def error(self) -> torch.Tensor:
+        """What the first output is off; whoever reads it leaves it as it is."""
+        return self.quantized_outputs[0] - self.outputs[0]
 
 
 class Listener(Protocol):

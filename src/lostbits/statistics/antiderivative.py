@@ -9,7 +9,7 @@ falls there.
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.compiled import compiled_sums
+from lostbits.compiled import compiled, compiled_sums
 
 Floats = NDArray[np.float64]
 
@@ -29,9 +29,7 @@ def add_error(
         sums: Shape (grids, rows); added to.
     """
     for i, row in np.ndindex(sums.shape):
-        at = i, min(row, step.shape[1] - 1)
-        s = step[at]
-        first, last = np.rint(low[at] / s), np.rint(high[at] / s)
+        s, first, last = _codes(low[i], high[i], step[i], row)
         total = 0.0
         for k in range(edges.shape[1]):
             u = edges[row, k] / s
@@ -49,11 +47,17 @@ def add_clip(
     Ends in float32 lie beside their codes; the little that is would be much beside a small rest.
     """
     for i, row in np.ndindex(sums.shape):
-        at = i, min(row, step.shape[1] - 1)
-        s = step[at]
-        first, last = np.rint(low[at] / s) * s, np.rint(high[at] / s) * s
+        s, first, last = _codes(low[i], high[i], step[i], row)
+        lowest, highest = first * s, last * s
         total = 0.0
         for k in range(edges.shape[1]):
             x = edges[row, k]
-            total += falls[row, k] * (x - min(max(x, first), last)) ** 3
+            total += falls[row, k] * (x - min(max(x, lowest), highest)) ** 3
         sums[i, row] += total / 3
+
+
+@compiled
+def _codes(low: Floats, high: Floats, step: Floats, row: int) -> tuple[float, float, float]:
+    """Step of a row's grid, or of the one that is that of all, and its first and last code."""
+    at = min(row, step.size - 1)
+    return step[at], np.rint(low[at] / step[at]), np.rint(high[at] / step[at])
