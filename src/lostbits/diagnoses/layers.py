@@ -180,7 +180,8 @@ def _through(layer: _Open, pair: Pair) -> _Open:
         return _Open(step, {**layer.terms, "bias": pair.error - difference})
     # Zero where nothing changed.
     slope = torch.div(pair.error, difference, out=difference).nan_to_num_(0.0, 0.0, 0.0)
-    terms = {cause: term * slope for cause, term in layer.terms.items()}
+    # Nobody else reads the terms of a node that is behind us, but a bias is one value for many.
+    terms = {c: t * slope if c == "bias" else t.mul_(slope) for c, t in layer.terms.items()}
     return _Open(step, terms)
 
 
@@ -203,7 +204,8 @@ def _accumulate(
 
 
 def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return reduce(torch.add, terms.values())
+    first, *others = terms.values()
+    return reduce(torch.Tensor.add_, others[1:], first + others[0]) if others else first
 
 
 def _report(step: Step, tensor: str, inputs: list[str], sums: _Sums) -> LayerReport:

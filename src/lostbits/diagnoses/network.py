@@ -36,7 +36,7 @@ from lostbits.runtime.slopes import Key, Vector, slopes
 
 CLOSURE = 0.015  # part of the total that the residual of all batches may reach
 # What one batch misses another often gains, so each by itself may miss so many times as much.
-_EACH = 5
+_EACH = 10
 _CHANNEL_SITES = 24  # of how many sites the result keeps the split by channel
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lostbits.graph.site import Site
 from lostbits.runtime.again import Again
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.products import products
 from lostbits.runtime.simulation import Frozen
 
 Vector = NDArray[np.float64]
@@ -111,21 +112,24 @@ class _Slopes:
 
     def _at_site(self, site: Site, gradient: torch.Tensor) -> None:
         for kind, error in self._errors(site):
-            self._add(site, kind, per_channel(gradient * error, site.axis))
+            self._add(site, kind, products(gradient, error, site.axis))
 
     def _at_weight(
         self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
     ) -> None:
         """``<dv/dW, dW> = <dv/dy, x * dW>``, a forward convolution, channel by channel.
 
-        Of the groups that the error concerns: a clip may be in one of a thousand.
+        Only of the groups that the error concerns, where they are few: a clip may be in one of a
+        thousand.
         """
         assert x is not None
         groups = step.operator.get("group", 1)
         for kind, error in self._errors(site):
             live = error.reshape(groups, -1).any(dim=1).nonzero().flatten()
             slope = np.zeros((groups, len(error) // groups))
-            if len(live):
+            if 2 * len(live) > groups:
+                slope[:] = self._products(step, x, error, gradient)
+            elif len(live):
                 some = (
                     _of_groups(v, d, groups, live) for v, d in ((x, 1), (error, 0), (gradient, 1))
                 )
@@ -138,7 +142,7 @@ class _Slopes:
         """Inner products of a gradient with what the error makes of ``x``; (groups, channels)."""
         with torch.no_grad():
             (change,) = self.executor.evaluate(step, [x, error])
-        return per_channel(change.mul_(gradient), 1).reshape(step.operator.get("group"), -1)
+        return products(change, gradient, 1).reshape(step.operator.get("group"), -1)
 
     def _at_bias(
         self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
@@ -168,11 +172,11 @@ def _with_groups(step: Step, groups: int) -> Step:
 
 
 def _of_groups(x: torch.Tensor, axis: int, groups: int, chosen: torch.Tensor) -> torch.Tensor:
-    """What some of the groups along an axis hold."""
-    if len(chosen) == groups:
-        return x
+    """What some of the groups along an axis hold, and nothing else read."""
     each = x.shape[axis] // groups
-    return x.index_select(axis, (chosen[:, None] * each + torch.arange(each)).flatten())
+    channels = (chosen[:, None] * each + torch.arange(each)).flatten()
+    # Not ``index_select``, which begins with a copy of all in another order.
+    return x[:, channels] if axis else x[channels]
 
 
 def grouped_parameters(executor: Executor) -> set[str]:
