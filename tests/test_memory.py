@@ -274,7 +274,8 @@ def test_attribution_takes_the_batches_of_the_bound(
     result = diagnose(net, vectors(8), "snpe", Settings(room=3 * 10 * 4 * 400))
     assert batches[0] == 16 and 1 <= batches[1] < 8
     same = figures(result)
-    assert same["network"]["total"] == pytest.approx(plain["network"]["total"], rel=1e-6)
+    # ONNX Runtime multiplies batches of another size in another order on some processors.
+    assert same["network"]["total"] == pytest.approx(plain["network"]["total"], rel=1e-5)
 
 
 def test_a_bounded_run_says_what_it_took(net: Path) -> None:
