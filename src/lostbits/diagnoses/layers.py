@@ -204,8 +204,7 @@ def _accumulate(
 
 
 def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    first, *others = terms.values()
-    return reduce(torch.Tensor.add_, others[1:], first + others[0]) if others else first
+    return reduce(torch.add, terms.values())
 
 
 def _report(step: Step, tensor: str, inputs: list[str], sums: _Sums) -> LayerReport:

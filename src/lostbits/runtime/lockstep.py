@@ -38,7 +38,7 @@ class Pair:
 
     @cached_property
     def error(self) -> torch.Tensor:
-        """What the first output is off; whoever reads it leaves it as it is."""
+        """What the first output is off; nobody changes it before all have been told of the node."""
         return self.quantized_outputs[0] - self.outputs[0]
 
 

@@ -147,8 +147,9 @@ class _Slopes:
     def _at_bias(
         self, step: Step, x: torch.Tensor | None, site: Site, gradient: torch.Tensor
     ) -> None:
+        sums = gradient.sum(dim=[d for d in range(gradient.ndim) if d != 1]).double().numpy()
         for kind, error in self._errors(site):
-            slope = per_channel(gradient, 1) * error.double().numpy()
+            slope = sums * error.double().numpy()
             self._add(site, kind, slope if site.axis is not None else slope.sum(keepdims=True))
 
     def _errors(self, site: Site) -> list[tuple[str, torch.Tensor]]:
@@ -198,12 +199,3 @@ def grouped_parameters(executor: Executor) -> set[str]:
         and site.axis in (None, 0)
         and all(use.node in grouped and use.index in (1, 2) for use in site.uses)
     }
-
-
-def per_channel(product: torch.Tensor, axis: int | None) -> Vector:
-    """Sums over everything but ``axis``; one sum of all where there is no such axis."""
-    if axis is None or product.ndim <= axis:
-        return np.atleast_1d(product.sum(dtype=torch.float64).numpy())
-    others = [d for d in range(product.ndim) if d != axis]
-    sums = product.sum(dim=others) if others else product
-    return sums.double().numpy()
