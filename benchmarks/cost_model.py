@@ -22,11 +22,13 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 import lostbits
-from lostbits.api import build_case
 from lostbits.diagnoses.settings import Settings
+from lostbits.graph.instrument import with_outputs
+from lostbits.graph.place import place
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
+from lostbits.statistics import Tally
 from lostbits.targets import target
 from scaling import DATA, MODEL, TARGET
 
@@ -82,10 +84,13 @@ def session_input() -> str:
 
 
 def statistics_bytes() -> int:
-    """Return the size of what a task of the second pass sends back."""
-    *_, case = build_case(MODEL, DATA, target(TARGET), Settings(samples=16))
-    streams = {s.key for s in case.sites if s.streams}
-    return len(pickle.dumps({key: seen for key, seen in case.seen.items() if key in streams}))
+    """Return the size of what a task of the calibration sends back."""
+    model, images = open_reference(MODEL).model, np.load(DATA, mmap_mode="r")
+    sites = [s for s in place(model, target(TARGET)).sites if s.streams]
+    feeds = {session_input(): np.ascontiguousarray(images[:32])}
+    values = feeds | Session(with_outputs(model, [s.tensor for s in sites])).run(feeds)
+    tallies = {s.key: Tally(s.axis).update(values[s.tensor]) for s in sites}
+    return len(pickle.dumps(tallies, 5))
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def _closure_row(name: str, result: Result, unit: float, wall: float) -> str:
 
 def statistics() -> None:
     """Extremes and histograms, which every range method reads, against plain inference."""
-    print("\n## Statistics for all range methods (512 photographs, two passes)\n")
+    print("\n## Statistics for all range methods (512 photographs, one pass)\n")
     print("| target | sites | ORT s | s | ratio |")
     print("|---|---|---|---|---|")
     reference = open_reference(MODEL)

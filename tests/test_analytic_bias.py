@@ -55,8 +55,8 @@ def test_the_shift_is_the_mean_that_rounded_weights_add(kind: str, tmp_path: Pat
     by_hand = (error * means).reshape(len(error), -1).sum(axis=1)
     (bias,) = change.written.values()
     floats = constant_of(case.model, case.placed.biases[0])
-    # Float data have values all over their bins, whose width is the largest over 2,048.
-    np.testing.assert_allclose(floats - bias, by_hand, atol=5e-3 * np.abs(by_hand).max())
+    # Float data have values all over their bins, of which a channel has 32 to a side.
+    np.testing.assert_allclose(floats - bias, by_hand, atol=1e-2 * np.abs(by_hand).max())
     assert np.abs(by_hand).max() > 0.01
     assert applied(case, change).written.keys() == change.written.keys()
 

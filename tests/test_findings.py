@@ -16,7 +16,6 @@ from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkRep
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site, Use
 from lostbits.override import Override
-from lostbits.statistics import Extrema
 from lostbits.targets import target
 
 SNPE, TENSORRT = target("snpe"), target("tensorrt")
@@ -30,10 +29,7 @@ WEIGHT = RANDOM.normal(0, 1, (4, 3, 1, 1)).astype(np.float32)
 
 
 def seen(array: np.ndarray[Any, np.dtype[np.float32]], axis: int) -> Seen:
-    own = Extrema(axis).update(array)
-    result = Seen.empty(own, own)
-    result.update(array)
-    return result
+    return Seen.of(array, axis)
 
 
 def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lostbits.errors import SimulationError
-from lostbits.graph.instrument import after, quantized, switched, with_extremes, with_outputs
+from lostbits.graph.instrument import after, quantized, switched, with_outputs
 from lostbits.graph.place import place
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range
@@ -180,36 +180,13 @@ def test_a_network_without_nodes_can_be_quantized() -> None:
     )
 
 
-@pytest.mark.parametrize("opset", [11, 13, 18, 21])
-def test_extremes_are_those_of_the_values_per_channel(opset: int) -> None:
-    model, sites = net(opset)
-    streamed = [s for s in sites if s.streams]
-    x = random(3, 4, 6, 6)
-    found = dict(
-        zip(
-            [f"{s.tensor}{k}" for s in streamed for k in ("min", "max")],
-            outputs(with_extremes(model, streamed), x=x),
-            strict=True,
-        )
-    )
-    taps = outputs(with_outputs(model, [s.tensor for s in streamed if s.tensor != "x"]), x=x)
-    values = {"x": x} | dict(
-        zip([s.tensor for s in streamed if s.tensor != "x"], taps, strict=True)
-    )
-    for site in streamed:
-        others = tuple(d for d in range(values[site.tensor].ndim) if d != site.axis)
-        axes = None if site.axis is None else others
-        np.testing.assert_array_equal(found[f"{site.tensor}min"], values[site.tensor].min(axes))
-        np.testing.assert_array_equal(found[f"{site.tensor}max"], values[site.tensor].max(axes))
-
-
 def test_instrumenting_changes_no_model() -> None:
     model, sites = net()
     before = ir.to_proto(model).SerializeToString()
     plan = plan_for(sites, 8)
     quantized(model, sites, plan)
     switched(model, sites, plan)
-    with_extremes(model, [s for s in sites if s.streams])
+    with_outputs(model, [s.tensor for s in sites if s.streams])
     assert ir.to_proto(model).SerializeToString() == before
 
 

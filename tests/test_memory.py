@@ -398,7 +398,7 @@ for net in sys.argv[2:]:
 
 
 def test_the_peak_does_not_grow_with_the_model(tmp_path: Path) -> None:
-    """4 and 24 MiB of weights, 2 MiB each, 13 MiB of statistics; a copy more would be 20 MiB."""
+    """4 and 24 MiB of weights, 2 MiB each, 22 MiB of statistics; a copy more would be 20 MiB."""
     nets = [str(residual_net(n, tmp_path / f"{n}.onnx", 512)) for n in (1, 6)]
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _MEASURED, str(1 << 20), *nets]
@@ -406,4 +406,4 @@ def test_the_peak_does_not_grow_with_the_model(tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=True, env={**os.environ, **paths}
     )
     few, many = (int(line) / 2**20 for line in done.stdout.splitlines())
-    assert many - few < 32
+    assert many - few < 40

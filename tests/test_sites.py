@@ -21,7 +21,6 @@ from lostbits.runtime.executor import Executor
 from lostbits.runtime.layout import channels_last
 from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.simulation import Simulation
-from lostbits.statistics import Extrema
 from lostbits.targets import target
 from small_nets import built, cnn, mlp, samples
 
@@ -49,9 +48,7 @@ def measured(
 
 
 def seen_of(x: Floats) -> Seen:
-    seen = Seen.empty(Extrema(1).update(x), Extrema(1).update(x))
-    seen.update(x)
-    return seen
+    return Seen.of(x, 1)
 
 
 def values(*shape: int, seed: int = 0) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lostbits import statistics
 from lostbits.grid import Grid, affine_from_range, split_error
 from lostbits.statistic import Statistic
-from lostbits.statistics import Extrema, Histogram
+from lostbits.statistics import Extrema, Histogram, Tally
 
 Batch = NDArray[np.float32]
 Make = Callable[[], Statistic]
@@ -38,7 +38,11 @@ def makers(parts: list[Batch], axis: int | None) -> dict[type[Statistic], Make]:
     for part in parts:
         seen.update(part)
     lo, hi = (np.where(np.isfinite(v), v, 0.0) for v in (seen.lo, seen.hi))
-    return {Extrema: lambda: Extrema(axis), Histogram: lambda: Histogram(lo, hi, 64, axis)}
+    return {
+        Extrema: lambda: Extrema(axis),
+        Histogram: lambda: Histogram(lo, hi, 64, axis),
+        Tally: lambda: Tally(axis),
+    }
 
 
 def fold(make: Make, parts: list[Batch]) -> Statistic:

@@ -22,10 +22,7 @@ POWERS = Rule(INT8, True, False, "min_max", power_of_two=True)
 
 
 def seen_of(x: Floats, axis: int | None = 0) -> Seen:
-    own = Extrema(axis).update(x)
-    seen = Seen.empty(own, own)
-    seen.update(x)
-    return seen
+    return Seen.of(x, axis)
 
 
 def even(*tops: float, size: int = 4096, low: float = -1.0) -> Floats:

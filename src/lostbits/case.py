@@ -18,10 +18,10 @@ from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.override import Override
-from lostbits.statistics import Extrema, Histogram
+from lostbits.statistics import Extrema, Histogram, Tally
 from lostbits.target import Rule, Target
 
-CHANNEL_BINS = 32
+WHOLE_BINS, CHANNEL_BINS = 2048, 32
 Plan = Mapping[str, Affine]
 
 
@@ -39,22 +39,21 @@ class Seen:
     channels: Histogram
 
     @classmethod
-    def empty(cls, own: Extrema, group: Extrema) -> "Seen":
-        """Histograms ready to count, over extremes found before."""
-        return cls(
-            Histogram(group.lo.min(keepdims=True), group.hi.max(keepdims=True)),
-            Histogram(own.lo, own.hi, CHANNEL_BINS, own.axis),
-        )
+    def of(cls, x: NDArray[np.float32], axis: int | None) -> "Seen":
+        """What a constant looks like."""
+        own = Extrema(axis).update(x)
+        whole = Histogram(own.lo.min(), own.hi.max(), WHOLE_BINS)
+        return cls(whole.update(x), Histogram(own.lo, own.hi, CHANNEL_BINS, axis).update(x))
 
-    def update(self, x: NDArray[np.float32]) -> None:
-        """Count one batch."""
-        self.whole.update(x)
-        self.channels.update(x)
+    @classmethod
+    def of_all(cls, tally: Tally, group: tuple[float, float]) -> "Seen":
+        """What an activation looks like, between the extremes of its group."""
+        return cls(tally.whole(*group, WHOLE_BINS), tally.channels(CHANNEL_BINS))
 
-    def merge(self, other: "Seen") -> None:
-        """Add what another worker counted over the same extremes."""
-        self.whole.merge(other.whole)
-        self.channels.merge(other.channels)
+    @staticmethod
+    def bytes(channels: int) -> int:
+        """Memory that the counts take."""
+        return 16 * (WHOLE_BINS + channels * CHANNEL_BINS)
 
 
 @final
@@ -123,10 +122,7 @@ def look_at_constants(model: ir.Model, sites: Sequence[Site]) -> dict[str, Seen]
     seen = {}
     for site in sites:
         if site.role == "weight":
-            array = constant_of(model, site)
-            own = Extrema(site.axis).update(array)
-            seen[site.key] = Seen.empty(own, own)
-            seen[site.key].update(array)
+            seen[site.key] = Seen.of(constant_of(model, site), site.axis)
     return seen
 
 

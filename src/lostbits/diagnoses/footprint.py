@@ -10,6 +10,7 @@ from typing import Any, final
 
 import onnx_ir as ir
 
+from lostbits.case import Seen
 from lostbits.data import Source
 from lostbits.diagnoses.run import COPIES, fitting
 from lostbits.diagnoses.settings import ROOM, Settings
@@ -21,6 +22,7 @@ from lostbits.graph.site import Site
 from lostbits.language import Sentence, say
 from lostbits.reporter import Result
 from lostbits.runtime.session import Session
+from lostbits.statistics import Tally
 
 _FIXED = 512 << 20  # Python and the libraries 300 MiB; the rest for threads, graphs and the result
 _STATISTICS = 3  # sets of them: the sums, what a worker hands over, and that in a checkpoint
@@ -125,13 +127,14 @@ def _sizes(model: ir.Model, streamed: list[Site], source: Source) -> int:
 
 
 def _statistics(model: ir.Model, placed: Placed) -> int:
-    """Bytes of the histograms of all sites: 2,048 bins a side, and 32 a side for each channel."""
+    """Bytes of what is remembered of all sites while the data stream by."""
     values = {v.name: v for node in model.graph for v in node.outputs} | dict(
         model.graph.initializers
     )
     values |= {v.name: v for v in model.graph.inputs}
     shapes = [(site, values[site.tensor].shape) for site in placed.sites if site.role != "bias"]
-    return sum(8 * (4096 + 64 * _channels(site, shape)) for site, shape in shapes)
+    held = {True: Tally.bytes, False: Seen.bytes}
+    return sum(held[site.streams](_channels(site, shape)) for site, shape in shapes)
 
 
 def _channels(site: Site, shape: ir.Shape | None) -> int:

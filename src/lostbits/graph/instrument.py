@@ -54,35 +54,6 @@ def with_outputs(model: ir.Model, names: Iterable[str]) -> ir.Model:
     return copy
 
 
-def with_extremes(model: ir.Model, sites: Sequence[Site]) -> ir.Model:
-    """A copy that returns, for each site, the minimum and the maximum per channel.
-
-    Two outputs a site, ``<tensor>__min`` and ``<tensor>__max``: the values themselves never leave
-    the runtime, which makes this pass about as cheap as plain inference.
-    """
-    copy = model.clone()
-    values = values_by_name(copy.graph)
-    for site in sites:
-        for kind in ("Min", "Max"):
-            _reduce(copy, values[site.tensor], kind, site.axis)
-    _set_outputs(copy.graph, [f"{s.tensor}__{k}" for s in sites for k in ("min", "max")])
-    return copy
-
-
-def _reduce(model: ir.Model, value: ir.Value, kind: str, axis: int | None) -> None:
-    graph, name = model.graph, f"{value.name}__{kind.lower()}"
-    axes = None if axis is None else [d for d in range(rank(value) or 0) if d != axis]
-    attributes: dict[str, int | list[int]] = {"keepdims": 0}
-    inputs: list[ir.Value | None] = [value]
-    if axes and opset(model) >= 18:
-        inputs.append(add_initializer(graph, f"{name}_axes", np.asarray(axes, np.int64)))
-    elif axes:
-        attributes["axes"] = axes
-    node = ir.node(f"Reduce{kind}", inputs, attributes, name=name)
-    node.outputs[0].name = name
-    _insert_after(graph, value, [node])
-
-
 def quantized(
     model: ir.Model,
     sites: Sequence[Site],

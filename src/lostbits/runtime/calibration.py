@@ -1,17 +1,16 @@
-"""Calibration: two streamed passes over the data, whatever its size.
+"""Calibration: one streamed pass over the data, whatever its size.
 
-The first measures the extremes of every activation inside the graph. They fix the range of the
-histograms that the second counts. Both statistics are exact under any split of the data, and
-nothing else is kept, so memory does not depend on the number of samples. Stretches of the data go
-to whoever works; the energies of the outputs, float sums, are added up batch by batch in order.
+Extremes and counts of every activation come from the same run, because the bins adapt to what is
+seen. They are exact under any split of the data, and nothing else is kept, so memory does not
+depend on the number of samples. Stretches of the data go to whoever works; the energies of the
+outputs, float sums, are added up batch by batch in order.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import onnx_ir as ir
@@ -20,15 +19,16 @@ from numpy.typing import NDArray
 from lostbits.case import Seen
 from lostbits.data import Batch, Source
 from lostbits.errors import DataError, SimulationError
-from lostbits.graph.instrument import with_extremes, with_outputs
+from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.runtime.checkpoint import Folding
+from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.threads import pool_threads
-from lostbits.statistics import Extrema
+from lostbits.statistics import Tally
 
 _SMALLEST = 3e-36  # its scale at 8 bits is the least normal float32
 _LARGEST = 1e18  # its square nears the largest float32
@@ -38,7 +38,6 @@ _LARGEST = 1e18  # its square nears the largest float32
 _STRETCH = 32
 
 Arrays = Mapping[str, NDArray[Any]]
-Ranges = Mapping[str, tuple[Extrema, Extrema]]  # of a site by itself, and of its group
 
 
 def calibrate(
@@ -64,21 +63,15 @@ def calibrate(
     """
     streamed = tuple(s for s in sites if s.streams)
     folding = folding or Folding(InProcess(), silent)
-    stretches = source.stretches(batch, _STRETCH)
-    extremes = _Extremes(model, streamed, source, batch)
-    found = _Found({s.key: Extrema(s.axis) for s in streamed})
-    folding.run("extremes", extremes, stretches, found)
-    own = found.own
+    counted = _Counted.empty(streamed)
+    counts = _Counts(model, streamed, source, batch)
+    folding.run("statistics", counts, source.stretches(batch, _STRETCH), counted)
     for site in streamed:
-        _check_magnitude(site, own[site.key])
-    ranges = {s.key: (own[s.key], _of_group(s, streamed, own)) for s in streamed}
-    counted = _Counted(_empty(ranges), [])
-    counts = _Counts(model, streamed, source, batch, ranges)
-    folding.run("histograms", counts, stretches, counted)
-    return counted.seen, _total(counted.energies, model, source)
+        _check_magnitude(site, counted.tallies[site.key])
+    return _seen(streamed, counted.tallies), _total(counted.energies, model, source)
 
 
-def _check_magnitude(site: Site, own: Extrema) -> None:
+def _check_magnitude(site: Site, own: Tally) -> None:
     """A constant zero is fine; a scale that float32 cannot hold, or squares that overflow, not."""
     largest = float(max(own.hi.max(), -own.lo.min()))
     if largest > 0 and not _SMALLEST < largest < _LARGEST:
@@ -91,76 +84,18 @@ def _check_magnitude(site: Site, own: Extrema) -> None:
         )
 
 
-def _of_group(site: Site, sites: Sequence[Site], own: Mapping[str, Extrema]) -> Extrema:
-    mates = [own[s.key] for s in sites if s.group == site.group]
-    ends = [Extrema().include(e.lo.min(), e.hi.max()) for e in mates]
-    return reduce(lambda a, b: a.merge(b), ends)
+def _seen(sites: Sequence[Site], tallies: Mapping[str, Tally]) -> dict[str, Seen]:
+    """Histograms of a fixed range: that of the group for the tensor, its own for a channel."""
+    groups: dict[str, tuple[float, float]] = {}
+    for site in sites:
+        own = tallies[site.key]
+        lo, hi = groups.get(site.group, (np.inf, -np.inf))
+        groups[site.group] = (min(lo, own.lo.min()), max(hi, own.hi.max()))
+    return {s.key: Seen.of_all(tallies[s.key], groups[s.group]) for s in sites}
 
 
-def _empty(ranges: Ranges) -> dict[str, Seen]:
-    return {key: Seen.empty(own, group) for key, (own, group) in ranges.items()}
-
-
-def _merge(known: Mapping[str, Any], more: Mapping[str, Any]) -> None:
-    for key, statistic in more.items():
-        known[key].merge(statistic)
-
-
-@dataclass(frozen=True)
-class _Sums(ABC):
-    """Of the same form as what is added to them."""
-
-    @abstractmethod
-    def merge(self, more: Self) -> None:
-        """Add what was summed elsewhere."""
-
-    def whole(self) -> Self:
-        return self
-
-    def restore(self, whole: Self) -> None:
-        self.merge(whole)  # they are empty when a pass begins
-
-
-@final
-@dataclass(frozen=True)
-class _Found(_Sums):
-    """Extremes of a stretch, by site."""
-
-    own: dict[str, Extrema]
-
-    def merge(self, more: "_Found") -> None:
-        _merge(self.own, more.own)
-
-
-@final
-@dataclass(frozen=True)
-class _Extremes:
-    """The first pass: minimum and maximum per channel, found inside the graph."""
-
-    model: ir.Model
-    sites: Sequence[Site]
-    source: Source
-    batch: int
-
-    def open(self) -> Callable[[range], _Found]:
-        session, cursor = Session(with_extremes(self.model, self.sites)), self.source.cursor()
-
-        def work(stretch: range) -> _Found:
-            own = {s.key: Extrema(s.axis) for s in self.sites}
-            for part in cursor.batches(stretch, self.batch):
-                values = session.run(part.feeds)
-                for site in self.sites:
-                    lo, hi = values[f"{site.tensor}__min"], values[f"{site.tensor}__max"]
-                    _check_finite(site, lo, part)
-                    _check_finite(site, hi, part)
-                    own[site.key].include(lo, hi)
-            return _Found(own)
-
-        return work
-
-
-def _check_finite(site: Site, values: NDArray[Any], part: Batch) -> None:
-    if not np.isfinite(values).all():
+def _check_finite(site: Site, own: Tally, part: Batch) -> None:
+    if not own.finite:
         raise SimulationError(
             "S003",
             f"tensor {site.tensor!r}",
@@ -172,50 +107,63 @@ def _check_finite(site: Site, values: NDArray[Any], part: Batch) -> None:
 
 @final
 @dataclass(frozen=True)
-class _Counted(_Sums):
-    """Counts of a stretch, and for each of its batches the energy and size of every output."""
+class _Counted:
+    """Of a stretch: what was seen of every site, and the energy and size of outputs by batch."""
 
-    seen: dict[str, Seen]
+    tallies: dict[str, Tally]
     energies: list[NDArray[np.float64]]
 
+    @classmethod
+    def empty(cls, sites: Sequence[Site]) -> "_Counted":
+        return cls({s.key: Tally(s.axis) for s in sites}, [])
+
     def merge(self, more: "_Counted") -> None:
-        _merge(self.seen, more.seen)
+        """Add what was counted elsewhere."""
+        for key, tally in more.tallies.items():
+            self.tallies[key].merge(tally)
         self.energies.extend(more.energies)
+
+    def whole(self) -> "_Counted":
+        return self
+
+    def restore(self, whole: "_Counted") -> None:
+        self.merge(whole)  # this is empty when a pass begins
 
 
 @final
 @dataclass(frozen=True)
 class _Counts:
-    """The second pass; one task per tensor, so that counting uses every thread."""
+    """The pass; one task per tensor, so that counting uses every thread."""
 
     model: ir.Model
     sites: Sequence[Site]
     source: Source
     batch: int
-    ranges: Ranges
 
     def open(self) -> Callable[[range], _Counted]:
+        keep_freed_memory()
         outputs = _float_outputs(self.model)
         tensors = [*(s.tensor for s in self.sites), *outputs]
         session, cursor = Session(with_outputs(self.model, tensors)), self.source.cursor()
 
         def work(stretch: range) -> _Counted:
-            seen, energies = _empty(self.ranges), []
+            counted = _Counted.empty(self.sites)
             with ThreadPoolExecutor(pool_threads()) as threads:
                 for part in cursor.batches(stretch, self.batch):
                     values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
-                    self._count(threads, seen, values, part)
-                    energies.append(np.array([_energy(values[name]) for name in outputs]))
-            return _Counted(seen, energies)
+                    self._count(threads, counted.tallies, values, part)
+                    energies = [_energy(values[name]) for name in outputs]
+                    counted.energies.append(np.array(energies))
+            return counted
 
         return work
 
     def _count(
-        self, threads: Executor, seen: Mapping[str, Seen], values: Arrays, part: Batch
+        self, threads: Executor, tallies: Mapping[str, Tally], values: Arrays, part: Batch
     ) -> None:
         # The largest first, so that no core is left with one of them at the end.
         ordered = sorted(self.sites, key=lambda s: -values[s.tensor].size)
-        tasks = [threads.submit(_counting(s, seen[s.key], values, part)) for s in ordered]
+        tasks = [threads.submit(_counting(s, tallies[s.key], values, part)) for s in ordered]
         for task in tasks:
             task.result()
 
@@ -241,12 +189,10 @@ def _total(
     return {name: float(energy) for name, energy in zip(names, totals[:, 0], strict=True)}
 
 
-def _counting(site: Site, seen: Seen, values: Arrays, part: Batch) -> Callable[[], None]:
+def _counting(site: Site, tally: Tally, values: Arrays, part: Batch) -> Callable[[], None]:
     def count() -> None:
-        x = values[site.tensor]
-        if not np.isfinite(x.sum()):  # which may also overflow
-            _check_finite(site, x, part)
-        seen.update(x)
+        tally.update(values[site.tensor])
+        _check_finite(site, tally, part)
 
     return count
 

@@ -2,7 +2,8 @@
 
 from lostbits.statistics.extrema import Extrema
 from lostbits.statistics.histogram import Distortion, Histogram
+from lostbits.statistics.tally import Tally
 
-ALL = (Extrema, Histogram)
+ALL = (Extrema, Histogram, Tally)
 
-__all__ = ["ALL", "Distortion", "Extrema", "Histogram"]
+__all__ = ["ALL", "Distortion", "Extrema", "Histogram", "Tally"]

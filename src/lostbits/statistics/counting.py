@@ -1,12 +1,26 @@
 """Counting values into bins, one pass over memory."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.compiled import compiled
+from lostbits.grid import Array
 
-_BLOCK = 1024  # values whose bins are found at once, with vector instructions
-_COPIES = 4  # of the counts: to add to one that has just been added to means waiting for it
+_SHORT = 256  # values
+BLOCK = 1024  # values whose bins are found at once, with vector instructions
+COPIES = 2  # of the counts: to add to one that has just been added to means waiting for it
+
+
+def by_row(x: Array, axis: int | None) -> NDArray[np.float32]:
+    """An array as shape (any, rows, any), contiguous, a row for each index of ``axis``."""
+    axis = None if axis is None else axis % x.ndim
+    before, rows = (1, 1) if axis is None else (math.prod(x.shape[:axis]), x.shape[axis])
+    table = x.reshape(before, rows, x.size // (before * rows))
+    if table.shape[2] < _SHORT:  # a row should lie in one piece; to begin a piece takes time
+        table = table.swapaxes(0, 1).reshape(1, rows, -1)
+    return np.ascontiguousarray(table, np.float32)
 
 
 @compiled
@@ -27,19 +41,17 @@ def count(
         zeros: Exact zeros, shape (rows,); added to.
     """
     before, rows, after = table.shape
-    copies = np.zeros((rows, _COPIES, 2 * bins), np.uint32)
-    places = np.empty(_BLOCK, np.uint32)
+    copies = np.zeros((rows, COPIES, 2 * bins), np.uint32)
+    places = np.empty(BLOCK, np.uint32)
     for i in range(before):
         for row in range(rows):
-            for start in range(0, after, _BLOCK):
-                block = table[i, row, start : start + _BLOCK]
+            for start in range(0, after, BLOCK):
+                block = table[i, row, start : start + BLOCK]
                 zeros[row] += _find(block, scale[row], np.float32(bins), places)
                 for j in range(block.size):
-                    copies[row, j % _COPIES, places[j]] += np.uint32(1)
+                    copies[row, j % COPIES, places[j]] += np.uint32(1)
     for row in range(rows):
-        for copy in range(_COPIES):
-            for k in range(2 * bins):
-                counts[row, k] += np.int64(copies[row, copy, k])
+        add_copies(copies[row], counts[row])
 
 
 @compiled
@@ -56,3 +68,11 @@ def _find(
         place = place if place > first else first
         places[j] = np.uint32(np.int32(place if place < last else last))
     return int(zeros)
+
+
+@compiled
+def add_copies(copies: NDArray[np.uint32], counts: NDArray[np.int64]) -> None:
+    """Add what was counted in turn, shape (copies, bins), to the counts, shape (bins,)."""
+    for copy in range(len(copies)):
+        for k in range(counts.size):
+            counts[k] += np.int64(copies[copy, k])

@@ -1,6 +1,5 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from lostbits.grid import Array
 from lostbits.statistic import Statistic
 from lostbits.statistics.antiderivative import add_clip, add_error
-from lostbits.statistics.counting import count
+from lostbits.statistics.counting import by_row, count
 
 Floats = NDArray[np.float64]
 _Added = Callable[[Floats, Floats, Floats, Floats, Floats, Floats], None]
@@ -62,16 +61,10 @@ class Histogram(Statistic):
         if x.size == 0:
             return self
         rows = self.absmax.size
-        axis = 0 if self.axis is None else self.axis % x.ndim
-        before = 1 if self.axis is None else math.prod(x.shape[:axis])
-        table = x.reshape(before, rows, x.size // (before * rows))
-        if table.shape[2] == 1:  # channels innermost: a row should lie in one piece
-            table = table.T
         scale = np.divide(self.bins, self.absmax, out=np.zeros(rows), where=self.absmax > 0)
         # A channel of denormal values would overflow float32 and make NaN of its zeros.
         factors = np.minimum(scale, np.finfo(np.float32).max).astype(np.float32)
-        values = np.ascontiguousarray(table, np.float32)
-        count(values, factors, self.bins, self.counts, self.zeros)
+        count(by_row(x, self.axis), factors, self.bins, self.counts, self.zeros)
         return self
 
     def merge(self, other: Self) -> Self:

@@ -1,0 +1,101 @@
+"""Counts in bins that double their width as the values grow."""
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.statistics.growing import widened
+from lostbits.statistics.histogram import Histogram
+
+Floats = NDArray[np.float64]
+
+_LEAST = -112  # exponent at which bins per unit are near the largest float32
+
+
+@final
+class Doubling:
+    """Signed counts over ``(-2**e, 2**e)``, one row per channel, ``e`` the least that suffices.
+
+    To double the width adds neighbouring counts and loses nothing else, and a value times a power
+    of two is exact. So the counts depend on the values alone, not on the batches they came in.
+
+    Args:
+        rows: How many.
+        bins: On each side of zero, a power of two; between half and all of them are in use.
+
+    Attributes:
+        exponents: ``e`` of each row, shape (rows,).
+        counts: Shape (rows, 2 * bins); column ``bins + k`` covers ``[k, k + 1) * width``, column
+            ``bins - 1 - k`` its mirror image.
+    """
+
+    def __init__(self, rows: int, bins: int) -> None:
+        self.bins = bins
+        self.exponents = np.full(rows, _LEAST, np.int64)
+        self.counts: NDArray[np.int64] = np.zeros((rows, 2 * bins), np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent and kept: columns in use, as whole numbers no longer than they need be."""
+        used = np.flatnonzero(self.counts.any(axis=0))
+        first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+        kept = self.counts[:, first:last]
+        short = kept.astype(np.min_scalar_type(kept.max(initial=0)))
+        return {"bins": self.bins, "exponents": self.exponents, "first": first, "counts": short}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The other way round."""
+        self.bins, self.exponents = state["bins"], state["exponents"]
+        first, kept = state["first"], state["counts"]
+        self.counts = np.zeros((len(kept), 2 * self.bins), np.int64)
+        self.counts[:, first : first + kept.shape[1]] = kept
+
+    @property
+    def width(self) -> Floats:
+        """Bin width of each row."""
+        return np.ldexp(1.0, self.exponents) / self.bins
+
+    def merge(self, other: "Doubling") -> None:
+        """Add the counts of ``other``, which is left as it is."""
+        exponents = np.maximum(self.exponents, other.exponents)
+        self.counts = self._reaching(exponents) + other._reaching(exponents)
+        self.exponents = exponents
+
+    def _reaching(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
+        steps = exponents - self.exponents
+        return widened(self.counts, steps) if steps.any() else self.counts
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Exponents and counts, under names that begin with ``name``."""
+        return {f"{name}_exponents": self.exponents, f"{name}_counts": self.counts}
+
+    def into(self, made: Histogram, lo: Floats, hi: Floats, zeros: NDArray[np.int64]) -> None:
+        """Put the counts into the bins of an empty histogram of as many rows.
+
+        A bin that is cut gives each side its share of the width, rounded so that the sum stays.
+
+        Args:
+            made: Covers what was counted.
+            lo: Least value of each row; no bin reaches beyond it.
+            hi: Largest value of each row; no bin reaches beyond it.
+            zeros: Exact zeros of each row; they stay in the bin above zero.
+        """
+        live = self.counts.copy()
+        live[:, self.bins] -= zeros
+        below = np.concatenate([np.zeros((len(live), 1), np.int64), live.cumsum(axis=1)], axis=1)
+        place, share = self._places(made.edges[:, 1:-1], lo, hi)
+        inside = np.rint(share * np.take_along_axis(live, place, 1)).astype(np.int64)
+        cuts = np.take_along_axis(below, place, 1) + inside
+        made.counts += np.diff(cuts, axis=1, prepend=0, append=below[:, -1:])
+        made.counts[:, made.bins] += zeros
+        made.zeros += zeros
+
+    def _places(self, edges: Floats, lo: Floats, hi: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """In which bin each edge lies, and which share of that bin is below it."""
+        width = self.width[:, None]
+        place = np.clip(np.floor(edges / width).astype(np.int64), -self.bins, self.bins - 1)
+        left = np.maximum(place * width, lo[:, None])
+        right = np.minimum((place + 1) * width, hi[:, None])
+        whole = (edges > left).astype(np.float64)
+        share = np.divide(edges - left, right - left, out=whole, where=right > left)
+        return place + self.bins, np.clip(share, 0.0, 1.0)

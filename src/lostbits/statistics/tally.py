@@ -1,0 +1,121 @@
+"""All that one look at the data remembers of an activation."""
+
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.grid import Array
+from lostbits.statistic import Statistic
+from lostbits.statistics.counting import by_row
+from lostbits.statistics.doubling import Doubling
+from lostbits.statistics.growing import count_growing, ordered
+from lostbits.statistics.histogram import Histogram
+
+Floats = NDArray[np.float64]
+
+# Even where half are not in use, a channel has as many as its histogram and a tensor eight times as
+# many: thresholds of least divergence hang on single values far out. Of those of EfficientNet-Lite0
+# 97 % are the same as with bins fixed beforehand; with a quarter of the bins 82 % are.
+_WHOLE_BINS, _CHANNEL_BINS = 32768, 64
+
+
+@final
+class Tally(Statistic):
+    """Exact extremes per channel, and counts of the tensor and of each channel; nothing else.
+
+    One look at the data suffices, as the bins adapt to the range. What the estimators read are
+    histograms of a fixed range, made of the counts when all data have been seen.
+
+    Args:
+        axis: Channel axis, None for a tensor without.
+
+    Attributes:
+        lo, hi: Shape (channels,), float64; ``+inf`` / ``-inf`` until something was seen.
+        finite: Whether all values were; from the first that is not on, counts mean nothing.
+    """
+
+    def __init__(self, axis: int | None = None) -> None:
+        self.axis = axis
+        self._whole = Doubling(1, _WHOLE_BINS)
+        self.finite = True
+        self._begin(1)
+
+    def _begin(self, rows: int) -> None:
+        ends = np.array([[np.inf], [-np.inf]], np.float32) * np.ones(rows, np.float32)
+        self._ends = ordered(ends.view(np.int32))
+        self._zeros: NDArray[np.int64] = np.zeros(rows, np.int64)
+        self._channels = Doubling(rows, _CHANNEL_BINS)
+
+    @property
+    def lo(self) -> Floats:
+        """Least value of each channel."""
+        return self._extreme(0)
+
+    @property
+    def hi(self) -> Floats:
+        """Largest value of each channel."""
+        return self._extreme(1)
+
+    def _extreme(self, which: int) -> Floats:
+        # Adding zero makes the one zero of the other, which compares the same and prints worse.
+        floats: Floats = ordered(self._ends[which]).view(np.float32).astype(np.float64)
+        return floats + 0.0
+
+    def update(self, x: Array) -> Self:
+        """Take in one batch."""
+        if x.size:
+            table = by_row(x, self.axis)
+            self._match(table.shape[1])
+            whole, channels = self._whole, self._channels
+            self.finite &= count_growing(
+                table,
+                self._ends,
+                self._zeros,
+                whole.counts[0],
+                whole.exponents,
+                channels.counts,
+                channels.exponents,
+            )
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Take in what ``other`` has seen."""
+        self._match(other._zeros.size)
+        if other._zeros.size < self._zeros.size:  # it has seen nothing
+            return self
+        self._ends[0] = np.minimum(self._ends[0], other._ends[0])
+        self._ends[1] = np.maximum(self._ends[1], other._ends[1])
+        self.finite &= other.finite
+        self._zeros += other._zeros
+        self._whole.merge(other._whole)
+        self._channels.merge(other._channels)
+        return self
+
+    def _match(self, rows: int) -> None:
+        if rows > self._zeros.size:  # nothing was seen yet
+            self._begin(rows)
+
+    @staticmethod
+    def bytes(channels: int) -> int:
+        """Memory that the counts take."""
+        return 16 * (_WHOLE_BINS + channels * _CHANNEL_BINS)
+
+    def state(self) -> dict[str, Any]:
+        """Extremes, counts and the exponents of their bins."""
+        parts = {"whole": self._whole, "channels": self._channels}
+        counted = {k: v for n, p in parts.items() for k, v in p.state(n).items()}
+        return {"lo": self.lo, "hi": self.hi, "zeros": self._zeros, **counted}
+
+    def whole(self, lo: float, hi: float, bins: int) -> Histogram:
+        """Counts of all channels together, over the extremes of the tensor's group."""
+        made = Histogram(np.array([lo]), np.array([hi]), bins)
+        own = self.lo.min(keepdims=True), self.hi.max(keepdims=True)
+        self._whole.into(made, *own, self._zeros.sum(keepdims=True))
+        return made
+
+    def channels(self, bins: int) -> Histogram:
+        """Counts of each channel over its own extremes."""
+        made = Histogram(self.lo, self.hi, bins, self.axis)
+        self._channels.into(made, self.lo, self.hi, self._zeros)
+        return made
