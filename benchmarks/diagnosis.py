@@ -87,9 +87,11 @@ def statistics() -> None:
     for name in TARGETS:
         sites = [s for s in place(reference.model, target(name)).sites if s.streams]
         unit = _inference(MANY, len(source))
-        start = time.perf_counter()
-        calibrate(reference.model, sites, source, Settings().batch)
-        wall = time.perf_counter() - start
+        wall = float("inf")
+        for _ in range(2):  # the unit is the best of six
+            start = time.perf_counter()
+            calibrate(reference.model, sites, source, Settings().batch)
+            wall = min(wall, time.perf_counter() - start)
         unit = min(unit, _inference(MANY, len(source)))
         print(f"| {name} | {len(sites)} | {unit:.2f} | {wall:.1f} | {wall / unit:.1f} |")
 

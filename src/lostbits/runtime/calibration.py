@@ -33,9 +33,10 @@ from lostbits.statistics import Tally
 _SMALLEST = 3e-36  # its scale at 8 bits is the least normal float32
 _LARGEST = 1e18  # its square nears the largest float32
 
-# Samples that are counted between two hand-overs. The counts of a network are some 20 MB: to send
-# and add them after every batch would take a good part of the time that counting takes.
-_STRETCH = 32
+# Samples that are counted between two hand-overs, and how many of these at least, if there are so
+# many samples. The counts of a network are some 60 MB: to send and add them after every batch would
+# take a good part of the time that counting takes.
+_STRETCH, _STRETCHES = (32, 256), 8
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -65,7 +66,8 @@ def calibrate(
     folding = folding or Folding(InProcess(), silent)
     counted = _Counted.empty(streamed)
     counts = _Counts(model, streamed, source, batch)
-    folding.run("statistics", counts, source.stretches(batch, _STRETCH), counted)
+    stretch = int(np.clip(len(source) // _STRETCHES, *_STRETCH))
+    folding.run("statistics", counts, source.stretches(batch, stretch), counted)
     for site in streamed:
         _check_magnitude(site, counted.tallies[site.key])
     return _seen(streamed, counted.tallies), _total(counted.energies, model, source)
@@ -146,14 +148,17 @@ class _Counts:
         tensors = [*(s.tensor for s in self.sites), *outputs]
         session, cursor = Session(with_outputs(self.model, tensors)), self.source.cursor()
 
+        def look(part: Batch, counted: _Counted, threads: Executor) -> None:
+            # What a batch takes is free again when the next one runs.
+            values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
+            self._count(threads, counted.tallies, values, part)
+            counted.energies.append(np.array([_energy(values[name]) for name in outputs]))
+
         def work(stretch: range) -> _Counted:
             counted = _Counted.empty(self.sites)
             with ThreadPoolExecutor(pool_threads()) as threads:
                 for part in cursor.batches(stretch, self.batch):
-                    values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
-                    self._count(threads, counted.tallies, values, part)
-                    energies = [_energy(values[name]) for name in outputs]
-                    counted.energies.append(np.array(energies))
+                    look(part, counted, threads)
             return counted
 
         return work
