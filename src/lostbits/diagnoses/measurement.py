@@ -24,7 +24,7 @@ from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
 
-_LAYER_SAMPLES = 16  # the identity of a layer is exact on any data; two more convolutions a layer
+_LAYER_SAMPLES = 8  # the identity of a layer is exact on any data; two more convolutions a layer
 _PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
 
 
