@@ -40,7 +40,7 @@ from lostbits.target import Target
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
 # run, because then two runs with one seed could look at different samples.
-_DIAGNOSIS_SECONDS = 6e-8
+_DIAGNOSIS_SECONDS = 2e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
 # Of attributions between attempts: samples, and what they may miss the total by. They choose the
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
