@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
 
-    python benchmarks/diagnosis.py [--only closure,statistics,deletion,simulation,memory]
+    python benchmarks/diagnosis.py [--only closure,statistics,ranges,deletion,simulation,memory]
 
 Time is a ratio of two measurements of one run on one machine; nothing here is a test.
 """
@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
 import lostbits
 from lostbits.api import build_case
-from lostbits.case import Case
+from lostbits.case import Case, Seen
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.permutation import Coalitions
 from lostbits.diagnoses.settings import Settings
+from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
+from lostbits.graph.site import Site
 from lostbits.reporter import Result
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.executor import Executor
@@ -34,6 +38,7 @@ from lostbits.runtime.measure import decibels
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
+from lostbits.statistics import Histogram
 from lostbits.targets import target
 
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
@@ -94,6 +99,42 @@ def statistics() -> None:
             wall = min(wall, time.perf_counter() - start)
         unit = min(unit, _inference(MANY, len(source)))
         print(f"| {name} | {len(sites)} | {unit:.2f} | {wall:.1f} | {wall / unit:.1f} |")
+
+
+def ranges() -> None:
+    """Ranges from counts in bins that adapt, against those from bins that were fixed beforehand."""
+    print("\n## One look at the data or two (64 photographs, ranges of 8 bits)\n")
+    print("| target | method | same | largest change, part of the range |")
+    print("|---|---|---|---|")
+    reference = open_reference(MODEL)
+    source = lostbits.data.open_source(str(DATA), input_specs(reference.model))
+    source = source.slice(0, SAMPLES)
+    for name in TARGETS:
+        rule = target(name).activations
+        sites = [s for s in place(reference.model, target(name)).sites if s.streams]
+        seen, _ = calibrate(reference.model, sites, source, Settings().batch)
+        fixed = _fixed(reference.model, sites, source, seen)
+        for method in ESTIMATORS:
+            pairs = [
+                [method(h, rule.grid, symmetric=rule.symmetric) for h in (seen[s.key].whole, f)]
+                for s, f in zip(sites, fixed, strict=True)
+            ]
+            changes = [np.abs(np.subtract(a, b)).max() / (b.hi - b.lo) for a, b in pairs]
+            same = np.mean([c < 1e-5 for c in changes])
+            print(f"| {name} | {method.name} | {same:.0%} | {max(changes):.1e} |")
+
+
+def _fixed(
+    model: ir.Model, sites: Sequence[Site], source: Source, seen: dict[str, Seen]
+) -> list[Histogram]:
+    known = [seen[s.key].whole for s in sites]
+    counted = [Histogram(h.lo, h.hi, h.bins) for h in known]
+    session = Session(with_outputs(model, [s.tensor for s in sites]))
+    for part in source.batches(Settings().batch):
+        values = {**part.feeds, **session.run(part.feeds)}
+        for site, histogram in zip(sites, counted, strict=True):
+            histogram.update(values[site.tensor])
+    return counted
 
 
 def deletion() -> None:
@@ -227,6 +268,7 @@ def memory() -> None:
 TABLES: dict[str, Callable[[], None]] = {
     "closure": closure,
     "statistics": statistics,
+    "ranges": ranges,
     "deletion": deletion,
     "simulation": simulation,
     "memory": memory,
