@@ -106,12 +106,12 @@ def test_the_pictures_of_the_demo_do_not_depend_on_the_batch() -> None:
 
 def test_activations_that_are_not_finite_are_named(tmp_path: Path) -> None:
     node = helper.make_node("Log", ["x"], ["l"], name="log")
-    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 3], np.ones(12))
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 9], np.ones(36))
     graph = helper.make_graph(
         [node, helper.make_node("MatMul", ["l", "w"], ["y"], name="product")],
         "net",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 9])],
         [weight],
     )
     path = tmp_path / "log.onnx"

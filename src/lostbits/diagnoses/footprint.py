@@ -133,8 +133,7 @@ def _statistics(model: ir.Model, placed: Placed) -> int:
     )
     values |= {v.name: v for v in model.graph.inputs}
     shapes = [(site, values[site.tensor].shape) for site in placed.sites if site.role != "bias"]
-    held = {True: Tally.bytes, False: Seen.bytes}
-    return sum(held[site.streams](_channels(site, shape)) for site, shape in shapes)
+    return sum((Tally if s.streams else Seen).bytes(_channels(s, shape)) for s, shape in shapes)
 
 
 def _channels(site: Site, shape: ir.Shape | None) -> int:

@@ -53,7 +53,7 @@ def calibrate(
     Args:
         model: The float reference.
         sites: Those of role weight or bias are passed over.
-        source: Read twice.
+        source: Read once.
         batch: Samples a run; changes nothing in the result beyond the runtime's own rounding.
         folding: Who works, who is told, and where unfinished sums are kept; None is this process,
             nobody and nowhere.
@@ -168,9 +168,9 @@ class _Counts:
     ) -> None:
         # The largest first, so that no core is left with one of them at the end.
         ordered = sorted(self.sites, key=lambda s: -values[s.tensor].size)
-        tasks = [threads.submit(_counting(s, tallies[s.key], values, part)) for s in ordered]
-        for task in tasks:
-            task.result()
+        list(threads.map(lambda s: tallies[s.key].update(values[s.tensor]), ordered))
+        for site in self.sites:  # in the graph's order: the first is the one to look at
+            _check_finite(site, tallies[site.key], part)
 
 
 def _float_outputs(model: ir.Model) -> list[str]:
@@ -192,14 +192,6 @@ def _total(
             "give samples of a size that the network answers",
         )
     return {name: float(energy) for name, energy in zip(names, totals[:, 0], strict=True)}
-
-
-def _counting(site: Site, tally: Tally, values: Arrays, part: Batch) -> Callable[[], None]:
-    def count() -> None:
-        tally.update(values[site.tensor])
-        _check_finite(site, tally, part)
-
-    return count
 
 
 def _energy(output: NDArray[Any]) -> NDArray[np.float64]:
