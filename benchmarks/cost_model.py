@@ -6,9 +6,10 @@ Run ``python benchmarks/prepare.py`` first. Prints the figures of docs/scaling.m
 
 Each stage is taken to last ``t + a n / w + b n`` seconds for n samples and w workers of one
 thread, and ``p`` more where there are several: t is start-up, p that of workers, a what they share,
-b what the driver does by itself for every sample. The four are fitted to runs with one and with two
-workers, by least squares of the relative error; a run with more samples than any of those, which
-the fit has not seen, says how far it can be trusted. Bytes are counted, not fitted.
+b what the driver does by itself for every sample. That one is measured: reading and hashing a
+sample, and taking in what a task of the calibration sends back. The other three are fitted to runs
+with one and with two workers, by least squares of the relative error; a run which the fit has not
+seen says how far it can be trusted. Bytes are counted.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 import lostbits
+from lostbits.data import open_source
 from lostbits.diagnoses.settings import Settings
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
 from lostbits.runtime.pool import Resources
-from lostbits.runtime.reference import open_reference
+from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.statistics import Tally
 from lostbits.targets import target
 from scaling import DATA, MODEL, TARGET
 
 STAGES = ("calibrate", "diagnose", "explain")
-TASK = 32  # samples of a task of the calibration
+TASK = 256  # samples of a task of the calibration, where there are thousands
 IMAGES, NODES, CORES = 1_000_000, 100, 16
 
 
@@ -58,12 +60,14 @@ def measured(samples: int, workers: int) -> dict[str, float]:
     return dict(lostbits.diagnose(MODEL, DATA, TARGET, settings)["seconds"])
 
 
-def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str) -> Fit:
-    """Return the four terms, none of them negative."""
+def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str, alone: float) -> Fit:
+    """Return the three terms that are fitted, none of them negative, beside the measured one."""
     seconds = np.array([run[stage] for run in runs.values()])
-    terms = np.array([[1.0, w > 1, n / w, n] for n, w in runs])
-    found = lsq_linear(terms / seconds[:, None], np.ones(len(runs)), bounds=(0, np.inf))
-    return Fit(*(float(v) for v in found.x))
+    rest = seconds - alone * np.array([n for n, _ in runs])
+    terms = np.array([[1.0, w > 1, n / w] for n, w in runs])
+    found = lsq_linear(terms / seconds[:, None], rest / seconds, bounds=(0, np.inf))
+    start, workers, shared = (float(v) for v in found.x)
+    return Fit(start, workers, shared, alone)
 
 
 def inference() -> float:
@@ -83,14 +87,29 @@ def session_input() -> str:
     return open_reference(MODEL).model.graph.inputs[0].name or ""
 
 
-def statistics_bytes() -> int:
-    """Return the size of what a task of the calibration sends back."""
+def sent_back() -> bytes:
+    """Return what a task of the calibration sends back."""
     model, images = open_reference(MODEL).model, np.load(DATA, mmap_mode="r")
     sites = [s for s in place(model, target(TARGET)).sites if s.streams]
     feeds = {session_input(): np.ascontiguousarray(images[:32])}
     values = feeds | Session(with_outputs(model, [s.tensor for s in sites])).run(feeds)
-    tallies = {s.key: Tally(s.axis).update(values[s.tensor]) for s in sites}
-    return len(pickle.dumps(tallies, 5))
+    return pickle.dumps({s.key: Tally(s.axis).update(values[s.tensor]) for s in sites}, 5)
+
+
+def driver_seconds(sent: bytes) -> float:
+    """Return what a sample of a calibration costs the driver: its hash, its part of a merge."""
+    total, start = pickle.loads(sent), time.perf_counter()
+    for _ in range(10):
+        for key, tally in pickle.loads(sent).items():
+            total[key].merge(tally)
+    merge = (time.perf_counter() - start) / 10
+    source = open_source(DATA, input_specs(open_reference(MODEL).model)).slice(0, 256)
+    start = time.perf_counter()
+    source.fingerprint()
+    hashed = (time.perf_counter() - start) / 256
+    print(f"The driver hashes a sample in {1e3 * hashed:.2f} ms", end=", ")
+    print(f"and merges a task in {1e3 * merge:.0f} ms.")
+    return hashed + merge / TASK
 
 
 def main() -> None:
@@ -103,10 +122,13 @@ def main() -> None:
     print("| samples | workers | " + " | ".join(f"{s}, s" for s in STAGES) + " |")
     print("|---|---|---|---|---|", flush=True)
     runs = {(n, w): _shown(n, w) for w in (1, 2) for n in counts}
-    fits = {stage: fitted(runs, stage) for stage in STAGES}
+    sent = sent_back()
+    print()
+    alone = {"calibrate": driver_seconds(sent)}
+    fits = {stage: fitted(runs, stage, alone.get(stage, 0.0)) for stage in STAGES}
     _print_fits(fits, unit)
     _print_check(fits, arguments.check)
-    _print_prediction(fits)
+    _print_prediction(fits, len(sent))
 
 
 def _shown(samples: int, workers: int) -> dict[str, float]:
@@ -131,8 +153,8 @@ def _print_check(fits: dict[str, Fit], samples: int) -> None:
         print(f"| {samples} | 2 | {stage} | {fit.seconds(samples, 2):.1f} | {run[stage]:.1f} |")
 
 
-def _print_prediction(fits: dict[str, Fit]) -> None:
-    workers, size = NODES * CORES, statistics_bytes()
+def _print_prediction(fits: dict[str, Fit], size: int) -> None:
+    workers = NODES * CORES
     print(f"\n{IMAGES:,} images, {NODES} nodes of {CORES} cores of this kind:\n")
     print("| stage | one worker | all | of it the driver alone |\n|---|---|---|---|")
     for stage, fit in fits.items():
