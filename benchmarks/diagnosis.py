@@ -95,15 +95,14 @@ def statistics() -> None:
     print("\n## Statistics for all range methods (512 photographs, one pass)\n")
     print("| target | sites | ORT s | s | ratio |")
     print("|---|---|---|---|---|")
-    reference = open_reference(MODEL)
-    source = lostbits.data.open_source(str(MANY), input_specs(reference.model))
+    model, source = _opened(MANY)
     for name in TARGETS:
-        sites = [s for s in place(reference.model, target(name)).sites if s.streams]
+        sites = _streamed(model, name)
         unit = _inference(MANY, len(source))
         wall = float("inf")
         for _ in range(2):  # the unit is the best of six
             start = time.perf_counter()
-            calibrate(reference.model, sites, source, Settings().batch)
+            calibrate(model, sites, source, Settings().batch)
             wall = min(wall, time.perf_counter() - start)
         unit = min(unit, _inference(MANY, len(source)))
         print(f"| {name} | {len(sites)} | {unit:.2f} | {wall:.1f} | {wall / unit:.1f} |")
@@ -114,14 +113,12 @@ def ranges() -> None:
     print("\n## One look at the data or two (64 photographs, ranges of 8 bits)\n")
     print("| target | method | same | largest change, part of the range |")
     print("|---|---|---|---|")
-    reference = open_reference(MODEL)
-    source = lostbits.data.open_source(str(DATA), input_specs(reference.model))
+    model, source = _opened(DATA)
     source = source.slice(0, SAMPLES)
     for name in TARGETS:
-        rule = target(name).activations
-        sites = [s for s in place(reference.model, target(name)).sites if s.streams]
-        seen, _ = calibrate(reference.model, sites, source, Settings().batch)
-        fixed = _fixed(reference.model, sites, source, seen)
+        rule, sites = target(name).activations, _streamed(model, name)
+        seen, _ = calibrate(model, sites, source, Settings().batch)
+        fixed = _fixed(model, sites, source, seen)
         for method in ESTIMATORS:
             pairs = [
                 [method(h, rule.grid, symmetric=rule.symmetric) for h in (seen[s.key].whole, f)]
@@ -130,6 +127,15 @@ def ranges() -> None:
             changes = [np.abs(np.subtract(a, b)).max() / (b.hi - b.lo) for a, b in pairs]
             same = np.mean([c < 1e-5 for c in changes])
             print(f"| {name} | {method.name} | {same:.0%} | {max(changes):.1e} |")
+
+
+def _opened(data: Path) -> tuple[ir.Model, Source]:
+    model = open_reference(MODEL).model
+    return model, lostbits.data.open_source(str(data), input_specs(model))
+
+
+def _streamed(model: ir.Model, name: str) -> list[Site]:
+    return [s for s in place(model, target(name)).sites if s.streams]
 
 
 def _fixed(
