@@ -122,6 +122,27 @@ def test_activations_that_are_not_finite_are_named(tmp_path: Path) -> None:
         states(path, data, 2)
 
 
+@pytest.mark.filterwarnings("error")
+def test_samples_without_values_are_refused(tmp_path: Path) -> None:
+    """Also where only a tensor on the way is empty: it has no range."""
+    doubled = [helper.make_node("Add", ["x", "x"], ["y"], name="add")]
+    aside = [
+        helper.make_node("Slice", ["x", "zero", "zero", "one"], ["e"], name="slice"),
+        helper.make_node("Add", ["e", "e"], ["s"], name="sum"),
+        helper.make_node("Concat", ["x", "s"], ["y"], axis=1, name="cat"),
+    ]
+    ends = [
+        helper.make_tensor(n, TensorProto.INT64, [1], [v]) for n, v in (("zero", 0), ("one", 1))
+    ]
+    for nodes, width, found in ((doubled, 0, "empty outputs"), (aside, 4, "tensor '.' is empty")):
+        path = tmp_path / f"{width}.onnx"
+        x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", None]) for n in "xy")
+        graph = helper.make_graph(nodes, "net", [x], [y], ends if width else [])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+        with pytest.raises(LostbitsError, match=f"D031.*{found}"):
+            states(path, np.ones((6, width), np.float32), 2)
+
+
 def demo_case(**wishes: Any) -> Case:
     settings = Settings(samples=16, **wishes)
     files = demo_files()

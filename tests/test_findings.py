@@ -28,10 +28,6 @@ VALUES = (RANDOM.normal(0, 1, (64, 3, 5, 5)) * np.array([0.001, 1, 8])[:, None, 
 WEIGHT = RANDOM.normal(0, 1, (4, 3, 1, 1)).astype(np.float32)
 
 
-def seen(array: np.ndarray[Any, np.dtype[np.float32]], axis: int) -> Seen:
-    return Seen.of(array, axis)
-
-
 def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:
     """A convolution with one weight; tensors x, w, b."""
     x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT))
@@ -45,7 +41,7 @@ def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:
         Site("w", "weight", "conv", (Use("conv", 1),), "w", axis=0, per_channel=True),
         Site("b", "bias", "conv", (Use("conv", 2),), "b", scales=("x", "w:weight")),
     )
-    known = {"x:activation": seen(VALUES, 1), "w:weight": seen(weight, 0)}
+    known = {"x:activation": Seen.of(VALUES, 1), "w:weight": Seen.of(weight, 0)}
     placed = Placed(sites, {})
     chosen = target(platform)
     model = ir.Model(graph, ir_version=10)

@@ -68,14 +68,17 @@ def calibrate(
     counts = _Counts(model, streamed, source, batch)
     stretch = int(np.clip(len(source) // _STRETCHES, *_STRETCH))
     folding.run("statistics", counts, source.stretches(batch, stretch), counted)
+    total = _total(counted.energies, model, source)
     for site in streamed:
-        _check_magnitude(site, counted.tallies[site.key])
-    return _seen(streamed, counted.tallies), _total(counted.energies, model, source)
+        _check_magnitude(site, counted.tallies[site.key], source)
+    return _seen(streamed, counted.tallies), total
 
 
-def _check_magnitude(site: Site, own: Tally) -> None:
+def _check_magnitude(site: Site, own: Tally, source: Source) -> None:
     """A constant zero is fine; a scale that float32 cannot hold, or squares that overflow, not."""
     largest = float(max(own.hi.max(), -own.lo.min()))
+    if largest < 0:  # nothing was seen
+        raise _no_values(source, f"tensor {site.tensor!r} is empty")
     if largest > 0 and not _SMALLEST < largest < _LARGEST:
         raise SimulationError(
             "S007",
@@ -184,14 +187,18 @@ def _total(
     names = _float_outputs(model)
     totals = reduce(np.add, energies, np.zeros((len(names), 2)))
     if not names or (totals[:, 1] == 0).any():
-        raise DataError(
-            "D031",
-            source.description,
-            "the network must produce values",
-            "empty outputs",
-            "give samples of a size that the network answers",
-        )
+        raise _no_values(source, "empty outputs")
     return {name: float(energy) for name, energy in zip(names, totals[:, 0], strict=True)}
+
+
+def _no_values(source: Source, found: str) -> DataError:
+    return DataError(
+        "D031",
+        source.description,
+        "the network must produce values",
+        found,
+        "give samples of a size that the network answers",
+    )
 
 
 def _energy(output: NDArray[Any]) -> NDArray[np.float64]:
