@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
 
-    python benchmarks/diagnosis.py [--only closure,statistics,ranges,deletion,simulation,memory]
+    python benchmarks/diagnosis.py [--only closure,statistics,ranges,quadrature,deletion,simulation,memory]
 
 Time is a ratio of two measurements of one run on one machine; nothing here is a test.
 """
@@ -25,8 +25,10 @@ import lostbits
 from lostbits.api import build_case
 from lostbits.case import Case, Seen
 from lostbits.data import Batch, Source
+from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.permutation import Coalitions
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import NetworkReport
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
@@ -34,7 +36,8 @@ from lostbits.graph.site import Site
 from lostbits.reporter import Result
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.measure import decibels
+from lostbits.runtime.lockstep import observe
+from lostbits.runtime.measure import Value, decibels
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
@@ -149,6 +152,34 @@ def _fixed(
         for site, histogram in zip(sites, counted, strict=True):
             histogram.update(values[site.tensor])
     return counted
+
+
+def quadrature() -> None:
+    """Shares by the rule that every batch begins with, against a rule of ten evaluations."""
+    print("\n## Shares by two evaluations, against ten (64 photographs)\n")
+    print("| photographs | target | sum / total | largest | worst, points | all together, points |")
+    print("|---|---|---|---|---|---|")
+    for data in (DATA, MANY):
+        for name in TARGETS:
+            _, source, case = build_case(MODEL, data, target(name), Settings(samples=SAMPLES))
+            coarse, fine = (_attributed(case, source, rule) for rule in (1, 3))
+            finer = {(a.tensor, a.role, a.cause): a.share for a in fine.attributions}
+            off = [abs(a.share - finer[a.tensor, a.role, a.cause]) for a in coarse.attributions]
+            print(
+                f"| {data.name} | {name} | {1 + coarse.residual:.4f} | {max(finer.values()):.1%} | "
+                f"{100 * max(off):.1f} | {100 * sum(off):.1f} |"
+            )
+
+
+def _attributed(case: Case, source: Source, rule: int) -> NetworkReport:
+    executor, simulation = Executor(case.model, case.players), Simulation(case)
+    value = Value("nsr", case.output_energy, case.samples)
+    errors = NetworkErrors(case, executor, value, rules=(rule, rule))
+    for part in source.batches(8):
+        others, frozen = simulation.run(part)
+        floats = observe(executor, part)
+        errors.update(part, frozen, floats, [torch.from_numpy(np.array(o)) for o in others])
+    return errors.report()
 
 
 def deletion() -> None:
@@ -283,6 +314,7 @@ TABLES: dict[str, Callable[[], None]] = {
     "closure": closure,
     "statistics": statistics,
     "ranges": ranges,
+    "quadrature": quadrature,
     "deletion": deletion,
     "simulation": simulation,
     "memory": memory,

@@ -195,7 +195,7 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
         return {first: 3 for first, gap in errors.gaps.items() if gap.rule == 2}
 
     monkeypatch.setattr(NetworkErrors, "unsettled", coarse)
-    refined = attributed(case, source, batch=4, tolerance=1.0, rules=(2, 5))
+    refined = attributed(case, source, batch=4, tolerance=1.0, rules=(2, 4))
     np.testing.assert_allclose(by_site(refined), by_site(at_once), rtol=1e-9, atol=1e-15)
     for first, gap in refined.gaps.items():
         assert gap.value == pytest.approx(at_once.gaps[first].value, abs=1e-12)
@@ -204,7 +204,7 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
 def test_a_batch_that_is_far_off_is_refined_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself it may miss ten times what all may; until then the next rule is taken."""
+    """By itself it may miss eight times what all may; until then the next rule is taken."""
     monkeypatch.setattr(NetworkErrors, "unsettled", lambda _: {})
     source, case = built(cnn(7), samples(7, 8, 3, 16, 16), target("snpe"), tmp_path)
     halves = [source.slice(first, first + 4) for first in (0, 4)]
@@ -212,12 +212,12 @@ def test_a_batch_that_is_far_off_is_refined_at_once(
     assert [errors.gaps[0].rule for errors in found] == [1, 1]
     misses = [abs(errors.gaps[0].value) / errors.total for errors in found]
     assert misses[0] != misses[1]
-    middle = sum(misses) / 2 / 10
+    middle = sum(misses) / 2 / 8
     again = [attributed(case, half, tolerance=middle) for half in halves]
     for errors, miss in zip(again, misses, strict=True):
         gap = errors.gaps[0]
-        assert (gap.rule > 1) == (miss > 10 * middle)
-        assert gap.rule == 5 or abs(gap.value) <= 10 * middle * errors.total
+        assert (gap.rule > 1) == (miss > 8 * middle)
+        assert gap.rule == 4 or abs(gap.value) <= 8 * middle * errors.total
         assert errors.evaluations == 4 * np.count_nonzero(quadrature(gap.rule)[0])
 
 
@@ -228,7 +228,7 @@ def test_the_batches_that_are_off_most_are_refined_first(tmp_path: Path) -> None
     gaps = {0: 0.03, 4: -0.05, 8: 0.06, 12: 0.01}
     errors.gaps = {first: Gap(value, 2) for first, value in gaps.items()}
     assert errors.unsettled() == {8: 3}
-    errors.gaps[8] = Gap(0.06, 5)
+    errors.gaps[8] = Gap(0.06, 4)
     assert errors.unsettled() == {0: 3}
     errors.gaps[4] = Gap(-0.09, 2)
     assert errors.unsettled() == {}
@@ -305,14 +305,14 @@ def test_a_grouped_weight_needs_no_gradient_before_it(tmp_path: Path) -> None:
     assert abs(report.residual) < 0.02
 
 
-@pytest.mark.parametrize(("rule", "degree"), [(1, 2), (2, 5), (3, 10), (4, 7), (5, 7)])
+@pytest.mark.parametrize(("rule", "degree"), [(1, 4), (2, 8), (3, 7), (4, 7)])
 def test_a_rule_is_exact_up_to_its_degree(rule: int, degree: int) -> None:
     nodes, weights = quadrature(rule)
     for d in range(degree + 1):
         assert float(weights @ nodes**d) == pytest.approx(1 / (d + 1), abs=1e-10)
 
 
-@pytest.mark.parametrize("rule", [2, 3, 4, 5])
+@pytest.mark.parametrize("rule", [2, 3, 4])
 def test_a_rule_holds_the_nodes_of_the_one_before(rule: int) -> None:
     coarse, fine = quadrature(rule - 1)[0], quadrature(rule)[0]
     assert set(coarse) < set(fine)

@@ -40,6 +40,8 @@ from lostbits.runtime.reference import (
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 
+_COMPARED = 2  # samples that show whether normalising kept the network
+
 
 @dataclass
 class _Clock:
@@ -104,7 +106,7 @@ class _Opened:
 
     def case(self, progress: Progress, pool: Pool | None) -> Case:
         """Check, calibrate and plan."""
-        check_equal(self.reference, self.sources[0], self.settings.batch)
+        check_equal(self.reference, self.sources[0], min(self.settings.batch, _COMPARED))
         model, told = self.reference.model, self.settings
         return calibrated(model, self.placed, self.target, self.sources, told, progress, pool)
 

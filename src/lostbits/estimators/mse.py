@@ -158,8 +158,8 @@ class _Search:
         """Take over the rows in which one of the ranges is better; shape (..., rows)."""
         lo, hi = (np.atleast_2d(end) for end in (np.minimum(lo, 0.0), np.maximum(hi, 0.0)))
         totals = self.error(lo, hi)
-        best = totals.argmin(axis=0)[None]
-        lo, hi, total = (np.take_along_axis(v, best, axis=0)[0] for v in (lo, hi, totals))
+        best = totals.argmin(axis=0), np.arange(totals.shape[1])
+        lo, hi, total = lo[best], hi[best], totals[best]
         better = total < self.total
         self.lo, self.hi = np.where(better, lo, self.lo), np.where(better, hi, self.hi)
         self.total = np.where(better, total, self.total)

@@ -23,7 +23,6 @@ from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.runtime.checkpoint import Folding
-from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
@@ -146,7 +145,6 @@ class _Counts:
     batch: int
 
     def open(self) -> Callable[[range], _Counted]:
-        keep_freed_memory()
         outputs = _float_outputs(self.model)
         tensors = [*(s.tensor for s in self.sites), *outputs]
         session, cursor = Session(with_outputs(self.model, tensors)), self.source.cursor()

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from lostbits.errors import ModelError, SimulationError, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
-from lostbits.runtime.memory import lacks_memory, out_of_memory
+from lostbits.runtime.memory import keep_freed_memory, lacks_memory, out_of_memory
 from lostbits.runtime.threads import session_threads
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -55,6 +55,9 @@ class Session:
         options.graph_optimization_level = (
             level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         )
+        if keep_freed_memory():
+            # What an arena holds between its runs serves nobody else, a quarter of a diagnosis.
+            options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         self.engine = "onnxruntime"
         try:
             self._runner: Runner = _native(model, options)
