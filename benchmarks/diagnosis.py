@@ -38,6 +38,7 @@ from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value, decibels
+from lostbits.runtime.memory import limit
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
@@ -49,6 +50,7 @@ MODEL, DATA, HELD_OUT, MANY = (
     FOLDER / name
     for name in ("efficientnet_lite0.onnx", "calibration.npy", "evaluation.npy", "many.npy")
 )
+limit(None)  # before the first thread, as the command does
 TARGETS = ("snpe", "tensorrt", "qnn-htp")
 SAMPLES = 64
 HELD_OUT_SAMPLES = 32

@@ -22,6 +22,7 @@ class Sums:
         times: See ``deadly``.
         how: The signal that does it.
         seconds: How long a stretch takes.
+        by_threads: See ``Job``.
     """
 
     source: Source
@@ -30,6 +31,7 @@ class Sums:
     times: int = 1
     how: int = signal.SIGKILL
     seconds: float = 0.0
+    by_threads: bool = True
 
     def open(self) -> Callable[[range], float]:
         (self.marks / f"opened-{time.monotonic_ns()}-{os.getpid()}").touch()
@@ -57,6 +59,7 @@ class Fails:
 
     source: Source
     make: Callable[[], Exception]
+    by_threads: bool = True
 
     def open(self) -> Callable[[Any], Any]:
         def work(item: Any) -> Any:
@@ -77,6 +80,7 @@ class Remembers:
     source: Source
     marks: Path
     deadly: int = -1
+    by_threads: bool = True
 
     def open(self) -> "Memory":
         return Memory(self)

@@ -19,6 +19,7 @@ class Shows:
     source: Source
     model: ir.Model
     large: NDArray[np.float64]
+    by_threads: bool = True
 
     def open(self) -> Callable[[Any], Any]:
         def work(item: Any) -> Any:

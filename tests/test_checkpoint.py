@@ -33,6 +33,7 @@ class Third:
     source: Source
     cut: int
     begun: list[int] = field(default_factory=list)
+    by_threads: bool = True
 
     def open(self) -> Callable[[range], float]:
         def work(stretch: range) -> float:

@@ -1,7 +1,7 @@
 """What a diagnosis says, as plain data; the members that compute it are in ``diagnoses``."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 Cause = Literal["round", "clip"]
 
@@ -96,6 +96,11 @@ class SiteReport:
     histogram: dict[str, list[float]] | None
     channel_range: list[list[float]] | None
     levels: list[float] | None
+
+    def row(self) -> dict[str, Any]:
+        """As result.json has it; lists are not copied, of which ``asdict`` copies each number."""
+        nested = {"lost_bits": self.lost_bits, "trade_off": self.trade_off}
+        return {**vars(self), **{k: None if v is None else {**vars(v)} for k, v in nested.items()}}
 
 
 @final

@@ -25,6 +25,7 @@ class Samples(Source):
         total: Number of samples in all items.
         start: First sample that belongs to this source.
         stop: One more than the last.
+        several: Whether several passes may be under way at a time.
     """
 
     name: str
@@ -33,16 +34,23 @@ class Samples(Source):
     total: int
     start: int
     stop: int
+    several: bool = True
 
     @classmethod
     def all_of(
-        cls, name: str, interface: Interface, read: Callable[[], Iterator[Item]], total: int
+        cls,
+        name: str,
+        interface: Interface,
+        read: Callable[[], Iterator[Item]],
+        total: int,
+        *,
+        several: bool = True,
     ) -> Self:
         """The source of all ``total`` samples, of which there must be some."""
         if total == 0:
             todo = "give data that are typical of what the model will see"
             raise DataError("D004", name, "there must be at least one sample", "none", todo)
-        return cls(name, interface, read, total, 0, total)
+        return cls(name, interface, read, total, 0, total, several)
 
     def tried(self) -> Self:
         """Itself, after its first samples have been read and found to fit."""

@@ -100,6 +100,11 @@ class Source(abc.ABC):
     def cursor(self) -> Reader:
         """A reader of stretches of samples."""
 
+    @property
+    @abc.abstractmethod
+    def several(self) -> bool:
+        """Whether several readers of one process may be on their way at a time."""
+
     @abc.abstractmethod
     def stretches(self, size: int, least: int) -> list[range]:
         """The samples as stretches of whole batches of ``size``, of at least ``least`` samples.

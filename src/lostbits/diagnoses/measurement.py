@@ -18,6 +18,7 @@ from lostbits.diagnoses.sites import SiteErrors, SiteSums
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
 from lostbits.runtime.executor import Executor
+from lostbits.runtime.handover import by_threads
 from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.reference import relative_error
@@ -82,6 +83,11 @@ class Measurement:
         """The job, reduced to what a worker needs."""
         plain = replace(settings, calibration=None, announce=nobody)
         return cls(replace(case, seen={}), source, plain, labels, batch)
+
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return by_threads(self.source, self.case.model)
 
     def open(self) -> Callable[[range], Measured]:
         """The networks, ready to run."""

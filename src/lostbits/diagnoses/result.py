@@ -67,7 +67,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
             "left_in_float": [{"tensor": t, "reason": why} for t, why in left.items()],
         },
         "baseline": asdict(baseline),
-        "sites": [asdict(s) for s in sites],
+        "sites": [s.row() for s in sites],
         "layers": [asdict(r) for r in run.layer_errors.reports()],
         "network": asdict(network)
         | {"attributions": [asdict(part) | {"reason": reason} for part, reason in parts]},

@@ -10,7 +10,7 @@ from lostbits.errors import TargetError, close_match
 from lostbits.override import Override
 from lostbits.runtime.pool import Resources
 
-ROOM = 2_400_000_000
+ROOM = 1_200_000_000
 
 
 def nobody(text: str) -> None:

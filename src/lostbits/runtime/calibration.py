@@ -23,6 +23,7 @@ from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.runtime.checkpoint import Folding
+from lostbits.runtime.handover import by_threads
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
@@ -143,6 +144,11 @@ class _Counts:
     sites: Sequence[Site]
     source: Source
     batch: int
+
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return by_threads(self.source, self.model)
 
     def open(self) -> Callable[[range], _Counted]:
         outputs = _float_outputs(self.model)

@@ -1,4 +1,4 @@
-"""Handing a job to another process: once, and without copying what both can read.
+"""Handing a job to others: to a process once, and without copying what both can read.
 
 Pickle's protocol 5 keeps large arrays out of its stream (PEP 574). What holds them is up to the
 pool: files that all workers map into memory, or the object store of a Ray node.
@@ -11,10 +11,20 @@ from typing import Any, final
 import numpy as np
 import onnx_ir as ir
 
+from lostbits.data import Source
 from lostbits.errors import DataError, first_line
+from lostbits.graph.large import large_constants
 from lostbits.graph.sending import put_together, taken_apart
 from lostbits.runtime.parcel import Parcel, versions
 from lostbits.runtime.pool import Job
+
+
+def by_threads(source: Source, model: ir.Model) -> bool:
+    """Whether several threads may each open a job on these.
+
+    Each of them would write the large constants of a large model into files of its own.
+    """
+    return source.several and not large_constants(model.graph)
 
 
 @final

@@ -12,6 +12,7 @@ from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.graph.queries import is_float, name_of
 from lostbits.runtime.calibration import Arrays, trimmed
+from lostbits.runtime.handover import by_threads
 from lostbits.runtime.measure import Baseline, Comparison
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
@@ -32,6 +33,11 @@ class _Run:
     model: ir.Model
     source: Source
     optimise: bool
+
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return by_threads(self.source, self.model)
 
     def open(self) -> Callable[[range], list[Outputs]]:
         session, cursor = Session(self.model, optimise=self.optimise), self.source.cursor()

@@ -13,7 +13,6 @@ import torch
 from lostbits.data import Batch
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.simulation import Frozen, replayed
 
 Tensors = Sequence[torch.Tensor | None]
@@ -62,7 +61,6 @@ def compare(
     A batch that was filled up runs as a whole, because a static batch size may be written into
     the graph. Sites see the real samples only; nodes see all, which counts the last one twice.
     """
-    keep_freed_memory()
     feeds = part.feeds
     with torch.no_grad():
         plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen)))
@@ -77,7 +75,6 @@ def observe(
     executor: Executor, part: Batch, listeners: Sequence[Listener] = ()
 ) -> list[torch.Tensor]:
     """``compare`` for listeners to sites only: the quantized network need not run."""
-    keep_freed_memory()
 
     def tell(site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.streams:

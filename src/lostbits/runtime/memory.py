@@ -8,24 +8,31 @@ a bound it is the other way round: what stays in pieces between blocks in use se
 
 import ctypes
 import functools
+import os
 import platform
+from contextlib import suppress
+from pathlib import Path
 
 from lostbits.errors import WorkerError
 
-# Names of settings in malloc.h, and values: blocks stay, or those of 1 MiB or more go back.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-_KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
+# Names of settings in malloc.h, and values: blocks stay, where every thread finds them, or those of
+# 1 MiB or more go back.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
+_KEPT = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_ARENA_MAX, 1))
 _RETURNED = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, 1 << 20), (_TRIM_THRESHOLD, 1 << 20))
 _WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _limits: list[int] = []
 
 
 def limit(most: int | None) -> None:
-    """Let this process take so many bytes from now on; None for as many as there are."""
+    """Let this process take so many bytes from now on; None for as many as there are.
+
+    Best before it has begun a thread: memory of which each has some of its own goes back anyhow.
+    """
     _limits[:] = [] if most is None else [most]
-    if most is not None:
-        _asked(_RETURNED)
+    _asked(_KEPT if most is None else _RETURNED)
 
 
 def limited() -> int | None:
@@ -33,13 +40,21 @@ def limited() -> int | None:
     return _limits[0] if _limits else None
 
 
+def installed() -> int:
+    """Memory of this machine, or of the container that this process runs in, bytes."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        return min(whole, int(_CONTAINER.read_text()))
+    return whole
+
+
 def too_large(waiting: int) -> bool:
     """Whether what waits of one tensor, bytes, had better wait in a file: some wait at a time."""
     return bool(_limits) and waiting > _limits[0] * _WAITING
 
 
-def keep_freed_memory() -> bool:
-    """Ask glibc not to return freed blocks; says whether it agreed. Elsewhere nothing happens."""
+def kept() -> bool:
+    """Whether what is freed stays with the process, as glibc was asked; others are not."""
     return not _limits and _asked(_KEPT)
 
 

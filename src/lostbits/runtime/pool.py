@@ -29,6 +29,11 @@ class Job(Protocol[Item_contra, Outcome_co]):
         """The samples that it reads."""
         ...
 
+    @property
+    def by_threads(self) -> bool:
+        """Whether several threads of a process may each open it."""
+        ...
+
     def open(self) -> Callable[[Item_contra], Outcome_co]:
         """Prepare, once a worker; what it returns is called for each item."""
         ...

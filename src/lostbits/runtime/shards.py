@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
+from lostbits.runtime.handover import by_threads
 from lostbits.runtime.layer import Layer, Place, Shard, places, view
-from lostbits.runtime.memory import keep_freed_memory
 from lostbits.runtime.networks import Array, Networks, executor_of
 
 Task = Callable[["Worker"], Any]
@@ -60,9 +60,13 @@ class Sweep:
     source: Source
     look: Callable[[Any], Any]
 
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return by_threads(self.source, self.case.model)
+
     def open(self) -> "Worker":
         """A worker that has seen nothing yet."""
-        keep_freed_memory()
         return Worker(self)
 
 

@@ -2,10 +2,12 @@
 
 import os
 import sys
+import threading
 
 from threadpoolctl import threadpool_limits
 
 _limits: list[int] = []
+_own = threading.local()
 
 
 def limit(threads: int) -> None:
@@ -18,14 +20,29 @@ def limit(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
+def alone() -> None:
+    """Let what this thread begins from now on use no other thread."""
+    _own.alone = True
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def one_thread_each() -> threadpool_limits:
+    """Before threads work side by side: a BLAS with threads of its own uses none until restored."""
+    if "torch" in sys.modules:
+        # A thread that has not asked before takes the number that another one has set last.
+        sys.modules["torch"].get_num_threads()
+    return threadpool_limits(1, user_api="blas")
+
+
 def session_threads() -> int:
     """For ONNX Runtime, where 0 means every core."""
-    return _limits[0] if _limits else 0
+    return 1 if hasattr(_own, "alone") else _limits[0] if _limits else 0
 
 
 def pool_threads() -> int:
     """For a pool of Python's threads."""
-    return _limits[0] if _limits else cores()
+    return session_threads() or cores()
 
 
 def cores() -> int:

@@ -1,11 +1,14 @@
 """The pools: this process, processes beside it, a Ray cluster."""
 
 from lostbits.runtime import memory
+from lostbits.runtime.memory import installed
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools.in_process import InProcess
 from lostbits.runtime.pools.processes import Processes
 from lostbits.runtime.pools.ray import Ray
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limit, pool_threads
+
+_EACH = 3 << 29  # bytes: the tensors of a batch, and networks of usual size
 
 ALL: tuple[type[Pool], ...] = (InProcess, Processes, Ray)
 
@@ -23,7 +26,12 @@ def pool(resources: Resources) -> Pool:
         return Ray(resources.ray, max(resources.threads, 1), resources.memory)
     if resources.workers > 1:
         return Processes(resources.workers, resources.threads, resources.memory)
-    return InProcess()
+    return InProcess(1 if resources.memory else min(pool_threads(), _affordable()))
+
+
+def _affordable() -> int:
+    """Threads with an item each that a half of the memory is enough for."""
+    return max(installed() // 2 // _EACH, 1)
 
 
 __all__ = ["ALL", "InProcess", "Processes", "Ray", "pool"]
