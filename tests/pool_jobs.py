@@ -2,13 +2,17 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lostbits.data import Source
+from lostbits.runtime.threads import pool_threads, session_threads
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,22 @@ class Fails:
             if item.start:
                 raise self.make()
             return "first"
+
+        return work
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Says which thread works on an item, and how many it may use: in torch, sessions and pools."""
+
+    source: Source
+    by_threads: bool = True
+
+    def open(self) -> Callable[[Any], tuple[int, int, int, int]]:
+        def work(item: Any) -> tuple[int, int, int, int]:
+            time.sleep(0.02)
+            counts = torch.get_num_threads(), session_threads(), pool_threads()
+            return threading.get_ident(), *counts
 
         return work
 

@@ -16,17 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lostbits.api import demo_files
 from lostbits.data import InputSpec, Source, open_source
 from lostbits.errors import DataError, LostbitsError, ReadError, WorkerError
 from lostbits.runtime import worker
-from lostbits.runtime.handover import packed
+from lostbits.runtime.handover import by_threads, packed
+from lostbits.runtime.memory import limit
 from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
-from pool_jobs import Fails, Remembers, StubbornError, Sums
+from pool_jobs import Fails, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 
 SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
@@ -67,6 +69,63 @@ def test_outcomes_come_in_the_order_of_the_items(two: Pool, tmp_path: Path) -> N
     assert len(alone) == 16
 
 
+@pytest.fixture
+def lanes() -> Pool:
+    """Three threads of this process."""
+    return InProcess(3)
+
+
+def test_threads_take_items_in_turn_and_outcomes_keep_their_order(
+    lanes: Pool, tmp_path: Path
+) -> None:
+    items = source().stretches(4, 4)
+    alone = list(InProcess().map(Sums(source(), tmp_path), items))
+    (folder := tmp_path / "lanes").mkdir()
+    assert list(lanes.map(Sums(source(), folder, seconds=0.02), items)) == alone
+    assert len(marks(folder, "opened")) == 3
+
+
+def test_a_thread_with_an_item_has_no_other_thread(lanes: Pool) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = list(lanes.map(Threads(source()), [range(1)] * 6))
+        assert len({thread for thread, *_ in found}) == 3
+        assert {tuple(counts) for _, *counts in found} == {(1, 1, 1)}
+        assert threading.get_ident() not in {thread for thread, *_ in found}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("why", ["one thread", "the job", "the samples"])
+def test_a_job_that_cannot_be_opened_twice_is_done_here(tmp_path: Path, why: str) -> None:
+    class Loader:
+        def __iter__(self) -> Iterator[Any]:
+            return iter([SAMPLES])
+
+    several = InProcess(1 if why == "one thread" else 3)
+    job = Threads(source(), by_threads=why != "the job")
+    if why == "the samples":
+        model = open_reference(demo_files()["model"]).model
+        assert by_threads(source(), model) and not by_threads(source(Loader()), model)
+        job = Threads(source(), by_threads=by_threads(source(Loader()), model))
+    found = list(several.map(job, [range(1)] * 4))
+    assert {thread for thread, *_ in found} == {threading.get_ident()}
+
+
+def test_an_item_alone_opens_the_job_once(lanes: Pool, tmp_path: Path) -> None:
+    assert len(list(lanes.map(Sums(source(), tmp_path), [range(4)]))) == 1
+    assert len(marks(tmp_path, "opened")) == 1
+
+
+def test_threads_have_their_homes(lanes: Pool) -> None:
+    with lanes.open(Threads(source())) as opened:
+        first, second = ([o[0] for o in opened.map([range(1)] * 6, [0, 1, 2] * 2)] for _ in "ab")
+    assert first == second
+    assert first[:3] == first[3:] and len(set(first)) == 3
+
+
 def test_a_job_is_opened_once_a_worker_and_workers_stay(two: Processes, tmp_path: Path) -> None:
     job = Sums(source(), tmp_path)
     list(two.map(job, job.source.stretches(4, 4)))
@@ -85,9 +144,11 @@ def test_models_and_arrays_arrive_whole_and_large_ones_in_shared_memory(two: Poo
     assert theirs[3] != mine[3] == os.getpid()
 
 
-def test_what_a_worker_computes_ahead_is_bounded(two: Pool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_what_a_worker_computes_ahead_is_bounded(two: Pool, tmp_path: Path, kind: str) -> None:
     job = Sums(source(), tmp_path)
-    outcomes = two.map(job, job.source.stretches(1, 1))
+    several = two if kind == "processes" else InProcess(2)
+    outcomes = several.map(job, job.source.stretches(1, 1))
     next(outcomes)
     time.sleep(0.5)
     assert 1 <= len(marks(tmp_path, "done")) <= 7
@@ -166,13 +227,13 @@ def test_a_home_stays_with_its_worker_and_moves_only_when_that_one_dies(tmp_path
         assert after[3] not in first, "somebody new has the place of the one that died"
 
 
-@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("count", [0, 2, -2])
 def test_everybody_hears_what_is_posted_in_order_and_a_newcomer_only_what_still_counts(
     tmp_path: Path, count: int
 ) -> None:
     large = np.arange(200_000.0)
-    several: Pool = Processes(count, 1) if count else InProcess()
-    job = Remembers(source(), tmp_path, 7 if count else -1)
+    several: Pool = Processes(count, 1) if count > 0 else InProcess(1 - count)
+    job = Remembers(source(), tmp_path, 7 if count > 0 else -1)
     with several, several.open(job) as opened:
         opened.post("a", large)
         assert all((o[1]["a"] == large).all() for o in opened.map([1] * 4, range(4)))
@@ -182,7 +243,7 @@ def test_everybody_hears_what_is_posted_in_order_and_a_newcomer_only_what_still_
         found = list(opened.map([6, 7], [0, 1]))
         for _, heard, _ in found:
             assert (heard["a"] == large + 1).all() and heard["b"] == "new"
-        if count:
+        if count > 0:
             assert found[0][2] == ["a", "b", "a"], "what was replaced before it was heard is not"
             assert found[1][2] == ["b", "a"], "somebody died, and the newcomer hears it all"
         _, heard, _ = next(opened.map([9]))
@@ -201,18 +262,22 @@ def test_large_outcomes_come_through_files_that_are_gone_afterwards(
     assert not list(two._spool.iterdir())
 
 
-def test_errors_come_in_their_place_and_keep_their_kind(two: Pool) -> None:
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_errors_come_in_their_place_and_keep_their_kind(two: Pool, kind: str) -> None:
     known = partial(DataError, "D004", "somewhere", "must be there", "nothing", "look")
     errors: list[Callable[[], Exception]] = [
         known,
         partial(ValueError, "odd"),
         partial(StubbornError, "a", "b"),
     ]
-    kinds = [(DataError, "D004"), (ValueError, "odd"), (RuntimeError, "StubbornError: ab")]
-    for make, (kind, text) in zip(errors, kinds, strict=True):
-        outcomes = two.map(Fails(source(), make), source().stretches(4, 4))
+    several: Pool = two if kind == "processes" else InProcess(2)
+    kept: tuple[type[Exception], str] = (StubbornError, "ab")
+    copied = (RuntimeError, "StubbornError: ab") if kind == "processes" else kept
+    kinds = [(DataError, "D004"), (ValueError, "odd"), copied]
+    for make, (error, text) in zip(errors, kinds, strict=True):
+        outcomes = several.map(Fails(source(), make), source().stretches(4, 4))
         assert next(outcomes) == "first"
-        with pytest.raises(kind, match=text):
+        with pytest.raises(error, match=text):
             next(outcomes)
 
 
@@ -274,8 +339,13 @@ def test_our_errors_survive_being_sent() -> None:
     assert (str(again), again.tensors, again.code) == (str(error), ("a", "b"), "I001")
 
 
-def test_resources_choose_the_pool() -> None:
-    assert isinstance(pool(Resources()), InProcess)
+def test_resources_choose_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lostbits.runtime.pools.pool_threads", lambda: 5)
+    monkeypatch.setattr("lostbits.runtime.pools.installed", lambda: 8 << 30)
+    for memory, threads in ((None, 2), (8 << 30, 1)):
+        with pool(Resources(memory=memory)) as here:
+            assert isinstance(here, InProcess) and here.threads == threads
+    limit(None)
     with pool(Resources(workers=3)) as several:
         assert isinstance(several, Processes)
 

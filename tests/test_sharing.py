@@ -26,6 +26,7 @@ from lostbits.recovery import Effort
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.threads import limit
 from pool_jobs import Sums
 
 FILES = demo_files()
@@ -41,9 +42,20 @@ def figures(resources: Resources, progress: Progress = silent) -> dict[str, Any]
     return {key: value for key, value in result.items() if key not in VOLATILE}
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A run with more of them leaves none to the tests that follow."""
+    yield
+    limit(1)
+
+
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Any]:
     return figures(Resources(threads=1))
+
+
+def test_two_threads_find_what_one_finds(alone: dict[str, Any]) -> None:
+    assert figures(Resources(threads=2)) == alone
 
 
 def test_four_workers_find_what_one_process_finds(alone: dict[str, Any]) -> None:
@@ -144,6 +156,12 @@ def swept(folder: Path, **options: Any) -> tuple[Any, list[bytes]]:
 @pytest.fixture(scope="module")
 def swept_alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[bytes]]:
     return swept(tmp_path_factory.mktemp("alone"))
+
+
+def test_a_recovery_of_two_threads_is_that_of_one(
+    swept_alone: tuple[Any, list[bytes]], tmp_path: Path
+) -> None:
+    assert swept(tmp_path, threads=2) == swept_alone
 
 
 def test_a_recovery_of_four_workers_is_that_of_one_process(

@@ -45,7 +45,7 @@ class Ranges:
     source = "Wu et al. 2020, arXiv:2006.16669; the range methods: see lostbits methods"
     stage: Stage = "ranges"
     keeps_function = False
-    passes = 23.0
+    passes = 20.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""

@@ -50,7 +50,7 @@ class SecondOrder:
     source = "Frantar et al. 2022, arXiv:2208.11580, arXiv:2210.17323"
     stage: Stage = "weights"
     keeps_function = False
-    passes = 75.0
+    passes = 60.0
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """All but a fifth of what weights cost."""

@@ -22,12 +22,12 @@ class InProcess(Pool):
     """
 
     def __init__(self, threads: int = 1) -> None:
-        self._threads = threads
+        self.threads = threads
 
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
-        if self._threads > 1 and job.by_threads:
-            return _Lanes(job, self._threads)
+        if self.threads > 1 and job.by_threads:
+            return _Lanes(job, self.threads)
         return _Here(job)
 
     def close(self) -> None:
