@@ -19,6 +19,7 @@ from lostbits.recoveries import ALL
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery, Stage
 from lostbits.runtime.judge import Judge
+from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
 from small_nets import NOTHING, cnn, coarse_weights, coarsened, linear, make, mlp, samples
 
@@ -44,6 +45,7 @@ class Fixed:
     source = title = ""
     stage: Stage = "weights"
     passes = 1.0
+    alone = False
 
     def __init__(self, name: str, change: Change, gain: float, keeps: bool = False) -> None:
         self.name, self.change, self.gain, self.keeps_function = name, change, gain, keeps
@@ -131,6 +133,60 @@ class _Timed(Fixed):
     def propose(self, *_: Any) -> Change:
         self.planner.deadline -= self.passes
         return self.change
+
+
+class _Alone(Fixed):
+    """Keeps one process busy; remembers for which cases it was asked."""
+
+    alone = True
+
+    def __init__(self, name: str, change: Change, gain: float) -> None:
+        super().__init__(name, change, gain)
+        self.cases: list[Case] = []
+
+    def propose(self, *told: Any) -> Change:
+        self.cases.append(told[0])
+        return self.change
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("helps", [False, True])
+def test_attempts_asked_side_by_side_count_for_the_case_that_they_were_asked_for(
+    small: tuple[Source, Case], workers: int, helps: bool
+) -> None:
+    """What the second proposed is used if the first is dropped, else it is asked again."""
+    source, case = small[0], coarse_weights(small[1])
+    good = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    first = _Alone("first", good if helps else Change("first", ""), 9.0)
+    second, third = _Alone("second", Change("second", ""), 8.0), _Alone("third", good, 7.0)
+    (pool := InProcess()).workers = workers
+    attempts = [first, second, third, Fixed("shared", Change("shared", ""), 6.0)]
+    planner, _ = _planner(source, case, attempts, pool=pool)
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == ["first", "second", "third", "shared"]
+    assert [e.kept for e in planner.ledger] == [helps, False, not helps, False]
+    assert len(first.cases) == len(third.cases) == 1
+    assert second.cases[-1] is (planner.case if helps else case)
+    assert len(second.cases) == (2 if helps and workers == 2 else 1)
+
+
+def test_what_was_asked_side_by_side_takes_no_more_time(small: tuple[Source, Case]) -> None:
+    """There is time for either of two attempts, but not for one after the other."""
+    source, case = small
+    for workers in (1, 2):
+        attempts = [_Alone(name, Change(name, ""), 9.0) for name in ("first", "second")]
+        (pool := InProcess()).workers = workers
+        planner, _ = _planner(source, case, attempts, pool=pool, seconds=150)
+        planner.pass_seconds = 100.0
+        save = planner.tools.save
+
+        def later(case: Case, ledger: Any, planner: Planner = planner, save: Any = save) -> None:
+            planner.deadline -= 100.0 if len(ledger) == 1 else 0.0
+            save(case, ledger)
+
+        planner.tools = replace(planner.tools, save=later)
+        planner.run(silent)
+        assert len(planner.ledger) == workers
 
 
 def test_the_form_of_the_network_does_not_change_after_ranges(

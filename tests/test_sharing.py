@@ -192,6 +192,25 @@ def test_a_worker_that_is_killed_in_a_sweep_changes_nothing(
     assert len(killed) == 2
 
 
+def test_attempts_side_by_side_end_as_one_after_the_other(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    rows = []
+    for workers in (1, 2):
+        found = recovered(
+            tmp_path / str(workers),
+            ("adaround", "reconstruction"),
+            samples=48,
+            workers=workers,
+            progress=lambda stage, done, total: seen.add(stage),
+        )
+        rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in found["ledger"]])
+        rows[-1] += [found["recovered"]["after"]]
+    assert rows[0] == rows[1] and len(rows[0]) == 3
+    assert "reconstruction | adaround" in seen
+    for name in ("quantized.onnx", "plan.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
 def layers_of(folder: Path) -> dict[str, int]:
     """Finished layers, and when each of them was."""
     return {p.name: p.stat().st_mtime_ns for p in (folder / "cache").glob("*/*.npz")}

@@ -27,6 +27,7 @@ class DeadChannels:
     stage: Stage = "network"
     keeps_function = False
     passes = 1.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What shorter steps of those weights are worth, by their attribution."""

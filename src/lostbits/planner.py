@@ -14,6 +14,7 @@ from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.graph.halves import half_quantized
 from lostbits.language import say
+from lostbits.proposing import beside, proposals
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -88,6 +89,7 @@ class Planner:
         look_seconds: How long an attribution takes.
         stage: Of the last attempt that was kept.
         moved: Whether an attempt has won so much that the errors lie elsewhere by now.
+        proposed: For the present case, by recoveries that were asked beside another one.
     """
 
     case: Case
@@ -103,6 +105,7 @@ class Planner:
     stage: Stage = "network"
     moved: bool = False
     stopped: str = ""
+    proposed: dict[str, Change] = field(default_factory=dict)
 
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
@@ -119,7 +122,7 @@ class Planner:
                 self.stopped = self._reason_to_stop(predicted, waiting)
                 return
             waiting.remove(chosen)
-            self._attempt(chosen, predicted[chosen.name], progress)
+            self._attempt(chosen, predicted, waiting, progress)
 
     def _look_again(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
@@ -167,7 +170,8 @@ class Planner:
 
     def _fit(self, recoveries: Sequence[Recovery], spent: float = 0.0) -> bool:
         """Whether there is time for all of them, after so many seconds for something else."""
-        needed = spent + sum(r.passes for r in recoveries) * self.pass_seconds
+        passes = sum(r.passes for r in recoveries if r.name not in self.proposed)
+        needed = spent + passes * self.pass_seconds
         return time.monotonic() + needed < self.deadline
 
     def _best(
@@ -188,9 +192,34 @@ class Planner:
         now = [r for r in best if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name] / r.passes)
 
-    def _attempt(self, recovery: Recovery, predicted: float, progress: Progress) -> None:
+    def _proposal(
+        self,
+        chosen: Recovery,
+        predicted: Mapping[str, float],
+        waiting: Sequence[Recovery],
+        progress: Progress,
+    ) -> Change:
+        """For the present case; those that may come next are asked beside it where they can be."""
+        if chosen.name not in self.proposed:
+            asked, rest = [chosen], [r for r in waiting if beside(r, self.effort)]
+            while beside(chosen, self.effort) and len(asked) < self.effort.pool.workers:
+                if (more := self._next(predicted, rest)) is None:
+                    break
+                rest.remove(more)
+                asked.append(more)
+            work = self.case, self.source, self.diagnosed, self.effort
+            self.proposed |= proposals(asked, *work, progress)
+        return self.proposed.pop(chosen.name)
+
+    def _attempt(
+        self,
+        recovery: Recovery,
+        predicted: Mapping[str, float],
+        waiting: Sequence[Recovery],
+        progress: Progress,
+    ) -> None:
         start = time.perf_counter()
-        change = recovery.propose(self.case, self.source, self.diagnosed, self.effort, progress)
+        change = self._proposal(recovery, predicted, waiting, progress)
         after, case = self.now, self.case
         if not change.empty:
             case, change = self._changed(recovery, change)
@@ -200,7 +229,7 @@ class Planner:
         entry = Entry(
             recovery.name,
             "network",
-            predicted,
+            predicted[recovery.name],
             self.now,
             after,
             kept,
@@ -211,6 +240,7 @@ class Planner:
         self.ledger.append(entry)
         if kept:
             self.case, self.now, self.stage = case, after, recovery.stage
+            self.proposed.clear()
             self.moved = self.moved or entry.gain_db >= _LARGE
         self.tools.save(self.case, self.ledger)
 

@@ -150,6 +150,7 @@ class Recovery(Protocol):
         stage: Where in the order it belongs.
         keeps_function: Whether the float network stays the same function; the promise is checked.
         passes: What it costs, in plain passes of the float network over the calibration data.
+        alone: Whether it keeps a single process busy, so that another one may be tried beside it.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Recovery(Protocol):
     stage: Stage
     keeps_function: bool
     passes: float
+    alone: bool
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """Decibels of output SQNR that it should win."""

@@ -42,6 +42,7 @@ class Absorption:
     stage: Stage = "network"
     keeps_function = False
     passes = ANEW
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What shorter ranges of activations are worth, by their attribution."""

@@ -49,6 +49,7 @@ class AdaRound:
     stage: Stage = "weights"
     keeps_function = False
     passes = 600.0
+    alone = True
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A fifth of what weights cost."""

@@ -37,6 +37,7 @@ class AnalyticBias:
     stage: Stage = "weights"
     keeps_function = False
     passes = 3.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The part of the layers' constant error that weights are to blame for."""

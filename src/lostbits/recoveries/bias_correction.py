@@ -29,6 +29,7 @@ class BiasCorrection:
     stage: Stage = "weights"
     keeps_function = False
     passes = 15.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """The constant part of the error of an average layer, weighted by the layer's error."""

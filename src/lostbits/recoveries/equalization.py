@@ -42,6 +42,7 @@ class Equalization:
     source = "Nagel et al. 2019, arXiv:1906.04721"
     stage: Stage = "network"
     passes = ANEW
+    alone = False
 
     def __init__(self, *, drop_bounds: bool = True) -> None:
         self.drop_bounds = drop_bounds

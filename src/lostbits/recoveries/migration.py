@@ -44,6 +44,7 @@ class Migration:
     stage: Stage = "network"
     keeps_function = True
     passes = ANEW
+    alone = False
 
     def __init__(self, *, strength: float = 0.5) -> None:
         self.strength = strength

@@ -34,6 +34,7 @@ class Precision:
     stage: Stage = "precision"
     keeps_function = False
     passes = 80.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """What the goal asks, and nothing without one."""

@@ -46,6 +46,7 @@ class Ranges:
     stage: Stage = "ranges"
     keeps_function = False
     passes = 20.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""

@@ -39,6 +39,7 @@ class BlockReconstruction:
     stage: Stage = "weights"
     keeps_function = False
     passes = 600.0
+    alone = True
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """Two fifths of what weights cost."""

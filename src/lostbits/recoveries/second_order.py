@@ -51,6 +51,7 @@ class SecondOrder:
     stage: Stage = "weights"
     keeps_function = False
     passes = 60.0
+    alone = False
 
     def predict(self, case: Case, diagnosed: Diagnosed) -> float:
         """All but a fifth of what weights cost."""

@@ -44,6 +44,7 @@ class Splitting:
     stage: Stage = "network"
     keeps_function = True
     passes = ANEW
+    alone = False
 
     def __init__(self, *, expansion: float = 0.02) -> None:
         self.expansion = expansion

@@ -93,9 +93,11 @@ class Pool(_Closing, abc.ABC):
     """Runs jobs.
 
     Attributes:
+        workers: Other processes that work at a time, or 1.
         peak: The most memory that a worker in another process has had, bytes; see runtime.peak.
     """
 
+    workers: int = 1
     peak: int = 0
 
     @abc.abstractmethod

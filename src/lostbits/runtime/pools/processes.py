@@ -83,7 +83,7 @@ class Processes(Pool):
     """
 
     def __init__(self, workers: int, threads: int = 0, most: int | None = None) -> None:
-        self.count = workers
+        self.workers = workers
         self._most = most
         self.threads = threads or max(1, cores() // workers)
         self.deaths = 0
@@ -113,7 +113,7 @@ class Processes(Pool):
 
     def staffed(self, items: int) -> list[_Worker]:
         """The workers, as many as so many items are worth."""
-        while len(self._workers) < min(self.count, items):
+        while len(self._workers) < min(self.workers, items):
             self._workers.append(_Worker(self.threads, self._spool, self._most))
         return self._workers
 
@@ -181,7 +181,7 @@ class _Round:
 
     def _deal(self, wanted: int) -> None:
         """An item for everyone who has none, but none too far ahead."""
-        last = wanted + _AHEAD * self.pool.count
+        last = wanted + _AHEAD * self.pool.workers
         for seat, worker in enumerate(self.workers):
             if worker.job != self.opened.folder:
                 worker.open(self.opened.folder)

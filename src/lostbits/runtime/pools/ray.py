@@ -58,6 +58,7 @@ class Ray(Pool):
         options = {"num_cpus": threads, "max_retries": _TRIES - 1}
         self._task = self.ray.remote(**options)(_do)
         self._jobs = count(1)
+        self.workers = max(len(self.slots()), 1)
 
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
