@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
 
-    python benchmarks/diagnosis.py [--only closure,statistics,ranges,quadrature,deletion,simulation,memory]
+    python benchmarks/diagnosis.py [--only closure,statistics,ranges,quadrature,deletion,...]
 
 Time is a ratio of two measurements of one run on one machine; nothing here is a test.
 """
@@ -35,10 +35,14 @@ from lostbits.graph.place import place
 from lostbits.graph.site import Site
 from lostbits.reporter import Result
 from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value, decibels
 from lostbits.runtime.memory import limit
+from lostbits.runtime.pool import Resources
+from lostbits.runtime.pools import pool
+from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
@@ -101,13 +105,14 @@ def statistics() -> None:
     print("| target | sites | ORT s | s | ratio |")
     print("|---|---|---|---|---|")
     model, source = _opened(MANY)
+    folding = Folding(pool(Resources()), silent)
     for name in TARGETS:
         sites = _streamed(model, name)
         unit = _inference(MANY, len(source))
         wall = float("inf")
         for _ in range(2):  # the unit is the best of six
             start = time.perf_counter()
-            calibrate(model, sites, source, Settings().batch)
+            calibrate(model, sites, source, Settings().batch, folding)
             wall = min(wall, time.perf_counter() - start)
         unit = min(unit, _inference(MANY, len(source)))
         print(f"| {name} | {len(sites)} | {unit:.2f} | {wall:.1f} | {wall / unit:.1f} |")

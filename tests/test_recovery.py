@@ -44,6 +44,7 @@ class Listens:
     """A solver that leaves every layer as it is, and says which it has met."""
 
     whole = True
+    apart = False
 
     def __init__(self, met: Callable[[Layer], None]) -> None:
         self.look = met

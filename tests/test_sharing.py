@@ -22,7 +22,7 @@ from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
 from lostbits.data import InputSpec, open_source
 from lostbits.errors import WorkerError
 from lostbits.goal import Goal
-from lostbits.recovery import Effort
+from lostbits.recovery import Effort, Inputs
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
@@ -131,9 +131,8 @@ def recovered(
 ) -> dict[str, Any]:
     """What a recovery of a few steps finds; its finished layers are in the folder."""
     progress = options.pop("progress", silent)
-    wishes = Wishes(
-        methods=methods, budget=1e6, effort=Effort(iterations=30), goal=options.pop("goal", None)
-    )
+    effort = Effort(iterations=30, inputs=options.pop("inputs", Inputs.RECOVERED))
+    wishes = Wishes(methods=methods, budget=1e6, effort=effort, goal=options.pop("goal", None))
     settings = Settings(
         samples=options.pop("samples", 24), resources=Resources(**{"threads": 1, **options})
     )
@@ -209,6 +208,20 @@ def test_attempts_side_by_side_end_as_one_after_the_other(tmp_path: Path) -> Non
     assert "reconstruction | adaround" in seen
     for name in ("quantized.onnx", "plan.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_layers_that_are_learned_from_float_values_are_shared(tmp_path: Path) -> None:
+    found = []
+    for name, options in {"1": {}, "2": {"workers": 2}, "lanes": {"threads": 2}}.items():
+        told = {"samples": 48, "inputs": Inputs.FLOAT, **options}
+        result = recovered(tmp_path / name, ("adaround",), **told)
+        (row,) = result["ledger"]
+        files = [(tmp_path / name / file).read_bytes() for file in ("quantized.onnx", "plan.json")]
+        found.append((row["note"], result["recovered"]["after"], files))
+    assert found[0] == found[1] == found[2]
+    chained = recovered(tmp_path / "chained", ("adaround",), samples=48)
+    assert chained["recovered"]["after"] != found[0][1], "the layers before it make a difference"
+    assert len(layers_of(tmp_path / "2")) == len(layers_of(tmp_path / "chained"))
 
 
 def layers_of(folder: Path) -> dict[str, int]:

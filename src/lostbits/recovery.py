@@ -72,7 +72,7 @@ class Diagnosed:
 
 @final
 class Inputs(StrEnum):
-    """What enters a block that is learned: what the blocks before it have become, or float values.
+    """What enters a layer or block that is learned: what those before it became, or float values.
 
     What they have become is better; float values leave none waiting for another.
     """
@@ -93,7 +93,7 @@ class Effort:
         cache: Folder for what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
         pool: Who works.
-        inputs: Of the blocks that are learned.
+        inputs: Of the layers and blocks that are learned.
     """
 
     seed: int = 0

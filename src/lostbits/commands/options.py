@@ -25,7 +25,7 @@ Workers = Annotated[
     int, typer.Option(min=1, help="Processes that share the work; results are the same.")
 ]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Of each worker; 0 divides the cores among them.")
+    int, typer.Option(min=0, help="Of each process; 0 divides the cores among them.")
 ]
 RayAddress = Annotated[
     str | None,

@@ -60,8 +60,8 @@ Evaluation = Annotated[
 InputsOf = Annotated[
     Inputs,
     typer.Option(
-        help="What enters a block that is learned: what recovered blocks make, one after the "
-        "other, or float values, so that workers share the blocks."
+        help="What enters a layer or block that is learned: what recovered ones make, one after "
+        "the other, or float values, so that workers share them."
     ),
 ]
 

@@ -7,7 +7,7 @@ References:
 """
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
+from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
 from lostbits.rounding import (
     Gram,
     Reconstruction,
-    Rounded,
     RoundedWeight,
     adaround,
     confirmed,
@@ -61,40 +60,54 @@ class AdaRound:
         """One sweep over the layers."""
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
-        written = sweep(case, source, solver, cache=cache, progress=progress)
-        return swept(self.name, solver.summary(), len(solver.found), written)
+        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
+        return swept(self.name, solver.summary(), len(solver.losses), written)
+
+
+class _Learned(NamedTuple):
+    """What became of a layer.
+
+    Attributes:
+        loss: Before and after.
+    """
+
+    solved: Solved
+    loss: tuple[float, float]
 
 
 @final
 class _Solver:
-    """Learns layer after layer, from all samples at once."""
+    """Learns layers, from all samples at once."""
 
     whole = True
 
     def __init__(self, case: Case, effort: Effort) -> None:
         self.case = case
+        self.apart = effort.inputs is Inputs.FLOAT
         self.how = Reconstruction(iterations=effort.iterations, seed=effort.seed)
-        self.found: list[Rounded] = []
+        self.losses: list[tuple[float, float]] = []
 
-    def look(self, layer: Layer) -> Solved:
-        """The weights that were learned."""
+    def look(self, layer: Layer) -> _Learned:
+        """By whoever has the layer."""
         start = self.case.written.get(layer.weight.tensor)
         weight = RoundedWeight.begun(layer.values, layer.affine, start)
         with torch.enable_grad():
             rounded = adaround(weight, *problem(layer, seed=self.how.seed), self.how)
         if drawn(layer):
             rounded = confirmed(weight, rounded, *_whole(layer, len(layer.inputs[0])))
-        self.found.append(rounded)
-        return Solved(weight.values(rounded.codes["weight"]).numpy())
+        values = weight.values(rounded.codes["weight"]).numpy()
+        return _Learned(Solved(values), (rounded.loss_before, rounded.loss_after))
 
-    def solve(self, layer: Layer, found: Sequence[Solved], crew: Crew) -> Solved:
+    def solve(self, layer: Layer, found: Sequence[_Learned], crew: Crew) -> Solved:
         """Nobody else has seen anything."""
-        return found[0]
+        (learned,) = found
+        self.losses.append(learned.loss)
+        return learned.solved
 
     def summary(self) -> str:
         """How much of the error before is left."""
-        share = median_left((r.loss_before, r.loss_after) for r in self.found)
-        return say("ledger.adaround", layers=str(len(self.found)), share=share)
+        share = median_left(self.losses)
+        return say("ledger.adaround", layers=str(len(self.losses)), share=share)
 
 
 def problem(layer: Layer, samples: int = _SAMPLES, seed: int = 0) -> tuple[Batches, Forward]:

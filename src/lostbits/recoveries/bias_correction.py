@@ -58,6 +58,7 @@ class _Keep:
     """Leaves all weights as they are."""
 
     whole = False
+    apart = False
 
     def look(self, layer: Layer) -> None:
         """Nothing."""

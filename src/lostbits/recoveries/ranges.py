@@ -76,6 +76,7 @@ class _Trial:
     """Listens to the layers and adds up what each candidate would cost."""
 
     whole = False
+    apart = False
 
     def __init__(self, case: Case) -> None:
         self.case = case

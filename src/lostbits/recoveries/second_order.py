@@ -100,6 +100,7 @@ class _Solver:
     """Solves layer after layer and remembers what became of them."""
 
     whole = False
+    apart = False
 
     def __init__(self, case: Case, effort: Effort) -> None:
         self.powers = case.target.weights.power_of_two

@@ -127,14 +127,23 @@ def places(executor: Executor) -> list[Place]:
     return [Place(number, *where) for number, where in enumerate(known, 1)]
 
 
-def view(networks: Networks, place: Place, shard: Shard) -> Layer:
-    """A layer that all walks of ``networks`` have just come to."""
+def view(networks: Networks, place: Place, shard: Shard, *, apart: bool = False) -> Layer:
+    """A layer that all walks of ``networks`` have just come to.
+
+    Apart from the others, what it reads in the quantized network is the float value on its grid.
+    """
     executor = networks.executor
     step = executor.steps[place.position]
 
     def data(walks: Sequence[Walk]) -> list[torch.Tensor]:
         values = [w.read(step)[1 - place.input] for w in walks]
         return [v for v in values if v is not None]
+
+    def on_grid(values: list[torch.Tensor]) -> list[torch.Tensor]:
+        site = executor.reader_site(step.name, 1 - place.input)
+        return values if site is None else [networks.quantize(site, x) for x in values]
+
+    floats = data(networks.plain)
 
     return Layer(
         place.number,
@@ -145,8 +154,8 @@ def view(networks: Networks, place: Place, shard: Shard) -> Layer:
         networks.plan[place.weight.key],
         shard,
         networks.parts,
-        data(networks.plain),
-        data(networks.quantized),
+        floats,
+        on_grid(floats) if apart else data(networks.quantized),
         _bias(executor, step),
         _activation(executor, step),
         executor,

@@ -43,10 +43,14 @@ class Solver(Protocol):
     """Chooses the weights of one layer after the other.
 
     Attributes:
-        whole: Whether it has to see all samples at once. It then works in this process.
+        whole: Whether it has to see all samples at once. It then works in this process, unless
+            layers are apart.
+        apart: Whether it is shown what a layer would see if no other were quantized. None waits
+            for another then, and whoever is free takes the next.
     """
 
     whole: bool
+    apart: bool
 
     def look(self, layer: Layer) -> Any:
         """What is to be known of a layer on one shard; pure, and computed by whoever has it."""
@@ -79,7 +83,7 @@ def sweep(
     channel (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical form). Layers found in
     ``cache`` are not solved again. Without a pool this process does it all.
     """
-    several = pool if pool is not None and not solver.whole else InProcess()
+    several = pool if pool is not None and (solver.apart or not solver.whole) else InProcess()
     parts = whole(source) if solver.whole else shards(source)
     with several.open(Sweep(case, source, solver.look)) as crew:
         return _Sweep(case, solver, parts, crew, cache).run(correct_biases, progress)
@@ -95,10 +99,22 @@ class _Sweep:
         self.networks = Networks(case, None)
         self.solver, self.parts, self.crew, self.cache = solver, parts, crew, cache
         self.homes = [shard.number for shard in parts]
+        self.known: dict[int, Solved | None] = {}
+
+    def _solve_apart(self, every: Sequence[Place], progress: Progress) -> None:
+        """Let whoever is free take the next layer that no earlier run has decided."""
+        asked = [p for p in every if self.cache is None or self.cache.load(p.number) is None]
+        looks = [Look(place.number, shard, apart=True) for place in asked for shard in self.parts]
+        told = self.crew.map(looks)
+        for place in asked:
+            self.known[place.number] = self._new(place, [next(told) for _ in self.parts])
+            progress("layers apart", len(self.known), len(asked))
 
     def run(self, correct_biases: bool, progress: Progress) -> Written:
         """Decide on layer after layer."""
         every = places(self.networks.executor)
+        if self.solver.apart:
+            self._solve_apart(every, progress)
         for place in every:
             solved = self._solved(place)
             if solved is not None:
@@ -114,13 +130,18 @@ class _Sweep:
         self.crew.post(f"{what} of layer {place.number}", decision)
 
     def _solved(self, place: Place) -> Solved | None:
-        """From the cache where an interrupted run has been here before."""
+        """As it is known, or from the cache where an interrupted run has been here before."""
+        if place.number in self.known:
+            return self.known[place.number]
         found = None if self.cache is None else self.cache.load(place.number)
         if found is not None:
             self.networks.written.cached += 1
             return Solved(found["values"].astype(np.float32), unpacked(found))
         looks = [Look(place.number, shard) for shard in self.parts]
-        told = list(self.crew.map(looks, self.homes))
+        return self._new(place, list(self.crew.map(looks, self.homes)))
+
+    def _new(self, place: Place, told: Sequence[Any]) -> Solved | None:
+        """What the solver makes of what it was told of a layer."""
         solved = self.solver.solve(view(self.networks, place, self.parts[0]), told, self.crew)
         if solved is not None and self.cache is not None:
             grid = {} if solved.affine is None else packed(solved.affine)

@@ -114,13 +114,14 @@ class Networks:
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         if site.tensor not in self.executor.large:
-            return self._quantized(site, x)
+            return self.quantize(site, x)
         if self._last is None or self._last[0] != site.key:  # all walks read it one after the other
             self._last = None
-            self._last = (site.key, self._quantized(site, x))
+            self._last = (site.key, self.quantize(site, x))
         return self._last[1]
 
-    def _quantized(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+    def quantize(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        """A float value on the grid in use; of a constant, that which was chosen for it."""
         if site.tensor in self.written.constants:
             x = torch.from_numpy(self.written.constants[site.tensor])
         affine = self.plan.get(site.key)

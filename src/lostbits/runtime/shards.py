@@ -111,11 +111,11 @@ class Worker:
         for walks in self._walks.values():
             value.apply(walks.networks)
 
-    def at(self, number: int, shard: Shard) -> tuple[Networks, Layer]:
-        """Both networks just before a layer, and that layer."""
+    def at(self, number: int, shard: Shard, *, apart: bool = False) -> tuple[Networks, Layer]:
+        """Both networks just before a layer, or the float one alone, and that layer."""
         place = self._places[number - 1]
-        networks = self.to(place.position, shard)
-        return networks, view(networks, place, shard)
+        networks = (self.ahead if apart else self.to)(place.position, shard)
+        return networks, view(networks, place, shard, apart=apart)
 
     def to(self, position: int, shard: Shard) -> Networks:
         """Both networks with so many steps behind them."""
@@ -153,14 +153,19 @@ class Worker:
 @final
 @dataclass(frozen=True)
 class Look:
-    """What the solver wants to know of a layer on a shard."""
+    """What the solver wants to know of a layer on a shard.
+
+    Attributes:
+        apart: Whether it is told float values, as if no layer before had been quantized.
+    """
 
     number: int
     shard: Shard
+    apart: bool = False
 
     def __call__(self, worker: Worker) -> Any:
         """By the solver."""
-        return worker.job.look(worker.at(self.number, self.shard)[1])
+        return worker.job.look(worker.at(self.number, self.shard, apart=self.apart)[1])
 
 
 @final
