@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lostbits import api
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
+from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.errors import DataError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
@@ -27,7 +28,7 @@ from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision, fewest
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Effort, Recovery, applied
+from lostbits.recovery import Diagnosed, Effort, Recovery, applied
 from lostbits.rounding import Rounded, RoundedWeight, confirmed
 from lostbits.rounding.problem import parts
 from lostbits.runtime.judge import Judge
@@ -237,6 +238,29 @@ def test_the_sweep_meets_every_layer_once_and_with_quantized_inputs(
         assert layer.quantized_inputs[0].shape == layer.inputs[0].shape
         assert not torch.equal(layer.quantized_inputs[0], layer.inputs[0])
         assert affine.grid.bits == 8
+
+
+@given(
+    residual=st.floats(-0.05, 0.05),
+    shares=st.lists(st.floats(0.01, 1), min_size=2, max_size=5),
+    ratio=st.floats(0.001, 1),
+)
+def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
+    residual: float, shares: list[float], ratio: float
+) -> None:
+    """Against the measured total, two percent too much would leave nothing of an error."""
+    whole, (first, *rest) = sum(shares), shares
+    parts = [
+        Attribution(f"w{i}", "weight", "round", 0.0, (1 + residual) * share / whole)
+        for i, share in enumerate(shares)
+    ]
+    clip = Attribution("w0", "activation", "clip", 0.0, -0.1)
+    network = NetworkReport("", "nsr", 1.0, residual, 1.0, [*parts, clip], {}, "")
+    stays = (first * ratio + sum(rest)) / whole
+    if residual < 0:
+        stays = (1 + residual) * stays - residual
+    gain = Diagnosed(network, ()).rounding_gain_db({"w0:weight": ratio, "w0:activation": 0.0})
+    assert gain == pytest.approx(-10 * np.log10(stays), abs=1e-6)
 
 
 def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_path: Path) -> None:

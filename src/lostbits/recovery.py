@@ -61,13 +61,18 @@ class Diagnosed:
         return left(1 - (1 - stays) * min(self.share(role), 1.0))
 
     def rounding_gain_db(self, ratios: Mapping[str, float]) -> float:
-        """Decibels won when rounding errors shrink to ``ratios`` of their energy, by site key."""
-        gains = (
-            max(a.share, 0.0) * (1 - ratios.get(f"{a.tensor}:{a.role}", 1.0))
-            for a in self.network.attributions
-            if a.cause == "round"
+        """Decibels won when rounding errors shrink to ``ratios`` of their energy, by site key.
+
+        What is attributed to nobody stays. Where more than all is attributed, parts are of that, or
+        a residual of a percent would decide what is left of the last percent.
+        """
+        shares = [(a, max(a.share, 0.0)) for a in self.network.attributions]
+        stays = sum(
+            share * (ratios.get(f"{a.tensor}:{a.role}", 1.0) if a.cause == "round" else 1.0)
+            for a, share in shares
         )
-        return left(1 - sum(gains))
+        whole = sum(share for _, share in shares)
+        return left((stays + max(1 - whole, 0.0)) / max(whole, 1.0))
 
 
 @final
