@@ -407,3 +407,15 @@ def test_the_peak_does_not_grow_with_the_model(tmp_path: Path) -> None:
     )
     few, many = (int(line) / 2**20 for line in done.stdout.splitlines())
     assert many - few < 40
+
+
+@pytest.mark.parametrize(("content", "bound"), [("4096\n", True), ("max\n", False), (None, False)])
+def test_a_container_bounds_the_memory_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, bound: bool
+) -> None:
+    whole = memory.installed()
+    if content is not None:
+        (tmp_path / "max").write_text(content)
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path / "max")
+    assert memory.installed() == (4096 if bound else whole)
+    assert whole > 2**28
