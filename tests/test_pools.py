@@ -28,7 +28,7 @@ from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
-from pool_jobs import Fails, Remembers, StubbornError, Sums, Threads
+from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 
 SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
@@ -249,6 +249,29 @@ def test_everybody_hears_what_is_posted_in_order_and_a_newcomer_only_what_still_
             assert found[1][2] == ["b", "a"], "somebody died, and the newcomer hears it all"
         _, heard, _ = next(opened.map([9]))
         assert heard["b"] == "new"
+
+
+class Opening(Remembers):
+    """Takes its time to open, but for the first who does."""
+
+    def open(self) -> Memory:
+        if (mark := self.marks / "opened").exists():
+            time.sleep(0.5)
+        mark.touch()
+        return super().open()
+
+
+def test_what_was_posted_is_heard_though_the_item_that_it_came_with_was_dropped(
+    tmp_path: Path,
+) -> None:
+    with InProcess(2).open(Opening(source(), tmp_path)) as opened:
+        list(opened.map([1], [0]))
+        opened.post("a", 1)
+        outcomes = opened.map([2, 3], [0, 1])
+        next(outcomes)
+        outcomes.close()  # the second one waits for its job to be open
+        for _, heard, order in opened.map([4, 5], [0, 1]):
+            assert heard == {"a": 1} and order == ["a"]
 
 
 def test_large_outcomes_come_through_files_that_are_gone_afterwards(

@@ -144,7 +144,6 @@ def view(networks: Networks, place: Place, shard: Shard, *, apart: bool = False)
         return values if site is None else [networks.quantize(site, x) for x in values]
 
     floats = data(networks.plain)
-
     return Layer(
         place.number,
         step,

@@ -60,7 +60,7 @@ class _Lane:
         self._thread = ThreadPoolExecutor(1, "lane", alone)
         self._work = self._thread.submit(job.open)
         self._given: list[Future[Any]] = []
-        self._told = 0
+        self._heard = 0
 
     @property
     def waiting(self) -> int:
@@ -70,14 +70,15 @@ class _Lane:
 
     def give(self, item: Any, board: Board) -> Future[Any]:
         """An item to work on, with what was posted until now in mind."""
-        notices, self._told = board.after(self._told), board.last
-        self._given.append(self._thread.submit(self._do, item, notices))
+        self._given.append(self._thread.submit(self._do, item, board.after(self._heard)))
         return self._given[-1]
 
     def _do(self, item: Any, notices: Sequence[Notice]) -> Any:
         work: Any = self._work.result()
         for notice in notices:
-            work.hear(notice.place, notice.where)
+            if notice.number > self._heard:  # an item given before may have come with it
+                work.hear(notice.place, notice.where)
+                self._heard = notice.number
         return work(item)
 
     def close(self) -> None:
