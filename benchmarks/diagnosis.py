@@ -39,7 +39,6 @@ from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value, decibels
-from lostbits.runtime.memory import limit
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import pool
 from lostbits.runtime.progress import silent
@@ -47,6 +46,7 @@ from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 from lostbits.statistics import Histogram
+from lostbits.system.memory import limit
 from lostbits.targets import target
 
 FOLDER = Path(__file__).parents[1] / "build" / "bench"

@@ -28,7 +28,7 @@ from lostbits.graph.load import load
 from lostbits.graph.queries import constant
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recovery import Diagnosed, Effort
-from lostbits.runtime import executor, memory
+from lostbits.runtime import executor
 from lostbits.runtime.again import Again
 from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.pool import Resources, size
@@ -37,6 +37,7 @@ from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
+from lostbits.system import memory
 from lostbits.targets import target
 from scaling_nets import large as residual_net
 from small_nets import cnn
@@ -377,11 +378,12 @@ from lostbits.diagnoses.run import Run
 from lostbits.graph import large
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recovery import Diagnosed, Effort
-from lostbits.runtime import executor, memory
+from lostbits.runtime import executor
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.progress import silent
 from lostbits.runtime.threads import limit
+from lostbits.system import memory
 from lostbits.targets import target
 large.LARGE_MODEL = int(sys.argv[1])
 memory.limit(4 << 30)

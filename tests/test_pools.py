@@ -23,11 +23,11 @@ from lostbits.data import InputSpec, Source, open_source
 from lostbits.errors import DataError, LostbitsError, ReadError, WorkerError
 from lostbits.runtime import worker
 from lostbits.runtime.handover import by_threads, packed
-from lostbits.runtime.memory import limit
 from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
+from lostbits.system.memory import limit
 from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 

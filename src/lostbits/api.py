@@ -26,7 +26,6 @@ from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.results import CACHE, replace_file
 from lostbits.runtime.measure import check_metric
-from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import pool as pool_of
@@ -37,6 +36,7 @@ from lostbits.runtime.reference import (
     input_specs,
     open_reference,
 )
+from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 

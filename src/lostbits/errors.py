@@ -18,7 +18,10 @@ A message reads ``CODE: where: rule: found: what to do``.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from lostbits.quoting import visible
 
 
 class LostbitsError(Exception):
@@ -33,7 +36,7 @@ class LostbitsError(Exception):
     """
 
     def __init__(self, code: str, where: str, rule: str, found: str, todo: str) -> None:
-        super().__init__(f"{code}: {where}: {rule}: {found}: {todo}")
+        super().__init__(visible(f"{code}: {where}: {rule}: {found}: {todo}"))
         self.code = code
         self._parts = (code, where, rule, found, todo)
 
@@ -120,6 +123,45 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    r"""The class of another library's exception, and what it says, in one line.
+
+    >>> described(ValueError("no such op\nat node 7"))
+    'ValueError: no such op'
+    >>> described(KeyError())
+    'KeyError'
+    """
+    kind, said = type(error).__name__, first_line(error)
+    return kind if said == kind else f"{kind}: {said}"
+
+
+@contextmanager
+def edge(coded: Callable[[str], LostbitsError]) -> Iterator[None]:
+    """The edge of a reader: whatever a library raises inside becomes the reader's own error.
+
+    Libraries raise whatever their parsers raise, so no list of classes is ever complete. Our own
+    errors pass, and so does a lack of memory, which is not the file's fault.
+
+    Args:
+        coded: Makes the error of what was found, for example "ValueError: no such op".
+
+    >>> def damaged(found):
+    ...     return DataError("D002", "x.npy", "must be readable", found, "copy it")
+    >>> try:
+    ...     with edge(damaged):
+    ...         raise EOFError("cut short")
+    ... except DataError as error:
+    ...     print(error)
+    D002: x.npy: must be readable: EOFError: cut short: copy it
+    """
+    try:
+        yield
+    except (LostbitsError, MemoryError):
+        raise
+    except Exception as error:  # see above: the point of this function
+        raise coded(described(error)) from error
 
 
 def close_match(name: str, known: Iterable[str]) -> str:

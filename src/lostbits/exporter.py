@@ -24,7 +24,6 @@ from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
 Files = Mapping[str, bytes]
-Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
 
 
 @final

@@ -17,7 +17,6 @@ from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Standing
 from lostbits.errors import DataError, RecoveryError, close_match
-from lostbits.exporter import Content
 from lostbits.goal import Goal
 from lostbits.graph.place import Placed, place
 from lostbits.language import listed, say
@@ -35,6 +34,7 @@ from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.store import files_of
+from lostbits.system.files import Content
 from lostbits.target import Target
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at

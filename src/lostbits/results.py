@@ -1,7 +1,6 @@
 """Results on disk: each file is replaced as a whole, or stays as it was."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,22 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
-from lostbits.exporter import Content
 from lostbits.language import Language
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
+from lostbits.system import files
+from lostbits.system.files import Content
 
 CACHE = "cache"
-
-
-def _usual_mode() -> int:
-    """Permissions of a new file; temporary ones are private, and would stay so when renamed."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-_FILE_MODE = _usual_mode()
 
 
 def reporter(name: str) -> Reporter:
@@ -123,23 +113,14 @@ def resumable(folder: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: Content) -> None:
-    """Write a file as a whole or not at all.
+    """Write a file as a whole or not at all; see ``system.files``.
 
     Raises:
         OutputError: O001.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
-            temporary = Path(file.name)
-            for part in [content] if isinstance(content, bytes) else content:
-                file.write(part)
-        temporary.chmod(_FILE_MODE)
-        os.replace(temporary, path)
+        files.replace_file(path, content)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.errors import OutputError, first_line
-from lostbits.exporter import Content, serialized
+from lostbits.exporter import serialized
 from lostbits.exporters import Json
 from lostbits.graph.large import LARGE_MODEL, parted
 from lostbits.graph.place import Placed, place
@@ -37,6 +37,7 @@ from lostbits.readers.plan import Plan
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.simulation import quantized_model
 from lostbits.spill import spooled
+from lostbits.system.files import Content
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 

@@ -21,10 +21,10 @@ from lostbits.graph.large import large_constants
 from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
 from lostbits.graph.site import Site
 from lostbits.runtime.layout import channels_last, in_file
-from lostbits.runtime.memory import too_large
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
 from lostbits.spill import spilled
+from lostbits.system.memory import too_large
 
 Inject = Callable[[Site, torch.Tensor], torch.Tensor]
 

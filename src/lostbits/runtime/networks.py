@@ -21,9 +21,9 @@ from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.runtime.memory import too_large
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.spill import spilled
+from lostbits.system.memory import too_large
 
 BATCH = 16
 Array = NDArray[np.float32]

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Self, final
 
-from lostbits.runtime.memory import limited
+from lostbits.system.memory import limited
 
 _STATUS = Path("/proc/self/status")
 _EVERY = 0.01  # seconds between two looks; one takes up to 0.1 milliseconds

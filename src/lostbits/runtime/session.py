@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from lostbits.errors import ModelError, SimulationError, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
-from lostbits.runtime.memory import kept, lacks_memory, out_of_memory
 from lostbits.runtime.threads import session_threads
+from lostbits.system.memory import kept, lacks_memory, out_of_memory
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from lostbits.errors import DataError, LostbitsError, OutputError, WorkerError, first_line
-from lostbits.runtime import memory
 from lostbits.runtime.board import Notice
-from lostbits.runtime.memory import lacks_memory, out_of_memory
 from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
 from lostbits.runtime.threads import limit
+from lostbits.system import memory
+from lostbits.system.memory import lacks_memory, out_of_memory
 
 _LARGE = 1 << 20  # bytes
 

@@ -1,12 +1,12 @@
 """The pools: this process, processes beside it, a Ray cluster."""
 
-from lostbits.runtime import memory
-from lostbits.runtime.memory import installed
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools.in_process import InProcess
 from lostbits.runtime.pools.processes import Processes
 from lostbits.runtime.pools.ray import Ray
 from lostbits.runtime.threads import limit, pool_threads
+from lostbits.system import memory
+from lostbits.system.memory import installed
 
 _EACH = 3 << 29  # bytes: the tensors of a batch, and networks of usual size
 

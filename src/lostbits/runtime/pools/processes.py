@@ -19,11 +19,11 @@ from typing import Any, final
 from lostbits.errors import WorkerError
 from lostbits.runtime.board import Board
 from lostbits.runtime.handover import packed
-from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import boxed, stored
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import cores
 from lostbits.runtime.worker import Result, arrived, died, serve
+from lostbits.system.memory import out_of_memory
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for

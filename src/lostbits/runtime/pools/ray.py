@@ -17,14 +17,14 @@ from typing import Any, final
 import numpy as np
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
-from lostbits.runtime import memory
 from lostbits.runtime.board import Board, Notice
 from lostbits.runtime.handover import packed
-from lostbits.runtime.memory import out_of_memory
 from lostbits.runtime.parcel import Parcel, boxed, unboxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
 from lostbits.runtime.threads import limit
 from lostbits.runtime.worker import Result, Seat, died
+from lostbits.system import memory
+from lostbits.system.memory import out_of_memory
 
 LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer

@@ -48,6 +48,31 @@ def installed() -> int:
     return whole
 
 
+def excess(needed: int) -> str | None:
+    """What to say of a need, bytes, that is above what this process may take; else None.
+
+    To be asked before the memory is taken, wherever a size comes from a file.
+
+    >>> excess(1)
+    """
+    most = limited() or installed()
+    if needed <= most:
+        return None
+    return f"{_readable(needed)} are needed, {_readable(most)} may be taken"
+
+
+def _readable(size: int) -> str:
+    """Bytes with a unit.
+
+    >>> _readable(3 << 29)
+    '1.5 GiB'
+    """
+    if size < 1 << 30:
+        return f"{size / (1 << 20):.1f} MiB"
+    whole, rest = divmod(size, 1 << 30)  # integers: a file may claim more than a float can hold
+    return f"{whole:,}.{10 * rest >> 30} GiB" if size < 1 << 80 else "more than 2^80 bytes"
+
+
 def too_large(waiting: int) -> bool:
     """Whether what waits of one tensor, bytes, had better wait in a file: some wait at a time."""
     return bool(_limits) and waiting > _limits[0] * _WAITING

@@ -1,0 +1,63 @@
+"""Names from files as text that neither a terminal nor a shell takes for anything else."""
+
+import shlex
+from collections.abc import Iterable
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def visible(text: str) -> str:
+    r"""One line in which every character is seen: what cannot be printed is written as an escape.
+
+    So no name moves the cursor, colours the screen or turns the direction of writing, and a lone
+    surrogate can be encoded.
+
+    >>> print(visible("conv\x1b[31m\n"))
+    conv\x1b[31m\n
+    >>> visible("層 1"), visible("a\u202eb")
+    ('層 1', 'a\\u202eb')
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return _ESCAPES.get(character, character.encode("unicode_escape", "backslashreplace").decode())
+
+
+def command(parts: Iterable[str]) -> str:
+    r"""A command line, in one printable line, that a shell reads as exactly these words.
+
+    What cannot be printed takes the form ``$'...'`` (POSIX 2024; bash, zsh and ksh have it), so
+    that what is shown is what is pasted.
+
+    >>> command(["lostbits", "--set", "a'; touch b"])
+    'lostbits --set \'a\'"\'"\'; touch b\''
+    >>> print(command(["a\nb"]))
+    $'a\012b'
+    """
+    return " ".join(map(_word, parts))
+
+
+def _word(part: str) -> str:
+    if part.isprintable():
+        return shlex.quote(part)
+    return f"$'{''.join(map(_inside, part))}'"
+
+
+def _inside(character: str) -> str:
+    r"""A character between ``$'`` and ``'``; three octal digits a byte end by themselves."""
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    unread = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors=unread))
+
+
+def operand(path: str) -> str:
+    """The path as an argument that no command takes for an option.
+
+    >>> operand("-x.onnx"), operand("x.onnx")
+    ('./-x.onnx', 'x.onnx')
+    """
+    return f"./{path}" if path.startswith("-") else path

@@ -1,0 +1,1 @@
+"""What lostbits asks of the machine: files, memory."""
