@@ -37,7 +37,12 @@ def brief(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of too many digits, nested too deeply
         return f"a very large {type(value).__name__}"
-    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
+    return beginning(text, _BRIEF)
+
+
+def beginning(text: str, most: int) -> str:
+    """The text, or its first ``most`` characters and three dots."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def command(parts: Iterable[str]) -> str:

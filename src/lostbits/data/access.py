@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from lostbits.errors import DataError, close_match, described, edge
+from lostbits.quoting import beginning
 from lostbits.system.memory import excess
 
 MOST_TEXT = 1 << 26  # bytes of a list or of labels: a million lines are some 50 MB
+_SAID = 300  # characters of what a library says
 
 
 def existing(path: Path) -> Path:
@@ -51,7 +53,8 @@ def reading(where: str) -> Iterator[None]:
 
 def _unreadable(where: str, found: str) -> DataError:
     todo = "write the file again, in the format that its name ends on"
-    return DataError("D002", where, "must be a readable file", found, todo)
+    said = beginning(found, _SAID)  # numpy quotes the whole header
+    return DataError("D002", where, "must be a readable file", said, todo)
 
 
 def check_room(where: str, what: str, needed: int) -> None:

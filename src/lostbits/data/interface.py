@@ -14,6 +14,7 @@ from lostbits.data.conversion import convert
 from lostbits.data.source import Feeds, InputSpec
 from lostbits.errors import DataError, close_match
 
+_MOST_EMPTY = 1 << 20  # samples that no byte stands for, which a header may claim by the trillion
 _LAYOUTS = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 2, 3, 1)}  # the transposition that undoes each
 
 
@@ -78,10 +79,12 @@ class Interface:
             found = ", ".join(f"{name!r} has {n}" for name, n in counts.items())
             todo = "give as many for each; repeat an array that is the same for all"
             raise DataError("D009", where, "inputs need equal numbers of samples", found, todo)
-        if all(0 in arrays[name].shape[1:] for name in counts):
+        total = next(iter(counts.values()))
+        if total > _MOST_EMPTY and all(0 in arrays[name].shape[1:] for name in counts):
             todo = "give samples of a size that the network answers"
-            raise DataError("D004", where, "samples must hold values", "none does", todo)
-        return next(iter(counts.values()))
+            found = f"{total} samples without any"
+            raise DataError("D004", where, "samples must hold values", found, todo)
+        return total
 
     def fit(self, where: str, arrays: Mapping[str, NDArray[Any]], first: int) -> Feeds:
         """Counted arrays as the types of the inputs, with every value finite.

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from lostbits.data.access import check_room, reading
 from lostbits.data.interface import Shaped
+from lostbits.quoting import brief
 from lostbits.system.regular import size_of
 
 _HEADER = 1 << 16  # bytes in which a header ends; numpy takes no longer text than 10,000
 _NEWEST = (3, 0)  # version of the format
+_LONGEST = 1 << 63  # an axis
 _PIECE = 1 << 22  # bytes that are read at a time
 # What numpy writes. The others unpack a few bytes to gigabytes at one call, and nobody asks first.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -145,9 +147,10 @@ def _check(shape: tuple[int, ...], dtype: np.dtype[Any], left: int) -> None:
         raise ValueError("it holds pickled Python objects, which are not read for safety")
     if dtype.subdtype is not None or dtype.itemsize == 0:
         raise ValueError(f"its values have the type {dtype}")
-    if not all(type(length) is int and length >= 0 for length in shape):
-        raise ValueError(f"its shape is {shape}")
+    if not all(type(length) is int and 0 <= length < _LONGEST for length in shape):
+        raise ValueError(f"its shape is {brief(shape)}")
     needed = prod(shape) * dtype.itemsize
     if needed > left:
         within = max(left, 0) * shape[0] // needed if shape else 0
-        raise ValueError(f"the file ends within row {within}: {shape} {dtype} are {needed} bytes")
+        claimed = f"{brief(shape)} values of type {dtype}"
+        raise ValueError(f"the file ends within row {within}, its header claims {claimed}")
