@@ -171,15 +171,32 @@ def test_a_tensor_set_to_float_has_no_parameters() -> None:
     assert len(case.sites) < len(case.placed.sites)
 
 
-def test_too_few_values_for_a_method_are_refused(tmp_path: Path) -> None:
+def test_too_few_values_for_the_targets_method_get_min_max_and_a_remark(tmp_path: Path) -> None:
+    data = np.random.default_rng(7).normal(size=(16, 4)).astype(np.float32)  # 64 values
+    result = diagnose(relu_net(tmp_path), data, "tensorrt")
+    assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
+    assert abs(result["network"]["residual"]) < 1e-3
+    (row,) = [row for row in result["sites"] if row["tensor"] == "r"]
+    assert row["hi"] == pytest.approx(data.max())
+    (note,) = [note for note in result["notes"] if "min-max" in note]
+    assert "r (64 values, entropy needs 128)" in note
+
+
+def test_enough_values_for_the_targets_method_are_not_remarked(tmp_path: Path) -> None:
+    data = np.random.default_rng(7).normal(size=(64, 4)).astype(np.float32)
+    notes = diagnose(relu_net(tmp_path), data, "tensorrt")["notes"]
+    assert not [note for note in notes if "min-max" in note]
+
+
+def test_too_few_values_for_a_method_that_was_asked_for_are_refused(tmp_path: Path) -> None:
     data = np.ones((2, 4), np.float32)
     model = open_reference(relu_net(tmp_path)).model
-    chosen = target("tensorrt")
+    chosen = target("onnxruntime")
     placed = place(model, chosen)
     source = open_source(data, [InputSpec("x", np.dtype(np.float32), (None, 4))])
     seen, _ = calibrate(model, placed.sites, source, 2)
-    with pytest.raises(LostbitsError, match=r"D030.*entropy.*at least 128"):
-        make_plan(model, placed, seen, chosen)
+    with pytest.raises(LostbitsError, match=r"D030.*entropy.*at least 128.*: 8:"):
+        make_plan(model, placed, seen, chosen, [Override.parse("r=entropy")])
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e30])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.bias import ACCUMULATOR_BITS, bias_affine, least_weight_scale, powers_of_two
 from lostbits.errors import DataError, TargetError, close_match
+from lostbits.estimator import Estimator
 from lostbits.estimators import estimator
 from lostbits.estimators.mse import best_ranges
 from lostbits.graph.place import Placed
@@ -141,12 +142,52 @@ def make_plan(
     for site in placed.sites:
         if site.role == "bias" or site.tensor in floats:
             continue
-        rule = rule_of(site, target)
-        wish = next((wishes[t] for t in _members(site, placed) if t in wishes), None)
-        plan[site.key] = _affine(site, wish.apply(rule) if wish else rule, seen, placed, wish)
+        wish = _wish(site, placed, wishes)
+        plan[site.key] = _affine(site, _wished(site, target, wish), seen, placed, wish)
     plan = {**plan, **widened(model, placed, plan, target)}
     biases = plan_biases(model, placed, plan, target)
     return plan | {k: a for k, a in biases.items() if k.removesuffix(":bias") not in floats}
+
+
+@final
+@dataclass(frozen=True)
+class Unfit:
+    """A tensor that got min-max, because the method of its rule needs more values.
+
+    Attributes:
+        tensor: Which.
+        method: Name of the method.
+        least: Values that it needs.
+        size: Values that there are, those of tensors with the same parameters included.
+    """
+
+    tensor: str
+    method: str
+    least: int
+    size: int
+
+
+def unfit(case: Case, overrides: Sequence[Override] = ()) -> list[Unfit]:
+    """The tensors whose values were too few for the target's own method, as ``make_plan`` saw."""
+    found, wishes = [], {o.tensor: o for o in overrides}
+    for site in case.placed.sites:
+        wish = _wish(site, case.placed, wishes)
+        rule = _wished(site, case.target, wish)
+        least = estimator(rule.method).minimum_values
+        if site.role == "bias" or site.key not in case.plan or _by_channel(site, rule, wish):
+            continue
+        if least > 1 and (size := _pooled(site, case.seen, case.placed).size) < least:
+            found.append(Unfit(site.tensor, rule.method, least, size))
+    return found
+
+
+def _wish(site: Site, placed: Placed, wishes: Mapping[str, Override]) -> Override | None:
+    return next((wishes[t] for t in _members(site, placed) if t in wishes), None)
+
+
+def _wished(site: Site, target: Target, wish: Override | None) -> Rule:
+    rule = rule_of(site, target)
+    return wish.apply(rule) if wish else rule
 
 
 def replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
@@ -278,24 +319,43 @@ def _members(site: Site, placed: Placed) -> list[str]:
 def _affine(
     site: Site, rule: Rule, seen: Mapping[str, Seen], placed: Placed, wish: Override | None
 ) -> Affine:
-    wanted = site.per_channel or (wish is not None and wish.per_channel)
-    if rule.per_channel and wanted and site.axis is not None:
+    if _by_channel(site, rule, wish):
         lo, hi = _channel_ranges(seen[site.key].channels, rule)
         return _finish(lo, hi, rule, site.axis)
-    mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
-    mates = mates if site.streams else [site]
-    whole = reduce(_together, (seen[s.key].whole for s in mates))
-    method = estimator(rule.method)
-    if whole.size < method.minimum_values:
-        raise DataError(
-            "D030",
-            f"tensor {site.tensor!r}",
-            f"range method {method.name!r} needs at least {method.minimum_values} values",
-            f"{whole.size}",
-            "give more samples, or --set the tensor to min_max",
-        )
+    whole = _pooled(site, seen, placed)
+    method = _fitting(site, estimator(rule.method), whole.size, wish)
     low, high = method(whole, rule.grid, symmetric=rule.symmetric)
     return _finish(np.asarray(low), np.asarray(high), rule, None)
+
+
+def _by_channel(site: Site, rule: Rule, wish: Override | None) -> bool:
+    wanted = site.per_channel or (wish is not None and wish.per_channel)
+    return rule.per_channel and wanted and site.axis is not None
+
+
+def _pooled(site: Site, seen: Mapping[str, Seen], placed: Placed) -> Histogram:
+    """Values of the site, and of all that share its parameters."""
+    mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
+    mates = mates if site.streams else [site]
+    return reduce(_together, (seen[s.key].whole for s in mates))
+
+
+def _fitting(site: Site, method: Estimator, size: int, wish: Override | None) -> Estimator:
+    """The method, or min-max where the values are too few for one that nobody asked for.
+
+    ``unfit`` tells of these.
+    """
+    if size >= method.minimum_values:
+        return method
+    if wish is None or wish.method is None:
+        return estimator("min_max")
+    raise DataError(
+        "D030",
+        f"tensor {site.tensor!r}",
+        f"range method {method.name!r} needs at least {method.minimum_values} values",
+        f"{size}",
+        "give more samples, or name another method",
+    )
 
 
 def _together(a: Histogram, b: Histogram) -> Histogram:

@@ -13,7 +13,7 @@ class Estimator(abc.ABC):
     Attributes:
         name: What users type.
         title: One line for tables.
-        minimum_values: Fewer values than this make the method meaningless; callers refuse.
+        minimum_values: Fewer values than this make the method meaningless; callers take another.
     """
 
     name: ClassVar[str]

@@ -1,8 +1,10 @@
 """What a recovery should reach, as the user writes it: ``sqnr_db>=20``."""
 
+import math
 import operator
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
 
@@ -54,12 +56,7 @@ class Goal:
                 "no such figure" if match else "another form",
                 close_match(name, _NAMES),
             )
-        try:
-            return cls(match[1], match[2], float(match[3]))
-        except ValueError as error:
-            raise TargetError(
-                "T012", f"--goal {text}", "must end in a number", match[3], "sqnr_db>=20"
-            ) from error
+        return cls(match[1], match[2], _finite(text, match[3]))
 
     def figure(self, found: Baseline) -> float | None:
         """The figure that is bounded; None where it does not apply to the network."""
@@ -96,6 +93,16 @@ class Goal:
         return f"{self.name}{self.sign}{self.bound:g}"
 
 
+def _finite(text: str, number: str) -> float:
+    """The bound; 1e400 is read as infinite, which is none."""
+    with suppress(ValueError):
+        if math.isfinite(bound := float(number)):
+            return bound
+    raise TargetError(
+        "T012", f"--goal {text}", "must end in a finite number", number, "sqnr_db>=20"
+    )
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -109,8 +116,9 @@ def seconds(text: str) -> float:
         TargetError: T014.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    if match is None:
+    found = float(match[1]) * _UNITS[match[2]] if match else math.inf
+    if not math.isfinite(found):
         raise TargetError(
             "T014", f"--budget {text}", "must be a time", "another form", "90s, 10m or 1h"
         )
-    return float(match[1]) * _UNITS[match[2]]
+    return found

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable
 
+_BRIEF = 80  # characters
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -24,6 +25,24 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return character
     return _ESCAPES.get(character, character.encode("unicode_escape", "backslashreplace").decode())
+
+
+def brief(value: object) -> str:
+    """What Python writes for a value from a file, or the beginning of it: some have no end.
+
+    >>> brief("cat"), brief("x" * 200)[-9:], brief(1 << 20_000)
+    ("'cat'", 'xxxxxx...', 'a very large int')
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of too many digits, nested too deeply
+        return f"a very large {type(value).__name__}"
+    return beginning(text, _BRIEF)
+
+
+def beginning(text: str, most: int) -> str:
+    """The text, or its first ``most`` characters and three dots."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def command(parts: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ Codes, all of them `lostbits.errors.DataError`:
 
 ===== ==================================================================================
 D001  a file or folder does not exist
-D002  a file cannot be read, or is damaged, or holds pickled objects
+D002  a file cannot be looked at or read, or is damaged, or holds pickled objects
 D003  data of a kind that nobody here reads
 D004  there are no samples
 D005  an input of the model has no array
@@ -35,17 +35,27 @@ D012  a preprocess setting is missing, unknown, misplaced or wrong
 D013  an image or the colour setting gives other channels than the model takes
 D014  a raw file does not have the bytes of one sample
 D015  a line of an input list does not name one file for every input
-D016  the callable that supplies samples cannot be imported, fails, or yields nothing
+D016  the callable that supplies samples cannot be imported, fails, or never ends
 D017  an item of an iterable is no dict, array or tuple with one array for every input
 D018  a later pass does not yield the samples of the first
 D019  there are not as many labels as samples
 D020  labels are not class numbers
+D021  a sample, an image, a run or a table does not fit into memory
+D022  labels are no class of the network's output
 ===== ==================================================================================
 """
 
-from lostbits.data.labels import read_labels
+from lostbits.data.labels import check_classes, read_labels
 from lostbits.data.opening import open_source
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.source import Batch, InputSpec, Source
 
-__all__ = ["Batch", "InputSpec", "Preprocess", "Source", "open_source", "read_labels"]
+__all__ = [
+    "Batch",
+    "InputSpec",
+    "Preprocess",
+    "Source",
+    "check_classes",
+    "open_source",
+    "read_labels",
+]

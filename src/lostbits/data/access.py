@@ -1,51 +1,79 @@
-"""Paths that must exist and files that must be readable."""
+"""Paths that must exist, files that must be readable, and memory that must be there."""
 
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from lostbits.errors import DataError, close_match, described, edge
+from lostbits.quoting import beginning
+from lostbits.system.memory import excess
 
-from lostbits.errors import DataError, close_match
-
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,  # Pillow, of a damaged PNG file
-    NotImplementedError,  # zipfile, of a compression it does not know
-    zipfile.BadZipFile,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+MOST_TEXT = 1 << 26  # bytes of a list or of labels: a million lines are some 50 MB
+_SAID = 300  # characters of what a library says
 
 
 def existing(path: Path) -> Path:
     """The path, if there is something.
 
     Raises:
-        DataError: D001 otherwise, with what lies beside the first part that is missing.
+        DataError: D001 if not, with what lies beside the first part that is missing; D002 if it
+            cannot be looked at: a folder without permission, a name too long, a link to itself.
     """
-    if path.exists():
-        return path
+    try:
+        with reading(str(path)):
+            path.stat()
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise _missing(path) from None
+        raise
+    return path
+
+
+def _missing(path: Path) -> DataError:
     missing = path
     while not missing.parent.exists():
         missing = missing.parent
-    beside = [p.name for p in missing.parent.iterdir()] if missing.parent.is_dir() else []
+    try:
+        beside = [p.name for p in missing.parent.iterdir()]
+    except OSError:  # no folder, or one whose names are secret
+        beside = []
     advice = close_match(missing.name, beside)
     todo = advice if advice.startswith("did") else "check the path"
     found = f"there is no {missing.name!r} in {str(missing.parent)!r}"
-    raise DataError("D001", str(path), "must exist", found, todo)
+    return DataError("D001", str(path), "must exist", found, todo)
 
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
     """Turns what goes wrong while a file is read into D002."""
-    try:
+    with edge(partial(_unreadable, where)):
         yield
-    except _UNREADABLE as error:
-        found = f"{type(error).__name__}: {error}"
-        todo = "write the file again, in the format that its name ends on"
-        raise DataError("D002", where, "must be a readable file", found, todo) from error
+
+
+def _unreadable(where: str, found: str) -> DataError:
+    todo = "write the file again, in the format that its name ends on"
+    said = beginning(found, _SAID)  # numpy quotes the whole header
+    return DataError("D002", where, "must be a readable file", said, todo)
+
+
+def check_room(where: str, what: str, needed: int) -> None:
+    """Refuse what takes more memory, bytes, than this process may have.
+
+    Raises:
+        DataError: D021, before any of it is taken.
+    """
+    found = excess(needed)
+    if found is not None:
+        todo = "give smaller samples, or more memory (--memory)"
+        raise DataError("D021", where, f"{what} must fit into memory", found, todo)
+
+
+@contextmanager
+def foreign(coded: Callable[[str], DataError]) -> Iterator[None]:
+    """The edge of code that the user brings: what it raises, an exit included, becomes ours."""
+    try:
+        with edge(coded):
+            yield
+    except SystemExit as error:
+        raise coded(described(error)) from error

@@ -1,62 +1,23 @@
 """Samples from .npy and .npz files and from arrays in memory, a few megabytes at a time."""
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import IO, Any, Protocol, final
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lostbits.data.access import reading
+from lostbits.data.access import check_room, reading
 from lostbits.data.cursor import Item
-from lostbits.data.interface import Interface, Shaped
+from lostbits.data.interface import Interface
 from lostbits.data.samples import Samples
+from lostbits.data.stored import Rows, StoredRows, stored_arrays
 
 _ITEM_BYTES = 2**22
-
-
-class Rows(Shaped, Protocol):
-    """An array that need not be in memory: its rows are read when they are asked for."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
-
-
-@final
-@dataclass(frozen=True)
-class StoredRows:
-    """The rows of an array in a file, or in a compressed one, where a memory map cannot be had.
-
-    Args:
-        stream: The open file.
-        offset: Where the first row begins.
-        shape: Shape of the array.
-        dtype: Type of its values.
-    """
-
-    stream: IO[bytes]
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        first, end, _ = rows.indices(self.shape[0])
-        shape = (end - first, *self.shape[1:])
-        row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
-        self.stream.seek(self.offset + first * row_bytes)
-        content = bytearray(self.stream.read((end - first) * row_bytes))
-        if len(content) < (end - first) * row_bytes:
-            raise ValueError(f"the file ends within row {first + len(content) // row_bytes}")
-        return np.ndarray(shape, self.dtype, content)
 
 
 def arrays_in_file(path: Path, interface: Interface) -> Samples:
@@ -89,8 +50,9 @@ def _read(paths: list[Path], interface: Interface) -> Iterator[Item]:
 
 
 def _items(where: str, arrays: Mapping[str, Rows], total: int) -> Iterator[Item]:
-    widest = max(prod(x.shape[1:]) * x.dtype.itemsize for x in arrays.values())
-    step = max(1, _ITEM_BYTES // max(1, widest))
+    widths = [prod(x.shape[1:]) * x.dtype.itemsize for x in arrays.values()]
+    check_room(where, "a sample, as read and as fed,", 2 * sum(widths))
+    step = max(1, _ITEM_BYTES // max(1, *widths))
     for first in range(0, total, step):
         rows = slice(first, min(first + step, total))
         yield Item(where, rows.stop - first, partial(_load, where, arrays, rows))
@@ -118,30 +80,7 @@ def _one_row(x: Rows) -> Rows:
 @contextmanager
 def _open(path: Path, interface: Interface) -> Iterator[dict[str, Rows]]:
     with ExitStack() as stack:
-        with reading(str(path)):
-            arrays = _members(path, stack)
+        arrays = stored_arrays(path, stack)
         if path.suffix.lower() == ".npy":
             arrays = {interface.sole(str(path), "one array").name: arrays[path.stem]}
         yield arrays
-
-
-def _members(path: Path, stack: ExitStack) -> dict[str, Rows]:
-    if path.suffix.lower() == ".npy":
-        return {path.stem: _stored(stack.enter_context(path.open("rb")))}
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    return {
-        name.removesuffix(".npy"): _stored(stack.enter_context(archive.open(name)))
-        for name in archive.namelist()
-    }
-
-
-def _stored(stream: IO[bytes]) -> Rows:
-    version = npy.read_magic(stream)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, columns_first, dtype = header(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled Python objects, which are not read for safety")
-    if columns_first and len(shape) > 1:  # rows are not in one place: take all of it
-        stream.seek(0)
-        return npy.read_array(stream)
-    return StoredRows(stream, stream.tell(), shape, dtype)

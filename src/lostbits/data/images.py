@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lostbits.data.access import reading
+from lostbits.data.access import check_room, reading
 from lostbits.data.conversion import whole_numbers
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
@@ -18,8 +19,13 @@ from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError
+from lostbits.system.regular import size_of
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+# Pillow goes by the content, and would run Ghostscript on a file that only looks like an image.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_DECODED = 8  # bytes a pixel: what is decoded, and its copy in another form
+_SCALED = 12  # bytes a value: pixels as float32, and two steps of the arithmetic
 _CHANNEL_AXES = {"NCHW": 1, "NHWC": 3}
 _CHANNELS = {"GRAY": 1, "RGB": 3, "BGR": 3}
 _MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"})  # 8 bits, no alpha
@@ -63,12 +69,17 @@ class ImageReader:
 
     def read(self, path: Path) -> dict[str, NDArray[Any]]:
         """The image as one sample for the input."""
-        with reading(str(path)), Image.open(path) as image:
+        with reading(str(path)), _opened(path) as image:
+            self._check_room(path, image)
             pixels = np.asarray(self._resized(self._in_colour(path, image)), np.float32)
+        return self._sample(pixels)
+
+    def _sample(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
         pixels = pixels[..., ::-1] if self.colour == "BGR" else pixels
         mean, std = (np.array(v, np.float32) for v in (self.settings.mean, self.settings.std))
-        x = (pixels * np.float32(self.settings.scale) - mean) / std
+        with np.errstate(over="ignore"):  # to infinity, which is looked for in all samples
+            x = (pixels * np.float32(self.settings.scale) - mean) / std
         x = x.transpose(2, 0, 1) if self.layout == "NCHW" else x
         return {self.spec.name: self._typed(x)[np.newaxis]}
 
@@ -84,32 +95,50 @@ class ImageReader:
 
     def _in_colour(self, path: Path, image: Image.Image) -> Image.Image:
         rule, found = f"images are to become {self.colour}", ""
-        if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        if image.mode not in _MODES | _ALPHA_MODES or _is_deep(image):
+            found = f"this one, of mode {image.mode!r}, has other than 8 bits a channel"
+            todo = "give it as an array (.npy)"
+        elif getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: JPEG and extras
+            found, todo = "this one is an animation", "give one image a sample"
+        elif image.mode in _ALPHA_MODES or "transparency" in image.info:
             image = image.convert("RGBA")
             opaque = image.getchannel("A").getextrema() == (255, 255)
             found = "" if opaque else "this one is transparent in places"
             todo = "put it on the background that the model is to see"
-        elif image.mode not in _MODES:
-            found = f"this one, of mode {image.mode!r}, has other than 8 bits a channel"
-            todo = "give it as an array (.npy)"
         if found:
             raise DataError("D013", str(path), rule, found, todo)
         return image.convert("L" if self.colour == "GRAY" else "RGB")
 
-    def _resized(self, image: Image.Image) -> Image.Image:
+    def _check_room(self, path: Path, image: Image.Image) -> None:
+        """Before it is decoded."""
+        check_room(str(path), "an image", _DECODED * prod(image.size))
+        check_room(str(path), "an image, resized,", _DECODED // 2 * prod(self._resized_to(image)))
+
+    def _resized_to(self, image: Image.Image) -> tuple[int, int]:
+        """Width and height, of which the centre may be cut out."""
         height, width = self.size
         if self.settings.resize == "stretch":
-            return image.resize((width, height), Image.Resampling.BILINEAR)
+            return width, height
         factor = max(width / image.width, height / image.height)
         if self.settings.shorter is not None:
             factor = self.settings.shorter / min(image.size)
-        covering = (
-            max(width, round(image.width * factor)),
-            max(height, round(image.height * factor)),
-        )
-        image = image.resize(covering, Image.Resampling.BILINEAR)
+        return max(width, round(image.width * factor)), max(height, round(image.height * factor))
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        height, width = self.size
+        image = image.resize(self._resized_to(image), Image.Resampling.BILINEAR)
         left, top = (image.width - width) // 2, (image.height - height) // 2
         return image.crop((left, top, left + width, top + height))
+
+
+def _opened(path: Path) -> Image.Image:
+    size_of(path)
+    return Image.open(path, formats=_FORMATS)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel, of which Pillow drops the lower ones unasked."""
+    return any("16B" in str(tile.args) for tile in image.tile)
 
 
 def images_in_files(name: str, paths: list[Path], reader: ImageReader) -> Samples:
@@ -161,4 +190,8 @@ def _size(settings: Preprocess, spec: InputSpec, layout: str) -> tuple[int, int]
         found = f"{settings.shorter} for {height} x {width}"
         todo = "raise it, or leave it out"
         raise DataError("D012", "preprocess 'shorter'", "must cover the size", found, todo)
+    channels = spec.shape[_CHANNEL_AXES[layout]] or 1
+    check_room(
+        "preprocess 'size'", f"a sample of {height} x {width}", _SCALED * height * width * channels
+    )
     return height, width

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from lostbits.data.access import foreign
 from lostbits.errors import DataError, close_match
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -27,12 +28,14 @@ def imported(target: str) -> Callable[..., Any]:
     """
     module_name, attribute = target.split(":")
     module = _module(target, module_name)
-    try:
-        function: object = operator.attrgetter(attribute)(module)
-    except AttributeError:
-        known = [name for name, value in vars(module).items() if callable(value)]
-        found, todo = f"{attribute!r} is not there", close_match(attribute, known)
-        raise DataError("D016", target, f"must be in {module_name!r}", found, todo) from None
+    rule = f"must be in {module_name!r}"
+    with foreign(lambda found: DataError("D016", target, rule, found, "correct that module")):
+        try:
+            function: object = operator.attrgetter(attribute)(module)
+        except AttributeError:
+            known = [name for name, value in vars(module).items() if callable(value)]
+            found, todo = f"{attribute!r} is not there", close_match(attribute, known)
+            raise DataError("D016", target, rule, found, todo) from None
     if not callable(function):
         found, todo = type(function).__name__, "name a function without arguments"
         raise DataError("D016", target, "must be callable", found, todo)
@@ -42,9 +45,6 @@ def imported(target: str) -> Callable[..., Any]:
 def _module(target: str, name: str) -> ModuleType:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.append(os.getcwd())
-    try:
+    todo = f'make python -c "import {name}" work in this folder'
+    with foreign(lambda found: DataError("D016", target, "must be importable", found, todo)):
         return importlib.import_module(name)
-    except Exception as error:  # whatever the module's own code raises
-        found = f"{type(error).__name__}: {error}"
-        todo = f'make python -c "import {name}" work in this folder'
-        raise DataError("D016", target, "must be importable", found, todo) from error

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import existing, reading
+from lostbits.data.access import MOST_TEXT, check_room, existing, reading
 from lostbits.data.conversion import whole_numbers
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError, close_match
+from lostbits.system.regular import size_of, text_of
 
 _FLOAT32 = np.dtype("<f4")
 
@@ -29,7 +30,7 @@ def files_in_list(path: Path, interface: Interface) -> Samples:
     whole numbers they must be whole.
     """
     with reading(str(path)):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = text_of(path, MOST_TEXT).splitlines()
     rows: list[tuple[str, dict[str, Path]]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith(("#", "%")):
@@ -62,11 +63,13 @@ def _files(where: str, folder: Path, entries: list[str], interface: Interface) -
 
 def _check_bytes(path: Path, spec: InputSpec, interface: Interface) -> None:
     shape = _sample_shape(spec, interface)
-    expected, found = prod(shape) * _FLOAT32.itemsize, path.stat().st_size
+    with reading(str(path)):
+        expected, found = prod(shape) * _FLOAT32.itemsize, size_of(path)
     if found != expected:
         rule = f"one sample of input {spec.name!r}, {shape} float32 values, has {expected} bytes"
         todo = "write each sample to a file of its own, with x.astype('<f4').tofile(path)"
         raise DataError("D014", str(path), rule, f"{found} bytes", todo)
+    check_room(str(path), "a sample, as read and as fed,", 2 * found)
 
 
 def _sample_shape(spec: InputSpec, interface: Interface) -> tuple[int, ...]:

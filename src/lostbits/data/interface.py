@@ -3,15 +3,18 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lostbits.data.access import check_room
 from lostbits.data.conversion import convert
 from lostbits.data.source import Feeds, InputSpec
 from lostbits.errors import DataError, close_match
 
+_MOST_EMPTY = 1 << 20  # samples that no byte stands for, which a header may claim by the trillion
 _LAYOUTS = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 2, 3, 1)}  # the transposition that undoes each
 
 
@@ -52,6 +55,16 @@ class Interface:
             raise DataError("D005", where, "every input needs an array", found, todo)
         return self.inputs[0]
 
+    def check_size(self) -> None:
+        """Refuse a model whose fixed sizes alone are more than memory holds.
+
+        Raises:
+            DataError: D021.
+        """
+        for spec in self.inputs:
+            needed = prod(size or 1 for size in spec.shape) * spec.dtype.itemsize
+            check_room(f"input {spec.name!r}", f"a run of shape {spec.shape}", needed)
+
     def lacks_sample_axis(self, spec: InputSpec, array: Shaped) -> bool:
         """Whether the array can only be a single sample without an axis for samples."""
         return len(array.shape) == min(self._ranks(spec)) - 1
@@ -66,7 +79,12 @@ class Interface:
             found = ", ".join(f"{name!r} has {n}" for name, n in counts.items())
             todo = "give as many for each; repeat an array that is the same for all"
             raise DataError("D009", where, "inputs need equal numbers of samples", found, todo)
-        return next(iter(counts.values()))
+        total = next(iter(counts.values()))
+        if total > _MOST_EMPTY and all(0 in arrays[name].shape[1:] for name in counts):
+            todo = "give samples of a size that the network answers"
+            found = f"{total} samples without any"
+            raise DataError("D004", where, "samples must hold values", found, todo)
+        return total
 
     def fit(self, where: str, arrays: Mapping[str, NDArray[Any]], first: int) -> Feeds:
         """Counted arrays as the types of the inputs, with every value finite.
@@ -93,9 +111,12 @@ class Interface:
         """Fitted samples as one run takes them: filled up to the batch, or without its axis."""
         if self.whole:
             return {name: x.reshape(x.shape[1:]) for name, x in samples.items()}
-        lacking = (self.batch or 0) - len(next(iter(samples.values())))
+        size = len(next(iter(samples.values())))
+        lacking = (self.batch or 0) - size
         if lacking <= 0:
             return samples
+        needed = sum(x.nbytes for x in samples.values()) // size * (size + lacking)
+        check_room("data", f"a run, which the model fixes at {self.batch} samples,", needed)
         return {
             name: np.concatenate([x, np.repeat(x[-1:], lacking, axis=0)])
             for name, x in samples.items()

@@ -1,13 +1,20 @@
 """The true classes of samples."""
 
+import io
+from array import array
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import existing, reading
+from lostbits.data.access import MOST_TEXT, check_room, existing, reading
+from lostbits.data.conversion import convert
+from lostbits.data.stored import Rows, stored_arrays
 from lostbits.errors import DataError
+from lostbits.quoting import brief
+from lostbits.system.regular import text_of
 
 _RULE = "labels are class numbers, one whole number a sample"
 
@@ -21,52 +28,78 @@ def read_labels(path: Path, count: int) -> NDArray[np.int64]:
 
     Raises:
         DataError: D001, D002 or D003 if the file is not there or not of these kinds; D019 if the
-            number of labels differs; D020 if they are not whole numbers.
+            number of labels differs; D020 if they are not whole numbers; D021 if they do not fit
+            into memory.
     """
-    labels = _whole(path, _read(existing(path)))
-    if len(labels) != count:
-        rule, found = f"{count} samples need {count} labels", f"there are {len(labels)}"
-        todo = "give the labels of these samples, in the same order"
-        raise DataError("D019", str(path), rule, found, todo)
+    with ExitStack() as stack:
+        rows = _rows(existing(path), stack)
+        _check_form(path, rows, count)
+        check_room(str(path), "labels", 2 * 8 * count)
+        with reading(str(path)):
+            labels = convert(rows[0:count], np.dtype(np.int64))
+    if labels is None:
+        raise _no_classes(path, f"{rows.dtype} above the largest int64")
     return labels
 
 
-def _whole(path: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
-    if labels.ndim == 1 and np.can_cast(labels.dtype, np.int64):
-        return labels.astype(np.int64)
-    found = f"{labels.dtype} of shape {labels.shape}"
-    todo = "save class numbers, as scores.argmax(axis=1) gives them"
-    raise DataError("D020", str(path), _RULE, found, todo)
+def check_classes(labels: NDArray[np.int64], classes: int) -> None:
+    """Refuse labels that no answer of the network can be equal to: they would count as mistakes.
+
+    Args:
+        labels: Of the samples.
+        classes: How many the network tells apart.
+
+    Raises:
+        DataError: D022, with how many they are, and the first of them.
+    """
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        first = int(wrong[0])
+        raise DataError(
+            "D022",
+            "labels",
+            f"the first output has the classes 0 to {classes - 1}",
+            f"{wrong.size} of {labels.size} are none of them, as {labels[first]} of sample {first}",
+            "number the classes as the network does, or leave the labels out",
+        )
 
 
-def _read(path: Path) -> NDArray[Any]:
+def _rows(path: Path, stack: ExitStack) -> Rows:
     match path.suffix.lower():
         case ".txt":
             return _lines(path)
         case ".npy" | ".npz":
+            arrays = stored_arrays(path, stack)
             with reading(str(path)):
-                loaded = np.load(path, allow_pickle=False)
-                return loaded if isinstance(loaded, np.ndarray) else _only(loaded)
+                if len(arrays) != 1:
+                    raise ValueError(f"it must hold one array, not {len(arrays)}")
+                return next(iter(arrays.values()))
     todo = "give .npy, .npz or .txt"
     raise DataError("D003", str(path), _RULE, f"a file of kind {path.suffix!r}", todo)
 
 
-def _only(archive: Any) -> NDArray[Any]:
-    with archive:
-        if len(archive.files) != 1:
-            raise ValueError(f"it must hold one array, not {len(archive.files)}")
-        only: NDArray[Any] = archive[archive.files[0]]
-        return only
+def _check_form(path: Path, rows: Rows, count: int) -> None:
+    if len(rows.shape) != 1 or rows.dtype.kind not in "iub":
+        raise _no_classes(path, f"{rows.dtype} of shape {rows.shape}")
+    if rows.shape[0] != count:
+        rule, found = f"{count} samples need {count} labels", f"there are {rows.shape[0]}"
+        todo = "give the labels of these samples, in the same order"
+        raise DataError("D019", str(path), rule, found, todo)
+
+
+def _no_classes(path: Path, found: str) -> DataError:
+    todo = "save class numbers, as scores.argmax(axis=1) gives them"
+    return DataError("D020", str(path), _RULE, found, todo)
 
 
 def _lines(path: Path) -> NDArray[Any]:
     with reading(str(path)):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    labels = []
-    for number, line in enumerate(lines, start=1):
+        text = text_of(path, MOST_TEXT)
+    labels = array("q")  # int64
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         try:
-            labels += [np.int64(line)] if line.strip() else []
+            labels.extend([int(line)] if line.strip() else [])
         except (ValueError, OverflowError):
             where = f"{path}, line {number}"
-            raise DataError("D020", where, _RULE, repr(line), "correct the line") from None
+            raise DataError("D020", where, _RULE, brief(line), "correct the line") from None
     return np.array(labels, np.int64)

@@ -8,11 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from lostbits.data.access import foreign
 from lostbits.data.arrays import arrays_in_memory
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
 from lostbits.data.samples import Samples
 from lostbits.errors import DataError
+
+_MOST_ITEMS = 1 << 20  # of an iterable; one that has more will hardly ever end
 
 
 @runtime_checkable
@@ -64,10 +67,8 @@ def samples_of_callable(name: str, function: Callable[[], Any], interface: Inter
 
 
 def _called(name: str, function: Callable[[], Any]) -> Iterator[object]:
-    try:
+    with foreign(partial(_failed, name)):
         made = function()
-    except Exception as error:
-        raise _failed(name, error) from error
     if (
         isinstance(made, Mapping | str)
         or _is_array(made)
@@ -81,7 +82,7 @@ def _called(name: str, function: Callable[[], Any]) -> Iterator[object]:
 
 def _pull(name: str, batches: Reader | Iterable[object]) -> Iterator[object]:
     """One pass over code that is not ours."""
-    try:
+    with foreign(partial(_failed, name)):
         if isinstance(batches, Rewindable):
             batches.rewind()
         if not isinstance(batches, Reader):
@@ -89,12 +90,9 @@ def _pull(name: str, batches: Reader | Iterable[object]) -> Iterator[object]:
             return
         while (batch := batches.get_next()) is not None:
             yield batch
-    except Exception as error:
-        raise _failed(name, error) from error
 
 
-def _failed(name: str, error: Exception) -> DataError:
-    found = f"{type(error).__name__}: {error}"
+def _failed(name: str, found: str) -> DataError:
     return DataError("D016", name, "must yield batches", found, "correct that code")
 
 
@@ -103,8 +101,12 @@ def _replayed(
 ) -> Samples:
     """A source whose first pass is made here and now, and whose later ones must be equal to it."""
     total = 0
-    checksums = []
+    checksums: list[int] = []
     for item in _items(name, make_pass, interface):
+        if len(checksums) == _MOST_ITEMS:
+            rule, found = "must come to an end", f"item {_MOST_ITEMS:,} is not the last"
+            todo = "give an iterable that ends, as itertools.islice makes one"
+            raise DataError("D016", name, rule, found, todo)
         arrays = item.load()
         interface.fit(item.where, arrays, total)
         checksums.append(_checksum(arrays))
@@ -135,13 +137,15 @@ def _items(
 ) -> Iterator[Item]:
     for index, batch in enumerate(make_pass()):
         where = f"{name}, item {index}"
-        arrays = _named(where, batch, interface)
+        # A copy: the next item may be written over this one, in a buffer that is used again.
+        arrays = {key: x.copy() for key, x in _named(where, batch, interface).items()}
         yield Item(where, interface.count(where, arrays), partial(dict, arrays))
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
     checksum = 0
-    for x in arrays.values():
+    for name, x in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {x.dtype.str} {x.shape}".encode(), checksum)
         checksum = zlib.crc32(x.tobytes(), checksum)
     return checksum
 
@@ -149,7 +153,8 @@ def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
 def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray[Any]]:
     """The arrays of a batch by the names of the inputs, without labels."""
     if isinstance(batch, Mapping):
-        return {str(name): _array(where, value) for name, value in batch.items()}
+        with foreign(partial(_unusable, where, "a dict must be of arrays")):
+            return {str(name): _array(where, value) for name, value in batch.items()}
     if _is_array(batch):
         return {interface.sole(where, "one array").name: _array(where, batch)}
     count = len(interface.inputs)
@@ -164,14 +169,15 @@ def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray
 
 def _array(where: str, value: Any) -> NDArray[Any]:
     """An array or tensor of any library, in memory and detached from gradients."""
-    try:
+    rule = f"a {type(value).__name__} must convert to an array"
+    with foreign(partial(_unusable, where, rule)):
         for step in ("detach", "cpu", "numpy"):
             value = getattr(value, step)() if hasattr(value, step) else value
         return np.asarray(value)
-    except Exception as error:  # every library has its own
-        found = f"{type(value).__name__}: {error}"
-        todo = "yield numpy arrays"
-        raise DataError("D017", where, "must convert to an array", found, todo) from error
+
+
+def _unusable(where: str, rule: str, found: str) -> DataError:
+    return DataError("D017", where, rule, found, "yield numpy arrays")
 
 
 def _is_array(data: object) -> bool:

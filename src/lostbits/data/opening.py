@@ -1,9 +1,10 @@
 """From whatever was named or given to a source of samples."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from lostbits.data.access import existing
+from lostbits.data.access import existing, reading
 from lostbits.data.arrays import arrays_in_file, arrays_in_files
 from lostbits.data.images import SUFFIXES, ImageReader, images_in_files
 from lostbits.data.importing import imported, is_target
@@ -14,7 +15,9 @@ from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec, Source
 from lostbits.errors import DataError
+from lostbits.system.regular import size_of
 
+_ARRAYS = frozenset({".npy", ".npz"})
 _FILES: dict[str, Callable[[Path, Interface], Samples]] = {
     ".npy": arrays_in_file,
     ".npz": arrays_in_file,
@@ -42,8 +45,10 @@ def open_source(
     if not inputs:
         raise ValueError("open_source(inputs=...) must name at least one input")
     interface = Interface(tuple(inputs))
+    interface.check_size()
     if isinstance(data, str | Path) and not _is_callable(data):
-        path = existing(Path(data)).absolute()  # a worker may be in another folder
+        with reading(str(data)):
+            path = existing(Path(data)).absolute()  # a worker may be in another folder
         return _in_path(path, interface, preprocess).tried()
     _refuse(preprocess, type(data).__name__)
     if isinstance(data, str):
@@ -52,7 +57,7 @@ def open_source(
 
 
 def _is_callable(data: str | Path) -> bool:
-    return isinstance(data, str) and is_target(data) and not Path(data).exists()
+    return isinstance(data, str) and is_target(data) and not os.path.exists(data)
 
 
 def _in_path(path: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
@@ -68,9 +73,10 @@ def _in_path(path: Path, interface: Interface, preprocess: Preprocess | None) ->
 
 
 def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    arrays = [path for path in files if path.suffix.lower() in (".npy", ".npz")]
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    with reading(str(folder)):
+        files = sorted(folder.iterdir())
+    arrays = _readable(files, _ARRAYS)
+    images = _readable(files, SUFFIXES)
     name = f"{folder.resolve().name}/"
     if arrays and images:
         rule = "a folder of samples holds either arrays or images"
@@ -84,9 +90,17 @@ def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None
     if arrays:
         return arrays_in_files(name, arrays, interface)
     rule = "there must be .npy, .npz or image files"
-    names = [path.name for path in folder.iterdir()]
     todo = "give the folder or file that holds the samples"
-    raise DataError("D004", str(folder), rule, _found(names), todo)
+    raise DataError("D004", str(folder), rule, _found([path.name for path in files]), todo)
+
+
+def _readable(files: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
+    """Those of these kinds; a link to nowhere among them is a sample that is missing."""
+    chosen = [path for path in files if path.suffix.lower() in suffixes]
+    for path in chosen:
+        with reading(str(path)):
+            size_of(existing(path))
+    return chosen
 
 
 def _found(names: list[str]) -> str:

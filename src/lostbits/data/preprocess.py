@@ -1,14 +1,21 @@
 """How images become the values that a model was trained on."""
 
-import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
+import numpy as np
+
 from lostbits.data.access import existing, reading
 from lostbits.errors import DataError, close_match
+from lostbits.quoting import brief
+from lostbits.system.regular import MOST_SETTINGS, text_of
+
+_MOST_PIXELS = 1 << 30  # a side; what of it fits into memory is asked when the model is known
+_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 @final
@@ -44,9 +51,9 @@ class Preprocess:
     def __post_init__(self) -> None:
         for key, (rule, holds) in _RULES.items():
             if not holds(getattr(self, key)):
-                raise _wrong(key, rule, repr(getattr(self, key)))
+                raise _wrong(key, rule, brief(getattr(self, key)))
         if self.shorter is not None and self.resize != "crop":
-            raise _wrong("shorter", "left out unless resize is 'crop'", repr(self.shorter))
+            raise _wrong("shorter", "left out unless resize is 'crop'", brief(self.shorter))
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -56,12 +63,12 @@ class Preprocess:
             DataError: D001, D002 or D012: no file, no TOML, a key or value that is wrong.
         """
         with reading(str(path)):
-            table = tomllib.loads(existing(path).read_text(encoding="utf-8-sig"))
+            table = tomllib.loads(text_of(existing(path), MOST_SETTINGS))
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
                 rule = "every key must be a preprocess setting"
-                raise DataError("D012", str(path), rule, repr(key), close_match(key, known))
+                raise DataError("D012", str(path), rule, brief(key), close_match(key, known))
         return cls(**{key: _from_toml(key, value) for key, value in table.items()})
 
 
@@ -81,11 +88,16 @@ def _wrong(key: str, rule: str, found: str) -> DataError:
 
 
 def _whole(value: object) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value <= _MOST_PIXELS
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that float32 can hold; a comparison overflows for no integer."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -_LARGEST <= value <= _LARGEST
+    )
 
 
 def _numbers(values: object) -> bool:
@@ -102,8 +114,11 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: v is None or (isinstance(v, tuple) and len(v) == 2 and all(map(_whole, v))),
     ),
     "mean": ("finite numbers, one or one a channel", _numbers),
-    "std": ("positive numbers, one or one a channel", lambda v: _numbers(v) and min(v) > 0),
-    "scale": ("a positive number", lambda v: _number(v) and v > 0),
+    "std": (
+        "positive numbers, one or one a channel",
+        lambda v: _numbers(v) and min(v) >= _SMALLEST,
+    ),
+    "scale": ("a positive number", lambda v: _number(v) and v >= _SMALLEST),
     "layout": _one_of("NCHW", "NHWC", None),
     "colour": _one_of("RGB", "BGR", "GRAY", None),
     "resize": _one_of("stretch", "crop"),

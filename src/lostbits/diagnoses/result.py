@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lostbits.case import Case, least_scales
+from lostbits.case import Case, least_scales, unfit
 from lostbits.diagnoses.findings import findings, reasons
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
@@ -89,6 +89,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     notes: list[str] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
+    notes += _unfit(run)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
@@ -98,6 +99,22 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     if run.permutation is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
+
+
+def _unfit(run: Run) -> list[str]:
+    """Tensors whose range is not that of the target's method; a plan from a file has its own."""
+    wishes = run.settings.overrides
+    wished = {wish.tensor for wish in wishes}
+    found = [
+        each
+        for each in unfit(run.case, wishes)
+        if run.settings.plan is None or each.tensor in wished
+    ]
+    named = [
+        say("note.too_few", tensor=e.tensor, size=str(e.size), method=e.method, least=str(e.least))
+        for e in found
+    ]
+    return [say("note.min_max_instead", where=listed(named))] if named else []
 
 
 def _accumulators(case: Case) -> list[str]:

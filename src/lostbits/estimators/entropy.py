@@ -80,8 +80,9 @@ def divergences(counts: Floats, levels: int) -> Floats:
     inside, last = below[kept], counts[kept - 1]
     outliers = counts.sum() - inside
     entropy = cumulative(xlogy(counts, counts))[kept - 1] + xlogy(last + outliers, last + outliers)
-    share = np.divide(inside, counts.sum(), out=np.ones_like(inside), where=inside > 0)
-    lost: Floats = (entropy - _cross(below, filled, outliers, levels)) / counts.sum()
+    total = max(float(counts.sum()), 1.0)  # none where all values are in the bin at zero
+    share = np.divide(inside, total, out=np.ones_like(inside), where=inside > 0)
+    lost: Floats = (entropy - _cross(below, filled, outliers, levels)) / total
     lost += np.log(share)
     lost[(inside == 0) | ((outliers > 0) & (last == 0))] = np.inf
     return lost

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
 
 Metric = Literal["nsr", "kl"]
@@ -129,6 +130,7 @@ class Comparison:
             self.agreed += int((winners[0] == winners[1]).sum())
             if self.labels is not None and plain.ndim == 2:
                 labels = self.labels[first : first + size]
+                check_classes(self.labels, plain.shape[-1])
                 self.labelled += size
                 self.right += [int((w == labels).sum()) for w in winners]
 

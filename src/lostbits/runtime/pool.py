@@ -9,6 +9,7 @@ import abc
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar, final
 
@@ -151,6 +152,7 @@ class Resources:
             )
 
 
+_MOST = 1 << 60  # bytes: no machine has as many
 _UNITS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4}
 
 
@@ -161,16 +163,16 @@ def size(text: str | None) -> int | None:
     (4294967296, 1500)
 
     Raises:
-        WorkerError: W008 for another form, or less than a byte.
+        WorkerError: W008 for another form, less than a byte, or more than any machine has.
     """
     if text is None:
         return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)(B?)\s*", text.upper())
     known = match is not None and (match[4] or not match[2]) and (match[2] or not match[3])
     base = 1024 if match is not None and match[3] else 1000
-    found = int(float(match[1]) * base ** _UNITS[match[2] + "B"]) if match and known else 0
-    if found < 1:
+    found = Decimal(match[1]) * base ** _UNITS[match[2] + "B"] if match and known else 0
+    if not 1 <= found < _MOST:
         raise WorkerError(
             "W008", f"--memory {text}", "must be a size", "another form", "4GiB, 500MB or bytes"
         )
-    return found
+    return int(found)

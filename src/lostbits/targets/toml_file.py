@@ -67,14 +67,20 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
-from lostbits.errors import TargetError, close_match
+import numpy as np
+
+from lostbits.errors import TargetError, close_match, edge
 from lostbits.grid import Grid
+from lostbits.quoting import brief
+from lostbits.system.regular import MOST_SETTINGS, text_of
 from lostbits.target import Placement, Rule, Source, Target
 
 _T = TypeVar("_T", Target, Rule, Placement, Source)
+_LARGEST = float(np.finfo(np.float32).max)
 _MODES = get_args(get_type_hints(Placement)["mode"])
 
 
@@ -88,19 +94,15 @@ def read_target(path: Path, bases: Collection[Target]) -> Target:
     Raises:
         TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        _refuse(str(path), "must be a readable file", str(error), "check the path")
+    with _reading(str(path), "must be a readable file", "check the path"):
+        text = text_of(path, MOST_SETTINGS)
     return parse_target(text, str(path), bases)
 
 
 def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
     """``read_target`` of a text; ``where`` stands for the file in messages."""
-    try:
+    with _reading(where, "must be TOML", "correct the syntax there"):
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        _refuse(where, "must be TOML", str(error), "correct the syntax there")
     base = _base(given.pop("base", None), f"{where}: base", bases)
     if base is not None and "name" not in given:
         _refuse(f"{where}: name", "must be given", "nothing", "add name = ...")
@@ -109,9 +111,10 @@ def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
 
 def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
     known = {target.name: target for target in bases}
-    if name is not None and str(name) not in known:
-        _refuse(where, "must be the name of a target", repr(name), close_match(str(name), known))
-    return known.get(str(name))
+    if name is not None and (not isinstance(name, str) or name not in known):
+        found = brief(name)
+        _refuse(where, "must be the name of a target", found, close_match(found, known))
+    return known.get(name)
 
 
 def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _T:
@@ -137,6 +140,10 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not missing or field.default_factory is not missing
 
 
+def _reading(where: str, rule: str, todo: str) -> AbstractContextManager[None]:
+    return edge(lambda found: TargetError("T003", where, rule, found, todo))
+
+
 def _refuse(where: str, rule: str, found: str, todo: str) -> NoReturn:
     raise TargetError("T003", where, rule, found, todo)
 
@@ -149,7 +156,7 @@ def _typed(kind: type | tuple[type, ...], rule: str) -> _Reader:
     def read(value: Any, where: str, base: Any) -> Any:
         # TOML's true is Python's True, which is an int: a bool is a number for nobody but Python.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            _refuse(where, f"must be {rule}", repr(value), "change the value")
+            _refuse(where, f"must be {rule}", brief(value), "change the value")
         return value
 
     return read
@@ -158,7 +165,7 @@ def _typed(kind: type | tuple[type, ...], rule: str) -> _Reader:
 def _grid(value: Any, where: str, base: Any) -> Grid:
     found = re.fullmatch(r"(u?)int(\d{1,2})", value) if isinstance(value, str) else None
     if found is None or not 2 <= int(found[2]) <= 32:
-        _refuse(where, "must be int2 to int32 or uint2 to uint32", repr(value), 'such as "int8"')
+        _refuse(where, "must be int2 to int32 or uint2 to uint32", brief(value), 'such as "int8"')
     return Grid.of(int(found[2]), signed=not found[1])
 
 
@@ -166,38 +173,38 @@ def _bias_bits(value: Any, where: str, base: Any) -> int | None:
     if value == "float":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 32:
-        _refuse(where, 'must be 2 to 32, or "float"', repr(value), "change the value")
+        _refuse(where, 'must be 2 to 32, or "float"', brief(value), "change the value")
     return value
 
 
 def _accumulator_bits(value: Any, where: str, base: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 16 <= value <= 32:
-        _refuse(where, "must be 16 to 32", repr(value), "change the value")
+        _refuse(where, "must be 16 to 32", brief(value), "change the value")
     return value
 
 
 def _minimum_range(value: Any, where: str, base: Any) -> float:
-    number = float(_typed((int, float), "a number")(value, where, base))
-    if not 0 <= number < float("inf"):
-        _refuse(where, "must be finite and not negative", repr(value), "change the value")
-    return number
+    number = _typed((int, float), "a number")(value, where, base)
+    if not 0 <= number <= _LARGEST:  # as it stands: float() of a long integer overflows
+        _refuse(where, "must be a float32 and not negative", brief(value), "change the value")
+    return float(number)
 
 
 def _mode(value: Any, where: str, base: Any) -> Any:
     if value not in _MODES:
-        _refuse(where, "must be a placement mode", repr(value), close_match(str(value), _MODES))
+        _refuse(where, "must be a placement mode", brief(value), close_match(brief(value), _MODES))
     return value
 
 
 def _op_types(value: Any, where: str, base: Any) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(op, str) for op in value):
-        _refuse(where, "must be a list of op types", repr(value), 'such as ["Conv", "Gemm"]')
+        _refuse(where, "must be a list of op types", brief(value), 'such as ["Conv", "Gemm"]')
     return frozenset(value)
 
 
 def _sources(value: Any, where: str, base: Any) -> tuple[Source, ...]:
     if not isinstance(value, list) or not value:
-        _refuse(where, "must be one table or more", repr(value), "write [[sources]]")
+        _refuse(where, "must be one table or more", brief(value), "write [[sources]]")
     return tuple(_fields(Source, entry, f"{where}: {n}") for n, entry in enumerate(value, 1))
 
 
