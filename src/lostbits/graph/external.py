@@ -85,15 +85,15 @@ class _Files:
             first, size = _extent(tensor, named)
             content = self._content(named.get("location", ""))
             if first + size > len(content):
-                raise _Lack(f"{named['location']!r} has {len(content)} bytes of {first + size}")
-        except _Lack as lack:
+                raise _UnusableError(f"{named['location']!r} has {len(content)} bytes of {first + size}")
+        except _UnusableError as error:
             raise ModelError(
                 "M004",
                 f"{self.path}: tensor {tensor.name!r}",
                 "external data must lie in a file beside the model",
-                str(lack),
+                str(error),
                 "copy the data file, all of it, to its place beside the model",
-            ) from lack
+            ) from error
         return content[first : first + size]
 
     def _content(self, location: str) -> Bytes:
@@ -105,27 +105,27 @@ class _Files:
         """The file that a location means, without links."""
         parts = PureWindowsPath(location)  # knows the separators and roots of all systems
         if not location or "\0" in location or parts.anchor or ".." in parts.parts:
-            raise _Lack(f"location {location!r}, which is no path below the model's folder")
+            raise _UnusableError(f"location {location!r}, which is no path below the model's folder")
         file = os.path.realpath(self.path.parent / location)
         # Of a model that is itself a link, the data are, too, and lie beside what it leads to.
         homes = {os.path.realpath(self.path.parent), os.path.dirname(os.path.realpath(self.path))}
         if not any(os.path.commonpath([home, file]) == home for home in homes):
-            raise _Lack(f"{location!r} is a link that leads out of the model's folder")
+            raise _UnusableError(f"{location!r} is a link that leads out of the model's folder")
         return file
 
 
-class _Lack(Exception):
+class _UnusableError(Exception):
     """What is wrong with external data; ends as M004."""
 
 
 def _extent(tensor: onnx.TensorProto, named: dict[str, str]) -> tuple[int, int]:
     """Offset and length in bytes."""
     if flaw := misshapen(tensor):
-        raise _Lack(flaw)
+        raise _UnusableError(flaw)
     size = byte_count(tensor)
     first, length = _number(named, "offset", 0), _number(named, "length", size)
     if length != size or tensor.data_type == onnx.TensorProto.STRING:
-        raise _Lack(f"length {length} where shape and type take {size} bytes")
+        raise _UnusableError(f"length {length} where shape and type take {size} bytes")
     return first, size
 
 
@@ -134,7 +134,7 @@ def _number(named: dict[str, str], key: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise _Lack(f"{key} {text[:40]!r}, which is no number of bytes")
+        raise _UnusableError(f"{key} {text[:40]!r}, which is no number of bytes")
     return int(text)
 
 
@@ -149,11 +149,11 @@ def _mapped(file: str, location: str) -> Bytes:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = "is missing" if missing else f"cannot be read ({error.strerror or error})"
-        raise _Lack(f"{location!r} {what}; looked for {file!r}") from error
+        raise _UnusableError(f"{location!r} {what}; looked for {file!r}") from error
 
 
 def _check_regular(found: os.stat_result, location: str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _Lack(f"{location!r} is no regular file")
+        raise _UnusableError(f"{location!r} is no regular file")
     if found.st_nlink > 1:  # an archive can make one of a file outside
-        raise _Lack(f"{location!r} is a hard link, one of {found.st_nlink} names of a file")
+        raise _UnusableError(f"{location!r} is a hard link, one of {found.st_nlink} names of a file")
