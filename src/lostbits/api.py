@@ -25,6 +25,7 @@ from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.results import CACHE, replace_file
+from lostbits.runtime.equality import check_equal
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Pool
@@ -32,7 +33,6 @@ from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import (
     Reference,
-    check_equal,
     input_specs,
     open_reference,
 )

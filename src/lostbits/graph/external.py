@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from lostbits.errors import ModelError
 from lostbits.graph.large import LARGE, keep_in_files
-from lostbits.graph.tensors import byte_count, misshapen, tensors_of
+from lostbits.graph.sparse import densify
+from lostbits.graph.tensors import byte_count, misshapen, tensors_of, unfit
+from lostbits.system.logs import silenced
 
 Array = NDArray[np.generic]
 Bytes = NDArray[np.uint8]
@@ -26,7 +28,7 @@ _PLAIN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 
 
 def with_external_data(proto: onnx.ModelProto, path: Path) -> ir.Model:
-    """The model that was parsed from the file at ``path``, and its external data.
+    """The model that was parsed from the file at ``path``, with its external data.
 
     Afterwards nothing refers to a file any more; large constants of a large model stay mapped to
     theirs, see graph.large. ``proto`` is used up.
@@ -37,8 +39,10 @@ def with_external_data(proto: onnx.ModelProto, path: Path) -> ir.Model:
         path: Where it lies. Only files in its folder are opened, through no link that leads out.
 
     Raises:
-        ModelError: M004 for data that are missing, incomplete or elsewhere.
+        ModelError: M002 for constants whose data do not fit their shapes, M004 for external data
+            that are missing, incomplete or elsewhere.
     """
+    _check(proto, path)
     files, mapped = _Files(path), dict[str, Array]()
     for tensor in filter(_is_external, proto.graph.initializer):
         array = _array(files.part_of(tensor), tensor)
@@ -48,9 +52,20 @@ def with_external_data(proto: onnx.ModelProto, path: Path) -> ir.Model:
     for tensor in filter(_is_external, tensors_of(proto)):
         tensor.raw_data = files.part_of(tensor).tobytes()
         _clear(tensor)
-    model = ir.from_proto(proto)
+    densify(proto)
+    with silenced("onnx_ir"):
+        model = ir.from_proto(proto)
     keep_in_files(model.graph, mapped)
     return model
+
+
+def _check(proto: onnx.ModelProto, path: Path) -> None:
+    for tensor in tensors_of(proto):
+        flaw = misshapen(tensor) or ("" if _is_external(tensor) else unfit(tensor))
+        if flaw:
+            where = f"{path}: tensor {tensor.name!r}"
+            rule, todo = "data must fit type and shape", "export the model again"
+            raise ModelError("M002", where, rule, flaw, todo)
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:
@@ -85,15 +100,16 @@ class _Files:
             first, size = _extent(tensor, named)
             content = self._content(named.get("location", ""))
             if first + size > len(content):
-                raise _Lack(f"{named['location']!r} has {len(content)} bytes of {first + size}")
-        except _Lack as lack:
+                found = f"{named['location']!r} has {len(content)} bytes of {first + size}"
+                raise _UnfitError(found)
+        except _UnfitError as error:
             raise ModelError(
                 "M004",
                 f"{self.path}: tensor {tensor.name!r}",
                 "external data must lie in a file beside the model",
-                str(lack),
+                str(error),
                 "copy the data file, all of it, to its place beside the model",
-            ) from lack
+            ) from error
         return content[first : first + size]
 
     def _content(self, location: str) -> Bytes:
@@ -105,27 +121,25 @@ class _Files:
         """The file that a location means, without links."""
         parts = PureWindowsPath(location)  # knows the separators and roots of all systems
         if not location or "\0" in location or parts.anchor or ".." in parts.parts:
-            raise _Lack(f"location {location!r}, which is no path below the model's folder")
+            raise _UnfitError(f"location {location!r}, which is no path below the model's folder")
         file = os.path.realpath(self.path.parent / location)
         # Of a model that is itself a link, the data are, too, and lie beside what it leads to.
         homes = {os.path.realpath(self.path.parent), os.path.dirname(os.path.realpath(self.path))}
         if not any(os.path.commonpath([home, file]) == home for home in homes):
-            raise _Lack(f"{location!r} is a link that leads out of the model's folder")
+            raise _UnfitError(f"{location!r} is a link that leads out of the model's folder")
         return file
 
 
-class _Lack(Exception):
+class _UnfitError(Exception):
     """What is wrong with external data; ends as M004."""
 
 
 def _extent(tensor: onnx.TensorProto, named: dict[str, str]) -> tuple[int, int]:
     """Offset and length in bytes."""
-    if flaw := misshapen(tensor):
-        raise _Lack(flaw)
     size = byte_count(tensor)
     first, length = _number(named, "offset", 0), _number(named, "length", size)
     if length != size or tensor.data_type == onnx.TensorProto.STRING:
-        raise _Lack(f"length {length} where shape and type take {size} bytes")
+        raise _UnfitError(f"length {length} where shape and type take {size} bytes")
     return first, size
 
 
@@ -134,7 +148,7 @@ def _number(named: dict[str, str], key: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise _Lack(f"{key} {text[:40]!r}, which is no number of bytes")
+        raise _UnfitError(f"{key} {text[:40]!r}, which is no number of bytes")
     return int(text)
 
 
@@ -149,11 +163,11 @@ def _mapped(file: str, location: str) -> Bytes:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = "is missing" if missing else f"cannot be read ({error.strerror or error})"
-        raise _Lack(f"{location!r} {what}; looked for {file!r}") from error
+        raise _UnfitError(f"{location!r} {what}; looked for {file!r}") from error
 
 
 def _check_regular(found: os.stat_result, location: str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _Lack(f"{location!r} is no regular file")
+        raise _UnfitError(f"{location!r} is no regular file")
     if found.st_nlink > 1:  # an archive can make one of a file outside
-        raise _Lack(f"{location!r} is a hard link, one of {found.st_nlink} names of a file")
+        raise _UnfitError(f"{location!r} is a hard link, one of {found.st_nlink} names of a file")

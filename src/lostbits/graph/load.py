@@ -1,19 +1,23 @@
 """ONNX file in, onnx_ir model out."""
 
+from functools import partial
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
-from lostbits.errors import ModelError, close_match, first_line
+from lostbits.errors import ModelError, close_match, described, edge
 from lostbits.graph.external import with_external_data
+from lostbits.graph.functions import check_functions
+from lostbits.graph.order import sort
+from lostbits.graph.outline import forget, outline
+from lostbits.system.memory import excess
 
 OPSETS = range(11, 24)
 
 
 def load(path: Path) -> ir.Model:
-    """The model at ``path`` with its external data, unchanged.
+    """The model at ``path`` with its external data, its nodes sorted, its constants dense.
 
     The large constants of a large model stay in files; see graph.large.
 
@@ -21,11 +25,14 @@ def load(path: Path) -> ir.Model:
         ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
             M005 nothing to compute.
     """
-    if not path.is_file():
-        near = close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
-        raise ModelError("M001", str(path), "must be an ONNX file", "no such file", near)
-    model = _parse(path)
-    _check_valid(path)
+    _check_file(path)
+    with edge(partial(invalid, path)):
+        proto = onnx.ModelProto.FromString(path.read_bytes())
+        check_functions(proto)
+        sort(proto)
+        forget(proto)
+        onnx.checker.check_model(outline(proto))
+        model = with_external_data(proto, path)
     _check_opset(model, path)
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError(
@@ -34,24 +41,26 @@ def load(path: Path) -> ir.Model:
     return model
 
 
-def _parse(path: Path) -> ir.Model:
+def _check_file(path: Path) -> None:
+    """M001 unless there is a regular file that memory can hold."""
     try:
-        proto = onnx.load(str(path), format="protobuf", load_external_data=False)
-        return with_external_data(proto, path)
-    except (DecodeError, ValueError, TypeError, KeyError, OSError) as error:
-        raise _invalid(path, error) from error
+        found = "" if path.is_file() else "a folder" if path.is_dir() else "no such file"
+        found = found or excess(path.stat().st_size) or ""
+    except (OSError, ValueError) as error:  # a name too long, a folder without access
+        found = described(error)
+    if found:
+        raise ModelError("M001", str(path), "must be an ONNX file", found, _near(path))
 
 
-def _check_valid(path: Path) -> None:
-    """By ONNX's checker, which also reads the external data."""
+def _near(path: Path) -> str:
     try:
-        onnx.checker.check_model(str(path))
-    except (onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
-        raise _invalid(path, error) from error
+        return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
+    except (OSError, ValueError):
+        return "check the path"
 
 
-def _invalid(path: Path, error: Exception) -> ModelError:
-    found = first_line(error)
+def invalid(path: Path, found: str) -> ModelError:
+    """M002."""
     return ModelError("M002", str(path), "must be a valid ONNX model", found, "export it again")
 
 

@@ -10,7 +10,9 @@ from lostbits.graph.batch_norm import fold_batch_norms
 from lostbits.graph.bypass import remove_dropouts, strip_quantizers
 from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
+from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
+from lostbits.system.logs import silenced
 
 
 @final
@@ -47,10 +49,11 @@ def opened(model: ir.Model) -> ir.Model:
     copy = model.clone()
     _open_dimensions(copy.graph)
     declare_ends(copy.graph)
-    common.InlinePass()(copy)
-    common.NameFixPass()(copy)
-    common.RemoveInitializersFromInputsPass()(copy)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
+    with silenced("onnx_ir"):
+        common.InlinePass()(copy)
+        common.NameFixPass()(copy)
+        common.RemoveInitializersFromInputsPass()(copy)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy
 
 
@@ -79,5 +82,5 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
-    common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
+    infer(copy)
     return copy, Normalisation(constants, batch_norms, left, bypassed)
