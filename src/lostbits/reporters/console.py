@@ -133,8 +133,8 @@ def _lost_bits(result: Result) -> Table:
         table.add_column(name.replace("_", "\n"), justify="right")
     sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
     leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
-    for key in list(leading)[:_ROWS]:
-        site = sites[key]
+    # What a file has instead of a float constant has a share of the error, and no grid.
+    for site in [sites[key] for key in leading if key in sites][:_ROWS]:
         lost = site["lost_bits"]
         steps = ["" if lost is None else _bits(lost[step]) for step in _STEPS]
         table.add_row(site["tensor"], site["grid"], *steps, f"{site['effective_bits']:.1f}")
