@@ -7,6 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
 from lostbits.system.memory import excess
 
 
@@ -66,4 +67,4 @@ def _positions(sparse: onnx.SparseTensorProto) -> np.ndarray:
 
 def _unfit(name: str, found: str) -> ModelError:
     where, todo = f"sparse tensor {name!r}", "store the tensor as a dense one"
-    return ModelError("M002", where, "values and indices must fit the shape", found, todo)
+    return invalid(where, found, "values and indices must fit the shape", todo)
