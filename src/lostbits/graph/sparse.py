@@ -1,9 +1,11 @@
 """Sparse constants, made dense: no platform keeps them sparse, and onnx_ir leaves them out."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lostbits.errors import ModelError
@@ -57,12 +59,15 @@ def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
     return numpy_helper.from_array(dense, name)
 
 
-def _positions(sparse: onnx.SparseTensorProto) -> np.ndarray:
+def _positions(sparse: onnx.SparseTensorProto) -> NDArray[np.int64]:
     """Where the values go in the dense tensor, its axes taken one after the other."""
-    indices = numpy_helper.to_array(sparse.indices)
-    if indices.ndim != 2:
-        return indices
-    return np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
+    indices, shape = numpy_helper.to_array(sparse.indices), tuple(sparse.dims)
+    flat = np.ravel_multi_index(tuple(indices.T), shape) if indices.ndim == 2 else indices
+    if len(flat) != math.prod(sparse.values.dims):
+        raise ValueError(f"{len(flat)} places for {math.prod(sparse.values.dims)} values")
+    if len(flat) and not 0 <= flat.min() <= flat.max() < math.prod(shape):
+        raise ValueError(f"places {flat.min()} to {flat.max()} of {math.prod(shape)}")
+    return np.asarray(flat)
 
 
 def _unfit(name: str, found: str) -> ModelError:
