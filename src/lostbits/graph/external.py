@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
 from lostbits.graph.large import LARGE, keep_in_files
 from lostbits.graph.sparse import densify
 from lostbits.graph.tensors import byte_count, misshapen, tensors_of, unfit
@@ -64,8 +65,7 @@ def _check(proto: onnx.ModelProto, path: Path) -> None:
         flaw = misshapen(tensor) or ("" if _is_external(tensor) else unfit(tensor))
         if flaw:
             where = f"{path}: tensor {tensor.name!r}"
-            rule, todo = "data must fit type and shape", "export the model again"
-            raise ModelError("M002", where, rule, flaw, todo)
+            raise invalid(where, flaw, "data must fit type and shape")
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:

@@ -1,10 +1,12 @@
 """Functions that a model brings along, before they are inlined."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import final
 
 import onnx
 
 from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
 
 MOST_NODES = 100_000  # of a model with functions; two dozen that call each other twice make 2^24
 _DEEPEST = 100
@@ -26,6 +28,7 @@ def check_functions(model: onnx.ModelProto) -> None:
         raise _refused("functions", rule, f"{count:,} nodes" if count < 1 << 80 else "over 2^80")
 
 
+@final
 class _Count:
     """Nodes that bodies have once functions are inlined."""
 
@@ -63,4 +66,4 @@ def _inner(node: onnx.NodeProto) -> Iterator[Iterable[onnx.NodeProto]]:
 
 
 def _refused(where: str, rule: str, found: str) -> ModelError:
-    return ModelError("M002", where, rule, found, "export the model with its functions inlined")
+    return invalid(where, found, rule, "export the model with its functions inlined")

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
 from lostbits.system.logs import silenced
 
 
@@ -26,7 +26,8 @@ def infer(model: ir.Model) -> None:
         if value.type is None:
             value.type = kind
         elif kind is not None and kind != value.type:
-            raise _contradicted(value, kind)
+            found = f"{value.type} where the file says {kind}"
+            raise invalid(f"output {value.name!r}", found, "must have the type that the file says")
         if value.shape is None or (shape is not None and _agree(shape, value.shape)):
             value.shape = shape
 
@@ -37,13 +38,3 @@ def _agree(declared: ir.Shape, found: ir.Shape) -> bool:
         return False
     pairs = zip(declared, found, strict=True)
     return all(d == f for d, f in pairs if isinstance(d, int) and isinstance(f, int))
-
-
-def _contradicted(value: ir.Value, declared: ir.TypeProtocol) -> ModelError:
-    return ModelError(
-        "M002",
-        f"output {value.name!r}",
-        "must have the type that the file says",
-        f"{value.type} instead of {declared}",
-        "export the model again",
-    )

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from lostbits.errors import ModelError, close_match, described, edge
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
+from lostbits.graph.invalid import invalid
 from lostbits.graph.order import sort
 from lostbits.graph.outline import forget, outline
 from lostbits.system.memory import excess
@@ -26,7 +27,7 @@ def load(path: Path) -> ir.Model:
             M005 nothing to compute.
     """
     _check_file(path)
-    with edge(partial(invalid, path)):
+    with edge(partial(invalid, str(path))):
         proto = onnx.ModelProto.FromString(path.read_bytes())
         check_functions(proto)
         sort(proto)
@@ -57,11 +58,6 @@ def _near(path: Path) -> str:
         return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
     except (OSError, ValueError):
         return "check the path"
-
-
-def invalid(path: Path, found: str) -> ModelError:
-    """M002."""
-    return ModelError("M002", str(path), "must be a valid ONNX model", found, "export it again")
 
 
 def _check_opset(model: ir.Model, path: Path) -> None:

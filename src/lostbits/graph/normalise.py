@@ -1,5 +1,6 @@
 """The reference: the user's network without what an inference engine would fold away."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import final
 
@@ -12,6 +13,7 @@ from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
 from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
+from lostbits.graph.queries import name_of
 from lostbits.system.logs import silenced
 
 
@@ -38,10 +40,21 @@ class Normalisation:
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
     """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were.
 
+    An output that is listed several times is listed once: one tensor is measured once.
+
     Every node and tensor has a name of its own in it, and constants are initializers.
     """
     copy = opened(model)
+    outputs = list(dict.fromkeys(copy.graph.outputs))
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(outputs)
     return copy, strip_quantizers(copy)
+
+
+def repeated_outputs(model: ir.Model) -> list[str]:
+    """Names of outputs that are listed more than once."""
+    counts = Counter(name_of(value) for value in model.graph.outputs)
+    return [name for name, count in counts.items() if count > 1]
 
 
 def opened(model: ir.Model) -> ir.Model:

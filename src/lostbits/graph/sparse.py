@@ -1,12 +1,15 @@
 """Sparse constants, made dense: no platform keeps them sparse, and onnx_ir leaves them out."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
 from lostbits.system.memory import excess
 
 
@@ -56,14 +59,17 @@ def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
     return numpy_helper.from_array(dense, name)
 
 
-def _positions(sparse: onnx.SparseTensorProto) -> np.ndarray:
+def _positions(sparse: onnx.SparseTensorProto) -> NDArray[np.int64]:
     """Where the values go in the dense tensor, its axes taken one after the other."""
-    indices = numpy_helper.to_array(sparse.indices)
-    if indices.ndim != 2:
-        return indices
-    return np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims))
+    indices, shape = numpy_helper.to_array(sparse.indices), tuple(sparse.dims)
+    flat = np.ravel_multi_index(tuple(indices.T), shape) if indices.ndim == 2 else indices
+    if len(flat) != math.prod(sparse.values.dims):
+        raise ValueError(f"{len(flat)} places for {math.prod(sparse.values.dims)} values")
+    if len(flat) and not 0 <= flat.min() <= flat.max() < math.prod(shape):
+        raise ValueError(f"places {flat.min()} to {flat.max()} of {math.prod(shape)}")
+    return np.asarray(flat)
 
 
 def _unfit(name: str, found: str) -> ModelError:
     where, todo = f"sparse tensor {name!r}", "store the tensor as a dense one"
-    return ModelError("M002", where, "values and indices must fit the shape", found, todo)
+    return invalid(where, found, "values and indices must fit the shape", todo)

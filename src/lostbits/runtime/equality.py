@@ -19,8 +19,8 @@ from lostbits.runtime.session import Session
 TOLERANCE = 1e-5
 _NOISE = 4  # how far above what float32 itself moves a difference may be
 _IDLE = frozenset({"Identity", "Dropout"})
-# They hand on what they read, or saturate: where exp underflows, the last bit of a logit of -60
-# moves the probability by a part in a million, and a sum of logits moves it by half.
+# They hand on what they read, or saturate: of a probability near zero float32 computes the last few
+# bits only, so that sums of the same products in another order move it by half.
 _FOLLOWED = _IDLE | {
     *("Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax", "Tanh", "Exp", "Softplus"),
     *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Mul"),
