@@ -148,25 +148,30 @@ def simulated(case: Case) -> ir.Model:
     return quantized(with_constants(case.model, case.written), case.sites, case.plan)
 
 
-def _run(model: ir.Model, feeds: Samples) -> list[NDArray[Any]]:
-    return list(Session(model, optimise=False).run(feeds).values())
+def _run(model: ir.Model, feeds: Samples) -> Arrays:
+    """Outputs by the names of the float model."""
+    found = Session(model, optimise=False).run(feeds)
+    return {name.removesuffix("__quantized"): value for name, value in found.items()}
 
 
 def _faults_of(
     file: File,
     model: onnx.ModelProto,
     feeds: Samples,
-    expected: tuple[list[NDArray[Any]], list[NDArray[Any]]],
+    expected: tuple[Arrays, Arrays],
 ) -> Iterator[Fault]:
     if (ends := _ends(onnx.load_from_string(file.content))) != _ends(model):
         yield Fault("other ends", file.format, f"{ends} instead of {_ends(model)}")
     for level in _LEVELS:
         try:
-            found = _session(file.content, level).run(None, dict(feeds))
+            session = _session(file.content, level)
+            found = session.run(None, dict(feeds))
         except Exception as error:  # whatever ONNX Runtime raises is what is counted
             yield Fault("refused", file.format, f"{level}: {first_line(error)[:300]}")
             return
-        if level == _LEVELS[0] and (detail := _difference(found, *expected)):
+        names = [output.name for output in session.get_outputs()]
+        values = dict(zip(names, found, strict=True))
+        if level == _LEVELS[0] and (detail := _difference(values, *expected)):
             yield Fault("other numbers", file.format, detail)
 
 
@@ -190,11 +195,10 @@ def _session(content: bytes, level: str) -> ort.InferenceSession:
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _difference(
-    found: list[NDArray[Any]], floats: list[NDArray[Any]], simulated: list[NDArray[Any]]
-) -> str:
+def _difference(found: Arrays, floats: Arrays, simulated: Arrays) -> str:
     """How far the outputs' SQNRs are from those of the simulation, where that is anything."""
-    for one, real, other in zip(found, floats, simulated, strict=True):
+    for name, one in found.items():
+        real, other = floats[name], simulated[name]
         if np.allclose(one, other, rtol=1e-4, atol=1e-5):
             continue
         figures = _sqnr_db(real, one), _sqnr_db(real, other)
