@@ -161,9 +161,7 @@ def test_a_graph_that_is_not_whole_is_refused(
 def test_metadata_that_are_no_text_are_refused() -> None:
     model = qdq()
     model.metadata_props.add(key="lostbits.plan", value="ab")
-    content = model.SerializeToString().replace(
-        b"lostbits.plan\x12\x02ab", b"lostbits.plan\x12\x02\xff\xfe"
-    )
+    content = model.SerializeToString().replace(b"plan\x12\x02ab", b"plan\x12\x02\xff\xfe")
     with pytest.raises(ReadError, match="I002"):
         read(content)
 
@@ -184,7 +182,6 @@ def encodings(**fields: Any) -> bytes:
         {"y_scale": {"a": 1}},
         {"y_scale": []},
         {"y_zero_point": 1e30},
-        {"y_zero_point": "3"},
         {"output_dtype": "uint" + "9" * 400},
         {"axis": 10**30, "y_scale": [1], "y_zero_point": [0]},
     ],
@@ -261,15 +258,15 @@ def test_what_is_no_regular_file_is_refused(kind: str, home: Path) -> None:
         "below a file": home / "float.onnx" / "plan.json",
     }
     os.mkfifo(places["pipe"])
-    with pytest.raises(LostbitsError, match="^D00[12]: "):
+    with pytest.raises(LostbitsError, match=r"^D00[12]: "):
         inspect(places[kind])
 
 
 def test_a_file_that_memory_does_not_hold_is_not_read(home: Path) -> None:
     file = home / "large"
     with file.open("wb") as opened:
-        opened.truncate(1 << 45)
-    with pytest.raises(LostbitsError, match="32,768.0 GiB are needed"):
+        opened.truncate(1 << 40)
+    with pytest.raises(LostbitsError, match=r"1,024\.0 GiB are needed"):
         inspect(file)
 
 
