@@ -55,7 +55,7 @@ class _Walk:
         self.style = self.pick(["{}{}", "/model/{}_{}/output", "{}{}:0", "block.{}.{}"])
 
     def pick(self, options: Sequence[Any]) -> Any:
-        return options[self.random.integers(len(options))]
+        return options[int(self.random.integers(len(options)))]
 
     def chance(self, share: float) -> bool:
         return bool(self.random.random() < share)

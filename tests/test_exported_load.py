@@ -87,7 +87,7 @@ def test_int8_behind_nodes_that_only_move_it_loads(moves: Sequence[str], version
 def of_ends(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> onnx.ModelProto:
     model = of_nodes(nodes, {"w": W, "v": V}, ("batch", 4), {})
     for name in outputs:
-        shape = ["batch", 4]
+        shape: list[str | int | None] = ["batch", 4]
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     return model
 

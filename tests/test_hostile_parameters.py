@@ -312,7 +312,7 @@ FORMATS = {
         ("encodings-2.0.0", ".encodings"),
     )
 }
-STRANGE = st.sampled_from(
+STRANGE: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1e38, 10**400, 2**63, float("nan"), "", "\ud800", "8", [], {}, [[]], -9]
 )
 

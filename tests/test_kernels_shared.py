@@ -63,7 +63,7 @@ def net(weights: int, biases: int, taken: Collection[str] = ()) -> ir.Model:
         nodes.append(conv(source, f"w{number % weights}", f"b{number % biases}", name))
         nodes += pair(name, f"d{number}")
     nodes += [helper.make_node("Add", ["d1", "d2"], ["e"], name="e"), *pair("e", "y")]
-    shape = ["N", 4, 6, 6]
+    shape: list[str | int | None] = ["N", 4, 6, 6]
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("x", "y")]
     others = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in taken]
     stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in held.items()]

@@ -1,9 +1,9 @@
 """A graph in the words of opset 13, the first whose own quantizers have channels.
 
 ONNX Runtime's rewriting puts such quantizers, and reductions of integers, into graphs of any opset,
-and then refuses them. Between 11 and 13 nothing changed that cannot be said exactly: settings became
-inputs, and a Softmax no longer lays the axes from its own one on in a row. One setting of Resize,
-tf_half_pixel_for_nn, is deprecated in 13 and still understood.
+and then refuses them. Between 11 and 13 nothing changed that cannot be said exactly: settings are
+inputs now, and a Softmax no longer lays the axes from its own one on in a row. One setting of
+Resize, tf_half_pixel_for_nn, is deprecated in 13 and still understood.
 """
 
 import numpy as np
