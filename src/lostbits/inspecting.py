@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from lostbits.data.access import check_room, existing, reading
+from lostbits.data.access import existing, reading
 from lostbits.errors import ReadError, edge
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
@@ -20,6 +20,7 @@ from lostbits.reader import Entry, Parameters, damaged
 from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
 from lostbits.suspicions import suspicions_of_graph
+from lostbits.system.memory import excess
 from lostbits.system.regular import size_of
 from lostbits.target import Target
 from lostbits.targets import ALL as TARGETS
@@ -115,11 +116,12 @@ def content_of(path: Path) -> bytes:
     """All bytes of a regular file.
 
     Raises:
-        DataError: D001 or D002 when there is nothing to read, D021 when memory does not hold it.
+        DataError: D001 or D002 when there is nothing to read, or more than memory holds.
     """
     existing(path)
     with reading(str(path)):
-        check_room(str(path), "the file", size_of(path))
+        if found := excess(size_of(path)):
+            raise ValueError(found)
         return path.read_bytes()
 
 
