@@ -312,7 +312,25 @@ def test_sizes_are_read(text: str | None, found: int | None) -> None:
     assert size(text) == found
 
 
-@pytest.mark.parametrize("text", ["4Gx", "", "GiB", "4G", "-1MiB", "0", "iB", "0.1B"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4Gx",
+        "",
+        "GiB",
+        "4G",
+        "-1MiB",
+        "0",
+        "iB",
+        "0.1B",
+        "nan",
+        "inf",
+        "1e9",
+        "9" * 400,
+        "½",
+        "9999999TiB",
+    ],
+)
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(WorkerError, match=r"^W008: "):
         size(text)

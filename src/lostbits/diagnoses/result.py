@@ -89,6 +89,8 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     notes: list[str] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
+    if run.labels is not None and run.done and not run.comparison.labelled:
+        notes.append(say("note.labels_unused"))
     notes += _unfit(run)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:

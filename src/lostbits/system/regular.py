@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-MOST_SETTINGS = 1 << 15  # bytes of a TOML file; its parser takes half a minute for a key of 60 kB
+MOST_SETTINGS = 1 << 14  # bytes of a TOML file; its parser takes half a minute for a key of 60 kB
 
 
 def size_of(path: Path) -> int:

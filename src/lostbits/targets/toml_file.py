@@ -186,7 +186,9 @@ def _accumulator_bits(value: Any, where: str, base: Any) -> int:
 def _minimum_range(value: Any, where: str, base: Any) -> float:
     number = _typed((int, float), "a number")(value, where, base)
     if not 0 <= number <= _LARGEST:  # as it stands: float() of a long integer overflows
-        _refuse(where, "must be a float32 and not negative", brief(value), "change the value")
+        _refuse(
+            where, "must be finite and not negative, as a float32", brief(value), "change the value"
+        )
     return float(number)
 
 
