@@ -138,7 +138,7 @@ def _opened(path: Path) -> Image.Image:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel, of which Pillow drops the lower ones unasked."""
-    return any("16B" in str(tile.args) for tile in image.tile)
+    return any("16B" in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
 def images_in_files(name: str, paths: list[Path], reader: ImageReader) -> Samples:

@@ -111,10 +111,12 @@ def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
 
 def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
     known = {target.name: target for target in bases}
-    if name is not None and (not isinstance(name, str) or name not in known):
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in known:
         found = brief(name)
         _refuse(where, "must be the name of a target", found, close_match(found, known))
-    return known.get(name)
+    return known[name]
 
 
 def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _T:
