@@ -55,10 +55,11 @@ def _placed_by_a_file() -> bool:
 def _private(folder: Path) -> bool:
     """Whether nobody but this user and root can write there, or put another folder in its place."""
     whole = folder.resolve()
-    return all(_closed(place.stat()) for place in (whole, *whole.parents))
+    open_to_all = whole.stat().st_mode & stat.S_IWOTH
+    return not open_to_all and all(_stays(place.stat()) for place in (whole, *whole.parents))
 
 
-def _closed(folder: os.stat_result) -> bool:
-    """With the sticky bit, as in a folder for temporary files, others can only add to it."""
-    theirs = folder.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH
-    return folder.st_uid in (0, os.geteuid()) and not theirs
+def _stays(folder: os.stat_result) -> bool:
+    """Whether others cannot move what is in it; the sticky bit keeps them from that."""
+    movable = folder.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH
+    return folder.st_uid in (0, os.geteuid()) and not movable
