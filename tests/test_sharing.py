@@ -279,7 +279,7 @@ def test_an_address_where_nobody_answers_has_a_code() -> None:
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lostbits.runtime.pools.ray.find_spec", lambda name: None)
+    monkeypatch.setattr("lostbits.runtime.cluster.find_spec", lambda name: None)
     with pytest.raises(WorkerError, match=r"W004: --ray.*lostbits\[ray\]"):
         figures(Resources(ray="local"))
 

@@ -1,5 +1,6 @@
 """Running an ONNX graph: ONNX Runtime, or ONNX's reference where it lacks an op."""
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,11 @@ from lostbits.system.memory import kept, lacks_memory, out_of_memory
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]
+
+if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # see lostbits.environment
+    # A host that imported ONNX Runtime before lostbits has its telemetry running. From here on at
+    # least no error message is reported, which has names of the model in it.
+    ort.disable_telemetry_events()
 
 
 class Runner(Protocol):
