@@ -107,11 +107,11 @@ def recorded(
     finally:
         rows.end()
         if save and rows.table.rows:
-            keep(rows.table)
+            keep(rows.table, FOLDER)
 
 
-def keep(table: Table, folder: Path = FOLDER) -> None:
-    """Put the rows into the table's file."""
+def keep(table: Table, folder: Path) -> None:
+    """Put the rows into the table's file in a folder."""
     path = folder / f"{table.name}.json"
     if path.exists():
         table = read(path).updated(table)
@@ -141,6 +141,6 @@ def read(path: Path) -> Table:
     return Table(found["name"], found["n"], found["keys"], tuple(columns), tuple(rows))
 
 
-def tables(folder: Path = FOLDER) -> dict[str, Table]:
+def tables() -> dict[str, Table]:
     """Return all that was saved, by name."""
-    return {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
+    return {path.stem: read(path) for path in sorted(FOLDER.glob("*.json"))}

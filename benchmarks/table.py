@@ -101,7 +101,7 @@ class Table:
             for cells, row in zip(lines, self.rows, strict=True):
                 cells.append(f"({stamps.index(row.stamp) + 1})")
             marks = [f"({number}) {mark}" for number, mark in enumerate(marks, 1)]
-        below = ". ".join([self.n, *marks])
+        below = ". ".join([self.n[:1].upper() + self.n[1:], *marks])
         return "\n".join([line(heads), rule(heads), *map(line, lines), "", f"*{below}.*"])
 
     def _filled(self) -> list[int]:

@@ -23,7 +23,7 @@ from benchmarks.table import Column
 TARGETS = ["snpe", "tensorrt", "onnxruntime", "qnn-htp"]
 SMALL = {"light_shufflenet", "light_squeezenet", "light_inception_v1"}
 RESIDUAL = 0.05
-SAMPLES = "2 random samples; PP-OCRv4: 8 to 64 rendered texts"
+SAMPLES = "2 random samples each; PP-OCRv4: rendered text"
 
 
 MODELS = (
