@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit docs bench clean
+.PHONY: demo test lint audit docs bench bench-page clean
 
 demo: $(READY)
 	$(BIN)/lostbits demo --out build/demo
@@ -37,8 +37,12 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 bench: $(READY)
-	$(BIN)/python benchmarks/prepare.py
-	$(BIN)/python benchmarks/diagnosis.py
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.diagnosis
+
+# The tables of docs/benchmarks.md and docs/scaling.md, from benchmarks/results.
+bench-page: $(READY)
+	$(BIN)/python -m benchmarks.page
 
 clean:
 	rm -rf $(VENV) build

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from benchmarks.scaling.nets import large as residual_net
 from lostbits import cli, spill
 from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from lostbits.diagnoses.footprint import Footprint
@@ -39,7 +40,6 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
 from lostbits.system import memory
 from lostbits.targets import target
-from scaling_nets import large as residual_net
 from small_nets import cnn
 
 WIDTH = 24

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-import report_speed
+from benchmarks import report_speed
 from lostbits import api, language, results
 from lostbits.language import Language, translated
 from lostbits.reporter import Result
