@@ -16,7 +16,8 @@ from lostbits.graph.fold import fold_constants
 from lostbits.graph.normalise import normalise, without_quantizers
 from lostbits.graph.queries import constant
 from lostbits.runtime import reference
-from lostbits.runtime.reference import check_equal, input_specs, open_reference
+from lostbits.runtime.equality import check_equal
+from lostbits.runtime.reference import input_specs, open_reference
 from text_models import normal, outputs, plain, proto, random, saved
 
 CONV = "g (float[N,4,6,6] x) => (float[N,8,6,6] y) "

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.result import assemble, spoken
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.errors import DataError, ModelError, first_line
+from lostbits.errors import DataError, ModelError, edge, first_line
+from lostbits.graph.invalid import invalid
 from lostbits.graph.place import Placed, place
 from lostbits.language import say
 from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
@@ -25,6 +27,7 @@ from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import Result
 from lostbits.results import CACHE, replace_file
+from lostbits.runtime.equality import check_equal
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Pool
@@ -32,7 +35,6 @@ from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import (
     Reference,
-    check_equal,
     input_specs,
     open_reference,
 )
@@ -96,7 +98,8 @@ class _Opened:
         settings: Settings,
     ) -> "_Opened":
         """Says what a bounded run will take."""
-        placed, footprint = place(reference.model, target), None
+        with edge(partial(invalid, str(model))):
+            placed, footprint = place(reference.model, target), None
         _check_sites(placed, model, target)
         if settings.resources.memory is not None:
             footprint = Footprint.of(reference.model, placed, sources[0])

@@ -26,12 +26,12 @@ from lostbits.recovery import Diagnosed, Effort, Recovery
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.calibration import calibrate, trimmed
 from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
+from lostbits.runtime.equality import relative_error
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.store import files_of
 from lostbits.system.files import Content

@@ -17,11 +17,11 @@ from lostbits.diagnoses.settings import Settings, nobody
 from lostbits.diagnoses.sites import SiteErrors, SiteSums
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
+from lostbits.runtime.equality import relative_error
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.handover import by_threads
 from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
-from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
 

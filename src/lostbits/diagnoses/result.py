@@ -98,6 +98,8 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     if reference.changes.quantizers:
         pairs, target = str(reference.changes.quantizers), run.case.target.name
         notes.append(say("note.quantizers", count=pairs, target=target))
+    if reference.repeated:
+        notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
     if run.permutation is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes

@@ -1,17 +1,26 @@
 """Constant folding."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from lostbits.errors import ModelError
 from lostbits.graph.queries import RANDOM, add_initializer, constant, name_of, opset
+from lostbits.system.memory import excess
 
 # They mean the same in every version and in ONNX Runtime's own domain; the reference has new ones.
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _QUANTIZERS_OPSET = 21
-Arrays = list[NDArray[np.generic]]
+_SETTINGS = 1024  # values up to which an input may be a shape, and not only data
+_COPIES = 16  # bytes of a value: a constant is in memory about four times, in as many libraries
+Array = NDArray[np.generic]
+Arrays = list[Array]
 
 
 def fold_constants(model: ir.Model) -> int:
@@ -46,6 +55,9 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
 
     None where that has no such op or gives anything but arrays: such a node is left to whoever
     runs the model.
+
+    Raises:
+        ModelError: M013 where memory does not hold them.
     """
     proto = ir.to_proto(node)
     if node.op_type in _QUANTIZERS:
@@ -59,6 +71,7 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
         [onnx.ValueInfoProto(name=n) for n in proto.output if n],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
+    _check_sizes(model, feeds)
     try:
         outputs = ReferenceEvaluator(model).run(None, feeds)
     except Exception:  # each op's implementation raises what it likes
@@ -66,6 +79,40 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
     arrays = [np.asarray(a) for a in outputs if isinstance(a, np.ndarray | np.generic)]
     numeric = len(arrays) == len(outputs) and all(a.dtype.kind not in "OUS" for a in arrays)
     return arrays if numeric else None
+
+
+def _check_sizes(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> None:
+    """Before anything is computed, because a shape of three numbers may ask for all memory."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_probe(model, feeds), data_prop=True)
+    except Exception:  # whoever runs the node says what is wrong with it
+        return
+    for output in inferred.graph.output:
+        kind = output.type.tensor_type
+        size = math.prod(d.dim_value for d in kind.shape.dim)
+        if found := excess(size * _COPIES):
+            raise too_big(f"tensor {output.name!r}", found)
+
+
+def _probe(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> onnx.ModelProto:
+    """The model of one node with the constants that may be a shape; of others only their types."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.input[:]
+    for name, array in feeds.items():
+        assert array is not None
+        if array.size <= _SETTINGS:
+            probe.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            probe.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+    return probe
+
+
+def too_big(where: str, found: str) -> ModelError:
+    """M013."""
+    rule, todo = "a tensor must fit into memory", "correct the shapes in the model"
+    return ModelError("M013", where, rule, found, todo)
 
 
 def _replace_by_constants(graph: ir.Graph, node: ir.Node, arrays: Arrays) -> None:

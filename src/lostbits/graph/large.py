@@ -4,7 +4,7 @@ Whether a model is one depends on its constants alone, not on who runs it nor on
 there is: a model's figures must be the same everywhere, and mapped constants take other kernels.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,6 @@ LARGE = 1 << 20  # bytes: smaller constants stay in memory
 _PAGE = 4096  # where constants begin in a file, so that whoever reads it can map them
 
 Array = NDArray[np.generic]
-Bytes = NDArray[np.uint8]
 
 
 def large_constants(graph: ir.Graph) -> frozenset[str]:
@@ -39,29 +38,32 @@ def is_plain(tensor: ir.TensorProtocol) -> bool:
     return tensor.dtype.numpy().kind in "fiub"
 
 
-def keep_in_files(graph: ir.Graph) -> None:
-    """Map the large constants of a model that was just read, its external data where they are."""
-    files: dict[str, Bytes] = {}
-    for name in large_constants(graph):
-        tensor = graph.initializers[name].const_value
-        assert tensor is not None
-        array = _mapped(tensor, files) if isinstance(tensor, ir.ExternalTensor) else None
-        array = spilled(tensor.numpy()) if array is None else array
-        graph.initializers[name].const_value = ir.Tensor(array, dtype=tensor.dtype, name=name)
+def keep_in_files(graph: ir.Graph, mapped: Mapping[str, Array]) -> None:
+    """Put the constants of a model that was just read where they are to lie.
 
-
-def _mapped(tensor: ir.ExternalTensor, files: dict[str, Bytes]) -> Array | None:
-    """Where it lies in its file; None for values that do not begin at a multiple of their size.
-
-    Whoever writes to it writes to a copy of the page.
+    Args:
+        graph: Of the model.
+        mapped: Constants that lie in files already, by name.
     """
-    path, first, dtype = str(Path(tensor.path)), tensor.offset or 0, tensor.dtype.numpy()
-    if first % dtype.itemsize:
-        return None
-    if path not in files:
-        files[path] = np.asarray(np.memmap(path, np.uint8, "c"))
-    part = files[path][first : first + tensor.nbytes]
-    return part.view(dtype).reshape(tuple(tensor.shape.numpy()))
+    for name, array in mapped.items():
+        _put(graph, name, array)
+    large = large_constants(graph)
+    for name in large - mapped.keys():
+        _put(graph, name, spilled(_array(graph, name)))
+    for name in mapped.keys() - large:
+        _put(graph, name, mapped[name].copy())
+
+
+def _put(graph: ir.Graph, name: str, array: Array) -> None:
+    value = graph.initializers[name]
+    dtype = None if value.const_value is None else value.const_value.dtype
+    value.const_value = ir.Tensor(array, dtype=dtype, name=name)
+
+
+def _array(graph: ir.Graph, name: str) -> Array:
+    tensor = graph.initializers[name].const_value
+    assert tensor is not None
+    return tensor.numpy()
 
 
 def outside(name: str, tensor: ir.TensorProtocol, place: str, first: int = 0) -> ir.ExternalTensor:

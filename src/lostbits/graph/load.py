@@ -1,19 +1,24 @@
 """ONNX file in, onnx_ir model out."""
 
+from functools import partial
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
-from lostbits.errors import ModelError, close_match, first_line
-from lostbits.graph.large import keep_in_files
+from lostbits.errors import ModelError, close_match, described, edge
+from lostbits.graph.external import with_external_data
+from lostbits.graph.functions import check_functions
+from lostbits.graph.invalid import invalid
+from lostbits.graph.order import sort
+from lostbits.graph.outline import forget, outline
+from lostbits.system.memory import excess
 
 OPSETS = range(11, 24)
 
 
 def load(path: Path) -> ir.Model:
-    """The model at ``path`` with its external data, unchanged.
+    """The model at ``path`` with its external data, its nodes sorted, its constants dense.
 
     The large constants of a large model stay in files; see graph.large.
 
@@ -21,39 +26,38 @@ def load(path: Path) -> ir.Model:
         ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
             M005 nothing to compute.
     """
-    if not path.is_file():
-        near = close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
-        raise ModelError("M001", str(path), "must be an ONNX file", "no such file", near)
-    model = _parse(path)
-    _check_external_data(model, path)
-    _check_valid(path)
+    _check_file(path)
+    with edge(partial(invalid, str(path))):
+        proto = onnx.ModelProto.FromString(path.read_bytes())
+        check_functions(proto)
+        sort(proto)
+        forget(proto)
+        onnx.checker.check_model(outline(proto))
+        model = with_external_data(proto, path)
     _check_opset(model, path)
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError(
             "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
         )
-    keep_in_files(model.graph)
-    return ir.external_data.load_to_model(model)
+    return model
 
 
-def _parse(path: Path) -> ir.Model:
+def _check_file(path: Path) -> None:
+    """M001 unless there is a regular file that memory can hold."""
     try:
-        return ir.load(path)
-    except (DecodeError, ValueError, TypeError, KeyError, OSError) as error:
-        raise _invalid(path, error) from error
+        found = "" if path.is_file() else "a folder" if path.is_dir() else "no such file"
+        found = found or excess(path.stat().st_size) or ""
+    except (OSError, ValueError) as error:  # a name too long, a folder without access
+        found = described(error)
+    if found:
+        raise ModelError("M001", str(path), "must be an ONNX file", found, _near(path))
 
 
-def _check_valid(path: Path) -> None:
-    """By ONNX's checker, which also reads the external data."""
+def _near(path: Path) -> str:
     try:
-        onnx.checker.check_model(str(path))
-    except (onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
-        raise _invalid(path, error) from error
-
-
-def _invalid(path: Path, error: Exception) -> ModelError:
-    found = first_line(error)
-    return ModelError("M002", str(path), "must be a valid ONNX model", found, "export it again")
+        return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
+    except (OSError, ValueError):
+        return "check the path"
 
 
 def _check_opset(model: ir.Model, path: Path) -> None:
@@ -66,26 +70,3 @@ def _check_opset(model: ir.Model, path: Path) -> None:
             f"opset {version}",
             "convert it with onnx.version_converter or export it with another opset_version",
         )
-
-
-def _check_external_data(model: ir.Model, path: Path) -> None:
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        found = _lack(tensor) if isinstance(tensor, ir.ExternalTensor) else ""
-        if found:
-            raise ModelError(
-                "M004",
-                f"{path}: tensor {value.name!r}",
-                "external data must lie beside the model",
-                found,
-                "copy the data file next to the model",
-            )
-
-
-def _lack(tensor: ir.ExternalTensor) -> str:
-    """What is wrong with the file of a tensor, if anything."""
-    file = Path(tensor.path)
-    if not file.is_file():
-        return f"{tensor.location!r} is missing"
-    size, needed = file.stat().st_size, (tensor.offset or 0) + tensor.nbytes
-    return f"{tensor.location!r} has {size} bytes of {needed}" if size < needed else ""

@@ -1,5 +1,6 @@
 """The reference: the user's network without what an inference engine would fold away."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import final
 
@@ -9,7 +10,10 @@ from onnx_ir.passes import common
 from lostbits.graph.batch_norm import fold_batch_norms
 from lostbits.graph.bypass import remove_dropouts, strip_quantizers
 from lostbits.graph.fold import fold_constants
+from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
+from lostbits.graph.queries import name_of
+from lostbits.system.logs import silenced
 
 
 @final
@@ -35,20 +39,32 @@ class Normalisation:
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
     """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were.
 
+    An output that is listed several times is listed once: one tensor is measured once.
+
     Every node and tensor has a name of its own in it, and constants are initializers.
     """
     copy = opened(model)
+    outputs = list(dict.fromkeys(copy.graph.outputs))
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(outputs)
     return copy, strip_quantizers(copy)
+
+
+def repeated_outputs(model: ir.Model) -> list[str]:
+    """Names of outputs that are listed more than once."""
+    counts = Counter(name_of(value) for value in model.graph.outputs)
+    return [name for name, count in counts.items() if count > 1]
 
 
 def opened(model: ir.Model) -> ir.Model:
     """A copy in which functions are inlined, everything has a name, constants are initializers."""
     copy = model.clone()
     _open_dimensions(copy.graph)
-    common.InlinePass()(copy)
-    common.NameFixPass()(copy)
-    common.RemoveInitializersFromInputsPass()(copy)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
+    with silenced("onnx_ir"):
+        common.InlinePass()(copy)
+        common.NameFixPass()(copy)
+        common.RemoveInitializersFromInputsPass()(copy)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy
 
 
@@ -77,5 +93,5 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
-    common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
+    infer(copy)
     return copy, Normalisation(constants, batch_norms, left, bypassed)

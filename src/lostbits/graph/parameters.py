@@ -15,6 +15,9 @@ from lostbits.target import Target
 
 # Constants read by these are operands; elsewhere (LayerNormalization, LSTM) they stay in float.
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "PRelu", "Where", "Pow"})
+# Weights and biases above it are no numbers of a network: a scale of a bias times its largest code
+# is infinite in float32. Operands may be larger, as masks of attention are.
+_LARGEST = 1e20
 
 
 @final
@@ -77,7 +80,7 @@ class _Search:
         weights = [i for i, v in data_inputs(node) if constant(v) is not None]
         groups = [self.activations.groups.get(name_of(v)) for _, v in data_inputs(node)]
         known = [group for group in groups if group is not None]
-        if len(weights) != 1 or len(known) != 1:
+        if len(weights) != 1 or len(known) != 1 or not _is_weight(node, weights[0]):
             return self._leave(node)
         weight = self._add(node, weights[0], "weight", weight_axis(node, weights[0]))
         edge = _bias(node)
@@ -107,6 +110,10 @@ class _Search:
         if array.size == 0 or not np.isfinite(array).all():  # masks of attention hold -infinity
             self.left[name] = say("left.infinite" if array.size else "left.empty")
             return None
+        operand = role == "weight" and axis is None
+        if not operand and np.abs(array).max() > _LARGEST:
+            self.left[name] = say("left.huge")
+            return None
         known = self.found.get(f"{name}:{role}")
         if known is not None and known.scales != scales:
             self.left[f"{name} at {use.node}"] = say("left.two_scales")
@@ -121,6 +128,13 @@ class _Search:
             array = constant(value)
             if value is not None and array is not None and is_float(value) and array.size > 1:
                 self.left[name_of(value)] = say("left.float_op", op=node.op_type)
+
+
+def _is_weight(node: ir.Node, index: int) -> bool:
+    """Whether the constant has the axes of a weight; ONNX Runtime says what is wrong if not."""
+    array = constant(node.inputs[index])
+    least = {"Conv": 3, "ConvTranspose": 3, "Gemm": 2}.get(node.op_type, 1)
+    return array is not None and array.ndim >= least
 
 
 def _bias(node: ir.Node) -> Use | None:

@@ -12,8 +12,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplementedByRuntime
 
-from lostbits.errors import ModelError, SimulationError, first_line
+from lostbits.errors import LostbitsError, ModelError, SimulationError, described, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
 from lostbits.runtime.threads import session_threads
@@ -21,6 +22,8 @@ from lostbits.system.memory import kept, lacks_memory, out_of_memory
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]
+# How ONNX Runtime says that it is older than the model, or has no kernel for a node.
+_LACKING = ("is not a registered function", "No Op registered", "opset version", "IR version")
 
 if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # see lostbits.environment
     # A host that imported ONNX Runtime before lostbits has its telemetry running. From here on at
@@ -67,7 +70,9 @@ class Session:
         self.engine = "onnxruntime"
         try:
             self._runner: Runner = _native(model, options)
-        except _REFUSED as error:
+        except Exception as error:  # of pybind, as well as its own
+            if not _lacks_op(error):
+                raise _refused(error) from error
             self._runner = _reference(model, first_line(error))
             self.engine = "onnx reference"
 
@@ -93,23 +98,23 @@ class Session:
         return dict(zip(self.names, values, strict=True))
 
 
-_REFUSED = tuple(
-    getattr(ort.capi.onnxruntime_pybind11_state, name)
-    for name in (
-        "NotImplemented",
-        "InvalidGraph",
-        "Fail",
-        "InvalidArgument",
-        "RuntimeException",
-        "NoSuchFile",
-        "InvalidProtobuf",
-        "EPFail",
-        "ModelLoaded",
-        "NoModel",
-        "EngineError",
+def _lacks_op(error: Exception) -> bool:
+    """Whether ONNX Runtime knows too little, rather than that the model is wrong."""
+    words = str(error)
+    lacking = isinstance(error, NotImplementedByRuntime) or any(text in words for text in _LACKING)
+    return lacking and not lacks_memory(error)
+
+
+def _refused(error: Exception) -> LostbitsError:
+    if lacks_memory(error):
+        return out_of_memory(first_line(error))
+    return ModelError(
+        "M014",
+        "model",
+        "ONNX Runtime must load the network",
+        described(error),
+        "correct the node that it names, or export the model again",
     )
-    if hasattr(ort.capi.onnxruntime_pybind11_state, name)
-)
 
 
 def _native(model: ir.Model, options: ort.SessionOptions) -> Runner:

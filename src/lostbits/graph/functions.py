@@ -1,0 +1,69 @@
+"""Functions that a model brings along, before they are inlined."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import final
+
+import onnx
+
+from lostbits.errors import ModelError
+from lostbits.graph.invalid import invalid
+
+MOST_NODES = 100_000  # of a model with functions; two dozen that call each other twice make 2^24
+_DEEPEST = 100
+_Key = tuple[str, str, str]
+
+
+def check_functions(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, and those that take for ever to inline.
+
+    Raises:
+        ModelError: M002.
+    """
+    if not model.functions:
+        return
+    bodies = {(f.domain, f.name, _overload(f)): f.node for f in model.functions}
+    count = _Count(bodies).of(model.graph.node)
+    if count > MOST_NODES:
+        rule = f"functions must inline to at most {MOST_NODES:,} nodes"
+        raise _refused("functions", rule, f"{count:,} nodes" if count < 1 << 80 else "over 2^80")
+
+
+@final
+class _Count:
+    """Nodes that bodies have once functions are inlined."""
+
+    def __init__(self, bodies: Mapping[_Key, Iterable[onnx.NodeProto]]) -> None:
+        self.bodies = bodies
+        self.known: dict[_Key, int] = {}
+        self.open: list[_Key] = []
+
+    def of(self, nodes: Iterable[onnx.NodeProto]) -> int:
+        return sum(self._node(node) + sum(map(self.of, _inner(node))) for node in nodes)
+
+    def _node(self, node: onnx.NodeProto) -> int:
+        key = (node.domain, node.op_type, _overload(node))
+        if key not in self.bodies:
+            return 1
+        if key in self.open or len(self.open) > _DEEPEST:
+            rule = f"functions must not call themselves, nor {_DEEPEST} deep"
+            raise _refused(f"function {node.op_type!r}", rule, " > ".join(k[1] for k in self.open))
+        if key not in self.known:
+            self.open.append(key)
+            self.known[key] = self.of(self.bodies[key])
+            self.open.pop()
+        return self.known[key]
+
+
+def _overload(named: onnx.NodeProto | onnx.FunctionProto) -> str:
+    return str(getattr(named, "overload", ""))
+
+
+def _inner(node: onnx.NodeProto) -> Iterator[Iterable[onnx.NodeProto]]:
+    for attribute in node.attribute:
+        yield from (graph.node for graph in attribute.graphs)
+        if attribute.HasField("g"):
+            yield attribute.g.node
+
+
+def _refused(where: str, rule: str, found: str) -> ModelError:
+    return invalid(where, found, rule, "export the model with its functions inlined")
