@@ -1,20 +1,22 @@
 """Results on disk: each file is replaced as a whole, or stays as it was."""
 
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
 from lostbits.language import Language
 from lostbits.reporter import FORMAT, Reporter, Result, required_fields
 from lostbits.reporters import ALL as REPORTERS
+from lostbits.runtime.work import NAME as WORK
+from lostbits.runtime.work import Work, nobody
 from lostbits.system import files
 from lostbits.system.files import Content
 
-CACHE = "cache"
+_replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
 def reporter(name: str) -> Reporter:
@@ -41,8 +43,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         OutputError: O001 when nothing can be written into ``folder``.
     """
-    missing = _missing(folder)
+    missing: list[Path] = []
     try:
+        missing = _missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -65,13 +68,25 @@ def _leave(made: Sequence[Path]) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
+    before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
     return OutputError(
         "O001",
         str(path),
         "must be writable",
         error.strerror or str(error),
-        "free some space or choose another --out; what was there before is unchanged",
+        f"free some space or choose another --out; what this run has replaced so far: {before}",
     )
+
+
+@contextmanager
+def recorded() -> Iterator[list[Path]]:
+    """The files that are written inside, each from the moment that it is in its place."""
+    written: list[Path] = []
+    token = _replaced.set(written)
+    try:
+        yield written
+    finally:
+        _replaced.reset(token)
 
 
 def write(
@@ -100,16 +115,21 @@ def write(
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[Path]:
-    """A folder in that of a result, for what is finished: only an interrupt leaves it there."""
-    cache, missing = folder / CACHE, _missing(folder)
+def resumable(folder: Path, remark: Callable[[str], None] = nobody) -> Iterator[Work]:
+    """A place in the folder of a result for what is finished: only an interrupt leaves it there.
+
+    Args:
+        folder: Where the result goes.
+        remark: Told what of an earlier run is damaged.
+    """
+    work, missing = Work(folder / WORK, remark), _missing(folder)
     try:
-        yield cache
+        yield work
     except LostbitsError:
-        shutil.rmtree(cache, ignore_errors=True)
+        work.clear()
         _leave(missing)
         raise
-    shutil.rmtree(cache, ignore_errors=True)
+    work.clear()
 
 
 def replace_file(path: Path, content: Content) -> None:
@@ -122,6 +142,8 @@ def replace_file(path: Path, content: Content) -> None:
         files.replace_file(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
+    if (written := _replaced.get()) is not None and path not in written:
+        written.append(path)
 
 
 def read(folder: Path) -> Result:

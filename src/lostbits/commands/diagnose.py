@@ -102,8 +102,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             resources=Resources(workers, threads, ray, size(memory)),
             announce=announcer(quiet),
         )
-        with results.resumable(out) as cache:
+        with results.resumable(out, announcer(quiet)) as work:
             with progress_bars(quiet) as listener:
-                kept = replace(chosen, cache=cache)
+                kept = replace(chosen, cache=work)
                 result = api.diagnose(model, data, target, kept, listener)
             delivery(result, out)

@@ -9,12 +9,9 @@ from lostbits.data import Preprocess
 from lostbits.errors import TargetError, close_match
 from lostbits.override import Override
 from lostbits.runtime.pool import Resources
+from lostbits.runtime.work import Work, nobody
 
 ROOM = 1_200_000_000
-
-
-def nobody(text: str) -> None:
-    """Tell nobody."""
 
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
@@ -43,8 +40,8 @@ class Settings:
         room: Bytes that the tensors of one batch may take while they are attributed, all copies
             together; smaller where ``resources`` bound the memory.
         announce: Told in a sentence what a bounded run will take, before it begins.
-        cache: Folder for the sums over the data as they grow, so that a run that was killed goes on
-            where they stand; None keeps none.
+        cache: Where the sums over the data are kept as they grow, so that a run that was killed
+            goes on where they stand; None keeps none.
     """
 
     labels: Path | None = None
@@ -60,7 +57,7 @@ class Settings:
     plan: Path | None = None
     command: str = ""
     resources: Resources = field(default_factory=Resources)
-    cache: Path | None = None
+    cache: Work | None = None
     room: int = ROOM
     announce: Callable[[str], None] = nobody
 

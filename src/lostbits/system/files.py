@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lostbits.system.memory import excess
+
 Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
 
 
@@ -18,6 +20,26 @@ def _usual_mode() -> int:
 
 
 _FILE_MODE = _usual_mode()
+
+
+def read_file(path: Path, *, follow: bool = True) -> bytes:
+    """The content of a regular file. A pipe or device is refused: it might never end.
+
+    Args:
+        path: Of the file.
+        follow: Whether it may be a link to one.
+
+    Raises:
+        OSError: When it cannot be read, is no regular file, or is larger than the memory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("no regular file")
+        if large := excess(found.st_size):
+            raise OSError(large)
+        return file.read()
 
 
 def replace_file(path: Path, content: Content) -> None:
