@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case, plan_biases, widened
 from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
+from lostbits.errors import LARGEST_SEED, check_number
 from lostbits.goal import Goal
 from lostbits.grid import Affine
 from lostbits.language import say
@@ -108,6 +109,14 @@ class Effort:
     goal: Goal | None = None
     pool: Pool = field(default_factory=InProcess)
     inputs: Inputs = Inputs.RECOVERED
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that nobody can mean.
+
+        Raises:
+            TargetError: T017.
+        """
+        check_number("--seed", self.seed, 0, LARGEST_SEED)
 
     def kept(self, case: Case, source: Source, method: str) -> Cache | None:
         """The cache of one sweep."""

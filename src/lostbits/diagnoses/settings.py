@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Literal, final
 
 from lostbits.data import Preprocess
-from lostbits.errors import TargetError, close_match
+from lostbits.errors import LARGEST_SEED, TargetError, check_number, close_match
 from lostbits.override import Override
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.work import Work, nobody
 
 ROOM = 1_200_000_000
+# Each permutation is two runs a site; beyond some thousands nothing settles any further.
+_MOST_PERMUTATIONS = 10_000
+_LARGEST_BATCH = 1 << 20
 
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
@@ -60,6 +63,16 @@ class Settings:
     cache: Work | None = None
     room: int = ROOM
     announce: Callable[[str], None] = nobody
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that nobody can mean.
+
+        Raises:
+            TargetError: T017.
+        """
+        check_number("--batch", self.batch, 1, _LARGEST_BATCH)
+        check_number("--permutations", self.permutations, 2, _MOST_PERMUTATIONS)
+        check_number("--seed", self.seed, 0, LARGEST_SEED)
 
 
 def check_method(name: str) -> Method:

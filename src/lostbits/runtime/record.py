@@ -63,7 +63,7 @@ def _built(kind: Any, tree: Any, arrays: Mapping[str, Array]) -> Any:
         return _exactly(kind, tree)
     if origin is np.ndarray:
         scalar = get_args(parts[1])[0]
-        return _array(get_origin(scalar) or scalar, arrays[_exactly(str, tree)])
+        return _array(get_origin(scalar) or scalar, tree, arrays)
     if origin is UnionType:
         (other,) = (part for part in parts if part is not NoneType)
         return None if tree is None else _built(other, tree, arrays)
@@ -92,7 +92,10 @@ def _exactly(kind: type[Kind], value: Any) -> Kind:
     return value
 
 
-def _array(kind: type[np.generic], array: Array) -> Array:
+def _array(kind: type[np.generic], tree: Any, arrays: Mapping[str, Array]) -> Array:
+    if type(tree) in (int, float):  # numpy makes scalars of arrays without axes
+        return np.asarray(tree, kind)
+    array = arrays[_exactly(str, tree)]
     if not np.issubdtype(array.dtype, kind):
         raise TypeError(f"an array of {kind.__name__} expected, {array.dtype} found")
     return array
