@@ -11,7 +11,6 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from lostbits import commands, ending
-from lostbits.errors import CommandError, close_match
 from lostbits.system import streams
 
 _LOOKS: dict[str, Any] = {
@@ -44,8 +43,7 @@ class Verbs(TyperGroup):
         """
         verbs = {verb.name: verb for verb in commands.ALL}
         if args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
-            where, todo = f"lostbits {args[0]}", close_match(args[0], verbs)
-            raise CommandError("U001", where, "must be a command", "no such command", todo)
+            raise ending.unknown(args[0], verbs)
         name, stub, rest = super().resolve_command(ctx, args)
         return name, None if stub is None else opened(verbs[str(name)]), rest
 

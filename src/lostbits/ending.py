@@ -14,12 +14,12 @@ import platform
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
 
-from lostbits.errors import CommandError, LostbitsError, described, first_line
+from lostbits.errors import CommandError, LostbitsError, close_match, described, first_line
 from lostbits.quoting import command
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.system.streams import lost
@@ -40,6 +40,12 @@ def status(run: Callable[[], Any]) -> int:
         return INTERRUPTED
     except Exception as error:  # the last resort: no traceback reaches a user
         return _failed(error)
+
+
+def unknown(name: str, known: Iterable[str]) -> CommandError:
+    """The error of a command that is none of those known."""
+    where, todo = f"lostbits {name}", close_match(name, known)
+    return CommandError("U001", where, "must be a command", "no such command", todo)
 
 
 def _failed(error: Exception) -> int:

@@ -6,17 +6,14 @@ is damaged, or does not hold what it should, is remarked and made anew.
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TypeVar, final
 
 import numpy as np
 import onnx_ir as ir
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lostbits.case import Case
@@ -25,6 +22,7 @@ from lostbits.errors import OutputError, edge
 from lostbits.graph.queries import constant
 from lostbits.runtime.parcel import versions
 from lostbits.runtime.work import Work
+from lostbits.system.archive import arrays
 
 Array = NDArray[np.generic]
 Arrays = Mapping[str, Array]
@@ -93,17 +91,17 @@ class Cache:
             self.work.remark(str(damage))
             return None
 
-    def keep(self, name: str | int, arrays: Arrays) -> None:
+    def keep(self, name: str | int, content: Arrays) -> None:
         """Keep arrays under a name, whole or not at all.
 
         Raises:
             OutputError: O006 when they cannot be written.
         """
         stream = io.BytesIO()
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-        content = stream.getbuffer()
-        checksum = memoryview(hashlib.sha256(content).digest())
-        self.work.put(self.name, f"{name}.npz", [content, checksum])
+        np.savez(stream, **content)  # type: ignore[arg-type]
+        body = stream.getbuffer()
+        checksum = memoryview(hashlib.sha256(body).digest())
+        self.work.put(self.name, f"{name}.npz", [body, checksum])
 
 
 def _damaged(path: Path, found: str) -> OutputError:
@@ -115,26 +113,7 @@ def _opened(content: bytes) -> Arrays:
     body, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
     if hashlib.sha256(body).digest() != checksum:
         raise ValueError("its checksum is that of another content")
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("it is compressed")  # and might need any amount of memory
-        return {
-            name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()
-        }
-
-
-def _array(content: bytes) -> Array:
-    """An array of numbers that takes as many bytes as its header says, before it is made."""
-    stream = io.BytesIO(content)
-    version = npy.read_magic(stream)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, columns_first, dtype = header(stream)
-    start = stream.tell()
-    negative = any(type(size) is not int or size < 0 for size in shape)
-    if dtype.kind not in "biuf" or negative or prod(shape) * dtype.itemsize != len(content) - start:
-        raise ValueError(f"its header says {dtype} of shape {shape}, and its content another thing")
-    order = "F" if columns_first else "C"
-    return np.ndarray(shape, dtype, content, start, order=order).copy()
+    return arrays(body)
 
 
 def _digest(model: ir.Model, source: Source, settings: str) -> "hashlib._Hash":

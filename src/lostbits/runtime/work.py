@@ -73,9 +73,8 @@ class Work:
         """
         folder = self.root / name
         with _coded(folder / file):
-            self.root.mkdir(parents=True, exist_ok=True)
             if not self.ours:
-                replace_file(self.root / MARKER, _TEXT)
+                self._begin()
             _make_way(folder, stat.S_IFDIR)
             folder.mkdir(exist_ok=True)
             _make_way(folder / file, stat.S_IFREG)
@@ -99,6 +98,18 @@ class Work:
             if os.listdir(self.root) == [MARKER]:
                 (self.root / MARKER).unlink()
                 self.root.rmdir()
+
+    def _begin(self) -> None:
+        """Make the root, with the marker; where that cannot be written, nothing is left."""
+        new = not self.root.exists()
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            replace_file(self.root / MARKER, _TEXT)
+        except OSError:
+            with suppress(OSError):
+                if new:
+                    self.root.rmdir()
+            raise
 
     def _foreign(self) -> str:
         """Why the root is not for us to use; nothing where it is."""

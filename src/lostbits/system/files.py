@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from lostbits.system.memory import excess
 
@@ -22,22 +23,31 @@ def _usual_mode() -> int:
 _FILE_MODE = _usual_mode()
 
 
-def read_file(path: Path, *, follow: bool = True) -> bytes:
-    """The content of a regular file. A pipe or device is refused: it might never end.
+def open_file(path: Path, *, follow: bool = True) -> IO[bytes]:
+    """A regular file, to be read. A pipe or device is refused: it might never end.
 
     Args:
         path: Of the file.
         follow: Whether it may be a link to one.
 
     Raises:
-        OSError: When it cannot be read, is no regular file, or is larger than the memory.
+        OSError: When it cannot be opened, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("no regular file")
-        if large := excess(found.st_size):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, *, follow: bool = True) -> bytes:
+    """The content of a regular file; see ``open_file``.
+
+    Raises:
+        OSError: Besides, when the file is larger than the memory.
+    """
+    with open_file(path, follow=follow) as file:
+        if large := excess(os.fstat(file.fileno()).st_size):
             raise OSError(large)
         return file.read()
 
