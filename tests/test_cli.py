@@ -538,7 +538,12 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
     known = {**os.environ, "PYTHON": sys.executable, **environment}
     return subprocess.run(
-        ["bash", "-c", program + line], check=False, capture_output=True, text=True, env=known
+        ["bash", "-c", program + line],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=known,
     )
 
 

@@ -26,7 +26,8 @@ class Verbs(TyperGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run what the arguments say; by itself it ends the process, with the status of ending."""
-        run = partial(super().main, *args, standalone_mode=False, **options)
+        known = {**options, "prog_name": "lostbits", "standalone_mode": False}
+        run = partial(super().main, *args, **known)
         if not standalone_mode:
             return run()
         sys.exit(ending.status(run))
