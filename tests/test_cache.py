@@ -81,7 +81,7 @@ def forged(change: Callable[[Arrays], object]) -> Callable[[Path, Path], None]:
             arrays = dict(stored)
         change(arrays)
         stream = io.BytesIO()
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)
         file.write_bytes(signed(stream.getvalue()))
 
     return damage
@@ -97,11 +97,11 @@ def retold(change: Callable[[Any], Any]) -> Callable[[Path, Path], None]:
     return forged(told)
 
 
-def wrote(content: Callable[[bytes], bytes]) -> Callable[[Path, Path], None]:
-    return lambda file, _: file.write_bytes(content(file.read_bytes())) and None
+def wrote(content: Callable[[bytes], bytes]) -> Callable[[Path, Path], object]:
+    return lambda file, _: file.write_bytes(content(file.read_bytes()))
 
 
-def flipped(where: float) -> Callable[[Path, Path], None]:
+def flipped(where: float) -> Callable[[Path, Path], object]:
     def flip(content: bytes) -> bytes:
         at = int(where * (len(content) - 1))
         return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
@@ -188,7 +188,7 @@ POISON: dict[str, Callable[[Path, Path], object]] = {
     "null": retold(lambda _: None),
     "a number": retold(lambda tree: [tree[0], 7]),
     "a folder": in_its_place(Path.mkdir),
-    "a full folder": in_its_place(lambda file: (file.mkdir(), (file / "x").touch())),
+    "a full folder": in_its_place(lambda file: (file / "x").mkdir(parents=True)),
     "a link to a device": in_its_place(lambda file: file.symlink_to("/dev/zero")),
     "a link to nothing": in_its_place(lambda file: file.symlink_to("nowhere")),
     "a pipe": in_its_place(os.mkfifo),

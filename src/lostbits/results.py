@@ -167,7 +167,7 @@ def read(folder: Path) -> Result:
         return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
 
     with edge(unread):
-        result = json.loads(files.read_file(path))
+        result: Result = json.loads(files.read_file(path))
     found = result.get("format") if isinstance(result, dict) else "no object"
     if found != FORMAT:
         raise OutputError(

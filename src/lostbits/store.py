@@ -153,7 +153,7 @@ def _packed(written: Any) -> Content:
 
 def _unpacked(folder: Path, content: bytes) -> Written:
     with edge(lambda found: _no_case(folder / WRITTEN, found)):
-        stored = arrays(content)
+        stored: dict[str, Any] = arrays(content)
         names = [str(name) for name in stored[_NAMES]]
         return {name: stored[f"{number}"] for number, name in enumerate(names)}
 

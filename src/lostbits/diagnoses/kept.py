@@ -50,7 +50,8 @@ def _require(holds: bool, found: str) -> None:
 
 def _shaped(arrays: Iterable[NDArray[np.generic] | None], shape: tuple[int, ...]) -> None:
     for array in arrays:
-        _require(array is None or array.shape == shape, f"shape {np.shape(array)}, not {shape}")
+        if array is not None:
+            _require(array.shape == shape, f"shape {array.shape}, not {shape}")
 
 
 def _check_sites(sums: SiteSums, case: Case) -> None:

@@ -73,8 +73,8 @@ def _loss(result: Result) -> Table:
     table.add_column("")
     table.add_column("", overflow="fold")
     for part in loss(result):
-        bar = Text(_bar(part.width), style="cyan")
-        table.add_row(f"{part.share:.1%}", say(f"reason.{part.reason}"), bar)
+        reason, bar = say(f"reason.{part.reason}"), Text(_bar(part.width), style="cyan")
+        table.add_row(f"{part.share:.1%}", reason, bar)
     return table
 
 
@@ -146,12 +146,12 @@ def _lost_bits(result: Result) -> Table:
         table.add_column(name.replace("_", "\n"), justify="right")
     sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
     leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
-    for key in list(leading)[:_ROWS]:
-        site = sites[key]
+    # A float bias of other values than the model's carries error, and is no site.
+    for site in [sites[key] for key in leading if key in sites][:_ROWS]:
         lost = site["lost_bits"]
         steps = ["" if lost is None else _bits(lost[step]) for step in _STEPS]
-        name = _text(site["tensor"])
-        table.add_row(name, site["grid"], *steps, f"{site['effective_bits']:.1f}")
+        tensor = _text(site["tensor"])
+        table.add_row(tensor, site["grid"], *steps, f"{site['effective_bits']:.1f}")
     return table
 
 

@@ -70,7 +70,7 @@ class Checkpoint:
 
 
 def _restored(sums: Sums[Outcome, Whole], most: int, arrays: Arrays) -> int:
-    done, whole = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[misc, name-defined]
+    done, whole = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[name-defined]
     if not 0 < done <= most:
         raise ValueError(f"the sum of {done} stretches, where there are {most}")
     sums.restore(whole)

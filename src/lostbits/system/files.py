@@ -5,8 +5,8 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from lostbits.system.memory import excess
 
@@ -23,7 +23,7 @@ def _usual_mode() -> int:
 _FILE_MODE = _usual_mode()
 
 
-def open_file(path: Path, *, follow: bool = True) -> IO[bytes]:
+def open_file(path: Path, *, follow: bool = True) -> BufferedReader:
     """A regular file, to be read. A pipe or device is refused: it might never end.
 
     Args:
