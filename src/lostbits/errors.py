@@ -12,7 +12,8 @@
     ├── ExportError     E...  a plan that a format or platform does not take
     ├── ReadError       I...  somebody else's parameters (``inspect``)
     ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
-    └── WorkerError     W...  processes and machines that share the work
+    ├── WorkerError     W...  processes and machines that share the work
+    └── CommandError    U...  the use of the command line, and its last resort
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lostbits.quoting import visible
+
+LARGEST_SEED = (1 << 63) - 1
 
 
 class LostbitsError(Exception):
@@ -113,6 +116,10 @@ class WorkerError(LostbitsError):
     """A process or machine that shares the work cannot be had, or does not survive it."""
 
 
+class CommandError(LostbitsError):
+    """The command line was used otherwise than it can be, or ended as it never should."""
+
+
 def first_line(error: BaseException) -> str:
     r"""What another library's exception says, in one line.
 
@@ -162,6 +169,18 @@ def edge(coded: Callable[[str], LostbitsError]) -> Iterator[None]:
         raise
     except Exception as error:  # see above: the point of this function
         raise coded(described(error)) from error
+
+
+def check_number(option: str, value: int, least: int, most: int) -> None:
+    """Whether a number of the settings can be meant.
+
+    Raises:
+        TargetError: T017.
+    """
+    if not least <= value <= most:
+        found = str(value) if abs(value) < 1 << 64 else "a number of more than 64 bits"
+        rule, todo = f"must lie between {least} and {most}", "correct the number"
+        raise TargetError("T017", option, rule, found, todo)
 
 
 def close_match(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from lostbits.data import Batch, Source
 from lostbits.diagnoses.layers import LayerErrors, LayerSums
 from lostbits.diagnoses.network import Attributed, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors, Walked
-from lostbits.diagnoses.settings import Settings, nobody
+from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteErrors, SiteSums
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
@@ -24,6 +24,7 @@ from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
+from lostbits.runtime.work import nobody
 
 _LAYER_SAMPLES = 8  # the identity of a layer is exact on any data; two more convolutions a layer
 _PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
@@ -81,7 +82,7 @@ class Measurement:
         batch: int,
     ) -> Self:
         """The job, reduced to what a worker needs."""
-        plain = replace(settings, calibration=None, announce=nobody)
+        plain = replace(settings, calibration=None, announce=nobody, cache=None)
         return cls(replace(case, seen={}), source, plain, labels, batch)
 
     @property

@@ -45,11 +45,11 @@ _NODES = (
     (0.0, (6 - 6**0.5) / 10, (6 + 6**0.5) / 10),
     (0.1185152302618685, 0.6251843490419574, 0.9705861349819248),
 )
-_FINEST = 4
+FINEST = 4
 _MOMENTS = 8  # that a rule has right at least, if it has as many nodes
 
 
-@lru_cache(_FINEST)
+@lru_cache(FINEST)
 def quadrature(rule: int) -> tuple[Vector, Vector]:
     """Nodes in [0, 1] and weights of the 1st to 4th rule, with 2, 5, 10, 20 nodes beside zero.
 
@@ -132,7 +132,7 @@ class NetworkErrors:
         executor: Executor,
         value: Value,
         tolerance: float = CLOSURE,
-        rules: tuple[int, int] = (1, _FINEST),
+        rules: tuple[int, int] = (1, FINEST),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.rules = tolerance, rules

@@ -17,6 +17,8 @@ from lostbits.diagnoses.verdict import verdict
 from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.language import Sentence, listed, say, sentences
+from lostbits.quoting import command as quoted
+from lostbits.quoting import operand
 from lostbits.reporter import FORMAT, Result
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
@@ -31,7 +33,8 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
     """Everything that was found, as the content of result.json."""
     sites = run.site_errors.reports()
     network = run.network()
-    command = run.settings.command or f"lostbits diagnose {model} --target {run.case.target.name}"
+    plain = ["lostbits", "diagnose", operand(str(model)), "--target", run.case.target.name]
+    command = run.settings.command or quoted(plain)
     found = findings(run.case, sites, network, command)
     names = [
         name_of(v) for v in run.case.model.graph.outputs if name_of(v) in run.case.output_energy

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import LayerErrors
 from lostbits.diagnoses.measurement import Measured, Measurement, permutations
 from lostbits.diagnoses.network import CLOSURE, NetworkErrors
@@ -57,6 +58,7 @@ class Run:
     tolerance: float = CLOSURE
     interrupted: bool = False
     done: int = 0
+    form: ClassVar[type[Measured]] = Measured
 
     def __post_init__(self) -> None:
         executor = Executor(self.case.model, self.case.players)
@@ -113,7 +115,12 @@ class Run:
         return whole
 
     def restore(self, whole: Measured) -> None:
-        """Put what was kept in the place of all so far."""
+        """Put what was kept in the place of all so far.
+
+        Raises:
+            ValueError: When it is not of this case.
+        """
+        check(whole, self.case, self.layer_errors.executor, len(self.source))
         self._taken()
         self.merge(whole)
 

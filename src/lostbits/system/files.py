@@ -5,7 +5,10 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
+
+from lostbits.system.memory import excess
 
 Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
 
@@ -18,6 +21,35 @@ def _usual_mode() -> int:
 
 
 _FILE_MODE = _usual_mode()
+
+
+def open_file(path: Path, *, follow: bool = True) -> BufferedReader:
+    """A regular file, to be read. A pipe or device is refused: it might never end.
+
+    Args:
+        path: Of the file.
+        follow: Whether it may be a link to one.
+
+    Raises:
+        OSError: When it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, *, follow: bool = True) -> bytes:
+    """The content of a regular file; see ``open_file``.
+
+    Raises:
+        OSError: Besides, when the file is larger than the memory.
+    """
+    with open_file(path, follow=follow) as file:
+        if large := excess(os.fstat(file.fileno()).st_size):
+            raise OSError(large)
+        return file.read()
 
 
 def replace_file(path: Path, content: Content) -> None:
