@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from lostbits.api import Settings, build_case
 from lostbits.case import Case
@@ -22,6 +23,7 @@ from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.targets import target
+from rescalable_nets import of_nodes
 from small_nets import NOTHING, built, cnn, mlp, narrowed, samples
 
 BAKED = exporter("baked")
@@ -90,6 +92,9 @@ CODES = st.lists(st.integers(0, 255), min_size=1, max_size=12)
 def test_both_ends_occur_where_zero_lies_between(codes: list[int], zero: int) -> None:
     found = np.array(codes)
     _reach(found, zero, Grid.of(8, signed=False))
+    if set(codes) == {zero}:  # zeros, which any range holds exactly
+        assert found.tolist() == codes
+        return
     assert zero == 255 or found.max() == 255 or found.size == 1
     assert zero == 0 or found.min() == 0 or found.size == 1
     assert (found != codes).sum() <= 2
@@ -125,3 +130,24 @@ def test_an_input_cannot_be_limited() -> None:
     """
     model = ir.from_proto(onnx.parser.parse_model(text))
     assert not limit(model.graph, "x", -1, 1)
+
+
+@pytest.mark.parametrize("name", ["snpe", "qnn-htp", "onnxruntime"])
+@pytest.mark.parametrize("shape", [(), (1,), (4,)])
+@pytest.mark.parametrize("number", [0.0, 0.3, -2.0])
+def test_one_number_as_constant_stays_what_it_is(
+    name: str, shape: tuple[int, ...], number: float, tmp_path: Path
+) -> None:
+    nodes = [
+        helper.make_node("Add", ["x", "c"], ["s"], name="s"),
+        helper.make_node("MatMul", ["s", "w"], ["y"], name="m"),
+    ]
+    weight = samples(1, 4, 4)
+    constants = {"c": np.full(shape, number, np.float32), "w": weight}
+    _, case = built(
+        of_nodes(nodes, constants, ("N", 4), {"y": 2}), samples(0, 32, 4), target(name), tmp_path
+    )
+    assert "c:weight" in case.plan
+    written = onnx.load_from_string(BAKED.write(case)["model_baked.onnx"]).graph.initializer
+    found = {i.name: numpy_helper.to_array(i) for i in written}["c"]
+    np.testing.assert_allclose(found, constants["c"], rtol=1e-6)

@@ -298,11 +298,6 @@ def test_tensorrt_gets_int8_zero_points_of_zero_and_no_quantized_bias() -> None:
     assert values["b"].dtype == np.float32
 
 
-def test_tensorrt_is_told_when_the_opset_lacks_a_type() -> None:
-    case = case_of(target=TENSORRT_TARGET, model=net(11))
-    assert {e.code for e in TENSORRT.lint(case)} == {"E011"}
-
-
 def test_a_bias_off_the_scale_of_the_accumulator_is_named() -> None:
     case = case_of()
     assert not QNN.lint(case)

@@ -63,7 +63,7 @@ class Adopted:
         match: What of it belongs to which site.
         doubts: Suspicions.
         faithful_db: Distance of the simulated case to the file that was run; None if they are
-            equal; NaN if the file cannot be run.
+            equal; NaN if the file cannot be run, or gives outputs of other shapes.
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
         own: The file, where it is a model.
@@ -260,6 +260,8 @@ def _distance(case: Case, own: ir.Model, source: Source) -> float | None:
     ours = Session(quantized_model(case), optimise=False).run(part.feeds)
     outputs = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
     pair = [[part.real(a) for a in list(v.values())[: len(outputs)]] for v in (values, ours)]
+    if [a.shape for a in pair[0]] != [a.shape for a in pair[1]]:
+        return float("nan")
     comparison = Comparison()
     comparison.update(pair[0], pair[1], part.first, part.size)
     return comparison.baseline(outputs).sqnr_db

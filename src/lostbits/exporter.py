@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
 from lostbits.errors import ExportError, close_match
+from lostbits.graph.ends import with_declared_ends
 from lostbits.graph.instrument import with_constants
 from lostbits.graph.queries import values_by_name
 from lostbits.graph.site import Site
@@ -187,13 +188,13 @@ def float_model(case: Case) -> ir.Model:
 
 
 def serialized(model: ir.Model) -> bytes:
-    """The ONNX file of a model.
+    """The ONNX file of a model, with inputs and outputs as the user's file declares them.
 
     Raises:
         ExportError: E010, beyond the 2 GiB of a protocol buffer.
     """
     try:
-        return ir.to_proto(model).SerializeToString(deterministic=True)
+        return ir.to_proto(with_declared_ends(model)).SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         rule, todo = "must fit into one file of 2 GiB", "export a smaller part of the network"
         raise ExportError("E010", "ONNX file", rule, str(error), todo) from error

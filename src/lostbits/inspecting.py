@@ -5,17 +5,22 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
-from lostbits.data.access import existing, reading
-from lostbits.errors import ReadError
+from lostbits.data.access import check_room, existing, reading
+from lostbits.errors import ReadError, edge
+from lostbits.graph.external import with_external_data
+from lostbits.graph.functions import check_functions
 from lostbits.graph.normalise import opened
+from lostbits.graph.order import sort
 from lostbits.grid import Affine
 from lostbits.matching import Match, best_target, without_folded
-from lostbits.reader import Entry, Parameters
-from lostbits.readers import parameters_of, reader_of
+from lostbits.reader import Entry, Parameters, damaged
+from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
 from lostbits.suspicions import suspicions_of_graph
+from lostbits.system.regular import size_of
 from lostbits.target import Target
 from lostbits.targets import ALL as TARGETS
 from lostbits.targets import ONNXRUNTIME
@@ -95,22 +100,35 @@ def read_parameters(path: Path) -> tuple[str, Parameters, ir.Model | None]:
     Raises:
         DataError: D001 or D002 when there is nothing to read.
         ReadError: I001 to I004.
+        ModelError: M002 for constants that do not fit their shapes, M004 for external data.
     """
-    with reading(str(path)):
-        content = existing(path).read_bytes()
+    content = content_of(path)
     reader = reader_of(content)
-    if reader.name != "onnx":
+    if reader.name != OnnxModel.name:
         return reader.title, reader.read(content), None
-    model = _loaded(path)
-    return reader.title, reader.read(content) if model is None else parameters_of(model), model
+    with edge(damaged):
+        model = _parsed(content, path)
+        return reader.title, parameters_of(model), model
 
 
-def _loaded(path: Path) -> ir.Model | None:
-    """The model with its external data; None where only the reader can say what is wrong."""
-    try:
-        return ir.external_data.load_to_model(ir.load(path))
-    except Exception:  # the libraries raise whatever their parsers raise; the reader has words
-        return None
+def content_of(path: Path) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        DataError: D001 or D002 when there is nothing to read, D021 when memory does not hold it.
+    """
+    existing(path)
+    with reading(str(path)):
+        check_room(str(path), "the file", size_of(path))
+        return path.read_bytes()
+
+
+def _parsed(content: bytes, path: Path) -> ir.Model:
+    """The model with the data that lie beside it; sorted, as a runtime would do it."""
+    proto = onnx.ModelProto.FromString(content)
+    check_functions(proto)
+    sort(proto)
+    return with_external_data(proto, path)
 
 
 def inspect(path: Path, model: Path | None = None, target: str | None = None) -> Inspection:
@@ -126,16 +144,17 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
             TargetError for the target.
     """
     title, parameters, own = read_parameters(path)
-    if model is None:
-        doubts = [] if own is None else suspicions_of_graph(parameters, opened(own))
-        return Inspection(path, title, parameters, tuple(doubts))
-    reference = open_reference(model)
-    floats = reference.model
-    graph = None if own is None else opened(own)
-    chosen, _, found = best_target(parameters, floats, candidates(target), graph)
-    found = without_folded(found, reference.plain)
-    doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
-    return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
+    reference = None if model is None else open_reference(model)
+    with edge(damaged):  # whatever a graph holds that nobody has thought of
+        graph = None if own is None else opened(own)
+        if reference is None:
+            doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
+            return Inspection(path, title, parameters, tuple(doubts))
+        floats = reference.model
+        chosen, _, found = best_target(parameters, floats, candidates(target), graph)
+        found = without_folded(found, reference.plain)
+        doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
+        return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
 
 
 def candidates(target: str | None) -> list[Target]:

@@ -20,6 +20,7 @@ from lostbits.targets.movement import MOVES_VALUES
 UNKNOWN = "no such tensor"
 IDLE = "its values lie on this grid already, and quantizing them again rounds nothing"
 _LIMITS = ("Clip", "Relu")
+_ADVISED = 100  # entries without a site that are worth looking for names like theirs
 _EXACT = 1e-6  # relative difference that float32 leaves of a number that should be the same
 
 
@@ -56,13 +57,15 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
         if entry is None:
             left = site.tensor in parameters.floats
             missing[site.key] = "left in float by the file" if left else "not in the file"
-        elif isinstance(fitted := _fitted(entry, site, model), Affine):
+        elif isinstance(fitted := _fitted(entry, site, values[site.tensor]), Affine):
             plan[site.key], origin[site.key] = fitted, entry.tensor
             search.taken.add(entry.tensor)
         else:
             unfit[entry.tensor] = missing[site.key] = fitted
     rest = [e for e in parameters.entries if e.tensor not in search.taken]
-    unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed) for e in rest}
+    known = {s.tensor for s in placed.sites} | set(placed.left_in_float)
+    near = known if len(rest) <= _ADVISED else frozenset()
+    unmatched = {e.tensor: unfit.get(e.tensor) or _reason(e, placed, near) for e in rest}
     same = {e.tensor for e in rest if e.affine == placed.inherits(e.tensor, plan)}
     return Match(plan, {**unmatched, **dict.fromkeys(same, IDLE)}, missing, origin)
 
@@ -186,7 +189,7 @@ class _Search:
         return None
 
 
-def _fitted(entry: Entry, site: Site, model: ir.Model) -> Affine | str:
+def _fitted(entry: Entry, site: Site, value: ir.Value) -> Affine | str:
     """Parameters with the model's channel axis, or why they cannot be those of the site."""
     affine = entry.affine
     if affine.axis is None:
@@ -194,21 +197,25 @@ def _fitted(entry: Entry, site: Site, model: ir.Model) -> Affine | str:
     axis = affine.axis if entry.axis_given else _bias_axis(site)
     if axis is None:
         return f"{affine.scale.size} scales, but no axis of channels"
-    value = model.graph.initializers.get(site.tensor)
-    array = constant(value) if value is not None else None
-    if array is not None and (axis >= array.ndim or array.shape[axis] != affine.scale.size):
-        return f"{affine.scale.size} scales for shape {array.shape} on axis {axis}"
-    return replace(affine, axis=axis)
+    array = constant(value)
+    shape = tuple((value.shape or ()) if array is None else array.shape)
+    if not -len(shape) <= axis < len(shape) or not _may_be(shape[axis], affine.scale.size):
+        return f"{affine.scale.size} scales for shape {shape} on axis {axis}"
+    return replace(affine, axis=axis % len(shape))
+
+
+def _may_be(extent: object, size: int) -> bool:
+    """Whether an axis, of a fixed length or not, may have so many channels."""
+    return extent == size or not isinstance(extent, int)
 
 
 def _bias_axis(site: Site) -> int | None:
     return 0 if site.role == "bias" else site.axis
 
 
-def _reason(entry: Entry, placed: Placed) -> str:
-    """Why an entry has no site."""
+def _reason(entry: Entry, placed: Placed, known: Collection[str]) -> str:
+    """Why an entry has no site; ``known`` are names among which its own may be misspelt."""
     for name in entry.names:
         if name in placed.left_in_float:
             return f"has no quantizer on this target: {placed.left_in_float[name]}"
-    known = {s.tensor for s in placed.sites} | set(placed.left_in_float)
-    return f"{UNKNOWN}; {close_match(entry.tensor, known)}"
+    return f"{UNKNOWN}; {close_match(entry.tensor, known)}" if known else UNKNOWN

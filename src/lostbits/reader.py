@@ -9,17 +9,20 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeGuard, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.errors import ReadError, first_line
+from lostbits.errors import ReadError, edge, first_line
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.language import Sentence, say
+from lostbits.system.memory import excess
 
-_TINY = float(np.finfo(np.float32).tiny)
+_TINY, _MOST = (float(getattr(np.finfo(np.float32), end)) for end in ("tiny", "max"))
+_PARSED = 24  # bytes that a byte of JSON takes at most, as objects in memory
+_MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors write before UTF-8
 _SHOWN = 60  # characters of a file's line in a message
 
 
@@ -88,13 +91,18 @@ class Reader(abc.ABC):
     def recognises(self, content: bytes) -> bool:
         """Whether the content looks like this format; a damaged file still may."""
 
-    @abc.abstractmethod
     def read(self, content: bytes) -> Parameters:
         """What the file says.
 
         Raises:
-            ReadError: I002 damaged, I003 version, I004 a name twice.
+            ReadError: I002 damaged, whatever a parser calls it, I003 version, I004 a name twice.
         """
+        with edge(damaged):
+            return self.parse(content)
+
+    @abc.abstractmethod
+    def parse(self, content: bytes) -> Parameters:
+        """See ``read``, which puts what is raised here into words of ours."""
 
 
 @final
@@ -168,6 +176,9 @@ def affine_of(
         raise _bad_scale(tensor, floats)
     if not ((zeros == np.rint(zeros)) & (zeros >= grid.qmin) & (zeros <= grid.qmax)).all():
         raise _bad_zero_point(tensor, grid, zeros)
+    reach = scales * np.maximum(grid.qmax - zeros, zeros - grid.qmin)
+    if (reach > _MOST).any():
+        raise _malformed(tensor, f"scale {scales.max():g}, whose range no float32 holds")
     return Affine(grid, floats, zeros.astype(np.int64), axis if scales.ndim else None)
 
 
@@ -181,7 +192,7 @@ def affine_of_ends(
     """
     ends = _numbers(tensor, [low, high])
     if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] > ends[1]:
-        raise _malformed(tensor, f"ends {low!r} and {high!r}")
+        raise _malformed(tensor, f"ends {excerpt(repr(low))} and {excerpt(repr(high))}")
     return affine_from_range(ends[0], ends[1], grid, symmetric=symmetric)
 
 
@@ -192,7 +203,7 @@ def grid_of(tensor: str, bits: object, *, signed: bool) -> Grid:
         ReadError: I007 unless it is an integer from 2 to 32.
     """
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 32:
-        raise _unsupported(tensor, f"{bits!r} bits")
+        raise _unsupported(tensor, f"{excerpt(repr(bits))} bits")
     return Grid.of(bits, signed=signed)
 
 
@@ -220,17 +231,38 @@ def parse_json(content: bytes) -> Any:
             last one silently, and which of the two was meant nobody knows.
     """
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_object)
+        value = json.loads(_text(content), object_pairs_hook=_object)
+        if b"\\u" in content:  # an escape can stand for half a character, which is no text
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise damaged(f"no JSON: {first_line(error)}") from error
+    return value
+
+
+def starts_object(content: bytes) -> bool:
+    """Whether the content looks like a JSON object, a damaged one perhaps."""
+    return content.removeprefix(_MARK).lstrip()[:1] == b"{"
+
+
+def _text(content: bytes) -> str:
+    """Raises I002 for what would not fit into memory once it is parsed."""
+    if found := excess(_PARSED * len(content)):
+        raise damaged(f"JSON of {len(content)} bytes: {found}")
+    return content.decode("utf-8-sig")
+
+
+def lines_of(content: bytes) -> list[str]:
+    """Lines of a text; names may hold what else some call the end of one."""
+    lines = content.decode("utf-8-sig", errors="replace").split("\n")
+    return [line.rstrip() for line in lines[: None if lines[-1] else -1]]
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:
     """The JSON object in ``content``, or an empty one: for the recognition of formats."""
-    if content.lstrip()[:1] != b"{":
+    if not starts_object(content):
         return {}
     try:
-        value = json.loads(content.decode("utf-8"))
+        value = json.loads(_text(content))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -263,6 +295,22 @@ def wrong_version(found: object, known: Sequence[str]) -> ReadError:
     """An error for a version that was never published, or that came later."""
     where, rule = "file of parameters", f"version must be one of {', '.join(known)}"
     return ReadError("I003", where, rule, repr(found), "write the file in one of these versions")
+
+
+def narrowed(tensor: str, bits: object, signed: object, low: object, high: object) -> Grid:
+    """The grid of a width, all of it or the part between two codes, such as -127..127.
+
+    Raises:
+        ReadError: I007 for the width, I008 for the codes.
+    """
+    full = grid_of(tensor, bits, signed=signed is True)
+    if not (_is_whole(low) and _is_whole(high) and full.qmin <= low < high <= full.qmax):
+        raise _malformed(tensor, f"codes {excerpt(repr(low))}..{excerpt(repr(high))}")
+    return Grid(full.bits, full.signed, low, high)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def excerpt(line: str) -> str:

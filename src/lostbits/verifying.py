@@ -23,10 +23,12 @@ from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.exporting import Origin
+from lostbits.graph.external import with_external_data
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
-from lostbits.inspecting import read_parameters
+from lostbits.graph.tensors import tensors_of
+from lostbits.inspecting import content_of, read_parameters
 from lostbits.language import Sentence, say, sentences
 from lostbits.readers.onnx_model import PLAN_KEY
 from lostbits.results import read, write
@@ -104,7 +106,7 @@ def subject_of(
     if origin.path.is_dir() or not _is_quantized(origin.path):
         case = origin.case(progress)
         return _of_case(case, _exported(case, backend), floats)
-    content = origin.path.read_bytes()
+    content = _content(origin.path)
     if against is not None and against.is_dir():
         return _of_case(Origin(against, target=origin.target).case(), content, None)
     own = open_reference(origin.path).model if floats is None else floats
@@ -127,12 +129,22 @@ def _is_quantized(path: Path) -> bool:
         raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
     if not path.is_file():
         return False  # opening it as a float model says what is wrong
-    entries = read_parameters(path)[1].entries
-    if entries and PLAN_KEY in ir.load(path).metadata_props:
+    _, parameters, model = read_parameters(path)
+    entries = parameters.entries
+    if entries and model is not None and PLAN_KEY in model.metadata_props:
         rule, found = "must hold its quantizers", "a baked model, which is float"
         todo = "its platform's converter puts them in; export the plan to qdq, and verify that"
         raise BackendError("B006", str(path), rule, found, todo)
     return bool(entries)
+
+
+def _content(path: Path) -> bytes:
+    """What a runtime is handed: the file, and inside it the data that lie beside it."""
+    content = content_of(path)
+    proto = onnx.ModelProto.FromString(content)
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
+        return serialized(with_external_data(proto, path))
+    return content
 
 
 def _graph(content: bytes) -> ir.Model:
@@ -159,7 +171,7 @@ def verify(
         progress: Told after every batch.
 
     Raises:
-        BackendError: B001 to B006.
+        BackendError: B001 to B007.
         LostbitsError: Whatever is wrong with the parts.
     """
     chosen = find_backend(backend)
@@ -259,6 +271,7 @@ class _Run:
         self.to_simulation.update(simulated, found, part.first, part.size)
         self.to_float.update(floats, found, part.first, part.size)
         self.simulated_to_float.update(floats, simulated, part.first, part.size)
+        _check_same(floats, simulated, found)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
         if self.kernels is not None:
@@ -350,6 +363,16 @@ class _Run:
             on_this_processor=self.backend.on_this_processor,
         )
         return None if found is None else asdict(found)
+
+
+def _check_same(floats: Values, *others: Values) -> None:
+    """B007 unless all have outputs of the same shapes."""
+    shapes, *found = ([value.shape for value in values] for values in (floats, *others))
+    for each in found:
+        if each != shapes:
+            rule = f"must have the outputs of the float network, of shapes {shapes}"
+            todo = "give the model that the file was made from (--against)"
+            raise BackendError("B007", "file to be verified", rule, f"{each}", todo)
 
 
 def _in_words(row: dict[str, Any]) -> Sentence:

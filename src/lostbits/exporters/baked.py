@@ -77,13 +77,14 @@ def reaching(case: Case, site: Site) -> tuple[NDArray[np.float32], int]:
     """
     affine, value = case.plan[site.key], constant_values(case, site)
     codes = affine.codes(value).astype(np.int64)
-    moved = codes.copy()
+    moved = np.array(codes)  # an array even of a single number, which a copy of it is not
     reach = _reach_evenly if rule_of(site, case.target).symmetric else _reach
     for part, zero in _channels(moved, affine):
         reach(part, zero, affine.grid)
     zeros = along(affine.zero_point, value.ndim, affine.axis)
     scale = along(affine.scale, value.ndim, affine.axis)
-    return ((moved - zeros) * scale).astype(np.float32), int((moved != codes).sum())
+    reached = np.asarray((moved - zeros) * scale, np.float32)
+    return reached, int((moved != codes).sum())
 
 
 def _channels(codes: NDArray[np.int64], affine: Affine) -> Iterator[tuple[NDArray[np.int64], int]]:
@@ -96,10 +97,17 @@ def _channels(codes: NDArray[np.int64], affine: Affine) -> Iterator[tuple[NDArra
 
 
 def _reach(codes: NDArray[np.int64], zero: int, grid: Grid) -> None:
-    """Move the largest code to the top and the least to the bottom, if zero lies between."""
-    if zero < grid.qmax and codes.max() < grid.qmax:
+    """Move the largest code to the top and the least to the bottom, if zero lies between.
+
+    A single number goes to the end on its own side. Zeros stay: they are exact on every grid.
+    """
+    if (codes == zero).all():
+        return
+    many = codes.size > 1
+    up, down = many or codes.max() > zero, many or codes.min() < zero
+    if up and zero < grid.qmax and codes.max() < grid.qmax:
         codes[np.unravel_index(codes.argmax(), codes.shape)] = grid.qmax
-    if zero > grid.qmin and codes.min() > grid.qmin:
+    if down and zero > grid.qmin and codes.min() > grid.qmin:
         codes[np.unravel_index(codes.argmin(), codes.shape)] = grid.qmin
 
 

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import onnx_ir as ir
-from onnx_ir.passes import common
 
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, Kind, Takes, float_model, serialized
-from lostbits.graph.instrument import after, quantized, repeat_pairs
-from lostbits.graph.queries import opset, values_by_name
+from lostbits.graph.instrument import repeat_pairs
+from lostbits.graph.qdq import qdq_model
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, Grid
+from lostbits.grid import Grid
 from lostbits.reader import Parameters
 from lostbits.readers.onnx_model import GRIDS_KEY, OnnxModel
 
@@ -32,9 +30,6 @@ class Qdq(Exporter):
     """QuantizeLinear and DequantizeLinear around every site; a file for one platform.
 
     Attributes:
-        standard: Whether the platform knows the ops of the ONNX standard only. ONNX Runtime has
-            wider ones of its own, which are needed for 16 bits below opset 21 and for channels
-            below opset 13.
         float_weights: Keep weights in float behind pairs of their own, instead of as integers.
         repeated: Whether nodes that only move values have a pair behind them as well.
 
@@ -47,16 +42,13 @@ class Qdq(Exporter):
     title: str
     takes: Mapping[Kind, Takes]
     otherwise: Mapping[Kind, str]
-    standard: bool = False
     float_weights: bool = False
     repeated: bool = False
     files = (_FILE,)
 
     def render(self, case: Case, sites: Sequence[Site]) -> Files:
         """One file."""
-        model = quantized(float_model(case), sites, case.plan, float_weights=self.float_weights)
-        common.RemoveUnusedNodesPass()(model)
-        _restore_names(model.graph, sites)
+        model = qdq_model(float_model(case), sites, case.plan, float_weights=self.float_weights)
         if self.repeated:
             repeat_pairs(model.graph, case.target.placement.passes_through)
         grids = {s.tensor: case.plan[s.key].grid for s in sites}
@@ -70,41 +62,12 @@ class Qdq(Exporter):
         return OnnxModel().read(files[_FILE])
 
     def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
-        """Ops beyond the standard, and biases off the accumulator's scale."""
-        found = [_off_scale(s) for s in sites if s.scales and not _on_scale(case, s)]
-        version = opset(case.model)
-        if self.standard:
-            found += [
-                _beyond(s, self.name, least, version)
-                for s in sites
-                if version < (least := least_opset(case.plan[s.key]))
-            ]
-        return found
+        """Biases off the accumulator's scale."""
+        return [_off_scale(s) for s in sites if s.scales and not _on_scale(case, s)]
 
 
 def _fields(grid: Grid) -> tuple[int, bool, int, int]:
     return grid.bits, grid.signed, grid.qmin, grid.qmax
-
-
-def least_opset(affine: Affine) -> int:
-    """The first opset whose own QuantizeLinear has the type and the granularity."""
-    if 8 < affine.grid.bits <= 16:
-        return 21
-    return 13 if affine.axis is not None else 10
-
-
-def _restore_names(graph: ir.Graph, sites: Sequence[Site]) -> None:
-    """Give outputs and integer constants the names that they have in the float model."""
-    for site in sites:
-        values = values_by_name(graph)
-        made, old = values.get(after(site)), values.get(site.tensor)
-        if made is None:
-            continue
-        if made.is_graph_output() and old is not None:
-            old.name = f"{site.tensor}__float"
-            made.type, made.shape = old.type, old.shape
-        if made.is_graph_output() or old is None:
-            made.name = site.tensor
 
 
 def _on_scale(case: Case, site: Site) -> bool:
@@ -125,12 +88,6 @@ def _on_scale(case: Case, site: Site) -> bool:
 def _off_scale(site: Site) -> ExportError:
     rule, todo = "a bias must have the scale s_x * s_w", "plan it with its input and weight"
     return ExportError("E009", f"bias {site.tensor!r}", rule, "another one", todo)
-
-
-def _beyond(site: Site, where: str, least: int, version: int) -> ExportError:
-    rule = f"needs opset {least} for its type or its channels"
-    todo = "convert the model with onnx.version_converter, or plan it per tensor and with 8 bits"
-    return ExportError("E011", f"{site.role} {site.tensor!r} in {where}", rule, f"{version}", todo)
 
 
 _ANY = Takes(_UP_TO_16, per_channel="any")
@@ -156,7 +113,6 @@ TENSORRT = Qdq(
         "weight": Takes(_LOW, symmetric=_LOW, per_channel="middle"),
     },
     {"bias": "TensorRT adds the bias in float and refuses a quantized one"},
-    standard=True,
 )
 QNN = Qdq(
     "qdq-qnn",

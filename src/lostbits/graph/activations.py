@@ -169,13 +169,16 @@ class _Walk:
         return source is not None and source.name in self.fused
 
     def _uses(self, value: ir.Value) -> Iterator[Use]:
-        """Readers that see the rounded value; an output of the graph too, unless ops read only."""
+        """Readers that see the rounded value; an output of the graph too, unless ops read only.
+
+        An input that is an output as well goes out as it came: nothing computes it.
+        """
         for reader, index in value.uses():
             use = Use(node_name(reader), index)
             data = index in dict(data_inputs(reader)) and reader.op_type not in _SHAPES
             if data and use not in self.unrounded:
                 yield use
-        if self.rules.mode != "inputs":
+        if self.rules.mode != "inputs" and not value.is_graph_input():
             for index, output in enumerate(self.graph.outputs):
                 if output is value:
                     yield Use("", index)

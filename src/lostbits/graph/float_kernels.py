@@ -38,8 +38,9 @@ def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
     copy = model.clone()
     common.ShapeInferencePass()(copy)
     layers = [n for n in copy.graph if n.op_type in SUMS and n.name not in floats]
+    sums = [n for n in copy.graph if n.op_type == "Add"]  # not those of a bias, made below
     done = sum(_scaled(node) for node in layers)
-    units = dict(filter(None, map(_in_codes, [n for n in copy.graph if n.op_type == "Add"])))
+    units = dict(filter(None, map(_in_codes, sums)))
     for node in [n for n in copy.graph if n.op_type == "QuantizeLinear"]:
         _by_range(node, units)
     common.RemoveUnusedNodesPass()(copy)

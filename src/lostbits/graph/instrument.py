@@ -120,7 +120,9 @@ def _repeat(graph: ir.Graph, moved: ir.Value, node: ir.Node, pair: ir.Node) -> N
     if moved.is_graph_output():
         moved.name, back.outputs[0].name = f"{name}__float", name
         back.outputs[0].type, back.outputs[0].shape = moved.type, moved.shape
-        graph.outputs[list(graph.outputs).index(moved)] = back.outputs[0]
+        for index, output in enumerate(list(graph.outputs)):
+            if output is moved:
+                graph.outputs[index] = back.outputs[0]
     graph.insert_after(node, [code, back])
 
 

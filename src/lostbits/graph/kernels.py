@@ -19,7 +19,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from lostbits.graph.queries import constant, name_of, sole_consumer
+from lostbits.graph.queries import (
+    add_initializer,
+    constant,
+    name_of,
+    sole_consumer,
+    values_by_name,
+)
 
 _LIMITS = ("Clip", "Relu")
 _MOVES = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # not Flatten
@@ -74,36 +80,32 @@ class Codes:
 
 @final
 class Writer:
-    """Adds nodes in front of a quantizer."""
+    """Adds nodes in front of another one, under names that the graph does not have yet."""
 
     def __init__(self, before: ir.Node) -> None:
         self.before, self.count = before, 0
+        assert before.graph is not None
+        self.graph, self.taken = before.graph, set(values_by_name(before.graph))
 
     def __call__(self, op: str, *inputs: ir.Value | NDArray[Any], **attributes: Any) -> ir.Value:
         """Add a node; its output."""
         values = [v if isinstance(v, ir.Value) else self._constant(v) for v in inputs]
-        self.count += 1
-        name = f"{name_of(self.before.outputs[0])}__kernel_{self.count}"
+        name = self._name("kernel")
         node = ir.node(op, values, attributes, name=name)
         node.outputs[0].name = name
-        graph = self.before.graph
-        assert graph is not None
-        graph.insert_before(self.before, node)
+        self.graph.insert_before(self.before, node)
         return node.outputs[0]
 
     def _constant(self, array: NDArray[Any]) -> ir.Value:
-        self.count += 1
-        name = f"{name_of(self.before.outputs[0])}__constant_{self.count}"
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-            const_value=ir.tensor(array, name=name),
-        )
-        graph = self.before.graph
-        assert graph is not None
-        graph.register_initializer(value)
-        return value
+        return add_initializer(self.graph, self._name("constant"), array)
+
+    def _name(self, kind: str) -> str:
+        while True:
+            self.count += 1
+            name = f"{name_of(self.before.outputs[0])}__{kind}_{self.count}"
+            if name not in self.taken:
+                self.taken.add(name)
+                return name
 
 
 def _rewritten(

@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 
 from lostbits.graph.batch_norm import fold_batch_norms
 from lostbits.graph.bypass import remove_dropouts, strip_quantizers
+from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
 from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
@@ -60,6 +61,7 @@ def opened(model: ir.Model) -> ir.Model:
     """A copy in which functions are inlined, everything has a name, constants are initializers."""
     copy = model.clone()
     _open_dimensions(copy.graph)
+    declare_ends(copy.graph)
     with silenced("onnx_ir"):
         common.InlinePass()(copy)
         common.NameFixPass()(copy)

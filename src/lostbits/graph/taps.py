@@ -17,6 +17,7 @@ from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.grid import along
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+_CODES = frozenset(ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (8, 16))
 
 
 @final
@@ -98,24 +99,28 @@ def _tap(node: ir.Node) -> Tap | None:
         return None
     source, readers = node.inputs[0], [u.node for u in node.outputs[0].uses()]
     back = next((r for r in readers if r.op_type == "DequantizeLinear"), None)
-    parameters = _parameters(node)
+    parameters, kind = _parameters(node), _type(node).dtype
     if source is None or constant(source) is not None or back is None or parameters is None:
+        return None
+    if kind not in _CODES:
         return None
     plain, returned = name_of(_unlimited(source)), name_of(back.outputs[0])
     renamed = back.outputs[0].is_graph_output() and not returned.startswith(plain)
     names = (returned, plain) if renamed else (plain, returned)
     nodes = tuple(n.name or "" for n in computing(source))
-    info = np.iinfo(_type(node).dtype.numpy())
+    info = np.iinfo(kind.numpy())
     return Tap(names, name_of(node.outputs[0]), nodes, *parameters, info.max - info.min)
 
 
 def _parameters(
     node: ir.Node,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int | None] | None:
-    """Scale, zero point and axis of a quantizer or dequantizer, if they are constants."""
+    """Scale, zero point and axis of a quantizer or dequantizer, if they are constants that fit."""
     scale = constant(node.inputs[1])
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if scale is None or (len(node.inputs) > 2 and zero is None):
+        return None
+    if zero is not None and zero.size != scale.size:
         return None
     single = scale.size == 1
     axis = None if single else node.attributes.get_int("axis", 1)
@@ -219,8 +224,17 @@ def _operand(value: ir.Value) -> Operand | None:
     if codes is None or parameters is None:
         return None
     scale, zero, axis = parameters
+    if not _fits(scale, codes, axis):
+        return None
     step, zeros = along(scale, codes.ndim, axis), along(zero, codes.ndim, axis)
     return Operand(name_of(value), (codes - zeros) * step, step, axis, zeros)
+
+
+def _fits(scale: NDArray[np.float64], values: NDArray[Any], axis: int | None) -> bool:
+    """Whether there is one scale, or one for every index of an axis."""
+    if axis is None:
+        return True
+    return -values.ndim <= axis < values.ndim and values.shape[axis] == scale.size
 
 
 def _codes(value: ir.Value) -> NDArray[np.float64] | None:
@@ -233,6 +247,8 @@ def _codes(value: ir.Value) -> NDArray[np.float64] | None:
     if floats is None or parameters is None or node is None:
         return None
     scale, zero, axis = parameters
+    if not _fits(scale, floats, axis) or _type(node).dtype not in _CODES:
+        return None
     info = np.iinfo(_type(node).dtype.numpy())
     steps = np.rint(floats / along(scale, floats.ndim, axis)) + along(zero, floats.ndim, axis)
     codes: NDArray[np.float64] = np.clip(steps, info.min, info.max).astype(np.float64)

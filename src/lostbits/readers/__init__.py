@@ -52,4 +52,4 @@ def read(content: bytes) -> Parameters:
     return reader_of(content).read(content)
 
 
-__all__ = ["ALL", "parameters_of", "read", "reader_of"]
+__all__ = ["ALL", "OnnxModel", "parameters_of", "read", "reader_of"]

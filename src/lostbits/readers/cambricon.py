@@ -19,7 +19,7 @@ class Cambricon(Reader):
         """By the name in ``format``."""
         return str(json_object(content).get("format")).startswith("lostbits-cambricon/")
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """One entry per site."""
         value = parse_json(content)
         if value.get("format") != FORMAT:

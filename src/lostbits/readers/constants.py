@@ -63,14 +63,13 @@ def _put_weight(found: Constants, node: ir.Node) -> None:
     names = (node_name(node), *stripped(node_name(node)))
     x, w = (list(present(node, positions)) for positions in places.operands[:2])
     weight, x_scale = _dequantized(node, w), constant(x[1])
-    if weight is None or x_scale is None:
+    if weight is None or x_scale is None or x_scale.size != 1:
         return
     values, scale = weight
     _put(found, name_of(w[0]), tuple(Use(n, 1) for n in names), values)
     for bias in present(node, () if places.bias is None else (places.bias,)):
-        codes = constant(bias)
-        if codes is not None:
-            product = x_scale.astype(np.float64) * scale
+        codes, product = constant(bias), x_scale.astype(np.float64).ravel() * scale
+        if codes is not None and codes.ndim == 1 and product.size in (1, codes.size):
             reals = (codes.astype(np.float64) * product).astype(np.float32)
             _put(found, name_of(bias), tuple(Use(n, 2) for n in names), reals)
 
@@ -78,9 +77,11 @@ def _put_weight(found: Constants, node: ir.Node) -> None:
 def _dequantized(node: ir.Node, parts: list[ir.Value]) -> tuple[Array, NDArray[np.float64]] | None:
     codes, scale = constant(parts[0]), constant(parts[1])
     zero = constant(parts[2]) if len(parts) > 2 else np.zeros(1)
-    if codes is None or scale is None or zero is None:
+    if codes is None or scale is None or zero is None or zero.size not in (1, scale.size):
         return None
     axis, steps = weight_axis(node, scale.size), scale.astype(np.float64).ravel()
+    if axis is not None and (axis >= codes.ndim or codes.shape[axis] != scale.size):
+        return None
     shaped = [along(v.astype(np.float64).ravel(), codes.ndim, axis) for v in (steps, zero)]
     if axis is None:
         shaped = [v.reshape(()) for v in shaped]

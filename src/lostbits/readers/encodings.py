@@ -48,7 +48,7 @@ class Encodings(Reader):
         """By the names of the sections."""
         return bool({"encodings", *_SECTIONS} & set(json_object(content)))
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """One entry per quantized tensor; float ones are listed."""
         value = parse_json(content)
         version = value.get("version", _LEGACY[-1])

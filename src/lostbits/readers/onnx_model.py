@@ -5,25 +5,25 @@ codes are new tensors. Such an entry carries the name without the suffixes that 
 the inputs that read it, so that it can be matched either way.
 """
 
-import json
 from collections.abc import Iterable
 from typing import ClassVar, final
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from lostbits.errors import first_line
 from lostbits.graph.instrument import LIMITED, REPEATED
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.site import Use
+from lostbits.graph.tensors import tensors_of
 from lostbits.grid import Affine, Grid
-from lostbits.reader import Parameters, Reader, Reading, damaged, parse_json
+from lostbits.reader import Parameters, Reader, Reading, damaged, narrowed, parse_json
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 from lostbits.readers.plan import read_sites
+from lostbits.readers.wiring import whole
+from lostbits.system.logs import silenced
 
 GRIDS_KEY = "lostbits.grids"  # metadata: grids narrower than the integer type that holds them
 PLAN_KEY = "lostbits.plan"  # metadata: the sites of a float model that was baked
@@ -58,21 +58,27 @@ class OnnxModel(Reader):
         """By the first field of the protocol buffer, the version of the format."""
         return content[:1] == b"\x08"
 
-    def read(self, content: bytes) -> Parameters:
-        """See ``parameters_of``; scales in external data need the model loaded from its path."""
-        try:
-            model = ir.from_proto(onnx.load_from_string(content))
-        except (DecodeError, ValueError, TypeError, KeyError) as error:
-            raise damaged(f"no ONNX model: {first_line(error)}") from error
-        return parameters_of(model)
+    def parse(self, content: bytes) -> Parameters:
+        """See ``parameters_of``; a model with external data must be opened where it lies."""
+        proto = onnx.ModelProto.FromString(content)
+        beside = [t.name for t in tensors_of(proto) if t.data_location == t.EXTERNAL]
+        if beside:
+            raise damaged(f"the data of tensor {beside[0]!r} are not in the file itself")
+        with silenced("onnx_ir"):
+            return parameters_of(ir.from_proto(proto))
 
 
 def parameters_of(model: ir.Model) -> Parameters:
-    """What the quantizers of a model say; a baked one has none, and says it in its metadata."""
+    """What the quantizers of a model say; a baked one has none, and says it in its metadata.
+
+    Raises:
+        ReadError: I002 for a graph that is not whole.
+    """
+    named = {n.name for n in whole(model).graph if n.name}
+    graph = whole(opened(model))
     if PLAN_KEY in model.metadata_props:
         return read_sites(parse_json(model.metadata_props[PLAN_KEY].encode()), OnnxModel.name)
-    named = {n.name for n in model.graph if n.name}
-    walk = _Walk(opened(model), named)
+    walk = _Walk(graph, named)
     for node in walk.graph:
         walk.visit(node)
     return walk.reading.parameters()
@@ -84,7 +90,8 @@ class _Walk:
 
     def __init__(self, model: ir.Model, named: Iterable[str]) -> None:
         self.graph, self.named = model.graph, frozenset(named)
-        self.narrow = json.loads(model.metadata_props.get(GRIDS_KEY, "{}"))
+        narrow = parse_json(model.metadata_props.get(GRIDS_KEY, "{}").encode())
+        self.narrow = {name: narrowed(name, *fields) for name, fields in narrow.items()}
         self.reading = Reading(OnnxModel.name)
         self.codes: dict[str, str] = {}
 
@@ -123,14 +130,10 @@ class _Walk:
             self.reading.unsupported(tensor, f"{kind} {'blocks' if kind in _GRIDS else ''}")
         else:
             axis = _axis(node, scale)
-            shape = scale.shape if axis is not None else ()
-            zeros = np.zeros(shape) if zero is None else _array(zero).reshape(shape)
+            zeros = np.zeros(scale.shape) if zero is None else _array(zero)
             details = {"axis": axis, "aliases": aliases, "uses": self._uses(node.outputs[0])}
-            grid = self._grid(tensor, _GRIDS[kind])
-            self.reading.add(tensor, grid, scale.reshape(shape), zeros, **details)
-
-    def _grid(self, tensor: str, grid: Grid) -> Grid:
-        return Grid(*self.narrow[tensor]) if tensor in self.narrow else grid
+            grid = self.narrow.get(tensor, _GRIDS[kind])
+            self.reading.add(tensor, grid, *_single(axis, scale, zeros), **details)
 
     def _uses(self, value: ir.Value) -> tuple[Use, ...]:
         """Readers whose names are the file's own; invented ones would match anything."""
@@ -146,7 +149,7 @@ class _Walk:
         factors = []
         for number, positions in enumerate(places.operands):
             value, *numbers = present(node, positions)
-            axis = weight_axis(node, _array(numbers[0]).size) if number else None
+            axis = weight_axis(node, _array(numbers[0]).size) if number and numbers else None
             factors.append(self._coded(node, value, numbers, axis, number))
         self._coded(node, node.outputs[0], list(present(node, places.output)), None, None)
         for bias in present(node, () if places.bias is None else (places.bias,)):
@@ -166,10 +169,10 @@ class _Walk:
         if kind not in _GRIDS or any(constant(n) is None for n in numbers):
             self.reading.malformed(tensor, f"{kind} with computed scale or zero point")
             return None
-        shape = () if axis is None else (-1,)
-        scale, *zero = (_array(n).reshape(shape) for n in numbers)
+        scale, *zero = (_array(n).ravel() for n in numbers)
+        zeros = zero[0] if zero else np.zeros(scale.shape)
         details = {"axis": axis, "aliases": tuple(aliases), "uses": self._reader(node, index)}
-        self.reading.add(tensor, _GRIDS[kind], scale, zero[0] if zero else 0, **details)
+        self.reading.add(tensor, _GRIDS[kind], *_single(axis, scale, zeros), **details)
         entry = self.reading.entries.get(tensor)
         return None if entry is None else entry.affine
 
@@ -179,7 +182,7 @@ class _Walk:
             return
         tensor, *aliases = _names(value)
         details = {"axis": w.axis if w.axis is None else 0, "aliases": tuple(aliases)}
-        scale = x.scale * w.scale
+        scale = x.scale.astype(np.float64) * w.scale
         grid = Grid.of(32, signed=True)
         self.reading.add(tensor, grid, scale, uses=self._reader(node, 2), **details)
 
@@ -239,6 +242,14 @@ def _kind(node: ir.Node, zero: ir.Value | None) -> ir.DataType | None:
         quantizer = codes.producer()
         return codes.dtype if quantizer is None else _kind(quantizer, None)
     return ir.DataType(node.attributes.get_int("output_dtype", 0) or ir.DataType.UINT8)
+
+
+def _single(
+    axis: int | None, scale: NDArray[np.generic], zeros: NDArray[np.generic]
+) -> Iterable[NDArray[np.generic]]:
+    """Both without their axes, where they are one number each for a whole tensor."""
+    one = axis is None and scale.size == zeros.size == 1
+    return (scale.reshape(()), zeros.reshape(())) if one else (scale, zeros)
 
 
 def _axis(node: ir.Node, scale: NDArray[np.generic]) -> int | None:

@@ -48,7 +48,7 @@ class Overrides(Reader):
         lists = list(json_object(content).values())
         return bool(lists) and all(_is_override(entry) for entry in lists)
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """Entries with scale and zero point, or with a range."""
         reading = Reading(self.name)
         for tensor, channels in parse_json(content).items():

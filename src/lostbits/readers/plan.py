@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 from lostbits.errors import ReadError
-from lostbits.grid import Grid
 from lostbits.reader import (
     Parameters,
     Reader,
     Reading,
     check_unique,
     damaged,
-    grid_of,
     json_object,
+    narrowed,
     parse_json,
     wrong_version,
 )
@@ -32,7 +31,7 @@ class Plan(Reader):
         """By the name in ``format``."""
         return str(json_object(content).get("format")).startswith("lostbits-plan/")
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """One entry per site."""
         value = parse_json(content)
         if value.get("format") != FORMAT:
@@ -59,19 +58,10 @@ def _add(reading: Reading, site: Mapping[str, Any]) -> None:
     if missing:
         reading.malformed(tensor, f"no field {missing[0]!r}")
         return
-    bits, signed, low, high, scale, zero, axis = (site[key] for key in _FIELDS)
+    *codes, scale, zero, axis = (site[key] for key in _FIELDS)
     try:
-        full = grid_of(tensor, bits, signed=signed is True)
+        grid = narrowed(tensor, *codes)
     except ReadError as error:
         reading.problems.append(error)
         return
-    if (low, high) != (full.qmin, full.qmax):  # a narrower one, such as -127..127
-        if not (_whole(low) and _whole(high) and full.qmin <= low < high <= full.qmax):
-            reading.malformed(tensor, f"codes {low!r}..{high!r}")
-            return
-        full = Grid(full.bits, full.signed, low, high)
-    reading.add(tensor, full, scale, zero, axis=axis)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    reading.add(tensor, grid, scale, zero, axis=axis)

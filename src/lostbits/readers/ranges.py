@@ -5,7 +5,6 @@ of ends is laid over uint8, because which grid was meant is not in the file.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
@@ -21,10 +20,12 @@ from lostbits.reader import (
     damaged,
     excerpt,
     json_object,
+    lines_of,
     parse_json,
+    starts_object,
 )
 
-_LINE = re.compile(r"(.+):\s*(\S+)")
+_FIRST = 1 << 16  # bytes in which the first line ends, if this is a list
 _ENDS = (("min", "max"), ("tensor_min", "tensor_max"))
 
 
@@ -41,15 +42,13 @@ class Ranges(Reader):
 
     def recognises(self, content: bytes) -> bool:
         """By the keys of the JSON forms, or by a first line of text that is a name and a number."""
-        if content.lstrip()[:1] == b"{":
+        if starts_object(content):
             return _ranges(json_object(content)) is not None
-        lines = content.decode("utf-8", errors="replace").split("\n", 1)
-        match = _LINE.fullmatch(lines[0].rstrip())
-        return match is not None and _number(match[2]) is not None
+        return any(_pair(line) is not None for line in lines_of(content[:_FIRST])[:1])
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """One entry per name."""
-        ranges = _ranges(parse_json(content)) if content.lstrip()[:1] == b"{" else _text(content)
+        ranges = _ranges(parse_json(content)) if starts_object(content) else _text(content)
         if ranges is None:
             raise damaged("neither act_quant_info nor blob_range holds ranges")
         reading = Reading(self.name)
@@ -68,31 +67,39 @@ def _ranges(value: Any) -> Mapping[str, Any] | None:
 def _text(content: bytes) -> dict[str, Any]:
     """Split at the last colon, because names may hold some."""
     pairs = []
-    for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
-        match = _LINE.fullmatch(line.rstrip())
-        if match is None or (amax := _number(match[2])) is None:
+    for number, line in enumerate(lines_of(content), 1):
+        pair = _pair(line)
+        if pair is None:
             raise damaged(f"{excerpt(line)} is not 'name: range'", f"line {number}")
-        pairs.append((match[1], amax))
+        pairs.append(pair)
     check_unique(name for name, _ in pairs)
     return dict(pairs)
 
 
-def _number(text: str) -> float | None:
+def _pair(line: str) -> tuple[str, float] | None:
+    name, _, number = line.rpartition(":")
     try:
-        return float(text)
+        return (name, float(number)) if name else None
     except ValueError:
         return None
 
 
 def _add(reading: Reading, tensor: str, ends: object) -> None:
-    if isinstance(ends, int | float):
-        reading.add(tensor, Grid.of(8, signed=True), ends / 127)
+    if isinstance(ends, int | float) and not isinstance(ends, bool):
+        _add_symmetric(reading, tensor, ends)
         return
     for low, high in _ENDS if isinstance(ends, dict) else ():
         if isinstance(ends, dict) and {low, high} <= set(ends):
             _add_pair(reading, tensor, ends[low], ends[high])
             return
     reading.malformed(tensor, excerpt(json.dumps(ends)))
+
+
+def _add_symmetric(reading: Reading, tensor: str, end: float) -> None:
+    try:
+        reading.add(tensor, Grid.of(8, signed=True), end / 127)
+    except OverflowError:  # an integer of hundreds of digits
+        reading.malformed(tensor, excerpt(str(end)))
 
 
 def _add_pair(reading: Reading, tensor: str, low: object, high: object) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 
 from lostbits.errors import ReadError
 from lostbits.grid import Grid
-from lostbits.reader import Parameters, Reader, Reading, check_unique, damaged, excerpt
+from lostbits.reader import Parameters, Reader, Reading, check_unique, damaged, excerpt, lines_of
 
 _HEADER = re.compile(r"TRT-(\d+)-(\w+)")
 _LINE = re.compile(r"(.+): ([0-9a-fA-F]{8})")
@@ -36,9 +36,9 @@ class TensorrtCache(Reader):
         """By the first bytes of the header."""
         return content.startswith(b"TRT-")
 
-    def read(self, content: bytes) -> Parameters:
+    def parse(self, content: bytes) -> Parameters:
         """One symmetric int8 entry per line."""
-        header, *lines = content.decode("utf-8", errors="replace").splitlines()
+        header, *lines = lines_of(content)
         match = _HEADER.fullmatch(header.strip())
         if match is None:
             raise damaged(f"header {excerpt(header)} is not TRT-<version>-<algorithm>")

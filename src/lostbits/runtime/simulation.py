@@ -20,6 +20,7 @@ from lostbits.data import Batch
 from lostbits.errors import SimulationError
 from lostbits.graph.instrument import after, before, quantized, with_constants
 from lostbits.graph.large import large_constants
+from lostbits.graph.qdq import qdq_model
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
@@ -70,8 +71,8 @@ class Simulation:
 
 
 def quantized_model(case: Case) -> ir.Model:
-    """The Q/DQ model of a case, with the model's own outputs only."""
-    return quantized(_written(case), case.sites, case.plan)
+    """The Q/DQ model of a case, with the model's own outputs only; see ``qdq_model``."""
+    return qdq_model(_written(case), case.sites, case.plan)
 
 
 def _written(case: Case) -> ir.Model:
