@@ -53,25 +53,29 @@ def _edit_one(message: Message, field: Field, dice: Random) -> None:
 
 def _edit_several(values: Any, field: Field, dice: Random) -> None:
     if not len(values):
-        if field.message_type is not None:
-            values.add()
-        else:
-            values.append(_value(field, None, dice))
+        _append(values, field, None, dice)
         return
     number = dice.randrange(len(values))
-    match dice.randrange(4):
+    match dice.randrange(3):
         case 0:
             del values[number]
-        case 1 if field.message_type is not None:
-            values.add().CopyFrom(values[number])
         case 1:
-            values.append(values[number])
-        case 2 if field.message_type is not None:
-            values[number].CopyFrom(dice.choice(list(values)))
+            _append(values, field, values[number], dice)
         case _ if field.message_type is not None:
-            values[number].Clear()
+            other = type(values[number])() if dice.random() < 0.5 else dice.choice(list(values))
+            values[number].CopyFrom(other)
         case _:
             values[number] = _value(field, values[number], dice)
+
+
+def _append(values: Any, field: Field, like: Any, dice: Random) -> None:
+    """One more: a copy of another one, or, of plain values, perhaps a new one."""
+    if field.message_type is not None:
+        new = values.add()
+        if like is not None:
+            new.CopyFrom(like)
+    else:
+        values.append(_value(field, like, dice) if like is None or dice.random() < 0.5 else like)
 
 
 def _value(field: Field, old: Any, dice: Random) -> Any:

@@ -45,10 +45,23 @@ def written(graph: str, opset: int = 17, **weights: Array) -> onnx.ModelProto:
     return model
 
 
+_CONVOLUTIONS = """g (float[N,3,8,8] x) => (float[N,4] y) {
+    c = Conv <pads = [1,1,1,1], strides = [2,2]> (x, w, b)
+    n = BatchNormalization (c, s, o, m, v)
+    r = Relu(n)
+    d = Conv <group = 6, pads = [1,1,1,1]> (r, dw, db)
+    e = Conv (d, pw)
+    a = Add(e, r)
+    p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (a)
+    q = GlobalAveragePool(p)
+    f = Flatten(q)
+    y = Gemm <transB = 1> (f, u, t)
+}"""
+
+
 def _convolutions(opset: int = 17) -> Network:
     model = written(
-
-        """g (float[N,3,8,8] x) => (float[N,4] y) { c = Conv <pads = [1,1,1,1], strides = [2,2]> (x, w, b) n = BatchNormalization (c, s, o, m, v) r = Relu(n) d = Conv <group = 6, pads = [1,1,1,1]> (r, dw, db) e = Conv (d, pw) a = Add(e, r) p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (a) q = GlobalAveragePool(p) f = Flatten(q) y = Gemm <transB = 1> (f, u, t) }""",
+        _CONVOLUTIONS,
         opset, w=normal(6, 3, 3, 3, scale=0.3), b=normal(6, scale=0.1), s=np.abs(normal(6)) + 0.5,
         o=normal(6), m=normal(6), v=np.abs(normal(6)) + 0.5, dw=normal(6, 1, 3, 3, scale=0.4),
         db=normal(6), pw=normal(6, 6, 1, 1, scale=0.4), u=normal(4, 6, scale=0.4), t=normal(4),
@@ -56,65 +69,87 @@ def _convolutions(opset: int = 17) -> Network:
     return Network(model, {"x": normal(SAMPLES, 3, 8, 8)}, 4)
 
 
+_DENSE = """g (float[N,6] x) => (float[N,5] y) {
+    h = Gemm <transB = 1> (x, w, b)
+    t = Tanh(h)
+    m = MatMul(t, u)
+    a = Add(m, c)
+    y = Softmax <axis = -1> (a)
+}"""
+
+
 def _dense() -> Network:
     model = written(
-        """g (float[N,6] x) => (float[N,5] y) {
-            h = Gemm <transB = 1> (x, w, b)
-            t = Tanh(h)
-            m = MatMul(t, u)
-            a = Add(m, c)
-            y = Softmax <axis = -1> (a)
-        }""",
+        _DENSE,
         w=normal(8, 6), b=normal(8), u=normal(8, 5), c=normal(5),
     )  # fmt: skip
     return Network(model, {"x": normal(SAMPLES, 6)}, 5)
 
 
+_ATTENTION = """g (float[N,4,8] x) => (float[N,4,8] y) {
+    n = LayerNormalization <axis = -1> (x, g, h)
+    q = MatMul(n, wq)
+    k = MatMul(n, wk)
+    v = MatMul(n, wv)
+    kt = Transpose <perm = [0,2,1]> (k)
+    s = MatMul(q, kt)
+    d = Div(s, root)
+    p = Softmax <axis = -1> (d)
+    o = MatMul(p, v)
+    r = Add(x, o)
+    u = MatMul(r, w1)
+    z = com.microsoft.Gelu(u)
+    f = MatMul(z, w2)
+    y = Add(r, f)
+}"""
+
+
 def _attention() -> Network:
     model = written(
-        """g (float[N,4,8] x) => (float[N,4,8] y) {
-            n = LayerNormalization <axis = -1> (x, g, h)
-            q = MatMul(n, wq)
-            k = MatMul(n, wk)
-            v = MatMul(n, wv)
-            kt = Transpose <perm = [0,2,1]> (k)
-            s = MatMul(q, kt)
-            d = Div(s, root)
-            p = Softmax <axis = -1> (d)
-            o = MatMul(p, v)
-            r = Add(x, o)
-            u = MatMul(r, w1)
-            z = com.microsoft.Gelu(u)
-            f = MatMul(z, w2)
-            y = Add(r, f)
-        }""",
+        _ATTENTION,
         g=np.ones(8, np.float32), h=normal(8, scale=0.1), wq=normal(8, 8), wk=normal(8, 8, seed=1),
         wv=normal(8, 8, seed=2), w1=normal(8, 12), w2=normal(12, 8), root=np.array(2.8, np.float32),
     )  # fmt: skip
     return Network(model, {"x": normal(SAMPLES, 4, 8)}, 8)
 
 
+_TWO_INPUTS = """g (float[N,4] x, int64[N,3] i) => (float[N,6] y, float[N,3] z) {
+    e = Gather <axis = 0> (table, i)
+    s = ReduceMean <axes = [1], keepdims = 0> (e)
+    j = Concat <axis = 1> (x, s)
+    k = MatMul(j, w)
+    y = Sigmoid(k)
+    z,
+    z2 = Split <axis = 1> (k, parts)
+    l = Mul(z2, z2)
+}"""
+
+
 def _two_inputs() -> Network:
     model = written(
-        """g (float[N,4] x, int64[N,3] i) => (float[N,6] y, float[N,3] z) {
-            e = Gather <axis = 0> (table, i)
-            s = ReduceMean <axes = [1], keepdims = 0> (e)
-            j = Concat <axis = 1> (x, s)
-            k = MatMul(j, w)
-            y = Sigmoid(k)
-            z, z2 = Split <axis = 1> (k, parts)
-            l = Mul(z2, z2)
-        }""",
+        _TWO_INPUTS,
         table=normal(7, 5), w=normal(9, 6), parts=np.array([3, 3], np.int64),
     )  # fmt: skip
     tokens = np.random.default_rng(5).integers(0, 7, (SAMPLES, 3))
     return Network(model, {"x": normal(SAMPLES, 4), "i": tokens}, 6)
 
 
+_IMAGES_UP = """g (float[N,2,6,6] x) => (float[N,2,8,8] y) {
+    p = Pad <mode = "reflect"> (x, around)
+    t = ConvTranspose <strides = [1,1]> (p, w, b)
+    i = InstanceNormalization (t, s, o)
+    l = LeakyRelu <alpha = 0.1> (i)
+    u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
+                nearest_mode = "floor"> (l, , , size)
+    c = Clip(u, low, high)
+    r = PRelu(c, slope)
+    y = Slice(r, starts, ends, axes)
+}"""
+
+
 def _images_up() -> Network:
     model = written(
-
-        """g (float[N,2,6,6] x) => (float[N,2,8,8] y) { p = Pad <mode = "reflect"> (x, around) t = ConvTranspose <strides = [1,1]> (p, w, b) i = InstanceNormalization (t, s, o) l = LeakyRelu <alpha = 0.1> (i) u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (l, , , size) c = Clip(u, low, high) r = PRelu(c, slope) y = Slice(r, starts, ends, axes) }""",
+        _IMAGES_UP,
         around=np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), w=normal(2, 2, 2, 2), b=normal(2),
         s=np.ones(2, np.float32), o=normal(2), size=np.array([SAMPLES, 2, 9, 9], np.int64),
         low=np.array(-2.0, np.float32), high=np.array(2.0, np.float32), slope=normal(2, 1, 1),
@@ -165,10 +200,19 @@ def _with_branches() -> Network:
     return Network(model, {"x": normal(SAMPLES, 4)}, 4)
 
 
+_RECURRENT = """g (float[N,5,4] x) => (float[N,3] y) {
+    t = Transpose <perm = [1,0,2]> (x)
+    o,
+    h,
+    c = LSTM <hidden_size = 6> (t, w, r, b)
+    s = Squeeze(h, zero)
+    y = MatMul(s, u)
+}"""
+
+
 def _recurrent() -> Network:
     model = written(
-
-        """g (float[N,5,4] x) => (float[N,3] y) { t = Transpose <perm = [1,0,2]> (x) o, h, c = LSTM <hidden_size = 6> (t, w, r, b) s = Squeeze(h, zero) y = MatMul(s, u) }""",
+        _RECURRENT,
         w=normal(1, 24, 4), r=normal(1, 24, 6), b=normal(1, 48), u=normal(6, 3),
         zero=np.array([0], np.int64),
     )  # fmt: skip
@@ -183,34 +227,64 @@ def _sparse() -> Network:
     return Network(model, {"x": normal(SAMPLES, 6)}, 4)
 
 
+_STATIC_BATCH = """g (float[4,6] x) => (float[4,6] y) {
+    e = Exp(x)
+    o = Add(e, one)
+    l = Log(o)
+    p = Pow(l, two)
+    s = Sqrt(p)
+    d = Div(x, s)
+    c = Cos(d)
+    w = Where(mask, c, d)
+    n = ReduceL2 <axes = [1], keepdims = 1> (w)
+    y = Div(w, n)
+}"""
+
+
 def _static_batch() -> Network:
     """A batch that is fixed, and a tree of elementwise operators."""
     model = written(
-
-        """g (float[4,6] x) => (float[4,6] y) { e = Exp(x) o = Add(e, one) l = Log(o) p = Pow(l, two) s = Sqrt(p) d = Div(x, s) c = Cos(d) w = Where(mask, c, d) n = ReduceL2 <axes = [1], keepdims = 1> (w) y = Div(w, n) }""",
+        _STATIC_BATCH,
         one=np.array(1, np.float32), two=np.array(2, np.float32),
         mask=np.array([1, 0, 1, 0, 1, 1], bool),
     )  # fmt: skip
     return Network(model, {"x": normal(SAMPLES, 6)}, 6)
 
 
+_INTEGERS = """g (float[N,6] x) => (float[N,4] y) {
+    q,
+    s,
+    z = DynamicQuantizeLinear(x)
+    i = MatMulInteger(q, w, z)
+    f = Cast <to = 1> (i)
+    m = Mul(s, ws)
+    y = Mul(f, m)
+}"""
+
+
 def _integers() -> Network:
     """Operators of integers, as quantizers write them."""
     model = written(
-
-        """g (float[N,6] x) => (float[N,4] y) { q, s, z = DynamicQuantizeLinear(x) i = MatMulInteger(q, w, z) f = Cast <to = 1> (i) m = Mul(s, ws) y = Mul(f, m) }""",
+        _INTEGERS,
         w=np.random.default_rng(1).integers(0, 255, (6, 4), np.uint8),
         ws=np.array(0.02, np.float32),
     )  # fmt: skip
     return Network(model, {"x": normal(SAMPLES, 6)}, 4)
 
 
+_QUANTIZED = """g (float[N,3,8,8] x) => (float[N,4,8,8] y) {
+    q = QuantizeLinear(x, xs, xz)
+    c = QLinearConv <pads = [1,1,1,1]> (q, xs, xz, w, ws, wz, ys, yz, b)
+    d = DequantizeLinear(c, ys, yz)
+    y = Relu(d)
+}"""
+
+
 def _quantized() -> Network:
     """Operators of quantized tensors, between Q and DQ."""
     codes = np.random.default_rng(1)
     model = written(
-
-        """g (float[N,3,8,8] x) => (float[N,4,8,8] y) { q = QuantizeLinear(x, xs, xz) c = QLinearConv <pads = [1,1,1,1]> (q, xs, xz, w, ws, wz, ys, yz, b) d = DequantizeLinear(c, ys, yz) y = Relu(d) }""",
+        _QUANTIZED,
         xs=np.array(0.03, np.float32), xz=np.array(128, np.uint8), ys=np.array(0.1, np.float32),
         yz=np.array(120, np.uint8), w=codes.integers(-127, 127, (4, 3, 3, 3), np.int8),
         ws=np.full(4, 0.01, np.float32), wz=np.zeros(4, np.int8),

@@ -84,7 +84,7 @@ def _of_end(run: Run) -> Iterator[Fault]:
 
 
 def cause(errors: str) -> str:
-    """The class of the last exception, and our innermost frame below it.
+    r"""The class of the last exception, and our innermost frame below it.
 
     >>> cause('File "/x/lostbits/a.py", line 7, in f\\nnumpy.AxisError: axis 3')
     'AxisError lostbits/a.py:7 f'

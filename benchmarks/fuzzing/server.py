@@ -7,6 +7,7 @@ so that compiled loops are loaded, and has no thread but its own when it forks: 
 import atexit
 import faulthandler
 import importlib
+import io
 import json
 import os
 import shutil
@@ -66,11 +67,11 @@ def warm(commands: Sequence[Sequence[str]]) -> None:
     for name in _MODULES:
         importlib.import_module(name)
     for words in commands:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                status = _status_of(CLI, ["lostbits", *words])
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            status = _status_of(CLI, ["lostbits", *words])
         if status != 0:
-            raise RuntimeError(f"{' '.join(words)}: status {status} while the server warms up")
+            raise RuntimeError(f"{' '.join(words)}: status {status}: {said.getvalue()}")
     check_alone()
 
 

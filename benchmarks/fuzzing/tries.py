@@ -472,12 +472,16 @@ _VALUES = (
     "-3s", "nans",
 )  # fmt: skip
 _OPTIONS = {
-
-    "diagnose": ( "--seed", "--memory", "--batch", "--samples", "--permutations", "--set", "--metric", "--method", "--format", "--target", "--threads", "--lang", "--labels", "--calibration", "--plan", "--preprocess", "--json", "--data", "--out", ),
-    "recover": ( "--seed", "--memory", "--budget", "--goal", "--methods", "--evaluation", "--samples", "--set", "--export", "--inputs", ),
-    "export": ("--to", "--tensorrt", "--target", "--samples", "--data", "--out"),
-    "verify": ("--tolerance", "--backend", "--against", "--samples", "--target", "--calibration"),
-}  # fmt: skip
+    "diagnose": (
+        "--seed --memory --batch --samples --permutations --set --metric --method --format --target "
+        "--threads --lang --labels --calibration --plan --preprocess --json --data --out"
+    ),
+    "recover": (
+        "--seed --memory --budget --goal --methods --evaluation --samples --set --export --inputs"
+    ),
+    "export": "--to --tensorrt --target --samples --data --out",
+    "verify": "--tolerance --backend --against --samples --target --calibration",
+}
 _WORDS = (
     "sqnr_db>=nan", "sqnr_db>=", ">=", "sqnr_db>=1e400", "agreement>=2", "accuracy_drop<=0", "x=",
     "=x", "w=float", "w=16bit", "y=percentile", "../out/notes.txt", "../out/notes.txt/x",
@@ -497,7 +501,7 @@ def options(corpus: Corpus, dice: Random) -> Try:
         "verify": ("verify", MODEL, "--backend", "onnxruntime", "--data", DATA),
     }
     more: list[str] = []
-    for option in dice.sample(_OPTIONS[verb], dice.choice((1, 1, 2))):
+    for option in dice.sample(_OPTIONS[verb].split(), dice.choice((1, 1, 2))):
         more.append(f"{option}={_value_of(option, dice)}")
     tree = files_of(corpus.networks["dense"])
     return Try(" ".join(more)[:80], (*base[verb], *more), tree, misspelt=True)
