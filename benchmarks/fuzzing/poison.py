@@ -67,14 +67,19 @@ def archive(around: bytes, dice: Random) -> bytes:
 
 
 def entry(dice: Random) -> Entry:
-    """Something else in the place of a file."""
+    """Something else in the place of a file that was named."""
     return dice.choice(
         (
             content(dice), content(dice), content(dice), Pipe(), Folder(), Link("nowhere"), b"",
-            Link("/dev/zero"), Link("/etc/passwd"), Link("../../secret/secret.txt"),
-            Link("../secret/secret.txt"), Hole(1 << 33), Hole(1 << 42),
+            Link("/dev/zero"), Hole(1 << 33), Hole(1 << 42),
         )
     )  # fmt: skip
+
+
+def unnamed(dice: Random) -> Entry:
+    """The same in the place of a file that nobody has named; links may lead to what is secret."""
+    links = "/etc/passwd", "../../secret/secret.txt", "../../../secret/secret.txt"
+    return Link(dice.choice(links)) if dice.random() < 0.2 else entry(dice)
 
 
 def link_to(place: str, target: str) -> Link:

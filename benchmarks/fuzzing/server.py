@@ -172,7 +172,7 @@ def _listened() -> list[tuple[str, str]]:
             path = str(arguments[0])
             if any(part in path for part in _OUTSIDE):
                 heard.append(("read outside", path))
-        elif event in _STARTED:
+        elif event in _STARTED and "'uname'" not in str(arguments):  # of Python's own platform
             heard.append(("started", f"{event} {arguments[:2]!r}"[:300]))
         elif event in _SPOKEN:
             heard.append(("network", f"{event} {arguments!r}"[:300]))

@@ -290,7 +290,9 @@ def _edited_list(content: bytes, dice: Random) -> bytes:
     """A list that is edited, or that leads elsewhere."""
     if dice.random() < 0.6:
         return edit_text.edited(content, dice)
-    path = dice.choice(edit_external.LOCATIONS).encode("utf-8", "surrogatepass")
+    # A list is named by the user, and may name files anywhere: none of those that are secret here.
+    paths = [p for p in edit_external.LOCATIONS if "secret" not in p and "passwd" not in p]
+    path = dice.choice(paths).encode()
     return content.replace(b"raw/2.raw", path)
 
 
@@ -436,7 +438,7 @@ def caches(corpus: Corpus, dice: Random) -> Try:
 def _kept(name: str, content: bytes, other: Entry, dice: Random) -> Entry:
     match dice.randrange(10):
         case 0 | 1:
-            return poison.entry(dice)
+            return poison.unnamed(dice)
         case 2:
             return poison.archive(content, dice)
         case 3:
@@ -473,8 +475,8 @@ _VALUES = (
 )  # fmt: skip
 _OPTIONS = {
     "diagnose": (
-        "--seed --memory --batch --samples --permutations --set --metric --method --format --target "
-        "--threads --lang --labels --calibration --plan --preprocess --json --data --out"
+        "--seed --memory --batch --samples --permutations --set --metric --method --format "
+        "--target --threads --lang --labels --calibration --plan --preprocess --json --data --out"
     ),
     "recover": (
         "--seed --memory --budget --goal --methods --evaluation --samples --set --export --inputs"
