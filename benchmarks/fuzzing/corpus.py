@@ -107,7 +107,7 @@ class Corpus:
     @cached_property
     def parameters(self) -> dict[str, bytes]:
         """Files of every format that the readers know, for the plain network."""
-        found = dict(_BY_HAND)
+        found = dict(BY_HAND)
         for target, formats in _EXPORTS.items():
             found |= self._exported(target, formats)
         for name in ("integers", "quantized"):
@@ -233,7 +233,7 @@ version = "1.2"
 [notes]
 owner = "the camera team"
 """
-_BY_HAND = {
+BY_HAND = {
     "nvidia.cache": b"TRT-7000-EntropyCalibration2\nx: 3c008912\nr: 3c88edfc\ny: 3c010a14\n",
     "ranges.txt": b"x: 1.5\nc: 2.5\nr: 0.25\ny: 3e-1\n",
     "ranges.json": json.dumps({"blob_range": {"x": 1.5, "c": {"min": -3, "max": 3}}}).encode(),

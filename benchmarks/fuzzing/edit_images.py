@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -85,7 +86,7 @@ def _damage(chunks: Chunks, dice: Random) -> None:
 
 def _extra(chunks: Chunks, dice: Random) -> None:
     """A chunk that says more: transparency, palettes, animation, comments that unpack to much."""
-    text = b"key\0\0" + zlib.compress(b"a" * dice.choice((10, 80_000_000)))
+    text = b"key\0\0" + _packed(dice.choice((10, 80_000_000)))
     new = dice.choice(
 
         (
@@ -103,11 +104,17 @@ _EDITS: tuple[Callable[[Chunks, Random], None], ...] = (
 )  # fmt: skip
 
 
+@cache
+def _packed(size: int) -> bytes:
+    """So many zeros, packed."""
+    return zlib.compress(bytes(size))
+
+
 def _bomb(dice: Random) -> bytes:
     """Some kilobytes that become very many pixels."""
     side = dice.choice((5_000, 9_000, 12_000))
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    rows = zlib.compress(b"\0" * ((side + 7) // 8 + 1) * side)
+    rows = _packed(((side + 7) // 8 + 1) * side)
     return _joined([(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")], dice)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import zipfile
+from collections.abc import Callable
 from random import Random
 
 from fuzzing.hostile import POISON
@@ -24,6 +25,7 @@ def _call(module: str, name: str, arguments: bytes) -> bytes:
 _COMMAND = _short(f"touch {POISON}") + b"\x85"
 _WORDS = b"](" + _short("touch") + _short(POISON) + b"e\x85"
 _CODE = _short(f"__import__('os').system('touch {POISON}')") + b"\x85"
+_SEAL = hashlib.sha256().digest_size
 PICKLES = (
     _call("os", "system", _COMMAND),
     _call("posix", "system", _COMMAND),
@@ -80,6 +82,15 @@ def unnamed(dice: Random) -> Entry:
     """The same in the place of a file that nobody has named; links may lead to what is secret."""
     links = "/etc/passwd", "../../secret/secret.txt", "../../../secret/secret.txt"
     return Link(dice.choice(links)) if dice.random() < 0.2 else entry(dice)
+
+
+def resealed(content: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    """The content after an edit; a checksum at its end is that of the new content then."""
+    body, seal = content[:-_SEAL], content[-_SEAL:]
+    if hashlib.sha256(body).digest() != seal:
+        return edit(content)
+    edited = edit(body)
+    return edited + hashlib.sha256(edited).digest()
 
 
 def link_to(place: str, target: str) -> Link:

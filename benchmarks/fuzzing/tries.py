@@ -335,7 +335,7 @@ def parameters(corpus: Corpus, dice: Random) -> Try:
     name = dice.choice(sorted(corpus.parameters))
     content = corpus.parameters[name]
     suffix = name[name.rfind(".") :]
-    edited = _edited(name, content, dice)
+    edited = file_edited(name, content, dice)
     if dice.random() < 0.05:
         other = corpus.parameters[dice.choice(sorted(corpus.parameters))]
         edited = edit_bytes.spliced(content, other, dice)
@@ -344,7 +344,7 @@ def parameters(corpus: Corpus, dice: Random) -> Try:
     return Try(name, _on_parameters(f"../in/{file}", dice), tree)
 
 
-def _edited(name: str, content: bytes, dice: Random) -> bytes:
+def file_edited(name: str, content: bytes, dice: Random) -> bytes:
     """By its kind, mostly; by its bytes, sometimes."""
     if dice.random() < 0.15:
         return edit_bytes.edited(content, dice)
@@ -371,7 +371,7 @@ def results(corpus: Corpus, dice: Random) -> Try:
         if dice.random() < 0.07:
             return Try("result.json", ("report", "../out"), {"out/result.json": poison.entry(dice)})
         return Try(
-            "result.json", ("report", "../out"), {"out/result.json": _edited("", content, dice)}
+            "result.json", ("report", "../out"), {"out/result.json": file_edited("", content, dice)}
         )
     return _recovered(corpus, dice)
 
@@ -384,7 +384,7 @@ def _recovered(corpus: Corpus, dice: Random) -> Try:
     )
     content = folder[name]
     assert isinstance(content, bytes)
-    folder[name] = _edited(name, content, dice) if dice.random() < 0.92 else poison.entry(dice)
+    folder[name] = file_edited(name, content, dice) if dice.random() < 0.92 else poison.entry(dice)
     if name != "plan.json" and dice.random() < 0.7:
         folder["plan.json"] = poison.with_right_digests(folder)
     tree = {**files_of(corpus.plain), **{f"in/r/{n}": entry for n, entry in folder.items()}}
@@ -440,13 +440,13 @@ def _kept(name: str, content: bytes, other: Entry, dice: Random) -> Entry:
         case 0 | 1:
             return poison.unnamed(dice)
         case 2:
-            return poison.archive(content, dice)
+            return poison.resealed(content, lambda body: poison.archive(body, dice))
         case 3:
             return other
         case 4 | 5:
             return edit_bytes.edited(content, dice)
         case _:
-            return _edited(name, content, dice)
+            return poison.resealed(content, lambda body: file_edited(name, body, dice))
 
 
 def _moved(tree: Tree, file: str, dice: Random) -> None:

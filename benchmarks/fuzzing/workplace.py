@@ -85,10 +85,12 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
     ]
 
 
-def serve(connection: Connection, root: Path, saved: Path | None, bounds: Bounds) -> None:
+def serve(
+    connection: Connection, root: Path, saved: Path | None, bounds: Bounds, warmed: bool
+) -> None:
     """Answer one request after the other, until there is none."""
     ground = Playground.of(files_of(NETWORKS["convolutions"]()), root / "ground").root
-    warm(_commands(ground))
+    warm(_commands(ground) if warmed else ())
     corpus = Corpus(root)
     while (request := connection.recv()) is not None:
         connection.send(_answer(request, corpus, ground, saved, bounds))
@@ -136,17 +138,24 @@ class Workplace:
         jobs: How many servers.
         saved: Where what broke is kept; None keeps nothing.
         bounds: Of each run.
+        warmed: Whether servers run some commands first, which takes seconds and saves a second of
+            each try.
     """
 
     def __init__(
-        self, root: Path, jobs: int, saved: Path | None = None, bounds: Bounds | None = None
+        self,
+        root: Path,
+        jobs: int,
+        saved: Path | None = None,
+        bounds: Bounds | None = None,
+        warmed: bool = True,
     ) -> None:
         self._ends: list[Connection] = []
         self._processes = []
         with _surroundings():
             for number in range(jobs):
                 mine, theirs = _SPAWN.Pipe()
-                given = (theirs, root / str(number), saved, bounds or Bounds())
+                given = (theirs, root / str(number), saved, bounds or Bounds(), warmed)
                 process = _SPAWN.Process(target=serve, args=given)
                 process.start()
                 theirs.close()
