@@ -119,14 +119,13 @@ def _typed(array: Array, dice: Random) -> Array:
 
 
 def _shaped(array: Array, dice: Random) -> Array:
-    return dice.choice(
-        (
-            array[:0], array[:1], array[:3], array[0], array[np.newaxis], array[..., np.newaxis],
-            array.ravel(), array[..., :-1], array.T, np.concatenate([array, array], -1),
-            np.asfortranarray(array), array.reshape(array.shape[0], -1), np.float32(1.5) * 1,
-            np.repeat(array, 3, axis=0), array[..., ::-1],
-        )
+    shapes: tuple[Array, ...] = (
+        array[:0], array[:1], array[:3], array[0], array[np.newaxis], array[..., np.newaxis],
+        array.ravel(), array[..., :-1], array.T, np.concatenate([array, array], -1),
+        np.asfortranarray(array), array.reshape(array.shape[0], -1), np.asarray(np.float32(1.5)),
+        np.repeat(array, 3, axis=0), array[..., ::-1],
     )  # fmt: skip
+    return dice.choice(shapes)
 
 
 def _stretched(array: Array, dice: Random) -> Array:

@@ -157,7 +157,8 @@ def _rename_all(model: Model, dice: Random) -> None:
 def rename(model: Model, new: dict[str, str], everywhere: bool = True) -> None:
     """Give tensors other names, in the main graph; or only where they are made and given."""
     graph = model.graph
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+    named: list[Any] = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for value in named:
         value.name = new.get(value.name, value.name)
     for node in graph.node:
         node.output[:] = [new.get(name, name) for name in node.output]

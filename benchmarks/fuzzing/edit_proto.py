@@ -24,8 +24,10 @@ _BITS = {
 def edit(model: onnx.ModelProto, dice: Random) -> None:
     """Change one field of one message somewhere below the model."""
     message = dice.choice(_messages(model))
-    present = [field for field, _ in message.ListFields()]
-    fields = present if present and dice.random() < 0.8 else list(message.DESCRIPTOR.fields)
+    present: list[Any] = [field for field, _ in message.ListFields()]
+    fields: list[Any] = (
+        present if present and dice.random() < 0.8 else list(message.DESCRIPTOR.fields)
+    )
     field = dice.choice(fields)
     if field.is_repeated:
         _edit_several(getattr(message, field.name), field, dice)
@@ -88,7 +90,7 @@ def _value(field: Field, old: Any, dice: Random) -> Any:
     if kind in _FRACTIONS:
         return min(max(hostile.number(dice), -3e38), 3e38) if dice.random() < 0.7 else old or 0.0
     if kind == Field.CPPTYPE_ENUM:
-        return dice.choice([v.number for v in field.enum_type.values])
+        return dice.choice([v.number for v in field.enum_type.values])  # type: ignore[union-attr]
     if kind == Field.CPPTYPE_BOOL:
         return not old
     return _text(field, old, dice)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -223,9 +224,10 @@ def _of_json(path: Path) -> Iterator[Fault]:
     except ValueError as error:
         yield Fault("no strict JSON", f"{path.name}: {error}"[:100])
         return
-    if path.name == "result.json" and (error := next(_validator().iter_errors(found), None)):
-        where = re.sub(r"\d+", "#", error.json_path)
-        yield Fault("result not of its schema", where[:100], error.message[:500])
+    misfits = _validator().iter_errors(found) if path.name == "result.json" else iter(())
+    for misfit in islice(misfits, 1):
+        where = re.sub(r"\d+", "#", misfit.json_path)
+        yield Fault("result not of its schema", where[:100], misfit.message[:500])
 
 
 def _no_number(text: str) -> Any:

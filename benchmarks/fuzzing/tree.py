@@ -86,7 +86,7 @@ def state(folder: Path) -> State:
 
     Folders have their kind only: what changes in them is seen in their entries.
     """
-    found = {}
+    found: State = {}
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = os.path.join(parent, name)

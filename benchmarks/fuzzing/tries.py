@@ -25,6 +25,7 @@ from fuzzing.tree import Entry, Tree
 
 Argv = tuple[str, ...]
 _OUT = ("--out", "../out")
+_RECOVERIES = ("reconstruction", "adaround", "second_order", "equalization", "splitting")
 
 
 @dataclass(frozen=True)
@@ -69,43 +70,20 @@ def _diagnosis(dice: Random) -> Argv:
 def _on_model(dice: Random) -> Argv:
     """Any command that takes a float model."""
     target = ("--target", dice.choice(TARGETS))
+    more: Argv
     match dice.randrange(20):
-        case 0:
-            more = ("--budget", "1s", "--threads", "1", *target, *_OUT)
-            return ("recover", MODEL, "--data", DATA, *more)
-        case 1:
-            methods = dice.choice(
-                ("reconstruction", "adaround", "second_order", "equalization", "splitting")
-            )
-            more = ("--budget", "2s", "--threads", "1", "--methods", methods, *target, *_OUT)
-            return ("recover", MODEL, "--data", DATA, *more)
+        case 0 | 1:
+            methods = dice.choice(("", "", "", *_RECOVERIES))
+            more = ("--budget", "1s", "--threads", "1", "--methods", methods)
+            return ("recover", MODEL, "--data", DATA, *more, *target, *_OUT)
         case 2 | 3 | 4:
             formats = ",".join(dice.sample(FORMATS, dice.choice((1, 1, 3))))
-            return (
-                "export",
-                MODEL,
-                "--to",
-                formats,
-                "--data",
-                DATA,
-                "--samples",
-                "4",
-                *target,
-                *_OUT,
-            )
+            more = ("--to", formats, "--samples", "4")
+            return ("export", MODEL, "--data", DATA, *more, *target, *_OUT)
         case 5 | 6:
             backend = dice.choice(("onnxruntime", "onnxruntime", "onnxruntime-plain", "openvino"))
-            return (
-                "verify",
-                MODEL,
-                "--backend",
-                backend,
-                "--data",
-                DATA,
-                "--samples",
-                "4",
-                *target,
-            )
+            more = ("--backend", backend, "--samples", "4")
+            return ("verify", MODEL, "--data", DATA, *more, *target)
         case 7 | 8:
             return _inspection(MODEL, dice)
         case _:
