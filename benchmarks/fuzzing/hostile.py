@@ -1,5 +1,6 @@
 """Names and numbers that break programs which were not made for them."""
 
+import os
 from random import Random
 
 POISON = "poisoned"  # a file of this name in the working folder says that something was run
@@ -90,6 +91,7 @@ def name(dice: Random) -> str:
 def file_name(dice: Random, suffix: str) -> str:
     """The name of a file that the system takes, with this suffix."""
     usable = [n for n in NAMES if "/" not in n and "\0" not in n and len(n.encode()) < 200]
+    usable += [os.fsdecode(name) for name in RAW_NAMES]
     chosen = dice.choice([n for n in usable if n not in ("", ".", "..")])
     return chosen + suffix
 

@@ -124,6 +124,8 @@ def models(corpus: Corpus, dice: Random) -> Try:
             how = edit_model.edited(model, dice)
             content = model.SerializeToString()
     tree |= {"in/net.onnx": content, "in/w.data": b"\0\0\x80?" * 1000}
+    if dice.random() < 0.02:
+        tree["in/net.onnx"] = poison.entry(dice)
     return _renamed(Try(f"{name}: {how}", _on_model(dice), tree), dice)
 
 
@@ -318,7 +320,8 @@ def parameters(corpus: Corpus, dice: Random) -> Try:
         other = corpus.parameters[dice.choice(sorted(corpus.parameters))]
         edited = edit_bytes.spliced(content, other, dice)
     file = hostile.file_name(dice, suffix) if dice.random() < 0.06 else f"p{suffix}"
-    tree = {**files_of(corpus.plain), f"in/{file}": edited}
+    entry = poison.entry(dice) if dice.random() < 0.03 else edited
+    tree = {**files_of(corpus.plain), f"in/{file}": entry}
     return Try(name, _on_parameters(f"../in/{file}", dice), tree)
 
 
