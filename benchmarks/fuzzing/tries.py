@@ -407,13 +407,15 @@ def caches(corpus: Corpus, dice: Random) -> Try:
     files = sorted(
         n for n, entry in tree.items() if n.startswith("out/") and isinstance(entry, bytes)
     )
-    for file in dice.sample(files, min(len(files), dice.choice((1, 1, 1, 2, 9)))):
+    damaged = dice.sample(files, min(len(files), dice.choice((1, 1, 1, 2, 9))))
+    for file in damaged:
         content = tree[file]
         assert isinstance(content, bytes)
         tree[file] = _kept(file, content, tree[dice.choice(files)], dice)
     if dice.random() < 0.1:
         _moved(tree, dice.choice(files), dice)
-    return Try(f"{name}: {len(files)} files kept", begun.argv, tree)
+    names = ", ".join(file.rpartition("/")[2] for file in damaged)
+    return Try(f"{names}, kept by {name}", begun.argv, tree)
 
 
 def _kept(name: str, content: bytes, other: Entry, dice: Random) -> Entry:
