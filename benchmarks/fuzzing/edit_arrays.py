@@ -134,6 +134,29 @@ def _stretched(array: Array, dice: Random) -> Array:
         return (array * factor).astype(array.dtype) if array.dtype.kind == "f" else array
 
 
+def unlucky(array: Array, dice: Random) -> Array:
+    """Samples of the same shape and type that no sound data would be, all of them finite."""
+    if array.dtype.kind != "f":
+        return np.zeros_like(array) if dice.random() < 0.5 else array
+    changed = array.copy()
+    match dice.randrange(7):
+        case 0:
+            changed[:] = dice.choice((0, 1, -1, 1e-30, 1e18, 65504))
+        case 1:
+            changed *= np.float32(dice.choice((1e-30, 1e-12, 1e-6, 1e4, 1e9, 1e15)))
+        case 2:
+            changed[1:] = 0
+        case 3:
+            changed[dice.randrange(len(changed))] *= np.float32(1e8)
+        case 4:
+            changed[:] = changed[:1]
+        case 5:
+            changed[:, ..., 0] = dice.choice((0, 1e6))
+        case _:
+            changed = np.abs(changed) + np.float32(dice.choice((0, 1000)))
+    return changed
+
+
 _OF_VALUES: tuple[Callable[[Array, Random], Array], ...] = (
     _some, _some, _all, _typed, _shaped, _shaped, _stretched,
 )  # fmt: skip

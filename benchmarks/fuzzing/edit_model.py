@@ -29,11 +29,18 @@ _TYPES = (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 14, 16, 17, 19, 21, 22, 23, 99, -1)
 _DIMS = (0, -1, 1, 2, 3, 7, 2**31, 2**40, 2**62, 2**63 - 1)
 
 
-def edited(model: Model, dice: Random) -> str:
-    """Change the model once or a few times; returns the names of the edits."""
+def edited(model: Model, dice: Random, mildly: bool = False) -> str:
+    """Change the model once or a few times; returns the names of the edits.
+
+    Args:
+        model: The model.
+        dice: What decides.
+        mildly: Only by what mostly leaves a model that runs, so that all that comes behind the
+            checks is tried as well.
+    """
     names = []
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        edit = dice.choice(EDITS)
+        edit = dice.choice(_MILD if mildly else EDITS)
         edit(model, dice)
         names.append(edit.__name__.lstrip("_"))
     return "+".join(names)
@@ -307,6 +314,54 @@ def _constant_shape(model: Model, dice: Random) -> None:
         tensor.CopyFrom(numpy_helper.from_array(np.asarray(dice.choice(shapes)), tensor.name))
 
 
+def _dead_channels(model: Model, dice: Random) -> None:
+    """Channels of zeros, of one value, or of quite another size than the rest."""
+    floats = [t for t in model.graph.initializer if t.data_type == 1 and t.raw_data and t.dims]
+    if floats:
+        tensor = dice.choice(floats)
+        values = numpy_helper.to_array(tensor).copy()
+        channel = dice.randrange(max(1, values.shape[0]))
+        factor = np.float32(dice.choice((0, 0, 1e-12, 1e-30, 1e6, 1e15, -1)))
+        with np.errstate(all="ignore"):
+            values[channel : channel + 1] *= factor
+        if dice.random() < 0.3:
+            values[:] = dice.choice((0, 1, -0.5, 1e-9))
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _shared_constant(model: Model, dice: Random) -> None:
+    """One constant in the place of all others of its shape."""
+    first = dice.choice(list(model.graph.initializer) or [onnx.TensorProto()])
+    same = [t.name for t in model.graph.initializer if t.dims == first.dims]
+    for node in model.graph.node:
+        node.input[:] = [first.name if name in same else name for name in node.input]
+
+
+def _through(model: Model, dice: Random) -> None:
+    """An input that is an output, or a constant that is one."""
+    values = list(model.graph.input)
+    names = [v.name for v in values] + [t.name for t in model.graph.initializer if t.data_type == 1]
+    if names:
+        model.graph.output.append(helper.make_tensor_value_info(dice.choice(names), 1, None))
+
+
+def _identities(model: Model, dice: Random) -> None:
+    """Operators that do nothing, before and behind every node."""
+    for number, node in enumerate(list(model.graph.node)):
+        if node.input and node.input[0] and dice.random() < 0.5:
+            name = f"{node.input[0]}_same{number}"
+            op = dice.choice(("Identity", "Identity", "Dropout"))
+            new = helper.make_node(op, [node.input[0]], [name])
+            node.input[0] = name
+            model.graph.node.insert(list(model.graph.node).index(node), new)
+
+
+def _unused_input(model: Model, dice: Random) -> None:
+    kind = dice.choice((1, 7, 9))
+    info = helper.make_tensor_value_info("unused", kind, dice.choice((["N", 3], [], None, [1])))
+    model.graph.input.insert(dice.randrange(len(model.graph.input) + 1), info)
+
+
 def _drop_constant(model: Model, dice: Random) -> None:
     if model.graph.initializer:
         del model.graph.initializer[dice.randrange(len(model.graph.initializer))]
@@ -561,4 +616,13 @@ EDITS: tuple[Edit, ...] = (
     _ends, _reverse_ends, _stale_info, _stale_info, _opsets, _quantization, _dead_part,
     _inner_as_output, _function, _nested_functions, _inner_graph, _training, edit_proto.edit,
     edit_proto.edit, edit_external.edit,
+)  # fmt: skip
+
+_MILD: tuple[Edit, ...] = (
+    _unsort, _rename_tensor, _rename_tensor, _rename_all, _rename_node, _describe, _constant_values,
+    _constant_values, _dead_channels, _dead_channels, _dead_channels, _shared_constant, _through,
+    _identities, _identities, _unused_input, _constant_as_input, _constant_as_node,
+    _sparse_constant, _reverse_ends, _stale_info, _dead_part, _inner_as_output, _function,
+    _nested_functions, _inner_graph, _quantization, _same_node_name, _training, _insert_op,
+    _double_node,
 )  # fmt: skip

@@ -296,37 +296,115 @@ def _quantized() -> Network:
 _UNARY = (
     "Relu", "Sigmoid", "Tanh", "Abs", "Neg", "Exp", "Softplus", "Erf", "HardSigmoid", "Elu",
     "Softsign", "Identity", "Sin", "Cos", "Atan", "Ceil", "Floor", "Round", "Sign", "HardSwish",
-    "Mish", "Celu", "Selu", "ThresholdedRelu", "Softmax", "LogSoftmax", "LeakyRelu", "Flatten",
-    "Reciprocal", "Sqrt", "Log",
+    "Celu", "Selu", "ThresholdedRelu", "Softmax", "LogSoftmax", "LeakyRelu", "Flatten", "Dropout",
+    "Reciprocal", "Sqrt", "Log", "Tan", "Sinh", "Asinh", "Acosh", "Mish", "Gelu",
 )  # fmt: skip
-_BINARY = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mean", "Sum")
+_BINARY = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Mean", "Sum", "PRelu")
+_OPSETS = (11, 12, 13, 14, 16, 17, 18, 20, 21, 22)
 
 
 def random_network(dice: Random) -> Network:
-    """Operators on rows of six numbers, each after any of those before; opset 11 to 22."""
-    opset = dice.choice((11, 12, 13, 14, 16, 17, 18, 20, 21, 22))
+    """Operators on rows of six numbers, or on small images; opset 11 to 22."""
+    return _random_rows(dice) if dice.random() < 0.6 else _random_images(dice)
+
+
+def _random_rows(dice: Random) -> Network:
+    """Each operator after any of those before."""
     nodes, constants, tensors = [], [], ["x"]
     for number in range(dice.randrange(1, 9)):
-        name, kind = f"t{number}", dice.random()
-        source = dice.choice(tensors)
-        if kind < 0.35:
-            new = [6, 6] if kind < 0.2 else dice.choice(([6], [1], [], [1, 6], [6, 1][:1]))
-            values = normal(*new, seed=dice.randrange(99), scale=0.5)
-            constants.append(numpy_helper.from_array(np.asarray(values, np.float32), f"c{number}"))
-            op = "MatMul" if kind < 0.2 else dice.choice(_BINARY)
-            node = helper.make_node(op, [source, f"c{number}"], [name], name=f"n{number}")
-        elif kind < 0.5:
-            node = helper.make_node(dice.choice(_BINARY), [source, dice.choice(tensors)], [name])
-        else:
-            node = helper.make_node(dice.choice(_UNARY), [source], [name], name=f"n{number}")
-        nodes.append(node)
+        source, name = dice.choice(tensors), f"t{number}"
+        op = dice.choice(("MatMul", "MatMul", *(["binary"] * 2), "two", *(["unary"] * 5)))
+        ends = [source]
+        if op in ("MatMul", "binary"):
+            shape: Any = [6, 6] if op == "MatMul" else dice.choice(([6], [1], [], [1, 6]))
+            values = np.asarray(normal(*shape, seed=dice.randrange(99), scale=0.5), np.float32)
+            constants.append(numpy_helper.from_array(values, f"c{number}"))
+            ends.append(f"c{number}")
+        elif op == "two":
+            ends.append(dice.choice(tensors))
+        op = {"binary": dice.choice(_BINARY), "two": dice.choice(_BINARY)}.get(op, op)
+        op = dice.choice(_UNARY) if op == "unary" else op
+        nodes.append(helper.make_node(op, ends, [name], name=f"n{number}"))
         tensors.append(name)
     ends = [tensors[-1]] if dice.random() < 0.7 else dice.sample(tensors[1:], min(2, len(nodes)))
     outputs = [helper.make_tensor_value_info(n, 1, ["N", None]) for n in dict.fromkeys(ends)]
-    inputs = [helper.make_tensor_value_info("x", 1, ["N", 6])]
+    return _random(nodes, outputs, constants, [6], dice)
+
+
+class _Images:
+    """A chain of operators on images, under construction."""
+
+    def __init__(self, dice: Random) -> None:
+        self.dice, self.channels, self.last = dice, 3, "x"
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._seen = {3: "x"}  # the last tensor of each number of channels
+
+    def add(self) -> None:
+        """One more operator of any kind."""
+        kinds = (self._convolution, self._convolution, self._pool, self._norm, self._two, self._one)
+        self.dice.choice(kinds)()
+
+    def _append(self, op: str, more: list[str], **how: Any) -> None:
+        name = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, [self.last, *more], [name], name=f"n{name}", **how))
+        self.last = self._seen[self.channels] = name
+
+    def _constant(self, values: Array) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+    def _convolution(self) -> None:
+        op, new = (
+            self.dice.choice(("Conv", "Conv", "ConvTranspose")),
+            self.dice.choice((1, 3, 4, 8)),
+        )
+        whole = op != "Conv" or new % self.channels or self.dice.random() < 0.5
+        group = 1 if whole else self.channels
+        sides = (new, self.channels // group) if op == "Conv" else (self.channels, new)
+        more = [self._constant(normal(*sides, 3, 3, seed=len(self.nodes), scale=0.4))]
+        if self.dice.random() < 0.7:
+            more.append(self._constant(normal(new, scale=0.1)))
+        self.channels = new
+        self._append(op, more, pads=[1] * 4, group=group)
+
+    def _pool(self) -> None:
+        op = self.dice.choice(("MaxPool", "AveragePool"))
+        self._append(op, [], kernel_shape=[3, 3], pads=[1] * 4)
+
+    def _norm(self) -> None:
+        least = (0.5, -1.0, -1.0, 0.5)
+        size = self.channels
+        self._append(
+            "BatchNormalization", [self._constant(n + np.abs(normal(size))) for n in least]
+        )
+
+    def _two(self) -> None:
+        self._append(self.dice.choice(("Add", "Mul", "Sub")), [self._seen[self.channels]])
+
+    def _one(self) -> None:
+        ops = ("Relu", "LeakyRelu", "Sigmoid", "HardSwish", "Elu", "Tanh", "Identity")
+        self._append(self.dice.choice(ops), [])
+
+
+def _random_images(dice: Random) -> Network:
+    """Convolutions and pools one after the other, with a way around some of them."""
+    net = _Images(dice)
+    for _ in range(dice.randrange(1, 6)):
+        net.add()
+    outputs = [helper.make_tensor_value_info(net.last, 1, ["N", None, None, None])]
+    return _random(net.nodes, outputs, net.constants, [3, 8, 8], dice)
+
+
+def _random(
+    nodes: list[Any], outputs: list[Any], constants: list[Any], shape: list[int], dice: Random
+) -> Network:
+    inputs = [helper.make_tensor_value_info("x", 1, ["N", *shape])]
     graph = helper.make_graph(nodes, "random", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return Network(model, {"x": normal(SAMPLES, 6)}, 6)
+    opsets = [helper.make_opsetid("", dice.choice(_OPSETS))]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    return Network(model, {"x": normal(SAMPLES, *shape)}, shape[-1])
 
 
 ALL: dict[str, Callable[[], Network]] = {

@@ -107,30 +107,30 @@ def _on_parameters(file: str, dice: Random) -> Argv:
 
 
 def models(corpus: Corpus, dice: Random) -> Try:
-    """A model, edited by its meaning, by its fields, or by its bytes."""
+    """A model, edited by its meaning, by its fields, or by its bytes; or unlucky samples for it."""
     name, network = _network(corpus, dice)
-    tree = files_of(network)
-    model = _copy(network.model)
-    match dice.randrange(10):
-        case 0:
+    model, feeds = _copy(network.model), network.feeds
+    match dice.randrange(20):
+        case 0 | 1:
             how, content = "bytes", edit_bytes.edited(model.SerializeToString(), dice)
-        case 1 | 2:
+        case 2 | 3 | 4:
             for _ in range(dice.choice((1, 1, 2, 4))):
                 edit_proto.edit(model, dice)
             how, content = "fields", model.SerializeToString()
-        case 3 if name == "random":
-            how, content = "as it is", model.SerializeToString()
-        case _:
-            how = edit_model.edited(model, dice)
+        case 5 | 6:
+            how, content = "unlucky samples", model.SerializeToString()
+            feeds = {key: edit_arrays.unlucky(x, dice) for key, x in feeds.items()}
+        case number:
+            how = edit_model.edited(model, dice, mildly=number < 14)
             content = model.SerializeToString()
-    tree |= {"in/net.onnx": content, "in/w.data": b"\0\0\x80?" * 1000}
+    tree: Tree = {"in/net.onnx": content, "in/x.npz": npz(feeds), "in/w.data": bytes(4000)}
     if dice.random() < 0.02:
         tree["in/net.onnx"] = poison.entry(dice)
     return _renamed(Try(f"{name}: {how}", _on_model(dice), tree), dice)
 
 
 def _network(corpus: Corpus, dice: Random) -> tuple[str, Network]:
-    if dice.random() < 0.25:
+    if dice.random() < 0.35:
         return "random", random_network(dice)
     name = dice.choice(list(corpus.networks))
     return name, corpus.networks[name]
