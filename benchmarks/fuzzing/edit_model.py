@@ -357,8 +357,8 @@ def _identities(model: Model, dice: Random) -> None:
 
 
 def _unused_input(model: Model, dice: Random) -> None:
-    kind = dice.choice((1, 7, 9))
-    info = helper.make_tensor_value_info("unused", kind, dice.choice((["N", 3], [], None, [1])))
+    shapes: tuple[list[str | int | None] | None, ...] = (["N", 3], [], None, [1])
+    info = helper.make_tensor_value_info("unused", dice.choice((1, 7, 9)), dice.choice(shapes))
     model.graph.input.insert(dice.randrange(len(model.graph.input) + 1), info)
 
 
