@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from exported_load import faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from benchmarks.exported_load import faults
 from exported_nets import case_of
 from lostbits.errors import ExportError
 from lostbits.exporters import exporter

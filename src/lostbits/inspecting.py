@@ -20,7 +20,7 @@ from lostbits.reader import Entry, Parameters, damaged
 from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
 from lostbits.suspicions import suspicions_of_graph
-from lostbits.system.regular import size_of
+from lostbits.system.files import PROTOBUF, read_file, size_of
 from lostbits.target import Target
 from lostbits.targets import ALL as TARGETS
 from lostbits.targets import ONNXRUNTIME
@@ -120,7 +120,7 @@ def content_of(path: Path) -> bytes:
     existing(path)
     with reading(str(path)):
         check_room(str(path), "the file", size_of(path))
-        return path.read_bytes()
+        return read_file(path, most=PROTOBUF)
 
 
 def _parsed(content: bytes, path: Path) -> ir.Model:

@@ -17,6 +17,7 @@ from lostbits.schema import misfit
 from lostbits.system import files
 from lostbits.system.files import Content
 
+_MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
 _replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
@@ -167,7 +168,7 @@ def read(folder: Path) -> Result:
         return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
 
     with edge(unread):
-        result: Result = json.loads(files.read_file(path))
+        result: Result = json.loads(files.read_file(path, most=_MOST))
     found = result.get("format") if isinstance(result, dict) else "no object"
     if found != FORMAT:
         raise OutputError(

@@ -25,7 +25,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.errors import OutputError, edge
+from lostbits.errors import OutputError, described, edge
 from lostbits.exporter import serialized
 from lostbits.exporters import Json
 from lostbits.graph.large import LARGE_MODEL, parted
@@ -106,8 +106,8 @@ def _loaded(folder: Path, target: Target | None) -> Case:
 def _part(folder: Path, name: str) -> bytes:
     try:
         return read_file(folder / name)
-    except OSError as error:
-        raise _no_case(folder / name, error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _no_case(folder / name, described(error)) from error
 
 
 def _no_case(path: Path, found: str) -> OutputError:

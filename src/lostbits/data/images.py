@@ -19,7 +19,7 @@ from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError
-from lostbits.system.regular import size_of
+from lostbits.system.files import size_of
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 # Pillow goes by the content, and would run Ghostscript on a file that only looks like an image.

@@ -19,6 +19,7 @@ MARKER = "CACHEDIR.TAG"
 _TEXT = b"""Signature: 8a477f597d28d172789f06886806bc55
 # Made by lostbits: what is finished of runs that were interrupted. Delete it when none is running.
 """
+_MOST = 1 << 31  # bytes: the sums of a run, or what was made of a layer
 
 
 def nobody(text: str) -> None:
@@ -56,12 +57,13 @@ class Work:
 
         Raises:
             OSError: For what is there and no regular file.
+            ValueError: For what is larger than anything of ours.
         """
         folder = self.root / name
         if folder.is_symlink():
             raise OSError(f"{name} is a link")
         try:
-            return read_file(folder / file, follow=False)
+            return read_file(folder / file, most=_MOST, follow=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -83,8 +85,8 @@ class Work:
     @property
     def ours(self) -> bool:
         """Whether the root is a folder with our marker in it, and no link to one."""
-        with suppress(OSError):
-            return not self.root.is_symlink() and read_file(self.root / MARKER) == _TEXT
+        with suppress(OSError, ValueError):
+            return not self.root.is_symlink() and _marked(self.root / MARKER)
         return False
 
     def clear(self) -> None:
@@ -118,6 +120,10 @@ class Work:
         if not self.root.exists() or self.ours:
             return ""
         return "a folder of somebody else" if any(self.root.iterdir()) else ""
+
+
+def _marked(path: Path) -> bool:
+    return read_file(path, most=len(_TEXT), follow=False) == _TEXT
 
 
 def _make_way(path: Path, kind: int) -> None:

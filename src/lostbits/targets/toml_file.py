@@ -76,7 +76,7 @@ import numpy as np
 from lostbits.errors import TargetError, close_match, edge
 from lostbits.grid import Grid
 from lostbits.quoting import brief
-from lostbits.system.regular import MOST_SETTINGS, text_of
+from lostbits.system.files import MOST_SETTINGS, read_text
 from lostbits.target import Placement, Rule, Source, Target
 
 _T = TypeVar("_T", Target, Rule, Placement, Source)
@@ -95,7 +95,7 @@ def read_target(path: Path, bases: Collection[Target]) -> Target:
         TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
     """
     with _reading(str(path), "must be a readable file", "check the path"):
-        text = text_of(path, MOST_SETTINGS)
+        text = read_text(path, MOST_SETTINGS)
     return parse_target(text, str(path), bases)
 
 
