@@ -10,7 +10,7 @@ from lostbits.statistics.histogram import Histogram
 
 Floats = NDArray[np.float64]
 
-_LEAST = -112  # exponent at which bins per unit are near the largest float32
+LEAST = -112  # exponent at which bins per unit are near the largest float32
 _MOST = 128  # exponent of the largest float32
 
 
@@ -47,7 +47,7 @@ class Doubling:
 
     def __init__(self, rows: int, bins: int) -> None:
         self.bins = bins
-        self.exponents = np.full(rows, _LEAST, np.int64)
+        self.exponents = np.full(rows, LEAST, np.int64)
         self.counts: NDArray[np.int64] = np.zeros((rows, 2 * bins), np.int64)
 
     def packed(self) -> "Packed":
@@ -67,7 +67,7 @@ class Doubling:
         exponents, first, kept = packed
         if exponents.ndim != 1 or kept.ndim != 2 or len(kept) != len(exponents):
             raise ValueError(f"counts of shape {kept.shape} for {exponents.shape} exponents")
-        if ((exponents < _LEAST) | (exponents > _MOST)).any():
+        if ((exponents < LEAST) | (exponents > _MOST)).any():
             raise ValueError("widths that no float32 needs")
         made = cls(len(kept), bins)
         made.exponents = exponents

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lostbits.grid import Array
 from lostbits.statistic import Statistic
 from lostbits.statistics.counting import by_row
-from lostbits.statistics.doubling import Doubling, Packed
+from lostbits.statistics.doubling import LEAST, Doubling, Packed
 from lostbits.statistics.growing import count_growing, ordered
 from lostbits.statistics.histogram import Histogram
 
@@ -132,7 +132,19 @@ class Tally(Statistic):
         shapes = kept.ends.shape, kept.zeros.shape, made._whole.exponents.shape
         if shapes != ((2, rows), (rows,), (1,)) or made._channels.exponents.shape != (rows,):
             raise ValueError(f"extremes and counts of different channels: {shapes}")
+        made._check_counts()
         return made
+
+    def _check_counts(self) -> None:
+        """Whether both count as many values, in bins as wide as the extremes need."""
+        whole, channels = self._whole.counts.sum(), self._channels.counts.sum(axis=1)
+        if whole != channels.sum() or ((self._zeros < 0) | (self._zeros > channels)).any():
+            raise ValueError(f"{whole} values, and {channels.sum()} in all channels")
+        reach = np.maximum(np.abs(self.lo), np.abs(self.hi))
+        needed = np.where(reach > 0, np.maximum(np.frexp(reach)[1], LEAST), LEAST)
+        seen = np.isfinite(reach)
+        if (needed != self._channels.exponents)[seen].any() or (seen != (channels > 0)).any():
+            raise ValueError("counts that do not belong to the extremes")
 
     @property
     def rows(self) -> int:
