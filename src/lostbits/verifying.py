@@ -268,10 +268,10 @@ class _Run:
         floats = self._floats(self.plain.run(part.feeds), part)
         simulated = self._floats(self.simulation.run(part.feeds), part)
         found = self._floats(self.loaded.run(part.feeds), part)
+        _check_same(floats, simulated, found)
         self.to_simulation.update(simulated, found, part.first, part.size)
         self.to_float.update(floats, found, part.first, part.size)
         self.simulated_to_float.update(floats, simulated, part.first, part.size)
-        _check_same(floats, simulated, found)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
         if self.kernels is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from lostbits.graph.inference import infer
 from lostbits.graph.kernels import (
     SUMS,
     Writer,
@@ -36,7 +37,7 @@ def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
         floats: Names of nodes that the runtime left in float although it might not have.
     """
     copy = model.clone()
-    common.ShapeInferencePass()(copy)
+    infer(copy)
     layers = [n for n in copy.graph if n.op_type in SUMS and n.name not in floats]
     sums = [n for n in copy.graph if n.op_type == "Add"]  # not those of a bias, made below
     done = sum(_scaled(node) for node in layers)

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from lostbits.graph.inference import infer
 from lostbits.graph.queries import (
     add_initializer,
     constant,
@@ -50,7 +51,7 @@ def rewritten(
 ) -> tuple[ir.Model, int]:
     """A copy whose layers between quantizers are these kernels, by op; see ``in_integers``."""
     copy = model.clone()
-    common.ShapeInferencePass()(copy)
+    infer(copy)
     quantizers = [node for node in copy.graph if node.op_type == "QuantizeLinear"]
     done = sum(_rewritten(node, floats, kernels) for node in quantizers)
     common.RemoveUnusedNodesPass()(copy)

@@ -1,17 +1,17 @@
 """A graph in the words of opset 13, the first whose own quantizers have channels.
 
-ONNX Runtime's rewriting puts such quantizers into graphs of any opset, and then refuses them.
-Between 11 and 13 nothing changed that cannot be said exactly: settings became inputs, and a
-Softmax no longer lays the axes from its own one on in a row.
+ONNX Runtime's rewriting puts such quantizers, and reductions of integers, into graphs of any opset,
+and then refuses them. Between 11 and 13 nothing changed that cannot be said exactly: settings became
+inputs, and a Softmax no longer lays the axes from its own one on in a row. One setting of Resize,
+tf_half_pixel_for_nn, is deprecated in 13 and still understood.
 """
 
 import numpy as np
 import onnx_ir as ir
 
-from lostbits.errors import ExportError
 from lostbits.graph.queries import add_initializer, name_of, node_name, opset, rank
 
-CHANNELS = 13
+_LEAST = 13
 _IR_VERSION = 7  # of the format of files, which came with that opset
 _INPUTS = {
     "Dropout": ("ratio", np.float32),
@@ -20,26 +20,22 @@ _INPUTS = {
     "Squeeze": ("axes", np.int64),
     "Unsqueeze": ("axes", np.int64),
 }
-_GONE = "tf_half_pixel_for_nn"  # left out of Resize
 _ROWS = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
 
 
-def with_channels(model: ir.Model) -> ir.Model:
+def in_opset_13(model: ir.Model) -> ir.Model:
     """The model, or a copy of it at opset 13 where its own is older; both compute the same.
 
     Nodes keep their names and the positions of their inputs, so that sites still belong to them.
-
-    Raises:
-        ExportError: E011 for what opset 13 has no words for.
     """
-    if opset(model) >= CHANNELS:
+    if opset(model) >= _LEAST:
         return model
     copy = model.clone()
     for node in list(copy.graph):
         if node.domain == "":
             _restate(copy.graph, node)
     copy.opset_imports.pop("ai.onnx", None)
-    copy.opset_imports[""] = CHANNELS
+    copy.opset_imports[""] = _LEAST
     copy.ir_version = max(copy.ir_version, _IR_VERSION)
     return copy
 
@@ -49,11 +45,6 @@ def _restate(graph: ir.Graph, node: ir.Node) -> None:
         _hand_in(graph, node)
     elif node.op_type in _ROWS:
         _lay_in_rows(graph, node)
-    elif node.attributes.get_string("coordinate_transformation_mode", "") == _GONE:
-        rule, todo = f"must be of an op of opset {CHANNELS}", "export the model at a later opset"
-        raise ExportError(
-            "E011", f"node {node_name(node)!r}", rule, f"{node.op_type} {_GONE}", todo
-        )
 
 
 def _hand_in(graph: ir.Graph, node: ir.Node) -> None:

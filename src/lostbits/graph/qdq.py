@@ -6,7 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from lostbits.graph.instrument import after, quantized, repeat_pairs
-from lostbits.graph.opset import with_channels
+from lostbits.graph.opset import in_opset_13
 from lostbits.graph.queries import opset, values_by_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
@@ -28,14 +28,9 @@ def qdq_model(
     """The Q/DQ model of ``plan`` in a form that runtimes load and rewrite; see ``quantized``.
 
     Tensors have the names of the float model wherever there is one: inputs, outputs, and the
-    integer constants. Its opset is 13 or more where there are scales per channel.
-
-    Raises:
-        ExportError: E011, when an older network cannot be written in opset 13.
+    integer constants. Its opset is 13 or more.
     """
-    channels = any(plan[s.key].axis is not None for s in sites if s.key in plan)
-    source = with_channels(model) if channels else model
-    made = quantized(source, sites, plan, float_weights=float_weights)
+    made = quantized(in_opset_13(model), sites, plan, float_weights=float_weights)
     common.RemoveUnusedNodesPass()(made)
     _restore_names(made.graph, sites)
     if opset(made) >= _TYPED:
