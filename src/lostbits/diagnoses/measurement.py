@@ -19,11 +19,11 @@ from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.handover import by_threads
-from lostbits.runtime.lockstep import compare, observe
+from lostbits.runtime.lockstep import Listener, compare, observe, to_compare
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.reference import relative_error
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import Simulation
+from lostbits.runtime.simulation import Frozen, Simulation
 
 _LAYER_SAMPLES = 8  # the identity of a layer is exact on any data; two more convolutions a layer
 _PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
@@ -132,10 +132,10 @@ class _Measuring:
 
     def _one(self, part: Batch) -> None:
         others, frozen = self.simulation.run(part)
+        listeners: list[Listener] = [self.site_errors]
         if part.first < _LAYER_SAMPLES:
-            floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
-        else:
-            floats = observe(self.executor, part, [self.site_errors])
+            listeners.append(self.layer_errors)
+        floats = self._floats(part, frozen, listeners)
         arrays = [f.numpy() for f in floats]
         if part.first == 0:
             self._check_executor(part, arrays)
@@ -156,11 +156,19 @@ class _Measuring:
             return
         self.gradient = self.gradient or NetworkErrors(self.case, self.executor, self.value)
         others, frozen = self.simulation.run(part)
-        floats = observe(self.executor, part)
+        floats = self._floats(part, frozen, [])
         keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
         tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
         plain = [floats[i] for i in keep]
         self.gradient.refine(part, frozen, plain, tensors, self.job.finer[part.first])
+
+    def _floats(
+        self, part: Batch, frozen: Frozen, listeners: Sequence[Listener]
+    ) -> list[torch.Tensor]:
+        """Outputs of the float network; the quantized one runs beside it only where it must."""
+        if self.layer_errors in listeners or to_compare(self.executor, frozen):
+            return compare(self.executor, part, frozen, listeners)
+        return observe(self.executor, part, listeners)
 
     def _check_executor(self, part: Batch, arrays: Sequence[NDArray[Any]]) -> None:
         """The explaining executor must compute what ONNX Runtime computes."""
