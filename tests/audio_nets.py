@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from small_nets import Floats, Net
 
@@ -25,7 +25,9 @@ def _transform(net: Net, bins: int, size: int) -> tuple[str, str]:
     return tuple(net.constant((f(angle) * window)[:, None]) for f in (np.cos, np.sin))  # type: ignore[return-value]
 
 
-def stft_mini(seed: int, bins: int = 9, size: int = 16, tail: Sequence[str] = ("Sqrt",)) -> onnx.ModelProto:
+def stft_mini(
+    seed: int, bins: int = 9, size: int = 16, tail: Sequence[str] = ("Sqrt",)
+) -> onnx.ModelProto:
     """Conv, Conv, Mul, Mul, Add, what ``tail`` says (a root), Conv: the magnitude of a spectrum."""
     net = Net(seed)
     parts = [net.add("Conv", ["x", w], strides=[size // 2]) for w in _transform(net, bins, size)]
@@ -37,11 +39,15 @@ def stft_mini(seed: int, bins: int = 9, size: int = 16, tail: Sequence[str] = ("
     return net.model([1, 256], x, rank=3)
 
 
-def with_function(seed: int, op: str, *constants: float, offset: float = 0.0, scale: float = 1.0) -> onnx.ModelProto:
+def with_function(
+    seed: int, op: str, *constants: float, offset: float = 0.0, scale: float = 1.0
+) -> onnx.ModelProto:
     """Gemm, Relu, ``op`` of the result, Gemm; many of the values are zero, or near it."""
     net = Net(seed)
     x = net.add("Relu", [net.gemm("x", 6, 8)])
-    x = net.add("Add", [net.add("Mul", [x, net.constant(np.array(scale))]), net.constant(np.array(offset))])
+    x = net.add(
+        "Add", [net.add("Mul", [x, net.constant(np.array(scale))]), net.constant(np.array(offset))]
+    )
     x = net.add(op, [x, *(net.constant(np.array(c)) for c in constants)])
     return net.model([6], net.gemm(x, 8, 4))
 

@@ -8,6 +8,7 @@ neighbours, which makes the result an Owen value with sites as unions (Owen 1977
 2009 for sampling).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
+from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.language import say
@@ -115,6 +117,9 @@ class PermutationErrors:
             on.reshape(-1)[player] = True
             outputs = self.coalitions.outputs(part, on)
             now = float(self.value(floats, outputs))
+            if not math.isfinite(now):
+                site = self.case.players[player // 2]
+                raise not_finite(f"attribution of {site.key!r}", f"no output {part.span}")
             self.sums[player] += (now - before) / len(self.orders)
             before = now
             self.evaluations += part.size

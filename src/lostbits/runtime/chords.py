@@ -17,7 +17,7 @@ import torch
 
 from lostbits.runtime.executor import Executor, Step
 
-_NEAR = 4.0  # times nearer to a point at one end than at the other: a chord is taken
+_REACH = 2.0  # of a way, by the longest distance of an element's ends
 _TINY = float(torch.finfo(torch.float32).tiny)
 _LAST_BIT = 1e-7
 Inputs = Sequence[torch.Tensor | None]
@@ -50,9 +50,12 @@ class _Domain(NamedTuple):
         """``x``, moved to a last bit beside the border where it is on it, or beyond."""
         if self.pole or not self.points:
             return x
-        ends = ((self.least, 1), (self.most, -1))
-        moved = (p + side * max(_LAST_BIT * abs(p), _TINY) if abs(p) <= 1 else p for p, side in ends)
-        return torch.clamp(x, *moved)
+        return torch.clamp(x, self.least + _beside(self.least), self.most - _beside(self.most))
+
+
+def _beside(border: float) -> float:
+    """The least step away from a border that changes it; none from infinity."""
+    return max(_LAST_BIT * abs(border), _TINY) if math.isfinite(border) else 0.0
 
 
 _ANY, _POSITIVE, _POLE, _UNIT = _Domain(), _Domain(0.0), _Domain(pole=True), _Domain(-1.0, 1.0)
@@ -95,7 +98,9 @@ class Chord:
     def evaluate(self, executor: Executor, step: Step, inputs: Inputs) -> tuple[torch.Tensor, ...]:
         """Outputs of the node, anywhere between the two networks."""
         index = self.domain.index
-        inputs = [x.detach() if x is not None and i in self.same else x for i, x in enumerate(inputs)]
+        inputs = [
+            x.detach() if x is not None and i in self.same else x for i, x in enumerate(inputs)
+        ]
         x = inputs[index]
         assert x is not None
         inside = self.domain.open(x)
@@ -143,9 +148,7 @@ def _can(executor: Executor, step: Step) -> bool:
     return step.inputs[domain.index] not in executor.constants
 
 
-def chord(
-    executor: Executor, step: Step, plain: Inputs, quantized: Inputs
-) -> Chord | None:
+def chord(executor: Executor, step: Step, plain: Inputs, quantized: Inputs) -> Chord | None:
     """The chord of a node, from what it reads in both networks; None for one that needs none."""
     if not _can(executor, step):
         return None
@@ -157,7 +160,9 @@ def chord(
     if start is None or end is None or not start.is_floating_point() or not start.numel():
         return None
     end = domain.closed(end)
-    first, last = (_alone(executor, step, domain, i, x) for i, x in ((plain, start), (quantized, end)))
+    first, last = (
+        _alone(executor, step, domain, i, x) for i, x in ((plain, start), (quantized, end))
+    )
     start, end = start.expand_as(first), end.expand_as(last)
     near = _near(domain, start, end) | ~torch.isfinite(last)
     if not near.any():
@@ -182,12 +187,15 @@ def _alone(
 
 
 def _near(domain: _Domain, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """Where the way from start to end leads over one of the points, or comes much nearer to it."""
+    """What one of the points is not out of reach for, on the way from start to end.
+
+    A way need not be straight: where terms cancel, it leads as far off as errors are large.
+    """
+    reach = _REACH * (end - start).abs().max()
     near = torch.zeros_like(start, dtype=torch.bool)
     for point in domain.points:
         a, b = start - point, end - point
-        near |= torch.sign(a) * torch.sign(b) <= 0
-        near |= torch.maximum(a.abs(), b.abs()) > _NEAR * torch.minimum(a.abs(), b.abs())
+        near |= (torch.sign(a) != torch.sign(b)) | (torch.minimum(a.abs(), b.abs()) <= reach)
     return near
 
 

@@ -134,7 +134,7 @@ def settle(frozen: Frozen, site: Site, x: torch.Tensor) -> None:
     odd = ~torch.isfinite(error)
     error = torch.where(odd, leaving - x, error)
     if not torch.isfinite(error).all():
-        raise _not_finite(f"tensor {site.tensor!r}", "infinity")
+        raise not_finite(f"tensor {site.tensor!r}", "infinity")
     frozen.total[site.key] = error
     frozen.clip[site.key] = torch.where(odd, error, frozen.clip[site.key])
 
@@ -202,21 +202,18 @@ def _check_streamed(
         return
     ends = torch.stack(torch.aminmax(torch.from_numpy(entering)))
     if ends.isnan().any():
-        raise _not_finite(f"tensor {site.tensor!r}", f"NaN {_within(part)}")
+        raise not_finite(f"tensor {site.tensor!r}", f"NaN {part.span}")
     if ends.isinf().any():
         frozen.limited[site.key] = channels_last(torch.from_numpy(leaving))
 
 
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
     if output.dtype.kind == "f" and not np.isfinite(output).all():
-        raise _not_finite(f"output {name!r}", f"NaN or infinity {_within(part)}")
+        raise not_finite(f"output {name!r}", f"NaN or infinity {part.span}")
 
 
-def _within(part: Batch) -> str:
-    return f"within samples {part.first} to {part.first + part.size - 1}"
-
-
-def _not_finite(where: str, found: str) -> SimulationError:
+def not_finite(where: str, found: str) -> SimulationError:
+    """S005."""
     return SimulationError(
         "S005",
         f"{where} of the quantized network",
