@@ -26,7 +26,7 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 
 _LAYER_SAMPLES = 8  # the identity of a layer is exact on any data; two more convolutions a layer
-_PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
+PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
 
 
 class Measured(NamedTuple):
@@ -62,6 +62,7 @@ class Measurement:
         batch: Samples a run.
         finer: Batches to attribute again, by their first sample, and by which rule.
             Where there are any, nothing else is measured.
+        walk: Whether permutations are walked, and nothing else is measured.
     """
 
     case: Case
@@ -70,6 +71,7 @@ class Measurement:
     labels: NDArray[np.int64] | None
     batch: int
     finer: Mapping[int, int] = field(default_factory=dict)
+    walk: bool = False
 
     @classmethod
     def of(
@@ -114,8 +116,8 @@ class _Measuring:
         """All of a stretch."""
         samples = 0
         for part in self.cursor.batches(stretch, self.job.batch):
-            if self.job.finer:
-                self._refine(part)
+            if self.job.finer or self.job.walk:
+                self._again(part)
                 continue
             self._one(part)
             samples += part.size
@@ -148,12 +150,23 @@ class _Measuring:
         if self.gradient is not None:
             tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
             self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)
-        elif self.permutation is not None and part.first < _PERMUTED_SAMPLES:
+        elif self.permutation is not None:
+            self._walk(part)
+
+    def _again(self, part: Batch) -> None:
+        if self.job.walk:
+            self._walk(part)
+        elif part.first in self.job.finer:
+            self._refine(part)
+
+    def _walk(self, part: Batch) -> None:
+        self.permutation = self.permutation or permutations(
+            self.case, self.value, self.job.settings
+        )
+        if part.first < PERMUTED_SAMPLES:
             self.permutation.update(part)
 
     def _refine(self, part: Batch) -> None:
-        if part.first not in self.job.finer:
-            return
         self.gradient = self.gradient or NetworkErrors(self.case, self.executor, self.value)
         others, frozen = self.simulation.run(part)
         floats = self._floats(part, frozen, [])

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
-from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.language import say
@@ -117,9 +116,9 @@ class PermutationErrors:
             on.reshape(-1)[player] = True
             outputs = self.coalitions.outputs(part, on)
             now = float(self.value(floats, outputs))
-            if not math.isfinite(now):
-                site = self.case.players[player // 2]
-                raise not_finite(f"attribution of {site.key!r}", f"no output {part.span}")
+            # Some errors without others may divide by zero. What they change then counts with the
+            # next one that makes a number of it; with all of them there is one.
+            now = now if math.isfinite(now) else before
             self.sums[player] += (now - before) / len(self.orders)
             before = now
             self.evaluations += part.size
