@@ -19,8 +19,10 @@ A message reads ``CODE: where: rule: found: what to do``.
 """
 
 import difflib
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from lostbits.quoting import visible
 
@@ -142,6 +144,12 @@ def described(error: BaseException) -> str:
     """
     kind, said = type(error).__name__, first_line(error)
     return kind if said == kind else f"{kind}: {said}"
+
+
+def origin(error: BaseException) -> str:
+    """File and line that an exception comes from, for a report of it; without folders."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from numpy.polynomial import legendre
 
 from lostbits.case import Case
 from lostbits.data import Batch
+from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
@@ -240,7 +241,11 @@ class NetworkErrors:
             real = [part.real(o) for o in outputs]
             return self.value(floats, [o for o in real if o.is_floating_point()])
 
-        return slopes(self.executor, part.feeds, frozen, t, value)
+        found = slopes(self.executor, part.feeds, frozen, t, value)
+        for (key, _), slope in found.items():
+            if not np.isfinite(slope).all():
+                raise not_finite(f"attribution of {key!r}", f"no slope {part.span}")
+        return found
 
     def report(self) -> NetworkReport:
         """Attributions, largest first, with the measured total and the residual."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from lostbits.case import Case, least_scales, unfit
 from lostbits.diagnoses.findings import findings, reasons
+from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
 from lostbits.diagnosis import NetworkReport
@@ -83,7 +84,12 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
 
 
 def spoken(result: Result) -> Result:
-    """The result with what its sentences were composed from, for other languages."""
+    """The result with what its sentences were composed from, for other languages.
+
+    Raises:
+        SimulationError: S008 where a figure is not a number.
+    """
+    check_finite(result)
     return {**result, "sentences": sentences(result)}
 
 

@@ -91,6 +91,12 @@ class Block:
             values.update(zip(step.outputs, outputs, strict=False))
         return values[self.stretch.exit]
 
+    @property
+    def opaque(self) -> list[str]:
+        """Its nodes that no gradient passes; known once the float network has run."""
+        known = self.networks.executor.opaque
+        return [step.name for step in self.stretch.steps if step.name in known]
+
     def _float(self, name: str) -> torch.Tensor:
         return self.networks.executor.constants[name]
 

@@ -107,7 +107,7 @@ def _check_finite(site: Site, own: Tally, part: Batch) -> None:
             "S003",
             f"tensor {site.tensor!r}",
             "activations of the float network must be finite",
-            f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
+            f"NaN or infinity {part.span}",
             "check the preprocessing; run the float model on these samples",
         )
 
