@@ -18,7 +18,7 @@ from fuzzing import (
     hostile,
     poison,
 )
-from fuzzing.corpus import BRIEF, DATA, FORMATS, MODEL, TARGET, TARGETS, Corpus, files_of
+from fuzzing.corpus import BRIEF, DATA, EXPORTS, FORMATS, MODEL, TARGET, TARGETS, Corpus, files_of
 from fuzzing.edit_arrays import npy, npz
 from fuzzing.networks import SAMPLES, Network, normal, random_network
 from fuzzing.tree import Entry, Tree
@@ -60,7 +60,7 @@ def _diagnosis(dice: Random) -> Argv:
         (
 (), (), (), ("--quiet",), ("--metric", "kl"), ("--method", "permutation"), ("--batch", "3"),
 ("--json", "../out/copy.json"), ("--format", "json"), ("--memory", "1GiB"),
-("--quiet", "--json", "-"), ("--lang", "zh-Hant"), ("--set", "w=per_channel"),
+("--quiet", "--json", "-"), ("--lang", "zh-Hant"), ("--set", "x=percentile"),
 ),
     )  # fmt: skip
     target = () if dice.random() < 0.2 else ("--target", dice.choice(TARGETS))
@@ -77,9 +77,10 @@ def _on_model(dice: Random) -> Argv:
             more = ("--budget", "1s", "--threads", "1", "--methods", methods)
             return ("recover", MODEL, "--data", DATA, *more, *target, *_OUT)
         case 2 | 3 | 4:
-            formats = ",".join(dice.sample(FORMATS, dice.choice((1, 1, 3))))
-            more = ("--to", formats, "--samples", "4")
-            return ("export", MODEL, "--data", DATA, *more, *target, *_OUT)
+            name, fitting = dice.choice(list(EXPORTS.items()))
+            formats = fitting if dice.random() < 0.7 else dice.choice(FORMATS)
+            more = ("--to", formats, "--target", name, "--tensorrt", "10.3.0")
+            return ("export", MODEL, "--data", DATA, *more, *_OUT)
         case 5 | 6:
             backend = dice.choice(("onnxruntime", "onnxruntime", "onnxruntime-plain", "openvino"))
             more = ("--backend", backend, "--samples", "4")
