@@ -112,7 +112,9 @@ class Corpus:
             found |= self._exported(target, formats)
         for name in ("integers", "quantized"):
             found[f"{name}.onnx"] = self.networks[name].model.SerializeToString()
-        return found
+        # Neither scripts nor the float model, of which each format has a copy.
+        unread = (".sh", ".cpp", "/model.onnx")
+        return {name: content for name, content in found.items() if not name.endswith(unread)}
 
     def _exported(self, target: str, formats: str) -> dict[str, bytes]:
         # So many samples that entropy has the values that it asks for.

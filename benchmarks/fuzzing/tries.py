@@ -112,17 +112,17 @@ def models(corpus: Corpus, dice: Random) -> Try:
     name, network = _network(corpus, dice)
     model, feeds = _copy(network.model), network.feeds
     match dice.randrange(20):
-        case 0 | 1:
+        case 0:
             how, content = "bytes", edit_bytes.edited(model.SerializeToString(), dice)
-        case 2 | 3 | 4:
+        case 1 | 2:
             for _ in range(dice.choice((1, 1, 2, 4))):
                 edit_proto.edit(model, dice)
             how, content = "fields", model.SerializeToString()
-        case 5 | 6:
+        case 3 | 4 | 5:
             how, content = "unlucky samples", model.SerializeToString()
             feeds = {key: edit_arrays.unlucky(x, dice) for key, x in feeds.items()}
         case number:
-            how = edit_model.edited(model, dice, mildly=number < 14)
+            how = edit_model.edited(model, dice, mildly=number < 15)
             content = model.SerializeToString()
     tree: Tree = {"in/net.onnx": content, "in/x.npz": npz(feeds), "in/w.data": bytes(4000)}
     if dice.random() < 0.02:
