@@ -47,6 +47,7 @@ def main(minutes: float, seed: str, only: list[str], jobs: int) -> int:
                 )
         workplace.close()
     print(f"\n## Seed {seed}, {minutes:g} minutes\n\n{counts.table()}\n\n{counts.causes()}\n")
+    print(f"Refused by\n{counts.refusals()}\n")
     print(f"Against the bar: {counts.against_the_bar()}. What broke: {saved}")
     return int(any(counts.kinds))
 

@@ -28,7 +28,7 @@ FORMATS = (
     "tensorrt-ranges", "encodings-0.6.1", "encodings-1.0.0", "encodings-2.0.0", "cambricon",
     "baked",
 )  # fmt: skip
-_EXPORTS = {
+EXPORTS = {
     "onnxruntime": "json,qdq-onnxruntime,baked",
     "openvino": "qdq-openvino",
     "tensorrt": "qdq-tensorrt,tensorrt-cache,tensorrt-ranges",
@@ -108,11 +108,13 @@ class Corpus:
     def parameters(self) -> dict[str, bytes]:
         """Files of every format that the readers know, for the plain network."""
         found = dict(BY_HAND)
-        for target, formats in _EXPORTS.items():
+        for target, formats in EXPORTS.items():
             found |= self._exported(target, formats)
         for name in ("integers", "quantized"):
             found[f"{name}.onnx"] = self.networks[name].model.SerializeToString()
-        return found
+        # Neither scripts nor the float model, of which each format has a copy.
+        unread = (".sh", ".cpp", "/model.onnx")
+        return {name: content for name, content in found.items() if not name.endswith(unread)}
 
     def _exported(self, target: str, formats: str) -> dict[str, bytes]:
         # So many samples that entropy has the values that it asks for.

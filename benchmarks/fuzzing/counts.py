@@ -16,6 +16,7 @@ class Counts:
     """What came of all tries so far."""
 
     reports: Counter[tuple[str, str]] = field(default_factory=Counter)
+    codes: Counter[tuple[str, str]] = field(default_factory=Counter)
     kinds: dict[tuple[str, str, str], list[Report]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -23,6 +24,8 @@ class Counts:
     def add(self, report: Report) -> list[Fault]:
         """Count a try, one with several faults as bad once; returns faults not seen before."""
         self.reports[report.kind, _end(report)] += 1
+        if report.code:
+            self.codes[report.kind, report.code] += 1
         new = []
         for fault in report.faults:
             found = self.kinds[report.kind, fault.kind, fault.where]
@@ -52,6 +55,14 @@ class Counts:
             lines.append(
                 "| " + " | ".join(repr(str(c))[1:-1].replace("|", "/") for c in cells) + " |"
             )
+        return "\n".join(lines)
+
+    def refusals(self) -> str:
+        """How often each code refused something, by class: tries that get no further than that."""
+        lines = []
+        for kind in dict.fromkeys(kind for kind, _ in self.codes):
+            found = Counter({code: n for (k, code), n in self.codes.items() if k == kind})
+            lines.append(f"{kind}: " + ", ".join(f"{c} {n}" for c, n in found.most_common(12)))
         return "\n".join(lines)
 
     def against_the_bar(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ from benchmarks.fuzzing.tree import changes, state
 STATUSES = (0, 1, 2)  # done; a goal or a gate was not met; refused
 BUG = 70  # the last resort of the command line
 
-_CODED = re.compile(r"^[A-Z]\d{3}: \S")
+_CODED = re.compile(r"^[A-Z]\d{3}: ")
 _FRAME = re.compile(r'File "[^"]*?(lostbits/[^"]+\.py)", line (\d+), in (\S+)')
 _LAST = re.compile(r"^(?:\w+\.)*(\w+)(?:: .*)?$")
 _NOISE = re.compile(
@@ -82,6 +82,12 @@ def _of_end(run: Run) -> Iterator[Fault]:
         yield Fault("status", str(run.status), errors[-2000:])
     elif run.status == 1 and "Traceback (most recent call last)" in errors:
         yield Fault("traceback", cause(errors), errors)
+
+
+def code_of(run: Run) -> str:
+    """The code that a command was refused with; empty for one that was not."""
+    lines = run.errors.decode("utf-8", "replace").splitlines() if run.status == 2 else []
+    return next((line[:4] for line in lines if _CODED.match(line)), "")
 
 
 def cause(errors: str) -> str:
@@ -151,7 +157,7 @@ def _gist(text: str) -> str:
 def _of_files(run: Run, ground: Playground, changed: dict[str, str], verb: str) -> Iterator[Fault]:
     for name, how in sorted(changed.items()):
         part, _, rest = name.partition("/")
-        if POISON in name:
+        if how == "made" and Path(name).name.startswith(POISON):
             yield Fault("something ran", name)
         elif part == "out":
             yield from _of_output(run, rest, how, verb)

@@ -18,7 +18,17 @@ from benchmarks.fuzzing import (
     hostile,
     poison,
 )
-from benchmarks.fuzzing.corpus import BRIEF, DATA, FORMATS, MODEL, TARGET, TARGETS, Corpus, files_of
+from benchmarks.fuzzing.corpus import (
+    BRIEF,
+    DATA,
+    EXPORTS,
+    FORMATS,
+    MODEL,
+    TARGET,
+    TARGETS,
+    Corpus,
+    files_of,
+)
 from benchmarks.fuzzing.edit_arrays import npy, npz
 from benchmarks.fuzzing.networks import SAMPLES, Network, normal, random_network
 from benchmarks.fuzzing.tree import Entry, Tree
@@ -60,7 +70,7 @@ def _diagnosis(dice: Random) -> Argv:
         (
 (), (), (), ("--quiet",), ("--metric", "kl"), ("--method", "permutation"), ("--batch", "3"),
 ("--json", "../out/copy.json"), ("--format", "json"), ("--memory", "1GiB"),
-("--quiet", "--json", "-"), ("--lang", "zh-Hant"), ("--set", "w=per_channel"),
+("--quiet", "--json", "-"), ("--lang", "zh-Hant"), ("--set", "x=percentile"),
 ),
     )  # fmt: skip
     target = () if dice.random() < 0.2 else ("--target", dice.choice(TARGETS))
@@ -77,9 +87,10 @@ def _on_model(dice: Random) -> Argv:
             more = ("--budget", "1s", "--threads", "1", "--methods", methods)
             return ("recover", MODEL, "--data", DATA, *more, *target, *_OUT)
         case 2 | 3 | 4:
-            formats = ",".join(dice.sample(FORMATS, dice.choice((1, 1, 3))))
-            more = ("--to", formats, "--samples", "4")
-            return ("export", MODEL, "--data", DATA, *more, *target, *_OUT)
+            name, fitting = dice.choice(list(EXPORTS.items()))
+            formats = fitting if dice.random() < 0.7 else dice.choice(FORMATS)
+            more = ("--to", formats, "--target", name, "--tensorrt", "10.3.0")
+            return ("export", MODEL, "--data", DATA, *more, *_OUT)
         case 5 | 6:
             backend = dice.choice(("onnxruntime", "onnxruntime", "onnxruntime-plain", "openvino"))
             more = ("--backend", backend, "--samples", "4")
@@ -111,17 +122,17 @@ def models(corpus: Corpus, dice: Random) -> Try:
     name, network = _network(corpus, dice)
     model, feeds = _copy(network.model), network.feeds
     match dice.randrange(20):
-        case 0 | 1:
+        case 0:
             how, content = "bytes", edit_bytes.edited(model.SerializeToString(), dice)
-        case 2 | 3 | 4:
+        case 1 | 2:
             for _ in range(dice.choice((1, 1, 2, 4))):
                 edit_proto.edit(model, dice)
             how, content = "fields", model.SerializeToString()
-        case 5 | 6:
+        case 3 | 4 | 5:
             how, content = "unlucky samples", model.SerializeToString()
             feeds = {key: edit_arrays.unlucky(x, dice) for key, x in feeds.items()}
         case number:
-            how = edit_model.edited(model, dice, mildly=number < 14)
+            how = edit_model.edited(model, dice, mildly=number < 15)
             content = model.SerializeToString()
     tree: Tree = {"in/net.onnx": content, "in/x.npz": npz(feeds), "in/w.data": bytes(4000)}
     if dice.random() < 0.02:

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.fuzzing.bounds import Bounds
 from benchmarks.fuzzing.corpus import BRIEF, DATA, MODEL, Corpus, files_of
 from benchmarks.fuzzing.networks import ALL as NETWORKS
-from benchmarks.fuzzing.oracle import Fault, faults
+from benchmarks.fuzzing.oracle import Fault, code_of, faults
 from benchmarks.fuzzing.playground import Playground
 from benchmarks.fuzzing.server import CLI, Run, run, warm
 from benchmarks.fuzzing.tree import Tree, lay_out, taken
@@ -43,6 +43,7 @@ class Report:
         what: What was edited.
         argv: The command.
         status: Exit status, or minus a signal.
+        code: Of the message that it was refused with; empty otherwise.
         seconds: On the wall.
         faults: What must not have been; none if all is well.
     """
@@ -52,6 +53,7 @@ class Report:
     what: str
     argv: tuple[str, ...]
     status: int
+    code: str
     seconds: float
     faults: tuple[Fault, ...]
 
@@ -91,6 +93,7 @@ def serve(
     """Answer one request after the other, until there is none."""
     ground = Playground.of(files_of(NETWORKS["convolutions"]()), root / "ground").root
     warm(_commands(ground) if warmed else ())
+    connection.send(None)  # ready
     corpus = Corpus(root)
     while (request := connection.recv()) is not None:
         connection.send(_answer(request, corpus, ground, saved, bounds))
@@ -107,8 +110,9 @@ def _answer(
     except Exception:  # of the fuzzer itself: to be seen in the table, not to end a long run
         text = traceback.format_exc()
         fault = Fault("the fuzzer broke", text.splitlines()[-1], text)
-        return Report(kind, name, "", ("",), 0, 0.0, (fault,))
-    report = Report(kind, name, one.what, one.argv, ended.status, ended.usage.wall, tuple(found))
+        return Report(kind, name, "", ("",), 0, "", 0.0, (fault,))
+    code, seconds = code_of(ended), ended.usage.wall
+    report = Report(kind, name, one.what, one.argv, ended.status, code, seconds, tuple(found))
     if found and saved is not None:
         save(report, one.tree, ended, saved / f"{kind}-{name.replace(' ', '-')}")
     return report
@@ -161,6 +165,8 @@ class Workplace:
                 theirs.close()
                 self._ends.append(mine)
                 self._processes.append(process)
+        for end in self._ends:
+            end.recv()
 
     def reports(self, requests: Iterable[Request]) -> Iterator[Report]:
         """What comes of each request (class, seed or a try, program), as they are done."""
