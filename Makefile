@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint audit docs bench bench-page clean
 
 demo: $(READY)
 	$(BIN)/lostbits demo --out build/demo
@@ -16,6 +16,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Not part of lint, as it asks PyPI for advisories. Strict: what could not be looked up is no pass.
+audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 # Strict: a warning, such as a link that leads nowhere, fails the build. The tests build it so too.
 docs: $(READY)
@@ -31,8 +37,12 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 bench: $(READY)
-	$(BIN)/python benchmarks/prepare.py
-	$(BIN)/python benchmarks/diagnosis.py
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.diagnosis
+
+# The tables of docs/benchmarks.md and docs/scaling.md, from benchmarks/results.
+bench-page: $(READY)
+	$(BIN)/python -m benchmarks.page
 
 clean:
 	rm -rf $(VENV) build

@@ -1,14 +1,13 @@
 """Kill a worker or the driver of a recovery at random moments, resume, and compare.
 
-Needs nothing but the embedded network. Prints a table of docs/scaling.md::
+Needs nothing but the embedded network, and Linux::
 
-    python benchmarks/chaos.py [--times 20] [--seed 0]
+    python -m benchmarks.chaos [--times 20] [--seed 0] [--save]
 
 Every run recovers the embedded network with two workers, by a rounding that they share and one that
-they do not. A run whose
-worker died must end by itself; one whose driver died is started again with the same folder. Either
-must end with the files and figures of a run that nobody disturbed, and a layer that was finished
-before the death must be the same file, not written again, after it.
+they do not. A run whose worker died must end by itself; one whose driver died is started again with
+the same folder. Either must end with the files and figures of a run that nobody disturbed, and a
+layer that was finished before the death must be the same file, not written again, after it.
 """
 
 import argparse
@@ -18,11 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.prepared import ROOT
+from benchmarks.results import parser, recorded
+from benchmarks.table import Column
 from lostbits.api import Settings, Wishes, demo_files, recover
 from lostbits.recovery import Effort
 from lostbits.results import read, write
@@ -30,6 +33,14 @@ from lostbits.runtime.pool import Resources
 
 FILES = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
 WORKERS = 2
+COLUMNS = (
+    Column("moments"),
+    Column("worker killed"),
+    Column("driver killed"),
+    Column("same result"),
+    Column("layers finished before"),
+    Column("written again"),
+)
 METHODS = ("equalization", "second_order", "adaround")
 
 
@@ -56,7 +67,8 @@ def drive(folder: Path) -> None:
 
 def started(folder: Path) -> "subprocess.Popen[bytes]":
     """A driver in a process of its own."""
-    return subprocess.Popen([sys.executable, __file__, "--drive", str(folder)])
+    command = [sys.executable, "-m", "benchmarks.chaos", "--drive", str(folder)]
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 def disturbed(folder: Path, victim: str, moment: float, whole: Path) -> Outcome:
@@ -96,34 +108,39 @@ def same(folder: Path, whole: Path) -> bool:
     )
 
 
-def main(times: int, seed: int) -> None:
-    """Print a row for each death."""
+def deaths(times: int, seed: int) -> Iterator[Outcome]:
+    """Runs that were disturbed at random moments; each is told at once."""
     random = np.random.default_rng(seed)
-    print("| killed | after, s | layers finished then | computed again | same result |")
-    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         whole, begun = Path(name) / "whole", time.monotonic()
-        assert started(whole).wait() == 0
+        if status := started(whole).wait():
+            raise SystemExit(f"the run that nobody disturbs ended with {status}")
         length = time.monotonic() - begun
         for number in range(times):
             victim = str(random.choice(["worker", "driver"]))
             moment = float(random.uniform(0, length))
             found = disturbed(Path(name) / str(number), victim, moment, whole)
-            answer = "yes" if found.same else "NO"
-            print(
-                f"| {victim} | {moment:.1f} of {length:.1f} | {found.layers} | {found.again} "
-                f"| {answer} |",
-                flush=True,
-            )
+            print(f"{victim} killed after {moment:.1f} of {length:.1f} s: {found}", flush=True)
+            yield found
+
+
+def main() -> None:
+    """Drive one run, or kill many and count."""
+    words = parser(__doc__)
+    words.add_argument("--times", type=int, default=20)
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
+    arguments = words.parse_args()
+    if arguments.drive:
+        drive(arguments.drive)
+        return
+    found = list(deaths(arguments.times, arguments.seed))
+    n = f"{arguments.times} runs of the embedded network, {WORKERS} workers"
+    with recorded("chaos", COLUMNS, n=n, save=arguments.save) as rows:
+        killed = [sum(f.victim == victim for f in found) for victim in ("worker", "driver")]
+        totals = (sum(f.layers for f in found), sum(f.again for f in found))
+        rows.add(f"--seed {arguments.seed}", *killed, sum(f.same for f in found), *totals)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.drive:
-        drive(arguments.drive)
-    else:
-        main(arguments.times, arguments.seed)
+    main()

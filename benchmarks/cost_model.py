@@ -1,8 +1,8 @@
 """What a diagnosis costs, fitted to runs on EfficientNet-Lite0, and what that predicts.
 
-Run ``python benchmarks/prepare.py`` first. Prints the figures of docs/scaling.md::
+Run ``python -m benchmarks.prepare`` first::
 
-    python benchmarks/cost_model.py [--fit 48,96,144] [--check 192]
+    python -m benchmarks.cost_model [--fit 64,256] [--check 128] [--save]
 
 Each stage is taken to last ``t + a n / w + b n`` seconds for n samples and w workers of one
 thread, and ``p`` more where there are several: t is start-up, p that of workers, a what they share,
@@ -14,15 +14,18 @@ seen says how far it can be trusted. Bytes are counted.
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import time
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
 import lostbits
+from benchmarks.prepared import EFFICIENTNET, MANY
+from benchmarks.results import parser, recorded
+from benchmarks.table import Column
 from lostbits.data import open_source
 from lostbits.diagnoses.settings import Settings
 from lostbits.graph.instrument import with_outputs
@@ -32,8 +35,8 @@ from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.statistics import Tally
 from lostbits.targets import target
-from scaling import DATA, MODEL, TARGET
 
+TARGET = "snpe"
 STAGES = ("calibrate", "diagnose", "explain")
 TASK = 256  # samples of a task of the calibration, where there are thousands
 IMAGES, NODES, CORES = 1_000_000, 100, 16
@@ -57,7 +60,7 @@ class Fit:
 def measured(samples: int, workers: int) -> dict[str, float]:
     """Return the seconds of every stage of one diagnosis."""
     settings = Settings(samples=samples, resources=Resources(workers=workers, threads=1))
-    return dict(lostbits.diagnose(MODEL, DATA, TARGET, settings)["seconds"])
+    return dict(lostbits.diagnose(EFFICIENTNET, MANY, TARGET, settings)["seconds"])
 
 
 def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str, alone: float) -> Fit:
@@ -72,7 +75,8 @@ def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str, alone: flo
 
 def inference() -> float:
     """Return the seconds of a float inference of one sample, on one thread, at best."""
-    session, images = Session(open_reference(MODEL).model, threads=1), np.load(DATA, mmap_mode="r")
+    session = Session(open_reference(EFFICIENTNET).model, threads=1)
+    images = np.load(MANY, mmap_mode="r")
     feeds = {session_input(): np.ascontiguousarray(images[:8])}
     best = float("inf")
     for _ in range(10):
@@ -84,91 +88,103 @@ def inference() -> float:
 
 def session_input() -> str:
     """Return the name of the network's input."""
-    return open_reference(MODEL).model.graph.inputs[0].name or ""
+    return open_reference(EFFICIENTNET).model.graph.inputs[0].name or ""
 
 
 def sent_back() -> bytes:
     """Return what a task of the calibration sends back."""
-    model, images = open_reference(MODEL).model, np.load(DATA, mmap_mode="r")
+    model, images = open_reference(EFFICIENTNET).model, np.load(MANY, mmap_mode="r")
     sites = [s for s in place(model, target(TARGET)).sites if s.streams]
     feeds = {session_input(): np.ascontiguousarray(images[:32])}
     values = feeds | Session(with_outputs(model, [s.tensor for s in sites])).run(feeds)
     return pickle.dumps({s.key: Tally(s.axis).update(values[s.tensor]) for s in sites}, 5)
 
 
-def driver_seconds(sent: bytes) -> float:
-    """Return what a sample of a calibration costs the driver: its hash, its part of a merge."""
+def driver_seconds(sent: bytes) -> tuple[float, float]:
+    """Return what the driver takes to hash a sample, and to merge what a task sends back."""
     total, start = pickle.loads(sent), time.perf_counter()
     for _ in range(10):
         for key, tally in pickle.loads(sent).items():
             total[key].merge(tally)
     merge = (time.perf_counter() - start) / 10
-    source = open_source(DATA, input_specs(open_reference(MODEL).model)).slice(0, 256)
+    source = open_source(MANY, input_specs(open_reference(EFFICIENTNET).model)).slice(0, 256)
     start = time.perf_counter()
     source.fingerprint()
-    hashed = (time.perf_counter() - start) / 256
-    print(f"The driver hashes a sample in {1e3 * hashed:.2f} ms", end=", ")
-    print(f"and merges a task in {1e3 * merge:.0f} ms.")
-    return hashed + merge / TASK
+    return (time.perf_counter() - start) / 256, merge
 
 
 def main() -> None:
     """Measure, fit, check, predict."""
-    arguments = _arguments()
-    counts = [int(n) for n in arguments.fit.split(",")]
+    words = parser(__doc__)
+    words.add_argument("--fit", default="64,256", help="samples of the runs to fit")
+    words.add_argument("--check", type=int, default=128, help="samples of the run to check by")
+    arguments = words.parse_args()
     measured(16, 1)  # imports, first pages of memory
-    unit = inference()
-    print(f"Float inference, one thread: {1e3 * unit:.1f} ms a photograph.\n")
-    print("| samples | workers | " + " | ".join(f"{s}, s" for s in STAGES) + " |")
-    print("|---|---|---|---|---|", flush=True)
-    runs = {(n, w): _shown(n, w) for w in (1, 2) for n in counts}
-    sent = sent_back()
-    print()
-    alone = {"calibrate": driver_seconds(sent)}
+    unit, save = inference(), arguments.save
+    runs = _runs([int(n) for n in arguments.fit.split(",")], save)
+    alone = {"calibrate": _parts(unit, sent_back(), save)}
     fits = {stage: fitted(runs, stage, alone.get(stage, 0.0)) for stage in STAGES}
-    _print_fits(fits, unit)
-    _print_check(fits, arguments.check)
-    _print_prediction(fits, len(sent))
+    _fits(fits, unit, save)
+    _check(fits, arguments.check, save)
+    _prediction(fits, save)
 
 
-def _shown(samples: int, workers: int) -> dict[str, float]:
-    run = measured(samples, workers)
-    cells = " | ".join(f"{run[stage]:.1f}" for stage in STAGES)
-    print(f"| {samples} | {workers} | {cells} |", flush=True)
-    return run
+def _runs(counts: list[int], save: bool) -> dict[tuple[int, int], dict[str, float]]:
+    columns = (Column("samples"), Column("workers"), *(Column(s, "s", ".1f") for s in STAGES))
+    runs = {}
+    with recorded("cost_runs", columns, n="one run each", keys=2, save=save) as rows:
+        for workers, samples in product((1, 2), counts):
+            runs[samples, workers] = run = measured(samples, workers)
+            rows.add(samples, workers, *(run[stage] for stage in STAGES))
+    return runs
 
 
-def _print_fits(fits: dict[str, Fit], unit: float) -> None:
-    print("\n| stage | start, s | of workers, s | shared, ms | in inferences | driver, ms |")
-    print("|---|---|---|---|---|---|")
-    for stage, fit in fits.items():
-        cells = f"{1e3 * fit.shared:.1f} | {fit.shared / unit:.1f} | {1e3 * fit.alone:.2f}"
-        print(f"| {stage} | {fit.start:.1f} | {fit.workers:.1f} | {cells} |")
+def _parts(unit: float, sent: bytes, save: bool) -> float:
+    """Record what is measured by itself; return what a sample costs the driver."""
+    hashed, merge = driver_seconds(sent)
+    columns = (Column("part"), Column("figure", "", ".3g"), Column("unit"))
+    n = "best of ten inferences, ten merges, 256 hashes"
+    with recorded("cost_parts", columns, n=n, save=save) as rows:
+        rows.add("float inference of a sample, one thread", 1e3 * unit, "ms")
+        rows.add("reading and hashing a sample, driver", 1e3 * hashed, "ms")
+        rows.add("merging what a task has counted, driver", 1e3 * merge, "ms")
+        rows.add(f"sent back by a task of {TASK} samples", len(sent) / 1e6, "MB")
+        rows.add(f"sent back for {IMAGES:,} images", len(sent) * -(-IMAGES // TASK) / 1e9, "GB")
+    return hashed + merge / TASK
 
 
-def _print_check(fits: dict[str, Fit], samples: int) -> None:
-    print("\n| samples | workers | stage | predicted, s | measured, s |\n|---|---|---|---|---|")
-    run = measured(samples, 2)
-    for stage, fit in fits.items():
-        print(f"| {samples} | 2 | {stage} | {fit.seconds(samples, 2):.1f} | {run[stage]:.1f} |")
+def _fits(fits: dict[str, Fit], unit: float, save: bool) -> None:
+    columns = (
+        Column("stage"),
+        Column("`t`", "s", ".1f"),
+        Column("`p`", "s", ".1f"),
+        Column("`a`", "ms a sample", ".1f"),
+        Column("`a` in inferences", "", ".1f"),
+        Column("`b`", "ms a sample", ".2f"),
+    )
+    with recorded("cost_fit", columns, n="least squares of these runs", save=save) as rows:
+        for stage, fit in fits.items():
+            shared = (1e3 * fit.shared, fit.shared / unit)
+            rows.add(stage, fit.start, fit.workers, *shared, 1e3 * fit.alone)
 
 
-def _print_prediction(fits: dict[str, Fit], size: int) -> None:
+def _check(fits: dict[str, Fit], samples: int, save: bool) -> None:
+    columns = (Column("stage"), Column("predicted", "s", ".1f"), Column("measured", "s", ".1f"))
+    run, n = measured(samples, 2), f"one run, {samples} samples, two workers"
+    with recorded("cost_check", columns, n=n, save=save) as rows:
+        for stage, fit in fits.items():
+            rows.add(stage, fit.seconds(samples, 2), run[stage])
+
+
+def _prediction(fits: dict[str, Fit], save: bool) -> None:
     workers = NODES * CORES
-    print(f"\n{IMAGES:,} images, {NODES} nodes of {CORES} cores of this kind:\n")
-    print("| stage | one worker | all | of it the driver alone |\n|---|---|---|---|")
-    for stage, fit in fits.items():
-        times = fit.seconds(IMAGES, 1), fit.seconds(IMAGES, workers), fit.alone * IMAGES
-        print(f"| {stage} | " + " | ".join(f"{t / 60:,.1f} min" for t in times) + " |")
-    total = size * -(-IMAGES // TASK)
-    print(f"\nStatistics sent back: {size / 1e6:.1f} MB a task, {total / 1e9:,.0f} GB in all.")
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fit", default="48,96,144", help="samples of the runs to fit")
-    parser.add_argument("--check", type=int, default=192, help="samples of the run to check by")
-    return parser.parse_args()
+    titles = ("one worker", f"all {workers:,}", "of it the driver alone")
+    columns = (Column("stage"), *(Column(title, "min", ",.4g") for title in titles))
+    n = f"{IMAGES:,} images, {NODES} nodes of {CORES} cores, by the fit"
+    with recorded("cost_prediction", columns, n=n, save=save) as rows:
+        for stage, fit in fits.items():
+            times = fit.seconds(IMAGES, 1), fit.seconds(IMAGES, workers), fit.alone * IMAGES
+            rows.add(stage, *(seconds / 60 for seconds in times))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Makes those that are named, under build::
 
-    python benchmarks/environments.py [peers] [modelopt]
+    python -m benchmarks.environments [peers] [modelopt]
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.prepared import ROOT
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,7 +30,7 @@ class Environment:
     @property
     def folder(self) -> Path:
         """Where it is."""
-        return HERE.parent / "build" / f"{self.name}-venv"
+        return ROOT / "build" / f"{self.name}-venv"
 
     @property
     def requirements(self) -> Path:
@@ -43,7 +45,7 @@ class Environment:
     @property
     def missing(self) -> str:
         """Why nothing can run in it, and the command that makes it; empty where it is there."""
-        made = f"python benchmarks/environments.py {self.name}"
+        made = f"python -m benchmarks.environments {self.name}"
         return "" if self.python.exists() else f"no environment {self.name!r}: {made} makes it"
 
     def wanted(self) -> list[str]:
@@ -71,9 +73,9 @@ class Environment:
         return failed
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run its interpreter and keep what it says."""
+        """Run its interpreter in the root of the repository and keep what it says."""
         command = [str(self.python), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 PEERS = Environment("peers")
@@ -83,7 +85,7 @@ MODELOPT = Environment("modelopt")
 def last_line(text: str) -> str:
     """Return the last line that says something, shortened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].replace("|", "/")[:200] if lines else "no message"
+    return lines[-1][:200] if lines else "no message"
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 Random networks of opsets 11 to 21, planned by every target, written by every exporter of Q/DQ
 files and as ``quantized.onnx`` of a recovery::
 
-    python benchmarks/exported_load.py [--nets 318] [--seed 0] [--targets snpe,...]
+    python -m benchmarks.exported_load [--nets 318] [--seed 0] [--targets snpe,...]
 
 Prints how many files were refused, gave other numbers than the simulation, or have other inputs
 and outputs than the network, by opset and target. Ends with status 1 if there are any.

@@ -1,84 +1,102 @@
 """Other tools' quantized EfficientNet-Lite0, diagnosed as it is: coverage and closure.
 
-Run ``python benchmarks/prepare.py`` first. The files are made in the environment of peers.py.
-Prints the table of docs/benchmarks.md::
+Run ``python -m benchmarks.prepare`` first. The files are made in the environment of the
+other tools::
 
-    python benchmarks/foreign.py [--tools onnxruntime,nncf,aimet] [--settings snpe,tensorrt,qnn-htp]
-                                 [--samples 16] [--calibration 32]
+    python -m benchmarks.foreign [--tools onnxruntime,nncf,aimet] [--settings snpe,tensorrt,qnn-htp]
+                                 [--samples 16] [--calibration 32] [--save]
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from environments import PEERS
+from benchmarks.environments import PEERS
+from benchmarks.peers.job import SETTINGS, Floats, Job
+from benchmarks.peers.run import Done, run
+from benchmarks.peers.tools import TITLES, calibration, simplified
+from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
+from benchmarks.results import Rows, parser, recorded
+from benchmarks.table import Cell, Column
 from lostbits.api import Settings, diagnose
 from lostbits.matching import IDLE
-from peers import MODEL, TITLES, calibration, simplified
-from peers_job import SETTINGS, Floats, Job
-from peers_run import Done, run
+from lostbits.reporter import Result
 
-FOLDER = MODEL.parent
+COLUMNS = (
+    Column("tool"),
+    Column("file"),
+    Column("its tensors"),
+    Column("with a site"),
+    Column("idle"),
+    Column("covered", "", ".1%"),
+    Column("sites"),
+    Column("SQNR", "dB", ".1f"),
+    Column("sum / total", "", ".4f"),
+    Column("to the file run", "dB", ".1f"),
+)
 
 
 def main() -> None:
-    """Make every file, diagnose it, print a row for each."""
+    """Make every file and diagnose it."""
     arguments = _arguments()
     for requirement, reason in PEERS.install().items():
         print(f"not installed: {requirement}: {reason}", flush=True)
-    photographs = np.load(FOLDER / "evaluation.npy", mmap_mode="r")[: arguments.samples]
-    print(
-        "| tool | file | its tensors | with a site | idle | covered | sites | SQNR dB "
-        "| sum / total | to the file run |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    photographs = np.array(np.load(EVALUATION, mmap_mode="r")[: arguments.samples])
+    n = f"ranges of {arguments.calibration} photographs, {len(photographs)} others diagnosed"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        recorded("foreign", COLUMNS, n=n, keys=2, save=arguments.save) as rows,
+    ):
         scratch = Path(folder)
-        data = calibration(FOLDER / "calibration.npy", scratch, arguments.calibration)
-        model = simplified(MODEL, data, scratch)
-        for tool in arguments.tools.split(","):
-            for setting in arguments.settings.split(","):
-                job = Job(tool, setting, model, data, scratch / f"{tool}-{setting}")
-                print(row(run(job), np.array(photographs)), flush=True)
+        data = calibration(CALIBRATION, scratch, arguments.calibration)
+        model = simplified(EFFICIENTNET, data, scratch)
+        for tool, setting in product(arguments.tools.split(","), arguments.settings.split(",")):
+            job = Job(tool, setting, model, data, scratch / f"{tool}-{setting}")
+            add(rows, run(job), photographs)
 
 
-def row(done: Done, photographs: Floats) -> str:
-    """Return what the diagnosis of a file says of coverage and closure."""
-    head = f"| {TITLES[done.job.tool]} | {SETTINGS[done.job.setting]}"
+def add(rows: Rows, done: Done, photographs: Floats) -> None:
+    """Add what the diagnosis of a file says of coverage and closure."""
+    head = (TITLES[done.job.tool], SETTINGS[done.job.setting])
     if done.seconds is None:
-        return f"{head} | {done.reason} | | | | | | | |"
-    settings = Settings(plan=done.job.result)
-    found = diagnose(done.job.model, photographs, None, settings)
-    plan, coverage, network = found["plan"], found["coverage"], found["network"]
+        rows.add(*head, done.reason)
+        return
+    found = diagnose(done.job.model, photographs, None, Settings(plan=done.job.result))
+    rows.add(*head, *_cells(found))
+    for each in found["plan"]["unmatched"]:
+        if each["reason"] != IDLE:
+            rows.remark(f"unmatched: {each['tensor']}: {each['reason']}")
+
+
+def _cells(found: Result) -> tuple[Cell, ...]:
+    plan, coverage = found["plan"], found["coverage"]
+    covered = (plan["matched"] + plan["idle"]) / plan["tensors"]
     distance = plan["sqnr_db_vs_file"]
-    apart = "equal" if distance is None and plan["file_was_run"] else f"{distance:.1f} dB"
-    cells = (
-        f"{plan['tensors']}",
-        f"{plan['matched']}",
-        f"{plan['idle']}",
-        f"{(plan['matched'] + plan['idle']) / plan['tensors']:.1%}",
+    apart = "equal" if distance is None else distance
+    return (
+        plan["tensors"],
+        plan["matched"],
+        plan["idle"],
+        covered,
         f"{coverage['sites_matched']} of {coverage['sites_total']} of {found['target']['name']}",
-        f"{found['baseline']['sqnr_db']:.1f}",
-        f"{1 + network['residual']:.4f}",
+        found["baseline"]["sqnr_db"],
+        1 + found["network"]["residual"],
         apart if plan["file_was_run"] else "not run",
     )
-    for each in plan["unmatched"]:
-        if each["reason"] != IDLE:
-            print(f"unmatched: {each['tensor']}: {each['reason']}", flush=True)
-    return f"{head} | " + " | ".join(cells) + " |"
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tools", default="onnxruntime,nncf,aimet", help=", ".join(TITLES))
-    parser.add_argument("--settings", default=",".join(SETTINGS))
-    parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--calibration", type=int, default=32)
-    return parser.parse_args()
+    words = parser(__doc__)
+    words.add_argument("--tools", default="onnxruntime,nncf,aimet", help=", ".join(TITLES))
+    words.add_argument("--settings", default=",".join(SETTINGS))
+    words.add_argument("--samples", type=int, default=16)
+    words.add_argument("--calibration", type=int, default=32)
+    return words.parse_args()
 
 
 if __name__ == "__main__":

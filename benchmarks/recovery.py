@@ -1,10 +1,10 @@
 """Recovery on EfficientNet-Lite0: figures on photographs that neither worked nor judged, and time.
 
-Run ``python benchmarks/prepare.py`` first. Prints the tables of docs/benchmarks.md::
+Run ``python -m benchmarks.prepare`` first::
 
-    python benchmarks/recovery.py [--targets snpe,tensorrt,qnn-htp,w4a8] [--budget 5m]
+    python -m benchmarks.recovery [--targets snpe,tensorrt,qnn-htp,w4a8] [--budget 5m]
                                   [--methods ...] [--seed 0] [--calibration 128]
-                                  [--evaluation 328]
+                                  [--evaluation 328] [--save]
 """
 
 import argparse
@@ -18,17 +18,29 @@ import numpy as np
 import onnxruntime as ort
 
 import lostbits
+from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
+from benchmarks.results import parser, recorded
+from benchmarks.table import Cell, Column
 from lostbits.api import Wishes, recover
 from lostbits.goal import seconds
 from lostbits.grid import Grid
 from lostbits.recovery import Effort
+from lostbits.reporter import Result
 from lostbits.runtime.measure import Comparison
 from lostbits.target import Target
 from lostbits.targets import target
 
-FOLDER = Path(__file__).parents[1] / "build" / "bench"
-MODEL, DATA, OTHERS = (
-    FOLDER / name for name in ("efficientnet_lite0.onnx", "calibration.npy", "evaluation.npy")
+TITLES = {"w4a8": "4-bit weights per channel"}
+COLUMNS = (
+    Column("target"),
+    Column("options"),
+    Column("SQNR before", "dB", ".1f"),
+    Column("after", "dB", ".1f"),
+    Column("agreement before", "", ".3f"),
+    Column("after", "", ".3f"),
+    Column("activations alone", "dB", ".1f"),
+    Column("time", "s", ".0f"),
+    Column("attempts"),
 )
 
 
@@ -41,47 +53,55 @@ def w4a8() -> Target:
 
 def main() -> None:
     """Recover for each target and compare on the evaluation photographs."""
-    arguments = _arguments()
-    print("| target | SQNR dB before | after | agreement before | after | floor dB | s | tried |")
-    print("|---|---|---|---|---|---|---|---|")
-    data = np.load(DATA)[: arguments.calibration]
-    others = np.load(OTHERS, mmap_mode="r")[: arguments.evaluation]
-    for name in arguments.targets.split(","):
-        print(_row(name, data, others, arguments), flush=True)
+    words = parser(__doc__)
+    words.add_argument("--targets", default="snpe,tensorrt,qnn-htp,w4a8")
+    words.add_argument("--budget", default="5m")
+    words.add_argument("--methods", default="")
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--calibration", type=int, default=128)
+    words.add_argument("--evaluation", type=int, default=328)
+    arguments = words.parse_args()
+    data = np.load(CALIBRATION)[: arguments.calibration]
+    others = np.load(EVALUATION, mmap_mode="r")[: arguments.evaluation]
+    n = f"{len(data)} photographs to work on, {len(others)} others judged"
+    with recorded("recovery", COLUMNS, n=n, keys=2, save=arguments.save) as rows:
+        for name in arguments.targets.split(","):
+            told = _told(arguments)
+            rows.add(TITLES.get(name, name), told, *_cells(name, data, others, arguments))
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--targets", default="snpe,tensorrt,qnn-htp,w4a8")
-    parser.add_argument("--budget", default="5m")
-    parser.add_argument("--methods", default="")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--calibration", type=int, default=128)
-    parser.add_argument("--evaluation", type=int, default=328)
-    return parser.parse_args()
+def _told(arguments: argparse.Namespace) -> str:
+    """The options of ``lostbits recover`` that a row is of."""
+    told = [f"--budget {arguments.budget}"]
+    told += [f"--methods={arguments.methods}"] * bool(arguments.methods)
+    told += [f"--seed {arguments.seed}"] * bool(arguments.seed)
+    return " ".join(told)
 
 
-def _row(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> str:
+def _cells(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> tuple[Cell, ...]:
     chosen = w4a8() if name == "w4a8" else target(name)
     methods = tuple(m for m in arguments.methods.split(",") if m)
     effort = Effort(seed=arguments.seed)
     wishes = Wishes(budget=seconds(arguments.budget), methods=methods, effort=effort)
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        result = recover(MODEL, data, chosen, out, lostbits.Settings(), wishes)
+        result = recover(EFFICIENTNET, data, chosen, out, lostbits.Settings(), wishes)
         wall = time.perf_counter() - start
         after = _compared(Path(out) / "quantized.onnx", others)
     found = result["recovered"]
-    tried = ", ".join(
+    before, floors = found["before"], found["floors_db"]
+    sqnr, agreement = (before["sqnr_db"], after.sqnr_db), (before["agreement"], after.agreement)
+    return *sqnr, *agreement, floors["weights_in_float"], wall, _attempts(result)
+
+
+def _attempts(result: Result) -> str:
+    """Gains in dB, what was predicted, and seconds; and why it stopped."""
+    tried = [
         f"{'' if r['kept'] else 'not '}{r['method']} {r['gain_db']:+.1f} "
         f"(predicted {r['predicted_gain_db']:+.1f}, {r['seconds']:.0f} s)"
         for r in result["ledger"]
-    )
-    return (
-        f"| {name} | {found['before']['sqnr_db']:.1f} | {after.sqnr_db:.1f} | "
-        f"{found['before']['agreement']:.3f} | {after.agreement:.3f} | "
-        f"{found['floors_db']['weights_in_float']:.1f} | {wall:.0f} | {tried}; {found['stopped']} |"
-    )
+    ]
+    return "; ".join([", ".join(tried), str(result["recovered"]["stopped"])])
 
 
 def _compared(quantized: Path, others: Any) -> Any:
@@ -90,7 +110,7 @@ def _compared(quantized: Path, others: Any) -> Any:
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = ["CPUExecutionProvider"]
-    plain = ort.InferenceSession(str(MODEL), providers=providers)
+    plain = ort.InferenceSession(str(EFFICIENTNET), providers=providers)
     exported = ort.InferenceSession(str(quantized), options, providers=providers)
     comparison, name = Comparison(), plain.get_inputs()[0].name
     for first in range(0, len(others), 8):

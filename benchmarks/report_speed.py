@@ -1,6 +1,6 @@
 """How large the page of a large network is, and how soon its first chart stands.
 
-    python benchmarks/report_speed.py [--runs 5]
+    python -m benchmarks.report_speed [--runs 5] [--save]
 
 The result is the demo network's, blown up to as many sites and layers as a large network has, with
 as many channels a site as a page shows at most. A headless Chromium opens the page. The script of
@@ -8,18 +8,25 @@ the page stands at its end and draws before DOMContentLoaded, so that measured i
 start of the navigation: until all charts stand, and until DOMContentLoaded.
 """
 
-import argparse
 import copy
 import shutil
 import statistics
 import tempfile
 from pathlib import Path
 
+from benchmarks.results import parser, recorded
+from benchmarks.table import Column
 from lostbits import api
 from lostbits.reporter import Result
 from lostbits.reporters import Html
 
 SITES, LAYERS, CHANNELS = 300, 100, 256
+COLUMNS = (
+    Column("until"),
+    Column("page", "MB", ".2f"),
+    Column("median", "ms", ".0f"),
+    Column("longest", "ms", ".0f"),
+)
 _SEEN = """() => {
   window.seen = {};
   addEventListener('DOMContentLoaded', () => { seen.loaded = performance.now(); });
@@ -88,22 +95,23 @@ def opened(page: Path, chromium: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print size and times."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
+    """Measure size and times."""
+    words = parser(__doc__)
+    words.add_argument("--runs", type=int, default=5)
+    arguments = words.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise SystemExit("needs chromium on the PATH")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         page.write_text(Html().render(large(small_result())), encoding="utf-8")
-        times = [opened(page, chromium) for _ in range(runs)]
-        print(f"{SITES} sites, {LAYERS} layers: {page.stat().st_size / 1e6:.2f} MB")
-        for name, row in zip(
-            ("all charts", "DOMContentLoaded"), zip(*times, strict=True), strict=True
-        ):
-            print(f"{name}: median {statistics.median(row):.0f} ms, longest {max(row):.0f} ms")
+        times = [opened(page, chromium) for _ in range(arguments.runs)]
+        size = page.stat().st_size / 1e6
+    moments = zip(("all charts", "DOMContentLoaded"), zip(*times, strict=True), strict=True)
+    n = f"{LAYERS} layers, {SITES} sites, {CHANNELS} channels each; {arguments.runs} runs"
+    with recorded("report_speed", COLUMNS, n=n, save=arguments.save) as rows:
+        for name, each in moments:
+            rows.add(name, size, statistics.median(each), max(each))
 
 
 if __name__ == "__main__":

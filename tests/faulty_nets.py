@@ -22,6 +22,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Finding
 from lostbits.grid import Affine
 from lostbits.override import Override
+from lostbits.quoting import words
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
@@ -251,7 +252,7 @@ class Patient:
 
     def treated(self, finding: Finding) -> "Patient":
         """With the setting of the finding's own command; the fault stays everywhere else."""
-        wish = Override.parse(finding.command.partition(" --set '")[2].rstrip("'"))
+        wish = Override.parse(words(finding.command)[-1])
         case = replace(self.case, plan=_plan(self.case, self.fault, [wish]))
         return replace(self, case=case)
 

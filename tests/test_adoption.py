@@ -279,6 +279,24 @@ def test_missing_sites_stay_in_float_and_are_listed(tmp_path: Path) -> None:
     assert found["plan"]["file_was_run"] is False
 
 
+def test_a_file_whose_outputs_are_infinite_is_said_to_be_so(tmp_path: Path) -> None:
+    _, native = built(tmp_path)
+    np.save(tmp_path / "data.npy", DATA)
+    path = written(native, exporter("qdq-onnxruntime"), tmp_path)
+    file = onnx.load(path)
+    last = next(n for n in file.graph.node if file.graph.output[0].name in n.output)
+    last.output[0] = "before"
+    file.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
+    file.graph.node.append(
+        onnx.helper.make_node("Div", ["before", "zero"], [file.graph.output[0].name])
+    )
+    onnx.save(file, path)
+    result, found = run(tmp_path, "--plan", path)
+    assert result.exit_code == 0, result.output
+    assert found["plan"]["file_was_run"] is False
+    assert any(e["code"] == "plan.no_run_infinite" for e in found["sentences"].values())
+
+
 def test_without_the_float_model_the_reference_is_named(tmp_path: Path) -> None:
     _, native = built(tmp_path)
     np.save(tmp_path / "data.npy", DATA)
@@ -428,7 +446,7 @@ def test_a_float_bias_that_a_tool_changed_is_a_finding(tmp_path: Path) -> None:
     found = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", settings)
     first = found["findings"][0]
     assert (first["tensor"], first["reason"], first["code"]) == ("d", "changed", "F008")
-    assert first["share"] > 0.9 and first["command"].endswith("--set 'd=float'")
+    assert first["share"] > 0.9 and first["command"].endswith("--set d=float")
     cured = replace(settings, overrides=(Override.parse("d=float"),))
     again = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", cured)
     gain = again["baseline"]["sqnr_db"] - found["baseline"]["sqnr_db"]

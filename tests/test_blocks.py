@@ -26,6 +26,7 @@ from lostbits.runtime.progress import silent
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.runtime.stretch import stretches
 from lostbits.runtime.threads import limit
+from lostbits.runtime.work import Work
 from lostbits.targets import target
 from small_nets import built, cnn, coarsened, mlp, samples
 
@@ -164,7 +165,7 @@ def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path)
     found, stages = [], []
     for count in (1, 2):
         with Processes(count, 1) as pool:
-            cache = tmp_path / f"cache{count}"
+            cache = Work(tmp_path / f"cache{count}")
             effort = Effort(iterations=20, pool=pool, inputs=Inputs.FLOAT, cache=cache)
             change = BlockReconstruction().propose(
                 case, source, NOTHING, effort, lambda *told: stages.append(told)
@@ -176,12 +177,16 @@ def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path)
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
     max((tmp_path / "cache1").rglob("*.npz")).unlink()
     again = BlockReconstruction().propose(
-        case, source, NOTHING, replace(effort, cache=tmp_path / "cache1", pool=InProcess()), silent
+        case,
+        source,
+        NOTHING,
+        replace(effort, cache=Work(tmp_path / "cache1"), pool=InProcess()),
+        silent,
     )
     assert "2 parts were taken over" in again.summary
     assert again.plan == one.plan
     in_order = BlockReconstruction().propose(
-        case, source, NOTHING, Effort(iterations=20, cache=tmp_path / "cache1"), silent
+        case, source, NOTHING, Effort(iterations=20, cache=Work(tmp_path / "cache1")), silent
     )
     first, *others = (s.tensor for s in case.sites if s.role == "weight")
     assert np.array_equal(in_order.written[first], one.written[first])
@@ -192,7 +197,7 @@ def test_finished_blocks_are_not_learned_again(
     small: tuple[Source, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = small
-    effort = Effort(iterations=10, cache=tmp_path / "cache")
+    effort = Effort(iterations=10, cache=Work(tmp_path / "cache"))
     first = BlockReconstruction().propose(case, source, NOTHING, effort, silent)
     monkeypatch.setattr("lostbits.recoveries.reconstruction.adaround_block", None)
     second = BlockReconstruction().propose(case, source, NOTHING, effort, silent)

@@ -182,6 +182,31 @@ def test_too_few_values_for_the_targets_method_get_min_max_and_a_remark(tmp_path
     assert "r (64 values, entropy needs 128)" in note
 
 
+def test_labels_that_are_no_class_stop_a_diagnosis(tmp_path: Path) -> None:
+    data = np.random.default_rng(8).normal(size=(8, 4)).astype(np.float32)
+    np.save(tmp_path / "labels.npy", [1, 2, 3, 1, 2, 3, 1, 2])
+    told = Settings(labels=tmp_path / "labels.npy")
+    with pytest.raises(LostbitsError, match=r"D022.*classes 0 to 2.*2 of 8.*3 of sample 2"):
+        diagnose(relu_net(tmp_path), data, "snpe", told)
+
+
+def test_labels_that_an_output_has_no_place_for_are_remarked(tmp_path: Path) -> None:
+    data = np.random.default_rng(8).normal(size=(8, 4)).astype(np.float32)
+    np.save(tmp_path / "labels.npy", np.zeros(8, int))
+    told = Settings(labels=tmp_path / "labels.npy")
+    model = onnx.load(relu_net(tmp_path))
+    shape = helper.make_tensor("shape", TensorProto.INT64, [3], [-1, 1, 3])
+    model.graph.initializer.append(shape)
+    model.graph.node.append(helper.make_node("Reshape", ["y", "shape"], ["z"], name="maps"))
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", 1, 3])
+    )
+    onnx.save(model, tmp_path / "maps.onnx")
+    for path, said in ((relu_net(tmp_path), False), (tmp_path / "maps.onnx", True)):
+        notes = diagnose(path, data, "snpe", told)["notes"]
+        assert any("labels were not used" in note for note in notes) is said
+
+
 def test_enough_values_for_the_targets_method_are_not_remarked(tmp_path: Path) -> None:
     data = np.random.default_rng(7).normal(size=(64, 4)).astype(np.float32)
     notes = diagnose(relu_net(tmp_path), data, "tensorrt")["notes"]

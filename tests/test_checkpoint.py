@@ -1,7 +1,5 @@
 """A run over the data that was cut off goes on where it stood, to the same last bit."""
 
-import os
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.runtime.work import Work
 
 FILES = demo_files()
 VOLATILE = ("seconds", "created", "peak_memory_bytes")
@@ -50,6 +49,7 @@ class Total:
     """A float sum."""
 
     value: float = 0.0
+    form: type[float] = float
 
     def merge(self, more: float) -> None:
         self.value += more
@@ -75,7 +75,7 @@ def test_a_sum_goes_on_where_it_was_cut_off(
     samples = np.zeros((count, 1), np.float32)
     source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 1))])
     stretches, folder = source.stretches(1, 1), tmp_path_factory.mktemp("cache")
-    kept = Folding(InProcess(), silent, Checkpoint(Cache(folder)))
+    kept = Folding(InProcess(), silent, Checkpoint(Cache(Work(folder), "sums")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lostbits.runtime.checkpoint._EVERY", -1.0)
         with pytest.raises(KeyboardInterrupt):
@@ -90,7 +90,7 @@ def test_a_sum_goes_on_where_it_was_cut_off(
 
 def figures(cache: Path, told: Progress = silent) -> dict[str, Any]:
     settings = Settings(
-        labels=FILES["labels"], samples=72, resources=Resources(threads=1), cache=cache
+        labels=FILES["labels"], samples=72, resources=Resources(threads=1), cache=Work(cache)
     )
     result = diagnose(FILES["model"], FILES["data"], "snpe", settings, told)
     return {key: value for key, value in result.items() if key not in VOLATILE}
@@ -127,42 +127,20 @@ def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
 def test_what_was_kept_for_other_data_is_left_alone(tmp_path: Path) -> None:
     begun: list[str] = []
     figures(tmp_path)
-    settings = Settings(samples=64, resources=Resources(threads=1), cache=tmp_path)
+    settings = Settings(samples=64, resources=Resources(threads=1), cache=Work(tmp_path))
     diagnose(FILES["model"], FILES["data"], "snpe", settings, lambda now, *_: begun.append(now))
     assert "statistics" in begun
-
-
-def test_a_file_that_was_cut_off_or_calls_something_counts_as_none(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
-    Checkpoint(cache).keep("sum", 3, {"a": np.arange(3.0)})
-    done, kept = Checkpoint(cache).recall("sum")
-    assert done == 3 and (kept["a"] == np.arange(3.0)).all()
-    cache.put("sum.sums", (tmp_path / "sum.sums").read_bytes()[:-20])
-    assert Checkpoint(cache).recall("sum") == (0, None)
-    cache.put("sum.sums", pickle.dumps((1, Caller(tmp_path / "made"))))
-    assert Checkpoint(cache).recall("sum") == (0, None)
-    assert not (tmp_path / "made").exists()
-
-
-@dataclass
-class Caller:
-    """Makes a folder when it is unpickled."""
-
-    folder: Path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
 
 
 def test_a_full_disk_has_a_code(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"O006: .*free some space"):
-        Cache(tmp_path / "file" / "cache").put("sum.sums", b"")
+        Work(tmp_path / "file" / "work").put("sums", "statistics.npz", b"")
 
 
 def test_the_key_depends_on_the_model_alone_and_on_what_is_asked(tmp_path: Path) -> None:
     """Not on where its objects lie in memory: the folder must be found again by a new process."""
-    models = [open_reference(FILES["model"]).model for _ in range(2)]
+    models, work = [open_reference(FILES["model"]).model for _ in range(2)], Work(tmp_path)
     source = open_source(FILES["data"], input_specs(models[0]))
-    first, second = (Cache.of_model(tmp_path, m, source, "x").folder for m in models)
-    assert first == second != Cache.of_model(tmp_path, models[0], source, "y").folder
+    first, second = (Cache.of_model(work, m, source, "x").folder for m in models)
+    assert first == second != Cache.of_model(work, models[0], source, "y").folder

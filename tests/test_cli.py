@@ -1,10 +1,13 @@
 """The command line: what a person types and reads, and the exit status."""
 
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -53,7 +56,7 @@ def test_the_first_finding_of_the_demo_is_the_depthwise_weight(
 ) -> None:
     found = json.loads((finished[0] / "result.json").read_text())["findings"][0]
     assert (found["tensor"], found["reason"]) == ("block2.depthwise.conv.weight", "granularity")
-    assert "--set 'block2.depthwise.conv.weight=per_channel'" in found["command"]
+    assert "--set block2.depthwise.conv.weight=per_channel" in found["command"]
 
 
 def test_the_command_of_a_finding_wins_what_it_says(
@@ -169,7 +172,7 @@ def test_a_full_disk_leaves_the_old_result(
         raise OSError(28, "No space left on device")
 
     if where == "O001":  # only the last step meets it
-        monkeypatch.setattr("lostbits.runtime.cache.Cache.put", lambda *_: None)
+        monkeypatch.setattr("lostbits.runtime.work.Work.put", lambda *_: None)
     monkeypatch.setattr("os.replace", full)
     result = diagnose(tmp_path, "--format", "json")
     assert result.exit_code == 2
@@ -303,7 +306,7 @@ def imported_by(*arguments: str) -> tuple[set[str], str]:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["--help"], "Make report.html again"), (["diagnoze"], "Did you mean 'diagnose'?")],
+    [(["--help"], "Make report.html again"), (["diagnoze"], "did you mean 'diagnose'?")],
 )
 def test_what_runs_nothing_imports_next_to_nothing(arguments: list[str], says: str) -> None:
     packages, text = imported_by(*arguments)
@@ -329,3 +332,262 @@ def test_completion_knows_commands_and_the_options_of_each() -> None:
 @pytest.mark.parametrize("verb", commands.ALL, ids=lambda verb: verb.name)
 def test_the_list_says_of_a_command_what_its_own_help_says(verb: commands.Verb) -> None:
     assert (verb.function().__doc__ or "").split("\n")[0] == verb.summary
+
+
+# ---- how it ends ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("diagnoze",), r"U001: lostbits diagnoze: .*did you mean 'diagnose'\?"),
+        (
+            ("diagnose", "x.onnx", "--smaples", "3"),
+            r"U001: .* --smaples: .*did you mean --samples\?",
+        ),
+        (("diagnose", "x.onnx", "--data", "d", "--samples", "abc"), r"U002: .*'--samples'"),
+        (("diagnose", "x.onnx", "--data", "d", "--samples", "1" * 5000), r"U002: .*'--samples'"),
+        (("report", "x", "--lang", "tlh"), r"U002: .*'--lang'"),
+        (("report",), r"U003: lostbits report: .*'folder'"),
+        (("report", "a", "b"), r"U003: .*\(b\)"),
+    ],
+)
+def test_a_wrong_use_is_answered_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"{message}.*\n", result.stderr), result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--permutations", "100000000"),
+        ("--seed", "-5"),
+        ("--seed", "9" * 400),
+        ("--batch", "9" * 400),
+        ("--workers", "99999999999"),
+        ("--threads", "99999999999"),
+    ],
+)
+def test_numbers_that_nobody_can_mean_are_refused(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    result = diagnose(tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"T017: {arguments[0]}: must lie between .*\n", result.stderr)
+
+
+def test_a_negative_seed_of_a_recovery_is_refused(tmp_path: Path) -> None:
+    common = ("--data", FILES["data"], "--out", str(tmp_path / "out"), "--seed", "-5")
+    result = run("recover", FILES["model"], *common)
+    assert (result.exit_code, result.stderr[:5]) == (2, "T017:")
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("lostbits.api.diagnose", fail)
+
+
+def test_a_bug_is_one_line_with_a_status_of_its_own_and_a_private_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    failing(monkeypatch, KeyError("w\n1"))
+    result = diagnose(tmp_path / "out")
+    assert result.exit_code == 70
+    assert re.fullmatch(r"U004: lostbits .*this is a bug of lostbits: KeyError.*\n", result.stderr)
+    (trace,) = tmp_path.glob("lostbits-bug-*.txt")
+    assert str(trace) in result.stderr
+    assert trace.stat().st_mode & 0o077 == 0
+    assert "Traceback" in trace.read_text() and "KeyError" in trace.read_text()
+
+
+def test_a_bug_without_room_for_its_trace_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    failing(monkeypatch, ZeroDivisionError())
+    result = run("diagnose", FILES["model"], "--data", FILES["data"], "--out", str(tmp_path))
+    assert result.exit_code == 70
+    assert "could not be saved (FileNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("x"), RuntimeError("std::bad_alloc"), OSError(12, "Cannot allocate memory")],
+)
+def test_a_lack_of_memory_anywhere_has_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    failing(monkeypatch, error)
+    result = diagnose(tmp_path / "out")
+    assert (result.exit_code, result.stderr[:5]) == (2, "W001:")
+
+
+def test_a_broken_pipe_to_a_worker_is_no_goal_that_was_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    failing(monkeypatch, BrokenPipeError(32, "Broken pipe"))
+    assert diagnose(tmp_path / "out").exit_code == 70
+
+
+# ---- what is on disk --------------------------------------------------------------------------
+
+
+def test_a_folder_named_cache_beside_the_results_stays(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "precious").write_text("mine")
+    assert run("diagnose", "typo.onnx", "--data", "d", "--out", str(tmp_path)).exit_code == 2
+    assert diagnose(tmp_path, "--format", "json").exit_code == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"cache", "result.json"}
+    assert (tmp_path / "cache" / "precious").read_text() == "mine"
+
+
+def test_an_interrupt_while_explaining_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopping(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lostbits.api.assemble", stopping)
+    result = diagnose(tmp_path)
+    assert result.exit_code == 130
+    kept = tmp_path / ".lostbits-work"
+    assert f"nothing was written; what is finished is kept in {kept}" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [kept.name]
+
+
+def test_an_interrupt_between_two_files_names_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lostbits.reporters import Html
+
+    def stopping(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Html, "render", stopping)
+    result = diagnose(tmp_path)
+    assert result.exit_code == 130
+    assert f"interrupted; written: {tmp_path / 'result.json'};" in result.stderr
+
+
+def test_a_disk_that_fills_up_between_two_files_says_which_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "result.json").write_text("old")
+    (tmp_path / "report.html").write_text("old")
+    original = os.replace
+
+    def full(part: str, path: Path) -> None:
+        if Path(path).name == "report.html":
+            raise OSError(28, "No space left on device")
+        original(part, path)
+
+    monkeypatch.setattr("os.replace", full)
+    result = diagnose(tmp_path)
+    assert result.exit_code == 2
+    assert "O001" in result.stderr and str(tmp_path / "result.json") in result.stderr
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert (tmp_path / "result.json").read_text() != "old"
+    assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
+
+
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, option: str) -> None:
+    common = ("--data", FILES["data"], "--samples", "8", "--format", "json")
+    out = () if option == "--out" else ("--out", str(tmp_path / "out"))
+    long = str(tmp_path / ("x" * 300))
+    result = run("diagnose", FILES["model"], *common, *out, option, long)
+    assert (result.exit_code, result.stderr[:5]) == (2, "O001:")
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe, found = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    result = diagnose(tmp_path / "out", "--json", str(pipe), "--format", "json")
+    reader.join()
+    assert result.exit_code == 0
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert found == [(tmp_path / "out" / "result.json").read_bytes()]
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    node = tmp_path / "null"
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 3))  # like /dev/null
+        node.write_bytes(b"")
+    except OSError:
+        pytest.skip("needs the right to make a device")
+    assert diagnose(tmp_path / "out", "--json", str(node), "--format", "json").exit_code == 0
+    assert stat.S_ISCHR(node.lstat().st_mode)
+
+
+# ---- what the screen cannot take --------------------------------------------------------------
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Bash, to which ``lb`` is the command line."""
+    program = (
+        'lb() { "$PYTHON" -c "from lostbits.cli import main; main()" "$@"; }; set -o pipefail; '
+    )
+    known = {**os.environ, "PYTHON": sys.executable, **environment}
+    return subprocess.run(
+        ["bash", "-c", program + line],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=known,
+    )
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> str:
+    shown = f"diagnose {FILES['model']} --data {FILES['data']} --samples 8 --out {tmp_path}"
+    return f"lb {shown} --target snpe"
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        (" | head -c 1", ""),
+        (" | true", ""),
+        (" > /dev/full", "standard output: "),
+        (" >&-", ""),
+        (" >&- 2>&- <&-", ""),
+    ],
+)
+def test_a_screen_that_takes_nothing_costs_no_result(
+    tmp_path: Path, quick: str, rest: str, says: str
+) -> None:
+    done = shell(quick + rest)
+    assert done.returncode == 0, done
+    assert done.stderr.startswith(says) and done.stderr.count("\n") == bool(says)
+    assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_letter_that_the_terminal_lacks_is_replaced(
+    tmp_path: Path, quick: str, encoding: str
+) -> None:
+    done = shell(quick, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?????" in done.stdout and "depthwise" in done.stdout
+    assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
+
+
+def test_a_result_that_standard_output_does_not_take_is_an_error(quick: str) -> None:
+    done = shell(f"{quick} --json - > /dev/full")
+    assert (done.returncode, done.stderr[:5]) == (2, "O009:")
+    assert shell(f"{quick} --json - | head -c 1").returncode == 0
+
+
+def test_help_may_be_cut_off() -> None:
+    done = shell("lb --help | true")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -18,6 +18,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import LostbitsError, ModelError
 from lostbits.graph import functions
 from lostbits.graph.load import load
+from lostbits.graph.normalise import normalise
 from lostbits.graph.place import place
 from lostbits.graph.queries import constant
 from lostbits.runtime import reference
@@ -323,7 +324,7 @@ def checked(folder: Path, far: float, head: str = NEAR_ZERO) -> float:
 
 def _scaled(factor: float) -> Callable[..., object]:
     """A normalisation that also changes a weight."""
-    sound = reference.normalise
+    sound = normalise
 
     def wrong(model: ir.Model, *, fold: bool) -> object:
         copy, changes = sound(model, fold=fold)

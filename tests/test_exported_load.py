@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from exported_load import faults
+from benchmarks.exported_load import faults
 from exported_nets import case_of
 from lostbits.exporters import exporter
 from lostbits.graph.normalise import opened

@@ -237,8 +237,8 @@ def _in_inner_graph(tensor: TensorProto) -> onnx.ModelProto:
         [tensor],
     )
     model = proto("g (float[N,8] x, bool c) => (float[8,4] y) { y = Identity(c) }")
-    branches = {"then_branch": inner, "else_branch": inner}
-    model.graph.node[0].CopyFrom(helper.make_node("If", ["c"], ["y"], **branches))
+    node = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    model.graph.node[0].CopyFrom(node)
     return model
 
 

@@ -1,13 +1,13 @@
 """Whole architectures and ONNX's node tests go through a diagnosis, or are refused with a code.
 
-``benchmarks/front_end.py`` does the same with all of them, in processes of their own.
+``benchmarks.front_end`` does the same with all of them, in processes of their own.
 """
 
 import pytest
 
-from front_end_guard import Job, attempt
-from front_end_models import light_jobs
-from front_end_nodes import node_jobs, node_names
+from benchmarks.front_end.guard import Job, attempt
+from benchmarks.front_end.models import light_jobs
+from benchmarks.front_end.nodes import node_jobs, node_names
 
 PART = 6  # every sixth of ONNX's node tests
 

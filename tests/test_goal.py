@@ -48,7 +48,13 @@ def test_a_misspelt_figure_is_named_with_its_neighbour() -> None:
         Goal.parse("agrement>=0.9")
 
 
-@pytest.mark.parametrize("text", ["sqnr_db=20", "sqnr_db>20", "20", "sqnr_db>=", "sqnr_db>=1.2.3"])
+_NO_NUMBERS = ["nan", "inf", "1e400", "-1e400", "", "1.2.3", "e", "½", "0x1", "9" * 400]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sqnr_db=20", "sqnr_db>20", "20", *(f"sqnr_db>={number}" for number in _NO_NUMBERS)],
+)
 def test_another_form_is_refused(text: str) -> None:
     with pytest.raises(TargetError, match="T012"):
         Goal.parse(text)
@@ -67,7 +73,9 @@ def test_a_budget_is_a_time(text: str, expected: float) -> None:
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "ten minutes", "-5s", "5d"])
+@pytest.mark.parametrize(
+    "text", ["", "ten minutes", "-5s", "5d", "nan", "inf", "1e400", "9" * 400, "½"]
+)
 def test_another_budget_is_refused(text: str) -> None:
     with pytest.raises(TargetError, match="T014"):
         seconds(text)

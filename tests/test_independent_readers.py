@@ -1,6 +1,6 @@
 """Our files in the hands of others: AIMET simulates our encodings, ModelOpt reads our caches.
 
-Each lives in an environment of its own (``benchmarks/environments.py``); where it has not been
+Each lives in an environment of its own (``benchmarks.environments``); where it has not been
 made, the tests are skipped and name the command.
 """
 
@@ -12,8 +12,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-import readers
-from environments import MODELOPT, PEERS
+from benchmarks.environments import MODELOPT, PEERS
+from benchmarks.readers import compare
 from exported_nets import net
 from lostbits.api import Settings, build_case
 from lostbits.case import Case
@@ -60,7 +60,7 @@ def test_aimet_simulates_our_encodings_within_one_code(
     kind: str, form: str, tmp_path: Path
 ) -> None:
     case = planned(TARGETS[kind], tmp_path)
-    found = readers.by_aimet(case, form, DATA, tmp_path)
+    found = compare.by_aimet(case, form, DATA, tmp_path)
     assert found.tensors == len([s for s in case.sites if s.streams])
     assert found.own < 1.01  # codes; sums of float32 in another order, at a tie
     assert found.own_share < 0.002
@@ -71,7 +71,7 @@ def test_aimet_simulates_clips_adds_and_pools_too(tmp_path: Path) -> None:
     onnx.save(cnn(0), tmp_path / "net.onnx")
     data = samples(0, 16, 3, 16, 16)
     case = build_case(tmp_path / "net.onnx", data, QNN_HTP, Settings())[2]
-    found = readers.by_aimet(case, "encodings-1.0.0", data, tmp_path)
+    found = compare.by_aimet(case, "encodings-1.0.0", data, tmp_path)
     assert found.own < 1.01
     assert found.own_share < 0.002
 
@@ -82,18 +82,18 @@ def test_another_scale_would_be_seen(tmp_path: Path) -> None:
     case = planned(QNN_HTP, tmp_path)
     key = "h:activation"
     other = replace(case.plan[key], scale=np.float32(1.1) * case.plan[key].scale)
-    readers.by_aimet(
+    compare.by_aimet(
         replace(case, plan={**case.plan, key: other}), "encodings-1.0.0", DATA, tmp_path
     )
     with np.load(tmp_path / "values.npz") as kept:
         values = {n: kept[f"arr_{i}"] for i, n in enumerate(kept["names"].tolist())}
-    assert readers.distance(case, DATA, values).own > 3
+    assert compare.distance(case, DATA, values).own > 3
 
 
 @needs_modelopt
 def test_modelopt_reads_and_uses_the_scales_of_our_cache(tmp_path: Path) -> None:
     case = planned(TENSORRT, tmp_path)
-    scales, quantized = readers.by_modelopt(case, DATA, tmp_path)
+    scales, quantized = compare.by_modelopt(case, DATA, tmp_path)
     plan = {s.tensor: case.plan[s.key] for s in case.sites if s.streams}
     assert scales == {f"{t}_scale": float(a.scale) for t, a in plan.items()}
     used = taps_of(quantized.graph)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from benchmarks.scaling.nets import large as residual_net
 from lostbits import cli, spill
 from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from lostbits.diagnoses.footprint import Footprint
@@ -39,7 +40,6 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
 from lostbits.system import memory
 from lostbits.targets import target
-from scaling_nets import large as residual_net
 from small_nets import cnn
 
 WIDTH = 24
@@ -312,7 +312,25 @@ def test_sizes_are_read(text: str | None, found: int | None) -> None:
     assert size(text) == found
 
 
-@pytest.mark.parametrize("text", ["4Gx", "", "GiB", "4G", "-1MiB", "0", "iB", "0.1B"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4Gx",
+        "",
+        "GiB",
+        "4G",
+        "-1MiB",
+        "0",
+        "iB",
+        "0.1B",
+        "nan",
+        "inf",
+        "1e9",
+        "9" * 400,
+        "½",
+        "9999999TiB",
+    ],
+)
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(WorkerError, match=r"^W008: "):
         size(text)

@@ -357,6 +357,31 @@ def test_a_stored_parcel_is_read_as_it_was(tmp_path: Path, sizes: list[int]) -> 
     assert [bytes(a) for a in again.arrays] == [bytes(a) for a in arrays]
 
 
+@pytest.mark.parametrize("how", ["mode", "owner", "link"])
+def test_a_parcel_of_others_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    job = tmp_path / "job"
+    stored(Parcel("v", b"content", []), job)
+    assert loaded(job).content == b"content"
+    if how == "mode":
+        job.chmod(0o770)
+    elif how == "owner":
+        monkeypatch.setattr("os.geteuid", lambda: job.stat().st_uid + 1)
+    else:
+        job.rename(tmp_path / "elsewhere")
+        job.symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr("pickle.loads", lambda *_, **__: pytest.fail("it was unpickled"))
+    with pytest.raises(WorkerError, match=r"W011.*this user alone"):
+        loaded(job)
+
+
+def test_a_place_that_is_taken_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    with pytest.raises(LostbitsError, match=r"O005.*exists"):
+        stored(Parcel("v", b"content", []), tmp_path / "job")
+
+
 def test_our_errors_survive_being_sent() -> None:
     error = ReadError("I001", "f", "r", "x", "t", tensors=("a", "b"))
     again = pickle.loads(pickle.dumps(error))

@@ -38,6 +38,7 @@ from lostbits.runtime.pools import Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
+from lostbits.runtime.work import Work
 from small_nets import NOTHING, cnn, coarse_weights, coarsened, linear, make, mlp, samples
 
 
@@ -265,7 +266,7 @@ def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
 
 def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_path: Path) -> None:
     source, case = small
-    effort = Effort(cache=tmp_path / "cache")
+    effort = Effort(cache=Work(tmp_path / "cache"))
     first = SecondOrder().propose(case, source, NOTHING, effort, silent)
     files = sorted((tmp_path / "cache").rglob("*.npz"))
     assert len(files) == 6
@@ -286,7 +287,7 @@ def test_another_model_or_plan_has_another_cache(
     small: tuple[Source, Case], tmp_path: Path
 ) -> None:
     source, case = small
-    effort = Effort(cache=tmp_path / "cache")
+    effort = Effort(cache=Work(tmp_path / "cache"))
     caches = {
         effort.kept(c, s, m)
         for c, s, m in (

@@ -6,6 +6,7 @@ import doctest
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -16,10 +17,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-import report_speed
-from lostbits import api, language, results
+from benchmarks import report_speed
+from lostbits import api, language, results, terminal
+from lostbits.errors import OutputError
 from lostbits.language import Language, translated
+from lostbits.quoting import visible
 from lostbits.reporter import Result
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
 from lostbits.reporters.first_screen import loss, prescription
@@ -126,9 +131,154 @@ def test_a_broken_result_is_refused(result: Result, name: str) -> None:
     assert errors(changed(result, BROKEN[name]))
 
 
-def test_json_refuses_what_json_does_not_have(result: Result) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        Json().render(changed(result, lambda r: r["network"].update(total=math.nan)))
+def broken(result: Result) -> Result:
+    """With numbers that are not finite, one of them in a list."""
+    return changed(
+        result,
+        lambda r: (r["network"].update(total=math.nan), r["sites"][0]["scale"].insert(0, math.inf)),
+    )
+
+
+def test_json_has_null_for_what_is_not_finite_and_says_so(result: Result) -> None:
+    shown = json.loads(Json().render(broken(result)))
+    assert shown["network"]["total"] is None and shown["sites"][0]["scale"][0] is None
+    assert "sites[0].scale[0]" in shown["notes"][-1] and "network.total" in shown["notes"][-1]
+    assert shown["notes"][:-1] == result["notes"]
+
+
+def test_what_is_not_finite_can_be_written_read_and_shown(result: Result, tmp_path: Path) -> None:
+    results.write(broken(result), tmp_path, ["json", "html"])
+    again = results.read(tmp_path)
+    assert math.isnan(again["network"]["total"])
+    assert "nan" in Html().render(again)
+    hostile = changed(result, lambda r: r["network"]["attributions"][0].update(share=math.nan))
+    assert "nan" in Terminal().render(hostile)
+
+
+# Reading.
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where every part of a value stands; of lists the first two entries."""
+    parts: Any = value.items() if isinstance(value, dict) else enumerate(value[:2])
+    inside = [(key, part) for key, part in parts]
+    deeper = [p for key, part in inside if part for p in _deeper(part, (*place, key))]
+    return [*((*place, key) for key, _ in inside), *deeper]
+
+
+def _deeper(part: Any, place: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    return places(part, place) if isinstance(part, dict | list) else []
+
+
+OTHERS = [None, True, 7, -1.5, "x", [], {}, [None], {"x": 1}, 10**400, "\ud800", math.nan]
+
+
+@given(st.data())
+def test_whatever_a_result_holds_the_page_or_the_code_comes(
+    result: Result, tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    """And what our reader of the schema lets pass, the whole standard lets pass, but for bounds."""
+    folder = tmp_path_factory.mktemp("result")
+    plain = json.loads(Json().render(small(result)))
+    *place, last = data.draw(st.sampled_from(places(plain)))
+    inside = plain
+    for key in place:
+        inside = inside[key]
+    if data.draw(st.booleans()):
+        del inside[last]
+    else:
+        inside[last] = data.draw(st.sampled_from(OTHERS))
+    (folder / "result.json").write_text(json.dumps(plain))
+    try:
+        results.shown_again(folder)
+    except OutputError as error:
+        assert error.code == "O002" and "\n" not in str(error)
+        assert not (folder / "report.html").exists()
+    else:
+        wrong = [e.validator for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(plain)]
+        assert not {*wrong} & {"required", "additionalProperties", "enum"}
+
+
+def small(result: Result) -> Result:
+    """With two tensors, so that pages are made quickly."""
+    kept = [(s["tensor"], s["role"]) for s in result["sites"][:2]]
+
+    def cut(r: Result) -> None:
+        r["sites"], r["layers"] = r["sites"][:2], r["layers"][:2]
+        mine = [a for a in r["network"]["attributions"] if (a["tensor"], a["role"]) in kept]
+        r["network"]["attributions"] = mine
+        r["findings"] = [f for f in r["findings"] if (f["tensor"], f["role"]) in kept]
+
+    return changed(result, cut)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("", "JSONDecodeError"),
+        ("[]", "no object"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"format": "lostbits-result/1", "seconds": ' + "9" * 5000 + "}", "ValueError"),
+        ('{"format": "lostbits-result/2"}', "lostbits-result/2"),
+        ('{"format": "lostbits-result/1"}', "no lostbits_version"),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path: Path, content: str, found: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(OutputError, match=f"O002: .*{found}"):
+        results.read(tmp_path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    make(tmp_path / "result.json")
+    with pytest.raises(OutputError, match="O002"):
+        results.read(tmp_path)
+
+
+def test_a_file_larger_than_the_memory_is_refused_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "result.json").open("wb") as file:
+        file.truncate(1 << 42)  # a hole, which takes no disk
+    with pytest.raises(OutputError, match=r"O002: .*4,096.0 GiB are needed, .* may be taken"):
+        results.read(tmp_path)
+
+
+def test_a_field_of_another_type_is_named(result: Result, tmp_path: Path) -> None:
+    other = changed(result, lambda r: r["sites"][1].update(scale="x"))
+    results.write(other, tmp_path, ["json"])
+    with pytest.raises(OutputError, match=r"O002: .*sites\[1\]\.scale is no array"):
+        results.read(tmp_path)
+
+
+def test_names_of_files_that_are_no_unicode_are_written(result: Result, tmp_path: Path) -> None:
+    other = changed(result, lambda r: r["data"].update(source="a\udcff.npy"))
+    results.write(other, tmp_path, ["json", "html"])
+    assert results.read(tmp_path)["data"]["source"] == "a\udcff.npy"
+
+
+# Names on the screen.
+
+NAMES = ["[/]", "[bold]w1[/bold]", ":smile:", "a\x1b[31mb", "\x1b]0;title\x07", "a\nb", "\u202eab"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_as_they_are_on_the_screen(result: Result, name: str) -> None:
+    text = Terminal().render(renamed(result, name))
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}
+    assert visible(name) in text.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_as_they_are_by_inspect(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.say(name)
+    for line in terminal.aligned([(name, "x"), ("b", "y")]):
+        terminal.say(line)
+    terminal.announcer()(name)
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0] == visible(name) and len(shown.out.splitlines()) == 3
+    assert shown.err == visible(name) + "\n"
 
 
 # Every reporter.
@@ -352,6 +502,14 @@ COMMANDS = [
     (
         "lostbits diagnose m.onnx --target snpe",
         "lostbits recover m.onnx --target snpe --data DATA --out recovered",
+    ),
+    (
+        "lostbits diagnose --data d.npy -- -m.onnx",
+        "lostbits recover --data d.npy ./-m.onnx --out recovered",
+    ),
+    (
+        "lostbits diagnose $'a\\012b.onnx' --data d.npy",
+        "lostbits recover $'a\\012b.onnx' --data d.npy --out recovered",
     ),
     ("lostbits recover m.onnx --data d.npy", None),
     ("python my_script.py 'unclosed", None),

@@ -27,6 +27,7 @@ from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.threads import limit
+from lostbits.runtime.work import NAME as WORK
 from pool_jobs import Sums
 
 FILES = demo_files()
@@ -226,7 +227,7 @@ def test_layers_that_are_learned_from_float_values_are_shared(tmp_path: Path) ->
 
 def layers_of(folder: Path) -> dict[str, int]:
     """Finished layers, and when each of them was."""
-    return {p.name: p.stat().st_mtime_ns for p in (folder / "cache").glob("*/*.npz")}
+    return {p.name: p.stat().st_mtime_ns for p in (folder / WORK).glob("*/[0-9]*.npz")}
 
 
 @pytest.mark.parametrize("seed", [0])
@@ -279,7 +280,7 @@ def test_an_address_where_nobody_answers_has_a_code() -> None:
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lostbits.runtime.pools.ray.find_spec", lambda name: None)
+    monkeypatch.setattr("lostbits.runtime.cluster.find_spec", lambda name: None)
     with pytest.raises(WorkerError, match=r"W004: --ray.*lostbits\[ray\]"):
         figures(Resources(ray="local"))
 

@@ -1,16 +1,25 @@
 """A recovered case on disk: what is loaded is what was saved, or an error."""
 
+import hashlib
+import io
 import json
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exported_nets import case_of
 from lostbits.case import Case, constant_of
-from lostbits.errors import OutputError, TargetError
+from lostbits.errors import LostbitsError, OutputError, TargetError
 from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.simulation import quantized_model
@@ -128,9 +137,76 @@ def test_damaged_constants_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="O004"):
         load_case(tmp_path)
     plan = json.loads((tmp_path / PLAN).read_text())
-    import hashlib
-
     plan["digests"][WRITTEN] = hashlib.sha256(content).hexdigest()
     (tmp_path / PLAN).write_text(json.dumps(plan))
     with pytest.raises(OutputError, match="O003"):
         load_case(tmp_path)
+
+
+def signed(folder: Path, content: bytes) -> None:
+    """Other constants, with the digest of their own in the plan."""
+    (folder / WRITTEN).write_bytes(content)
+    plan = json.loads((folder / PLAN).read_text())
+    plan["digests"][WRITTEN] = hashlib.sha256(content).hexdigest()
+    (folder / PLAN).write_text(json.dumps(plan))
+
+
+def stored(**arrays: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+ONE = np.zeros(1, np.float32)
+NAMED = np.array(["nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (stored(**{"names": NAMED, "0": ONE}), "O004"),
+        (stored(**{"names": np.array(["w"]), "0": ONE}), "O004"),
+        (stored(**{"names": NAMED}), "O003"),
+        (stored(**{"0": ONE}), "O003"),
+        (stored(names=np.array([3])), "O003"),
+        (stored(names=np.array("x")), "O003"),
+        (b"PK", "O003"),
+        (b"", "O003"),
+        (pickle.dumps(["names"]), "O003"),
+    ],
+)
+def test_constants_that_the_model_lacks_are_refused(
+    tmp_path: Path, content: bytes, code: str
+) -> None:
+    signed(saved(rounded_down(case_of()), tmp_path), content)
+    with pytest.raises(OutputError, match=code):
+        load_case(tmp_path)
+
+
+@pytest.mark.parametrize("name", [FLOAT, WRITTEN, PLAN])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_part_that_is_no_file_is_refused_at_once(
+    tmp_path: Path, name: str, make: Callable[[Path], Any]
+) -> None:
+    part = saved(case_of(), tmp_path) / name
+    part.unlink()
+    make(part)
+    with pytest.raises(OutputError, match=rf"O003: .*{name}"):
+        load_case(tmp_path)
+
+
+@given(st.data())
+def test_a_damaged_folder_has_a_code(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    """Any part, cut or with another byte, with a right digest of it where there is one."""
+    folder = saved(rounded_down(case_of()), tmp_path_factory.mktemp("case"))
+    name = data.draw(st.sampled_from([FLOAT, WRITTEN, PLAN]))
+    content = (folder / name).read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    other = data.draw(st.integers(0, 255))
+    content = content[:at] + bytes([other]) + content[at + 1 :] if other else content[:at]
+    if name == WRITTEN:
+        signed(folder, content)
+    else:
+        (folder / name).write_bytes(content)
+    with suppress(LostbitsError):
+        load_case(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lostbits.system import memory
-from lostbits.system.files import replace_file
+from lostbits.system.files import read_file, replace_file, size_of
 from lostbits.system.memory import excess, installed
 
 
@@ -86,6 +86,33 @@ def test_a_link_is_replaced_and_its_target_is_not_written(tmp_path: Path) -> Non
     link.symlink_to(victim)
     replace_file(link, b"ours")
     assert (victim.read_bytes(), link.read_bytes()) == (b"theirs", b"ours")
+
+
+def test_no_more_is_read_than_a_file_of_its_kind_may_have(tmp_path: Path) -> None:
+    hole = tmp_path / "hole"
+    with hole.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match="at most 1,000"):
+        read_file(hole, most=1000)
+    with pytest.raises(ValueError, match="may be taken"):
+        read_file(hole)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is"):
+            read_file(path)
+        with pytest.raises(OSError, match="it is"):
+            size_of(path)
+
+
+def test_a_link_is_followed_only_where_it_may_be(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    assert read_file(tmp_path / "link") == b"content"
+    with pytest.raises(OSError, match="link"):
+        read_file(tmp_path / "link", follow=False)
 
 
 def test_a_need_above_the_memory_is_told_with_both_numbers() -> None:

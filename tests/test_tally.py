@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from lostbits.runtime.record import flattened, rebuilt
 from lostbits.statistics import Histogram, Tally
+from lostbits.statistics.tally import Kept
 
 Floats = NDArray[np.float32]
 laws = settings(deadline=None, max_examples=60, derandomize=True)
@@ -51,6 +53,22 @@ def test_no_value_is_counted_far_from_where_it_lies(x: Floats, bins: int) -> Non
     values = np.sort(x.astype(np.float64).ravel())
     assert (below >= np.searchsorted(values, inner - fine, "left")).all()
     assert (below <= np.searchsorted(values, inner + fine, "right")).all()
+
+
+@laws
+@given(
+    x=arrays(np.float32, (3, 2, 4), elements=everything),
+    y=arrays(np.float32, (2, 2, 3), elements=everything),
+)
+def test_what_is_kept_comes_back_and_can_be_added_to(x: Floats, y: Floats) -> None:
+    seen = Tally(1).update(x)
+    again = Tally.of_kept(rebuilt(Kept, flattened(seen.kept())), 1)
+    for tally in (seen, again):
+        tally.merge(Tally(1).update(y))
+    assert flattened(again.kept()).keys() == flattened(seen.kept()).keys()
+    for name, array in flattened(seen.kept()).items():
+        np.testing.assert_array_equal(flattened(again.kept())[name], array)
+    Tally.of_kept(Tally(1).kept(), 1)  # of nothing
 
 
 def test_few_values_are_counted_in_another_bin_than_numpy_does() -> None:

@@ -3,7 +3,7 @@
 import importlib
 import typing
 
-from lostbits import openmp as openmp  # first: torch reads the setting when it is imported
+from lostbits import environment as environment  # first: read when others are imported
 
 if typing.TYPE_CHECKING:
     from lostbits.api import Settings, diagnose

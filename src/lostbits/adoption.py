@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of, replanned, with_biases
 from lostbits.data import Source
-from lostbits.errors import ReadError
+from lostbits.errors import ReadError, described
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
@@ -47,6 +47,7 @@ from lostbits.target import Target
 _OTHER = 1e-5  # relative difference from which a float bias is another one
 _FAITHFUL_DB = 40.0  # below, the case is not quite the file's network
 _SHOWN = 5
+_UNKNOWN = (float("nan"), "")  # of a file that is no model
 Array = NDArray[np.float32]
 Written = Mapping[str, Array]
 
@@ -67,6 +68,7 @@ class Adopted:
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
         own: The file, where it is a model.
+        obstacle: Why that model was not compared, where it was not.
     """
 
     case: Case
@@ -79,6 +81,7 @@ class Adopted:
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
     own: ir.Model | None = None
+    obstacle: str = ""
 
     def complete(self, result: dict[str, Any], reference: Reference) -> dict[str, Any]:
         """The result of the diagnosis of ``reference``, with what is to be said of the file."""
@@ -148,6 +151,8 @@ class Adopted:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
         if quantizers:
             notes.append(say("plan.quantized"))
+        if self.obstacle:
+            notes.append(self.obstacle)
         if self.faithful_db is not None and self.faithful_db < _FAITHFUL_DB:
             notes.append(say("plan.unfaithful", distance=f"{self.faithful_db:.1f}"))
         if self.other_shapes:
@@ -197,7 +202,7 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     shapes: list[str] = []
     if own is not None:
         adopted = replace(adopted, written=_written(adopted, constants_of(own), shapes))
-    faithful = float("nan") if own is None else _distance(adopted, own, source)
+    faithful, obstacle = _UNKNOWN if own is None else _distance(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
     for wish in overrides:
@@ -205,7 +210,7 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     every = [*doubts, *parameters.problems]
     dear = mistakes_of(adopted, found, every, own, source)
     facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
-    return Adopted(adopted, path, *facts, own=own)
+    return Adopted(adopted, path, *facts, own=own, obstacle=obstacle)
 
 
 def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
@@ -250,18 +255,23 @@ def _with_wish(case: Case, wish: Override) -> Case:
     return replace(case, plan=plan, written=written)
 
 
-def _distance(case: Case, own: ir.Model, source: Source) -> float | None:
-    """Decibels between the simulated case and the file, run as it is written, on one batch."""
+def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, str]:
+    """Decibels between the simulated case and the file, run as it is written, on one batch.
+
+    Where it cannot be run or compared, NaN and the reason: it need not run here to be diagnosed.
+    """
     part = next(iter(source.batches(8)))
     try:
         values = Session(own, optimise=False).run(part.feeds)
-    except Exception:  # a file need not run here to be diagnosed; the result says that it was not
-        return float("nan")
+    except Exception as error:  # of whatever kind; the result says that and why it was not run
+        return float("nan"), say("plan.no_run", why=described(error))
     ours = Session(quantized_model(case), optimise=False).run(part.feeds)
     outputs = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
     pair = [[part.real(a) for a in list(v.values())[: len(outputs)]] for v in (values, ours)]
     if [a.shape for a in pair[0]] != [a.shape for a in pair[1]]:
-        return float("nan")
+        return float("nan"), say("plan.no_run_shapes")
+    if not all(np.isfinite(a).all() for a in pair[0]):
+        return float("nan"), say("plan.no_run_infinite")
     comparison = Comparison()
     comparison.update(pair[0], pair[1], part.first, part.size)
-    return comparison.baseline(outputs).sqnr_db
+    return comparison.baseline(outputs).sqnr_db, ""

@@ -26,7 +26,7 @@ from lostbits.recover import Bench, Wishes, calibrated, choose, held_out, saver
 from lostbits.recover import recover as recovered
 from lostbits.recovery import Effort
 from lostbits.reporter import Result
-from lostbits.results import CACHE, replace_file
+from lostbits.results import replace_file
 from lostbits.runtime.equality import check_equal
 from lostbits.runtime.measure import check_metric
 from lostbits.runtime.peak import Peak
@@ -38,6 +38,8 @@ from lostbits.runtime.reference import (
     input_specs,
     open_reference,
 )
+from lostbits.runtime.work import NAME as WORK
+from lostbits.runtime.work import Work
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.target import Target
 from lostbits.targets import target as find_target
@@ -251,9 +253,9 @@ def recover(
     settings, wishes = settings or Settings(), wishes or Wishes()
     choose(wishes.methods)
     if out is not None:
-        cache = Path(out) / CACHE
-        settings = replace(settings, cache=cache)
-        wishes = replace(wishes, effort=replace(wishes.effort, cache=cache))
+        work = Work(Path(out) / WORK, settings.announce)
+        settings = replace(settings, cache=work)
+        wishes = replace(wishes, effort=replace(wishes.effort, cache=work))
     chosen = target if isinstance(target, Target) else find_target(target)
     clock = _Clock()
     with pool_of(settings.resources) as pool, _watched() as peak:

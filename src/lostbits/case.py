@@ -13,11 +13,11 @@ from lostbits.bias import ACCUMULATOR_BITS, bias_affine, least_weight_scale, pow
 from lostbits.errors import DataError, TargetError, close_match
 from lostbits.estimator import Estimator
 from lostbits.estimators import estimator
-from lostbits.estimators.mse import best_ranges
+from lostbits.fitting import of_channels, of_whole, together
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, affine_from_range
+from lostbits.grid import Affine
 from lostbits.override import Override
 from lostbits.statistics import Extrema, Histogram, Tally
 from lostbits.target import Rule, Target
@@ -320,12 +320,9 @@ def _affine(
     site: Site, rule: Rule, seen: Mapping[str, Seen], placed: Placed, wish: Override | None
 ) -> Affine:
     if _by_channel(site, rule, wish):
-        lo, hi = _channel_ranges(seen[site.key].channels, rule)
-        return _finish(lo, hi, rule, site.axis)
+        return of_channels(seen[site.key].channels, rule, site.axis)
     whole = _pooled(site, seen, placed)
-    method = _fitting(site, estimator(rule.method), whole.size, wish)
-    low, high = method(whole, rule.grid, symmetric=rule.symmetric)
-    return _finish(np.asarray(low), np.asarray(high), rule, None)
+    return of_whole(whole, _fitting(site, estimator(rule.method), whole.size, wish), rule)
 
 
 def _by_channel(site: Site, rule: Rule, wish: Override | None) -> bool:
@@ -337,7 +334,7 @@ def _pooled(site: Site, seen: Mapping[str, Seen], placed: Placed) -> Histogram:
     """Values of the site, and of all that share its parameters."""
     mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
     mates = mates if site.streams else [site]
-    return reduce(_together, (seen[s.key].whole for s in mates))
+    return reduce(together, (seen[s.key].whole for s in mates))
 
 
 def _fitting(site: Site, method: Estimator, size: int, wish: Override | None) -> Estimator:
@@ -356,41 +353,3 @@ def _fitting(site: Site, method: Estimator, size: int, wish: Override | None) ->
         f"{size}",
         "give more samples, or name another method",
     )
-
-
-def _together(a: Histogram, b: Histogram) -> Histogram:
-    merged = Histogram(np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi), a.bins)
-    return merged.merge(a).merge(b)
-
-
-def _channel_ranges(
-    channels: Histogram, rule: Rule
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if rule.method == "min_max":
-        return channels.lo, channels.hi
-    if rule.method == "mse":
-        lo, hi, _ = best_ranges(channels, rule.grid, symmetric=rule.symmetric, per_channel=True)
-        return lo, hi
-    raise TargetError(
-        "T006",
-        f"range method {rule.method!r}",
-        "per-channel ranges use min_max or mse",
-        rule.method,
-        "name one of the two in the target's weights rule",
-    )
-
-
-def _finish(
-    lo: NDArray[np.float64], hi: NDArray[np.float64], rule: Rule, axis: int | None
-) -> Affine:
-    """Affine of a range under the rule's floor and scale format."""
-    live = (hi > lo) & (hi - lo < rule.minimum_range)
-    hi = np.where(live, lo + rule.minimum_range, hi)
-    affine = affine_from_range(lo, hi, rule.grid, symmetric=rule.symmetric, axis=axis)
-    if not rule.power_of_two:
-        return affine
-    scale = powers_of_two(affine.scale)
-    zero = affine.zero_point
-    if not rule.symmetric:
-        zero = np.clip(np.rint(rule.grid.qmin - lo / scale), rule.grid.qmin, rule.grid.qmax)
-    return Affine(rule.grid, scale, zero.astype(np.int64), axis)

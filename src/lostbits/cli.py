@@ -1,6 +1,8 @@
 """The command line: which commands there are; each is a module of ``commands``."""
 
 import os
+import sys
+from functools import partial
 from itertools import zip_longest
 from typing import Any, final
 
@@ -8,7 +10,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from lostbits import commands
+from lostbits import commands, ending
+from lostbits.system import streams
 
 _LOOKS: dict[str, Any] = {
     "add_completion": False,
@@ -21,11 +24,40 @@ _LOOKS: dict[str, Any] = {
 class Verbs(TyperGroup):
     """Commands that are known by name and summary until one of them is called."""
 
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run what the arguments say; by itself it ends the process, with the status of ending."""
+        known = {**options, "prog_name": "lostbits", "standalone_mode": False}
+        run = partial(super().main, *args, **known)
+        if not standalone_mode:
+            return run()
+        sys.exit(ending.status(run))
+
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        """Without arguments, help is what is wanted."""
+        return super().parse_args(ctx, args or ["--help"])
+
     def resolve_command(self, ctx: Any, args: Any) -> Any:
-        """The command that the arguments name, imported with all its options."""
-        name, stub, rest = super().resolve_command(ctx, args)
+        """The command that the arguments name, imported with all its options.
+
+        Raises:
+            CommandError: U001 when there is none of that name.
+        """
         verbs = {verb.name: verb for verb in commands.ALL}
+        if args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise ending.unknown(args[0], verbs)
+        name, stub, rest = super().resolve_command(ctx, args)
         return name, None if stub is None else opened(verbs[str(name)]), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; Typer would take any broken pipe for a reader of standard output that has gone.
+
+        Raises:
+            RuntimeError: For a pipe to anything else, since standard output forgives.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise RuntimeError("a pipe broke") from error
 
 
 @final
@@ -67,7 +99,6 @@ def _stub() -> None:
 app = typer.Typer(
     **_LOOKS,
     cls=Verbs,
-    no_args_is_help=True,
     help="Finds the bits that quantization lost: where, why, and what to do.",
 )
 for _verb in commands.ALL:
@@ -76,5 +107,6 @@ for _verb in commands.ALL:
 
 def main() -> None:
     """Entry point of the console script."""
+    streams.settle()
     os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
     app()

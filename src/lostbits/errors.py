@@ -12,16 +12,21 @@
     ├── ExportError     E...  a plan that a format or platform does not take
     ├── ReadError       I...  somebody else's parameters (``inspect``)
     ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
-    └── WorkerError     W...  processes and machines that share the work
+    ├── WorkerError     W...  processes and machines that share the work
+    └── CommandError    U...  the use of the command line, and its last resort
 
 A message reads ``CODE: where: rule: found: what to do``.
 """
 
 import difflib
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from lostbits.quoting import visible
+
+LARGEST_SEED = (1 << 63) - 1
 
 
 class LostbitsError(Exception):
@@ -113,6 +118,10 @@ class WorkerError(LostbitsError):
     """A process or machine that shares the work cannot be had, or does not survive it."""
 
 
+class CommandError(LostbitsError):
+    """The command line was used otherwise than it can be, or ended as it never should."""
+
+
 def first_line(error: BaseException) -> str:
     r"""What another library's exception says, in one line.
 
@@ -135,6 +144,12 @@ def described(error: BaseException) -> str:
     """
     kind, said = type(error).__name__, first_line(error)
     return kind if said == kind else f"{kind}: {said}"
+
+
+def origin(error: BaseException) -> str:
+    """File and line that an exception comes from, for a report of it; without folders."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
 
 
 @contextmanager
@@ -162,6 +177,18 @@ def edge(coded: Callable[[str], LostbitsError]) -> Iterator[None]:
         raise
     except Exception as error:  # see above: the point of this function
         raise coded(described(error)) from error
+
+
+def check_number(option: str, value: int, least: int, most: int) -> None:
+    """Whether a number of the settings can be meant.
+
+    Raises:
+        TargetError: T017.
+    """
+    if not least <= value <= most:
+        found = str(value) if abs(value) < 1 << 64 else "a number of more than 64 bits"
+        rule, todo = f"must lie between {least} and {most}", "correct the number"
+        raise TargetError("T017", option, rule, found, todo)
 
 
 def close_match(name: str, known: Iterable[str]) -> str:

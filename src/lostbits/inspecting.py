@@ -20,8 +20,8 @@ from lostbits.reader import Entry, Parameters, damaged
 from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
 from lostbits.suspicions import suspicions_of_graph
+from lostbits.system.files import PROTOBUF, read_file, size_of
 from lostbits.system.memory import excess
-from lostbits.system.regular import size_of
 from lostbits.target import Target
 from lostbits.targets import ALL as TARGETS
 from lostbits.targets import ONNXRUNTIME
@@ -122,7 +122,7 @@ def content_of(path: Path) -> bytes:
     with reading(str(path)):
         if found := excess(size_of(path)):
             raise ValueError(found)
-        return path.read_bytes()
+        return read_file(path, most=PROTOBUF)
 
 
 def _parsed(content: bytes, path: Path) -> ir.Model:

@@ -5,7 +5,6 @@ output of the network: the parameters in doubt are replaced by those that they s
 the error that goes away is what the mistake costs.
 """
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, final
@@ -13,6 +12,7 @@ from typing import Any, final
 import numpy as np
 import onnx_ir as ir
 
+from lostbits import quoting
 from lostbits.case import Case, plan_biases, refitted, with_biases
 from lostbits.data import Source
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE
@@ -114,12 +114,11 @@ def _command(command: str, sites: Sequence[Site]) -> str:
     """What measures the cure: rules for a few tensors; for many, the whole plan by rules."""
     if len(sites) <= _FEW:
         wish = {"bias": "float"}
-        return command + "".join(
-            f" --set '{s.tensor}={wish.get(s.role, 'min_max')}'" for s in sites
-        )
-    words = shlex.split(command)
+        wishes = [f"{s.tensor}={wish.get(s.role, 'min_max')}" for s in sites]
+        return quoting.extended(command, [word for each in wishes for word in ("--set", each)])
+    words = quoting.words(command)
     kept = [w for w, before in zip(words, ["", *words], strict=False) if before != "--plan"]
-    return shlex.join(w for w in kept if w != "--plan" and not w.startswith("--plan="))
+    return quoting.command(w for w in kept if w != "--plan" and not w.startswith("--plan="))
 
 
 def _shown(db: float | None) -> str:

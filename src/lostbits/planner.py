@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.errors import RecoveryError
+from lostbits.errors import LostbitsError, RecoveryError, described, origin
 from lostbits.graph.halves import half_quantized
 from lostbits.language import say
 from lostbits.proposing import beside, proposals
@@ -19,11 +19,15 @@ from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, Stage
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.progress import Progress
+from lostbits.system.memory import lacks_memory
 
 _LEAST = 0.05  # dB: less than this is within what other samples would change
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
+
+# Numbers that are none: of a layer's loss, of its inputs, of the outputs, of an attribution.
+_OF_AN_ATTEMPT = ("R001", "R002", "S005", "S008")
 
 
 @final
@@ -219,11 +223,11 @@ class Planner:
         progress: Progress,
     ) -> None:
         start = time.perf_counter()
-        change = self._proposal(recovery, predicted, waiting, progress)
-        after, case = self.now, self.case
-        if not change.empty:
-            case, change = self._changed(recovery, change)
-            after = self.now if case is self.case else self.tools.judge(case)
+        try:
+            change = self._proposal(recovery, predicted, waiting, progress)
+            case, change, after = self._measured(recovery, change)
+        except Exception as error:  # what is no fault of this attempt alone is raised again
+            case, change, after = self.case, _failed(recovery, error), self.now
         kept = _decibels(after) - _decibels(self.now) >= _LEAST
         seconds = time.perf_counter() - start
         entry = Entry(
@@ -243,6 +247,13 @@ class Planner:
             self.proposed.clear()
             self.moved = self.moved or entry.gain_db >= _LARGE
         self.tools.save(self.case, self.ledger)
+
+    def _measured(self, recovery: Recovery, change: Change) -> tuple[Case, Change, Baseline]:
+        """The case with the change, what was changed, and how it does."""
+        if change.empty:
+            return self.case, change, self.now
+        case, change = self._changed(recovery, change)
+        return case, change, self.now if case is self.case else self.tools.judge(case)
 
     def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:
         """The case with the change, or as it was where the platform cannot take it."""
@@ -267,6 +278,28 @@ class Planner:
                 f"forbid it with --methods -{recovery.name}, and please report the model",
             )
         return self.tools.recalibrate(self.case, model)
+
+
+def _failed(recovery: Recovery, error: Exception) -> Change:
+    """What the ledger says of an attempt that came to nothing; all that was won before it stays.
+
+    Raises:
+        Exception: The same again, if it is about more than this attempt.
+    """
+    if isinstance(error, LostbitsError):
+        if error.code not in _OF_AN_ATTEMPT:
+            raise error
+        return Change(recovery.name, say("ledger.failed", why=str(error)))
+    if lacks_memory(error):
+        raise error
+    bug = RecoveryError(
+        "R006",
+        f"recovery {recovery.name!r}",
+        "must end in a proposal that can be measured",
+        f"{described(error)} ({origin(error)})",
+        f"this is a bug of lostbits, please report it; --methods -{recovery.name} does without",
+    )
+    return Change(recovery.name, say("ledger.failed", why=str(bug)))
 
 
 def _promise(some: Sequence[Recovery], predicted: Mapping[str, float]) -> float:

@@ -1,10 +1,15 @@
 """Names from files as text that neither a terminal nor a shell takes for anything else."""
 
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _BRIEF = 80  # characters
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# What a shell takes as one: quoted text, of which only $'...' means anything else to ``shlex``.
+_QUOTED = re.compile(
+    r"""'[^']*'|"(?:[^"\\]|\\.)*"|\$'(?P<inside>(?:[^'\\]|\\.)*)'|\\.|.""", re.DOTALL
+)
 
 
 def visible(text: str) -> str:
@@ -71,6 +76,49 @@ def _inside(character: str) -> str:
         return f"\\{character}" if character in "\\'" else character
     unread = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
     return "".join(f"\\{byte:03o}" for byte in character.encode(errors=unread))
+
+
+def words(line: str) -> list[str]:
+    r"""The words that a shell makes of a command line; the way back from ``command``.
+
+    >>> words(command(["a\nb", "it's $'x'"]))
+    ['a\nb', "it's $'x'"]
+
+    Raises:
+        ValueError: When a quotation does not end.
+    """
+    return shlex.split(_QUOTED.sub(_plain, line))
+
+
+def _plain(quoted: re.Match[str]) -> str:
+    inside = quoted["inside"]
+    if inside is None:
+        return quoted[0]
+    text = inside.encode(errors="surrogatepass")
+    found = re.sub(rb"\\([0-7]{3}|.)", lambda m: _byte(m[1]), text, flags=re.DOTALL)
+    return shlex.quote(found.decode(errors="surrogateescape"))
+
+
+def _byte(escape: bytes) -> bytes:
+    return escape if len(escape) == 1 else bytes([int(escape, 8) & 255])
+
+
+def extended(line: str, options: Sequence[str]) -> str:
+    """A command line with more options: at its end, or before the ``--`` that ends the options.
+
+    >>> extended("lostbits diagnose net.onnx", ["--set", "a b=float"])
+    "lostbits diagnose net.onnx --set 'a b=float'"
+    >>> extended("lostbits diagnose -- -x.onnx", ["--set", "a=float"])
+    'lostbits diagnose --set a=float -- -x.onnx'
+    """
+    try:
+        known = words(line)
+    except ValueError:  # whatever a caller of the library calls a command
+        known = []
+    if "--" not in known:
+        return f"{line} {command(options)}"
+    end = known.index("--")
+    return command([*known[:end], *options, *known[end:]])
 
 
 def operand(path: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, Protocol, final
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case, plan_biases, widened
 from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
+from lostbits.errors import LARGEST_SEED, check_number
 from lostbits.goal import Goal
 from lostbits.grid import Affine
 from lostbits.language import say
@@ -21,6 +21,7 @@ from lostbits.runtime.networks import Written
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
+from lostbits.runtime.work import Work
 
 Stage = Literal["network", "ranges", "weights", "precision"]
 # What comes earlier changes what later ones work on: new channel scales ask for new ranges, and
@@ -95,7 +96,7 @@ class Effort:
         seed: Of everything random.
         positions: Most positions of a layer's input that its statistics look at.
         iterations: Steps of those that learn.
-        cache: Folder for what a sweep over the layers has finished, or None.
+        cache: Where it is kept what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
         pool: Who works.
         inputs: Of the layers and blocks that are learned.
@@ -104,10 +105,18 @@ class Effort:
     seed: int = 0
     positions: int = 16384
     iterations: int = 500
-    cache: Path | None = None
+    cache: Work | None = None
     goal: Goal | None = None
     pool: Pool = field(default_factory=InProcess)
     inputs: Inputs = Inputs.RECOVERED
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that nobody can mean.
+
+        Raises:
+            TargetError: T017.
+        """
+        check_number("--seed", self.seed, 0, LARGEST_SEED)
 
     def kept(self, case: Case, source: Source, method: str) -> Cache | None:
         """The cache of one sweep."""

@@ -1,8 +1,7 @@
 """Contract of a reporter, and the result that every reporter is a function of."""
 
 import abc
-import json
-from importlib.resources import files
+import math
 from typing import Any, ClassVar
 
 from lostbits.language import Language
@@ -13,11 +12,28 @@ Result = dict[str, Any]
 FORMAT = "lostbits-result/1"
 
 
-def required_fields() -> list[str]:
-    """Fields that every result has, by the schema."""
-    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
-    required: list[str] = json.loads(schema)["required"]
-    return required
+def finite(value: Any) -> tuple[Any, list[str]]:
+    """Plain data with None for each number that is not finite, and the places of those.
+
+    >>> finite({"a": [1.0, float("nan")]})
+    ({'a': [1.0, None]}, ['a[1]'])
+    """
+    places: list[str] = []
+    return _finite(value, "", places), places
+
+
+def _finite(value: Any, place: str, places: list[str]) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            places.append(place)
+            return None
+        case dict():
+            inside = f"{place}." if place else ""
+            return {k: _finite(v, f"{inside}{k}", places) for k, v in value.items()}
+        case list() | tuple():
+            return [_finite(v, f"{place}[{i}]", places) for i, v in enumerate(value)]
+        case _:
+            return value
 
 
 class Reporter(abc.ABC):

@@ -1,20 +1,24 @@
 """Results on disk: each file is replaced as a whole, or stays as it was."""
 
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
-from lostbits.errors import LostbitsError, OutputError, TargetError, close_match
+from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
 from lostbits.language import Language
-from lostbits.reporter import FORMAT, Reporter, Result, required_fields
+from lostbits.reporter import FORMAT, Reporter, Result
 from lostbits.reporters import ALL as REPORTERS
+from lostbits.runtime.work import NAME as WORK
+from lostbits.runtime.work import Work, nobody
+from lostbits.schema import misfit
 from lostbits.system import files
 from lostbits.system.files import Content
 
-CACHE = "cache"
+_MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
+_replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
 def reporter(name: str) -> Reporter:
@@ -41,8 +45,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         OutputError: O001 when nothing can be written into ``folder``.
     """
-    missing = _missing(folder)
+    missing: list[Path] = []
     try:
+        missing = _missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -65,13 +70,25 @@ def _leave(made: Sequence[Path]) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
+    before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
     return OutputError(
         "O001",
         str(path),
         "must be writable",
         error.strerror or str(error),
-        "free some space or choose another --out; what was there before is unchanged",
+        f"free some space or choose another --out; what this run has replaced so far: {before}",
     )
+
+
+@contextmanager
+def recorded() -> Iterator[list[Path]]:
+    """The files that are written inside, each from the moment that it is in its place."""
+    written: list[Path] = []
+    token = _replaced.set(written)
+    try:
+        yield written
+    finally:
+        _replaced.reset(token)
 
 
 def write(
@@ -95,21 +112,34 @@ def write(
     for each in [reporter(name).speaking(language) for name in formats]:
         if each.file is not None:
             written.append(folder / each.file)
-            replace_file(folder / each.file, each.render(result).encode())
+            replace_file(folder / each.file, content(each, result))
     return written
 
 
+def content(reporter: Reporter, result: Result) -> bytes:
+    """What a reporter's file holds, in UTF-8.
+
+    Names of files may be no Unicode. The escape that stands for such a letter is JSON's own.
+    """
+    return reporter.render(result).encode(errors="backslashreplace")
+
+
 @contextmanager
-def resumable(folder: Path) -> Iterator[Path]:
-    """A folder in that of a result, for what is finished: only an interrupt leaves it there."""
-    cache, missing = folder / CACHE, _missing(folder)
+def resumable(folder: Path, remark: Callable[[str], None] = nobody) -> Iterator[Work]:
+    """A place in the folder of a result for what is finished: only an interrupt leaves it there.
+
+    Args:
+        folder: Where the result goes.
+        remark: Told what of an earlier run is damaged.
+    """
+    work, missing = Work(folder / WORK, remark), _missing(folder)
     try:
-        yield cache
+        yield work
     except LostbitsError:
-        shutil.rmtree(cache, ignore_errors=True)
+        work.clear()
         _leave(missing)
         raise
-    shutil.rmtree(cache, ignore_errors=True)
+    work.clear()
 
 
 def replace_file(path: Path, content: Content) -> None:
@@ -122,6 +152,8 @@ def replace_file(path: Path, content: Content) -> None:
         files.replace_file(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
+    if (written := _replaced.get()) is not None and path not in written:
+        written.append(path)
 
 
 def read(folder: Path) -> Result:
@@ -131,17 +163,41 @@ def read(folder: Path) -> Result:
         OutputError: O002 when there is none, or none of this format.
     """
     path = folder / "result.json"
-    try:
-        result: Result = json.loads(path.read_text(encoding="utf-8"))
-        found = str(result.get("format"))
-    except (OSError, ValueError, AttributeError) as error:
-        raise OutputError(
-            "O002", str(path), "must hold a result", str(error), "run lostbits diagnose first"
-        ) from error
+
+    def unread(found: str) -> OutputError:
+        return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
+
+    with edge(unread):
+        result: Result = json.loads(files.read_file(path, most=_MOST))
+    found = result.get("format") if isinstance(result, dict) else "no object"
     if found != FORMAT:
-        raise OutputError("O002", str(path), f"must be of format {FORMAT}", found, "diagnose again")
-    lacks = ", ".join(name for name in required_fields() if name not in result)
-    if lacks:
-        rule, todo = "must hold all fields of its format", "diagnose again with this version"
-        raise OutputError("O002", str(path), rule, f"no {lacks}", todo)
+        raise OutputError(
+            "O002", str(path), f"must be of format {FORMAT}", str(found), "diagnose again"
+        )
+    with edge(unread):
+        wrong = misfit(result)
+    if wrong:
+        rule, todo = "must hold the fields of its format", "diagnose again with this version"
+        raise OutputError("O002", str(path), rule, wrong, todo)
     return result
+
+
+def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Path]:
+    """Write report.html anew from the result in ``folder``.
+
+    Raises:
+        OutputError: O002 when there is none, or its parts do not fit each other; O001 when the page
+            cannot be written.
+    """
+    result = read(folder)
+
+    def unfit(found: str) -> OutputError:
+        where, rule = str(folder / "result.json"), "must be a result of which a page can be made"
+        return OutputError("O002", where, rule, found, "diagnose again with this version")
+
+    page = reporter("html").speaking(language)
+    assert page.file is not None
+    with edge(unfit):
+        text = content(page, result)
+    replace_file(folder / page.file, text)
+    return [folder / page.file]

@@ -17,7 +17,6 @@ different moments, which the digests tell apart; nothing is ever made of such a 
 import hashlib
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,20 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.errors import OutputError, first_line
+from lostbits.errors import OutputError, described, edge
 from lostbits.exporter import serialized
 from lostbits.exporters import Json
 from lostbits.graph.large import LARGE_MODEL, parted
 from lostbits.graph.place import Placed, place
+from lostbits.graph.queries import constant
 from lostbits.matching import match
 from lostbits.reader import Parameters
 from lostbits.readers.plan import Plan
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.simulation import quantized_model
 from lostbits.spill import spooled
-from lostbits.system.files import Content
+from lostbits.system.archive import arrays
+from lostbits.system.files import Content, open_file, read_file
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 
@@ -84,6 +85,11 @@ def load_case(folder: Path, target: Target | None = None) -> Case:
         ReadError: I002 to I008 when plan.json is damaged.
         TargetError: T001 when the plan names a target that is not built in.
     """
+    with edge(lambda found: _no_case(folder, found)):
+        return _loaded(folder, target)
+
+
+def _loaded(folder: Path, target: Target | None) -> Case:
     content = {name: _part(folder, name) for name in (FLOAT, WRITTEN, PLAN)}
     parameters = Plan().read(content[PLAN])
     facts = json.loads(content[PLAN])
@@ -92,14 +98,16 @@ def load_case(folder: Path, target: Target | None = None) -> Case:
     model = open_reference(folder / FLOAT).model
     placed = place(model, chosen)
     plan = _whole(folder, parameters, model, placed)
-    return Case(model, chosen, placed, {}, plan, {}, 0, _unpacked(folder, content[WRITTEN]))
+    written = _unpacked(folder, content[WRITTEN])
+    _check_written(folder, written, model)
+    return Case(model, chosen, placed, {}, plan, {}, 0, written)
 
 
 def _part(folder: Path, name: str) -> bytes:
     try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise _no_case(folder / name, error.strerror or str(error)) from error
+        return read_file(folder / name)
+    except (OSError, ValueError) as error:
+        raise _no_case(folder / name, described(error)) from error
 
 
 def _no_case(path: Path, found: str) -> OutputError:
@@ -144,12 +152,20 @@ def _packed(written: Any) -> Content:
 
 
 def _unpacked(folder: Path, content: bytes) -> Written:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            names = [str(name) for name in stored[_NAMES]]
-            return {name: stored[f"{number}"] for number, name in enumerate(names)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _no_case(folder / WRITTEN, first_line(error)) from error
+    with edge(lambda found: _no_case(folder / WRITTEN, found)):
+        stored: dict[str, Any] = arrays(content)
+        names = [str(name) for name in stored[_NAMES]]
+        return {name: stored[f"{number}"] for number, name in enumerate(names)}
+
+
+def _check_written(folder: Path, written: Written, model: ir.Model) -> None:
+    """Whether the model has constants of these names and shapes."""
+    for name, array in written.items():
+        own = constant(model.graph.initializers.get(name))
+        if own is None or (own.shape, own.dtype) != (array.shape, array.dtype):
+            raise _mixed(folder / WRITTEN, f"{name!r}, no such constant of {FLOAT}")
+        if not np.isfinite(array).all():
+            raise _mixed(folder / WRITTEN, f"{name!r}, with values that are not finite")
 
 
 def _digest(content: Content) -> str:
@@ -161,7 +177,7 @@ def _digest(content: Content) -> str:
 
 def _digest_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _no_case(path, error.strerror or str(error)) from error

@@ -1,6 +1,5 @@
-"""What all commands share: consoles, options, progress bars, and errors turned into a status."""
+"""What all commands share: consoles, options, progress bars, and what an interrupt says."""
 
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +19,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lostbits import results
 from lostbits.data import Preprocess
-from lostbits.errors import LostbitsError
+from lostbits.quoting import command, visible
 from lostbits.runtime.progress import Progress as Listener
+from lostbits.runtime.work import NAME as WORK
 
-stdout, stderr = Console(), Console(stderr=True)
+# Nothing is read as markup: names of tensors may hold brackets and colons.
+stdout = Console(markup=False, emoji=False, highlight=False)
+stderr = Console(markup=False, emoji=False, highlight=False, stderr=True)
 
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Samples = Annotated[int | None, typer.Option(min=2, help="Use only the first N samples.")]
@@ -35,25 +38,34 @@ DATA_HELP = ".npz, .npy, a folder of those or of images, input_list.txt, or modu
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Turn our errors into a line and exit status 2, an interrupt into 130."""
-    try:
-        yield
-    except LostbitsError as error:
-        stderr.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        stderr.print(
-            "interrupted before there was a first result; nothing was written", style="yellow"
-        )
-        raise typer.Exit(130) from error
+def guarded(out: Path | None = None) -> Iterator[None]:
+    """Say what an interrupt has left on disk, and end with status 130.
+
+    Args:
+        out: The folder of results, where there is one.
+    """
+    with results.recorded() as written:
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            announcer("yellow")(_left(written, out))
+            raise typer.Exit(130) from error
+
+
+def _left(written: Sequence[Path], out: Path | None) -> str:
+    """What is on disk, in a line."""
+    files = f"written: {', '.join(map(str, written))}" if written else "nothing was written"
+    if out is None or not (out / WORK).is_dir():
+        return f"interrupted; {files}"
+    kept = f"what is finished is kept in {out / WORK}, and the same command goes on there"
+    return f"interrupted; {files}; {kept}"
 
 
 @contextmanager
 def progress_bars(quiet: bool = False) -> Iterator[Listener]:
     """A bar a stage with the time left, on standard error, gone when done; none into a file."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -71,19 +83,19 @@ def progress_bars(quiet: bool = False) -> Iterator[Listener]:
         yield tell
 
 
-def announcer(quiet: bool = False) -> Callable[[str], None]:
-    """Prints a line on standard error before the work begins, unless quiet."""
+def announcer(style: str = "dim", quiet: bool = False) -> Callable[[str], None]:
+    """Prints a line on standard error, unless quiet."""
 
     def announce(text: str) -> None:
         if not quiet:
-            stderr.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+            stderr.print(visible(text), style=style, soft_wrap=True)
 
     return announce
 
 
 def say(text: str, style: str = "") -> None:
     """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
-    stdout.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    stdout.print(visible(text), style=style, soft_wrap=True)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -92,8 +104,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     >>> aligned([("name", "n"), ("a", "10")])
     ['name  n', 'a     10']
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in shown)
     return ["  ".join(row).rstrip() for row in padded]
 
 
@@ -118,4 +131,4 @@ def preprocess_of(path: Path | None) -> Preprocess | None:
 
 def command_line() -> str:
     """The command line as it can be run again."""
-    return shlex.join(["lostbits", *sys.argv[1:]])
+    return command(["lostbits", *sys.argv[1:]])

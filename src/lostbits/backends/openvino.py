@@ -1,6 +1,9 @@
 """OpenVINO on the CPU, told to compute in float32, and left to what the processor prefers."""
 
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any, final
 
 import numpy as np
@@ -10,9 +13,28 @@ from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refu
 from lostbits.errors import first_line
 from lostbits.graph.float_kernels import accumulated
 
+_TELEMETRY = "openvino_telemetry"
 _HINT = "INFERENCE_PRECISION_HINT"
 _COMPUTES = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Eltwise", "Pooling")
 _INTEGER = frozenset({"i8", "u8", "i4", "u4"})
+
+
+@cache
+def _openvino() -> Any:
+    """The package, imported as if its telemetry were not installed.
+
+    With it, the import alone writes an identifier into the home folder and sends it to Google
+    Analytics, and there is no variable that forbids it. Without it, OpenVINO puts a stub there.
+    """
+    modules: dict[str, Any] = sys.modules
+    theirs = modules.pop(_TELEMETRY, None)
+    modules[_TELEMETRY] = None  # what makes an import fail
+    try:
+        return import_module("openvino")
+    finally:
+        del modules[_TELEMETRY]
+        if theirs is not None:
+            modules[_TELEMETRY] = theirs
 
 
 @final
@@ -35,15 +57,11 @@ class OpenVino(Backend):
 
     def version(self) -> str:
         """Of the package."""
-        import openvino  # noqa: PLC0415 - optional
-
-        return str(openvino.__version__)
+        return str(_openvino().__version__)
 
     def load(self, content: bytes) -> Loaded:
         """A compiled model."""
-        import openvino  # noqa: PLC0415 - optional
-
-        core, settings = openvino.Core(), {} if self.hint is None else {_HINT: self.hint}
+        core, settings = _openvino().Core(), {} if self.hint is None else {_HINT: self.hint}
         try:
             model = core.read_model(content)
             compiled = core.compile_model(model, "CPU", settings)

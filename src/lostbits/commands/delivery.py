@@ -1,6 +1,6 @@
 """What becomes of a result: printed, written, piped."""
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self, final
@@ -12,7 +12,8 @@ from lostbits.language import Language
 from lostbits.reporter import Result
 from lostbits.reporters import Json
 from lostbits.reporters.console import screen
-from lostbits.terminal import listed, stdout
+from lostbits.system.streams import pour
+from lostbits.terminal import listed, say, stdout
 
 _STANDARD_OUTPUT = "-"
 
@@ -58,18 +59,25 @@ class Delivery:
         return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
 
     def __call__(self, result: Result, out: Path) -> None:
-        """Print and write what was asked for; an interrupted run ends with its own status."""
-        if "console" in self.formats and not self.quiet:
-            stdout.print(screen(result), crop=False)
-        for path in results.write(result, out, self.formats, self.language):
-            if not self.quiet:
-                stdout.print(f"wrote {path}", soft_wrap=True)
+        """Write, then print, what was asked for; an interrupted run ends with its own status."""
+        written = results.write(result, out, self.formats, self.language)
         self._pipe(result)
+        if not self.quiet:
+            self._show(result, written)
         if result["data"]["interrupted"]:
             raise typer.Exit(130)
 
     def _pipe(self, result: Result) -> None:
+        if self.json is None:
+            return
+        content = results.content(Json(), result)
         if self.json == _STANDARD_OUTPUT:
-            sys.stdout.write(Json().render(result))
-        elif self.json is not None:
-            results.replace_file(Path(self.json), Json().render(result).encode())
+            pour(content)
+        else:
+            results.replace_file(Path(self.json), content)
+
+    def _show(self, result: Result, written: Sequence[Path]) -> None:
+        if "console" in self.formats:
+            stdout.print(screen(result), crop=False)
+        for path in written:
+            say(f"wrote {path}")

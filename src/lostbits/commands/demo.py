@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lostbits import api, results
+from lostbits import api, quoting, results
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import TargetName
 from lostbits.language import Language
@@ -20,16 +20,15 @@ def demo(
 
     Example: **lostbits demo --target tensorrt --out demo**
     """
-    files = {name: _short(path) for name, path in api.demo_files().items()}
-    command = (
-        f"lostbits diagnose {files['model']} --data {files['data']} --calibration "
-        f"{files['calibration']} --labels {files['labels']} --target {target} --out {out}"
-    )
-    with guarded():
+    files = {name: str(_short(path)) for name, path in api.demo_files().items()}
+    command = ["lostbits", "diagnose", files["model"], "--target", target, "--out", str(out)]
+    for name in ("data", "calibration", "labels"):
+        command += [f"--{name}", files[name]]
+    with guarded(out):
         delivery = Delivery.of("console,json,html", lang, quiet, json)
         results.check_writable(out)
         with progress_bars(quiet) as listener:
-            result = api.demo(target, out, command, listener)
+            result = api.demo(target, out, quoting.command(command), listener)
         delivery(result, out)
 
 

@@ -83,7 +83,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
 
     For a program: **lostbits diagnose net.onnx --data photos.npy --quiet --json -**
     """
-    with guarded():
+    with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         results.check_writable(out)
         chosen = api.Settings(
@@ -100,10 +100,10 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             plan=plan,
             command=command_line(),
             resources=Resources(workers, threads, ray, size(memory)),
-            announce=announcer(quiet),
+            announce=announcer(quiet=quiet),
         )
-        with results.resumable(out) as cache:
+        with results.resumable(out, announcer(quiet=quiet)) as work:
             with progress_bars(quiet) as listener:
-                kept = replace(chosen, cache=cache)
+                kept = replace(chosen, cache=work)
                 result = api.diagnose(model, data, target, kept, listener)
             delivery(result, out)

@@ -9,8 +9,10 @@ import typer
 from lostbits.inspecting import Inspection, summary
 from lostbits.inspecting import inspect as inspected
 from lostbits.reader import Entry
+from lostbits.reporter import finite
 from lostbits.results import replace_file
-from lostbits.terminal import aligned, by_reason, guarded, say
+from lostbits.system.streams import pour
+from lostbits.terminal import aligned, announcer, by_reason, guarded, say
 
 _COLUMNS = ("tensor", "grid", "scale", "zero point", "range")
 
@@ -36,12 +38,15 @@ def inspect(
     """
     with guarded():
         found = inspected(file, model, target)
-        text = json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n"
+        plain, places = finite(found.as_json())
+        if places:
+            announcer("yellow")(f"not finite, and null in JSON: {', '.join(places)}")
+        content = (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
         if as_json == "-":
-            typer.echo(text, nl=False)
+            pour(content)
             return
         if as_json is not None:
-            replace_file(Path(as_json), text.encode())
+            replace_file(Path(as_json), content)
         _show(found)
 
 

@@ -97,7 +97,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
-    with guarded():
+    with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         results.check_writable(out)
@@ -108,7 +108,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             preprocess=preprocess_of(preprocess),
             command=command_line(),
             resources=Resources(workers, threads, ray, size(memory)),
-            announce=announcer(quiet),
+            announce=announcer(quiet=quiet),
         )
         wishes = api.Wishes(
             goal=None if goal is None else Goal.parse(goal),

@@ -8,7 +8,7 @@ import typer
 from lostbits import results
 from lostbits.commands.delivery import Lang
 from lostbits.language import Language
-from lostbits.terminal import guarded, stdout
+from lostbits.terminal import guarded, say
 
 
 def report(
@@ -20,5 +20,5 @@ def report(
     Example: **lostbits report lostbits-out --lang zh-Hant**
     """
     with guarded():
-        for path in results.write(results.read(folder), folder, ["html"], lang):
-            stdout.print(str(path), soft_wrap=True)
+        for path in results.shown_again(folder, lang):
+            say(str(path))

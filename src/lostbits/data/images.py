@@ -19,7 +19,7 @@ from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError
-from lostbits.system.regular import size_of
+from lostbits.system.files import size_of
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 # Pillow goes by the content, and would run Ghostscript on a file that only looks like an image.
@@ -138,7 +138,7 @@ def _opened(path: Path) -> Image.Image:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel, of which Pillow drops the lower ones unasked."""
-    return any("16B" in str(tile.args) for tile in image.tile)
+    return any("16B" in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
 def images_in_files(name: str, paths: list[Path], reader: ImageReader) -> Samples:

@@ -16,7 +16,7 @@ from lostbits.data.interface import Interface
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError, close_match
-from lostbits.system.regular import size_of, text_of
+from lostbits.system.files import read_text, size_of
 
 _FLOAT32 = np.dtype("<f4")
 
@@ -30,7 +30,7 @@ def files_in_list(path: Path, interface: Interface) -> Samples:
     whole numbers they must be whole.
     """
     with reading(str(path)):
-        lines = text_of(path, MOST_TEXT).splitlines()
+        lines = read_text(path, MOST_TEXT).splitlines()
     rows: list[tuple[str, dict[str, Path]]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith(("#", "%")):

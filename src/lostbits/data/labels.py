@@ -14,7 +14,7 @@ from lostbits.data.conversion import convert
 from lostbits.data.stored import Rows, stored_arrays
 from lostbits.errors import DataError
 from lostbits.quoting import brief
-from lostbits.system.regular import text_of
+from lostbits.system.files import read_text
 
 _RULE = "labels are class numbers, one whole number a sample"
 
@@ -94,7 +94,7 @@ def _no_classes(path: Path, found: str) -> DataError:
 
 def _lines(path: Path) -> NDArray[Any]:
     with reading(str(path)):
-        text = text_of(path, MOST_TEXT)
+        text = read_text(path, MOST_TEXT)
     labels = array("q")  # int64
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         try:

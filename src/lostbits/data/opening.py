@@ -15,7 +15,7 @@ from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec, Source
 from lostbits.errors import DataError
-from lostbits.system.regular import size_of
+from lostbits.system.files import size_of
 
 _ARRAYS = frozenset({".npy", ".npz"})
 _FILES: dict[str, Callable[[Path, Interface], Samples]] = {

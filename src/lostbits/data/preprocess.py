@@ -11,7 +11,7 @@ import numpy as np
 from lostbits.data.access import existing, reading
 from lostbits.errors import DataError, close_match
 from lostbits.quoting import brief
-from lostbits.system.regular import MOST_SETTINGS, text_of
+from lostbits.system.files import MOST_SETTINGS, read_text
 
 _MOST_PIXELS = 1 << 30  # a side; what of it fits into memory is asked when the model is known
 _LARGEST = float(np.finfo(np.float32).max)
@@ -63,7 +63,7 @@ class Preprocess:
             DataError: D001, D002 or D012: no file, no TOML, a key or value that is wrong.
         """
         with reading(str(path)):
-            table = tomllib.loads(text_of(existing(path), MOST_SETTINGS))
+            table = tomllib.loads(read_text(existing(path), MOST_SETTINGS))
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:

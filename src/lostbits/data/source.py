@@ -44,6 +44,11 @@ class Batch:
     size: int
 
     @property
+    def span(self) -> str:
+        """Which samples these are, for messages: ``within samples 0 to 7``."""
+        return f"within samples {self.first} to {self.first + self.size - 1}"
+
+    @property
     def filled(self) -> int | None:
         """Length of axis 0 where samples were repeated to fill the batch, else None."""
         lengths = {x.shape[0] if x.ndim else 0 for x in self.feeds.values()}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lostbits.data.access import check_room, reading
 from lostbits.data.interface import Shaped
 from lostbits.quoting import brief
-from lostbits.system.regular import size_of
+from lostbits.system.files import size_of
 
 _HEADER = 1 << 16  # bytes in which a header ends; numpy takes no longer text than 10,000
 _NEWEST = (3, 0)  # version of the format

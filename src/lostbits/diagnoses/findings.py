@@ -11,6 +11,7 @@ from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason, SiteReport
 from lostbits.graph.site import Site
 from lostbits.language import Sentence, say
+from lostbits.quoting import extended
 
 MOST = 12
 LEAST_SHARE = 0.02
@@ -122,7 +123,7 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
         bits=0.0,
         gain_db=gain,
         remedy=remedy,
-        command=f"{command} --set '{part.tensor}={_SETTINGS['changed']}'",
+        command=extended(command, ["--set", f"{part.tensor}={_SETTINGS['changed']}"]),
         text=say(
             "finding.changed",
             tensor=part.tensor,
@@ -151,7 +152,7 @@ def _finding(
         bits=verdict.bits,
         gain_db=gain,
         remedy=verdict.remedy,
-        command=f"{command} --set '{site.tensor}={setting}'",
+        command=extended(command, ["--set", f"{site.tensor}={setting}"]),
         text=_text(site, part, verdict, gain, case),
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
+from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import LayerReport
 from lostbits.graph.lineage import sources
 from lostbits.graph.queries import LINEAR
@@ -209,6 +210,8 @@ def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def _report(step: Step, tensor: str, inputs: list[str], sums: _Sums) -> LayerReport:
     energy = float(sums.with_error.sum())
+    if not np.isfinite([energy, sums.power, *sums.own_energy]).all():
+        raise not_finite(f"errors of layer {step.name!r}", f"energy {energy}, power {sums.power}")
     shares = sums.with_error / energy if energy > 0 else np.zeros(len(TERMS))
     shift = np.zeros(1) if sums.shift is None else sums.shift
     return LayerReport(

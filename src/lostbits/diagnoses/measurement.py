@@ -13,20 +13,21 @@ from lostbits.data import Batch, Source
 from lostbits.diagnoses.layers import LayerErrors, LayerSums
 from lostbits.diagnoses.network import Attributed, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors, Walked
-from lostbits.diagnoses.settings import Settings, nobody
+from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteErrors, SiteSums
 from lostbits.errors import SimulationError, TargetError
 from lostbits.graph.queries import name_of
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.handover import by_threads
-from lostbits.runtime.lockstep import compare, observe
+from lostbits.runtime.lockstep import Listener, compare, observe, to_compare
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import Simulation
+from lostbits.runtime.simulation import Frozen, Simulation
+from lostbits.runtime.work import nobody
 
 _LAYER_SAMPLES = 8  # the identity of a layer is exact on any data; two more convolutions a layer
-_PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
+PERMUTED_SAMPLES = 16  # walking permutations takes two runs a site, so a few samples must do
 
 
 class Measured(NamedTuple):
@@ -62,6 +63,7 @@ class Measurement:
         batch: Samples a run.
         finer: Batches to attribute again, by their first sample, and by which rule.
             Where there are any, nothing else is measured.
+        walk: Whether permutations are walked, and nothing else is measured.
     """
 
     case: Case
@@ -70,6 +72,7 @@ class Measurement:
     labels: NDArray[np.int64] | None
     batch: int
     finer: Mapping[int, int] = field(default_factory=dict)
+    walk: bool = False
 
     @classmethod
     def of(
@@ -81,7 +84,7 @@ class Measurement:
         batch: int,
     ) -> Self:
         """The job, reduced to what a worker needs."""
-        plain = replace(settings, calibration=None, announce=nobody)
+        plain = replace(settings, calibration=None, announce=nobody, cache=None)
         return cls(replace(case, seen={}), source, plain, labels, batch)
 
     @property
@@ -114,8 +117,8 @@ class _Measuring:
         """All of a stretch."""
         samples = 0
         for part in self.cursor.batches(stretch, self.job.batch):
-            if self.job.finer:
-                self._refine(part)
+            if self.job.finer or self.job.walk:
+                self._again(part)
                 continue
             self._one(part)
             samples += part.size
@@ -132,10 +135,10 @@ class _Measuring:
 
     def _one(self, part: Batch) -> None:
         others, frozen = self.simulation.run(part)
+        listeners: list[Listener] = [self.site_errors]
         if part.first < _LAYER_SAMPLES:
-            floats = compare(self.executor, part, frozen, (self.site_errors, self.layer_errors))
-        else:
-            floats = observe(self.executor, part, [self.site_errors])
+            listeners.append(self.layer_errors)
+        floats = self._floats(part, frozen, listeners)
         arrays = [f.numpy() for f in floats]
         if part.first == 0:
             self._check_executor(part, arrays)
@@ -148,19 +151,38 @@ class _Measuring:
         if self.gradient is not None:
             tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
             self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)
-        elif self.permutation is not None and part.first < _PERMUTED_SAMPLES:
+        elif self.permutation is not None:
+            self._walk(part)
+
+    def _again(self, part: Batch) -> None:
+        if self.job.walk:
+            self._walk(part)
+        elif part.first in self.job.finer:
+            self._refine(part)
+
+    def _walk(self, part: Batch) -> None:
+        self.permutation = self.permutation or permutations(
+            self.case, self.value, self.job.settings
+        )
+        if part.first < PERMUTED_SAMPLES:
             self.permutation.update(part)
 
     def _refine(self, part: Batch) -> None:
-        if part.first not in self.job.finer:
-            return
         self.gradient = self.gradient or NetworkErrors(self.case, self.executor, self.value)
         others, frozen = self.simulation.run(part)
-        floats = observe(self.executor, part)
+        floats = self._floats(part, frozen, [])
         keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
         tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
         plain = [floats[i] for i in keep]
         self.gradient.refine(part, frozen, plain, tensors, self.job.finer[part.first])
+
+    def _floats(
+        self, part: Batch, frozen: Frozen, listeners: Sequence[Listener]
+    ) -> list[torch.Tensor]:
+        """Outputs of the float network; the quantized one runs beside it only where it must."""
+        if self.layer_errors in listeners or to_compare(self.executor, frozen):
+            return compare(self.executor, part, frozen, listeners)
+        return observe(self.executor, part, listeners)
 
     def _check_executor(self, part: Batch, arrays: Sequence[NDArray[Any]]) -> None:
         """The explaining executor must compute what ONNX Runtime computes."""

@@ -26,6 +26,7 @@ from numpy.polynomial import legendre
 
 from lostbits.case import Case
 from lostbits.data import Batch
+from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
@@ -45,11 +46,11 @@ _NODES = (
     (0.0, (6 - 6**0.5) / 10, (6 + 6**0.5) / 10),
     (0.1185152302618685, 0.6251843490419574, 0.9705861349819248),
 )
-_FINEST = 4
+FINEST = 4
 _MOMENTS = 8  # that a rule has right at least, if it has as many nodes
 
 
-@lru_cache(_FINEST)
+@lru_cache(FINEST)
 def quadrature(rule: int) -> tuple[Vector, Vector]:
     """Nodes in [0, 1] and weights of the 1st to 4th rule, with 2, 5, 10, 20 nodes beside zero.
 
@@ -132,7 +133,7 @@ class NetworkErrors:
         executor: Executor,
         value: Value,
         tolerance: float = CLOSURE,
-        rules: tuple[int, int] = (1, _FINEST),
+        rules: tuple[int, int] = (1, FINEST),
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.rules = tolerance, rules
@@ -240,7 +241,11 @@ class NetworkErrors:
             real = [part.real(o) for o in outputs]
             return self.value(floats, [o for o in real if o.is_floating_point()])
 
-        return slopes(self.executor, part.feeds, frozen, t, value)
+        found = slopes(self.executor, part.feeds, frozen, t, value)
+        for (key, _), slope in found.items():
+            if not np.isfinite(slope).all():
+                raise not_finite(f"attribution of {key!r}", f"no slope {part.span}")
+        return found
 
     def report(self) -> NetworkReport:
         """Attributions, largest first, with the measured total and the residual."""

@@ -8,6 +8,7 @@ neighbours, which makes the result an Owen value with sites as unions (Owen 1977
 2009 for sampling).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,6 +116,9 @@ class PermutationErrors:
             on.reshape(-1)[player] = True
             outputs = self.coalitions.outputs(part, on)
             now = float(self.value(floats, outputs))
+            # Some errors without others may divide by zero. What they change then counts with the
+            # next one that makes a number of it; with all of them there is one.
+            now = now if math.isfinite(now) else before
             self.sums[player] += (now - before) / len(self.orders)
             before = now
             self.evaluations += part.size

@@ -12,11 +12,14 @@ import numpy as np
 
 from lostbits.case import Case, least_scales, unfit
 from lostbits.diagnoses.findings import findings, reasons
+from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
 from lostbits.diagnosis import NetworkReport
 from lostbits.graph.queries import name_of
 from lostbits.language import Sentence, listed, say, sentences
+from lostbits.quoting import command as quoted
+from lostbits.quoting import operand
 from lostbits.reporter import FORMAT, Result
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
@@ -31,7 +34,8 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
     """Everything that was found, as the content of result.json."""
     sites = run.site_errors.reports()
     network = run.network()
-    command = run.settings.command or f"lostbits diagnose {model} --target {run.case.target.name}"
+    plain = ["lostbits", "diagnose", operand(str(model)), "--target", run.case.target.name]
+    command = run.settings.command or quoted(plain)
     found = findings(run.case, sites, network, command)
     names = [
         name_of(v) for v in run.case.model.graph.outputs if name_of(v) in run.case.output_energy
@@ -80,7 +84,12 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
 
 
 def spoken(result: Result) -> Result:
-    """The result with what its sentences were composed from, for other languages."""
+    """The result with what its sentences were composed from, for other languages.
+
+    Raises:
+        SimulationError: S008 where a figure is not a number.
+    """
+    check_finite(result)
     return {**result, "sentences": sentences(result)}
 
 
@@ -89,6 +98,8 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     notes: list[str] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
+    if run.labels is not None and run.done and not run.comparison.labelled:
+        notes.append(say("note.labels_unused"))
     notes += _unfit(run)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:

@@ -3,15 +3,16 @@
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import LayerErrors
-from lostbits.diagnoses.measurement import Measured, Measurement, permutations
+from lostbits.diagnoses.measurement import PERMUTED_SAMPLES, Measured, Measurement, permutations
 from lostbits.diagnoses.network import CLOSURE, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors
 from lostbits.diagnoses.settings import Settings
@@ -21,12 +22,14 @@ from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
+from lostbits.runtime.chords import pointed
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
 
+_OPEN = 0.05  # of the total: more than this must not be missed where functions have no slope
 COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
@@ -57,6 +60,7 @@ class Run:
     tolerance: float = CLOSURE
     interrupted: bool = False
     done: int = 0
+    form: ClassVar[type[Measured]] = Measured
 
     def __post_init__(self) -> None:
         executor = Executor(self.case.model, self.case.players)
@@ -68,6 +72,7 @@ class Run:
         self.gradient = NetworkErrors(self.case, executor, self.value, self.tolerance)
         self.permutation: PermutationErrors | None = None
         self.opaque: list[str] = []
+        self.pointed = pointed(executor)
 
     def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
         """Stream the data once; an interrupt keeps what is finished.
@@ -86,10 +91,19 @@ class Run:
                 again = [s for s in stretches if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
                 folding.run(f"refinement {turn}", job, again, self)
+            if self._open():
+                few = [s for s in stretches if s.start < PERMUTED_SAMPLES]
+                folding.run("permutations", replace(job, finer={}, walk=True), few, self)
         except KeyboardInterrupt:
             if not self.done:
                 raise
             self.interrupted = True
+
+    def _open(self) -> bool:
+        """Whether gradients miss so much, at points without slope, that permutations are better."""
+        if self.settings.method != "auto" or self.permutation is not None or not self.pointed:
+            return False
+        return abs(self.gradient.report().residual) > max(_OPEN, self.tolerance)
 
     def _checkpoint(self) -> Checkpoint:
         """Of all that decides what this run adds up."""
@@ -113,7 +127,12 @@ class Run:
         return whole
 
     def restore(self, whole: Measured) -> None:
-        """Put what was kept in the place of all so far."""
+        """Put what was kept in the place of all so far.
+
+        Raises:
+            ValueError: When it is not of this case.
+        """
+        check(whole, self.case, self.layer_errors.executor, len(self.source))
         self._taken()
         self.merge(whole)
 
@@ -150,6 +169,9 @@ class Run:
         if self.permutation is None:
             return self.gradient.report()
         reason = say("basis.asked")
+        if self.gradient.samples:
+            missed = self.gradient.report().residual
+            reason = say("basis.open", residual=f"{missed:+.1%}")
         if self.opaque:
             reason = say("basis.no_gradient", ops=", ".join(self.opaque[:5]))
         return self.permutation.report(reason)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Literal, final
 
 from lostbits.data import Preprocess
-from lostbits.errors import TargetError, close_match
+from lostbits.errors import LARGEST_SEED, TargetError, check_number, close_match
 from lostbits.override import Override
 from lostbits.runtime.pool import Resources
+from lostbits.runtime.work import Work, nobody
 
 ROOM = 1_200_000_000
-
-
-def nobody(text: str) -> None:
-    """Tell nobody."""
+# Each permutation is two runs a site; beyond some thousands nothing settles any further.
+_MOST_PERMUTATIONS = 10_000
+_LARGEST_BATCH = 1 << 20
 
 
 Method = Literal["auto", "aumann-shapley", "permutation"]
@@ -43,8 +43,8 @@ class Settings:
         room: Bytes that the tensors of one batch may take while they are attributed, all copies
             together; smaller where ``resources`` bound the memory.
         announce: Told in a sentence what a bounded run will take, before it begins.
-        cache: Folder for the sums over the data as they grow, so that a run that was killed goes on
-            where they stand; None keeps none.
+        cache: Where the sums over the data are kept as they grow, so that a run that was killed
+            goes on where they stand; None keeps none.
     """
 
     labels: Path | None = None
@@ -60,9 +60,19 @@ class Settings:
     plan: Path | None = None
     command: str = ""
     resources: Resources = field(default_factory=Resources)
-    cache: Path | None = None
+    cache: Work | None = None
     room: int = ROOM
     announce: Callable[[str], None] = nobody
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that nobody can mean.
+
+        Raises:
+            TargetError: T017.
+        """
+        check_number("--batch", self.batch, 1, _LARGEST_BATCH)
+        check_number("--permutations", self.permutations, 2, _MOST_PERMUTATIONS)
+        check_number("--seed", self.seed, 0, LARGEST_SEED)
 
 
 def check_method(name: str) -> Method:

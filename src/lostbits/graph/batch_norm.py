@@ -63,8 +63,9 @@ def _factors(node: ir.Node) -> _Factors | None:
     if len(known) < 4:
         return None
     gamma, beta, mean, variance = known
-    scale = gamma / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
-    return _Factors(scale, beta - mean * scale)
+    with np.errstate(all="ignore"):  # a negative variance is NaN here as in any runtime
+        scale = gamma / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+        return _Factors(scale, beta - mean * scale)
 
 
 def _float32(linear: ir.Node, index: int) -> Vector | None:

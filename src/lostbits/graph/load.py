@@ -12,6 +12,7 @@ from lostbits.graph.functions import check_functions
 from lostbits.graph.invalid import invalid
 from lostbits.graph.order import sort
 from lostbits.graph.outline import forget, outline
+from lostbits.system.files import PROTOBUF, read_file
 from lostbits.system.memory import excess
 
 OPSETS = range(11, 24)
@@ -28,7 +29,7 @@ def load(path: Path) -> ir.Model:
     """
     _check_file(path)
     with edge(partial(invalid, str(path))):
-        proto = onnx.ModelProto.FromString(path.read_bytes())
+        proto = onnx.ModelProto.FromString(read_file(path, most=PROTOBUF))
         check_functions(proto)
         sort(proto)
         forget(proto)

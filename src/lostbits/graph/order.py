@@ -5,17 +5,8 @@ ONNX Runtime sorts by itself, so such a file has been in use for long when it co
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 import onnx
-
-
-class Body(Protocol):
-    """A graph or a function."""
-
-    @property
-    def node(self) -> Sequence[onnx.NodeProto]:
-        """Its nodes."""
 
 
 def sort(model: onnx.ModelProto) -> None:
@@ -23,12 +14,12 @@ def sort(model: onnx.ModelProto) -> None:
 
     Nodes in a circle are left to whoever checks the model.
     """
-    for body in (model.graph, *model.functions):
-        order = _order(body.node)
-        if order != sorted(order) and len(order) == len(body.node):
-            nodes = [onnx.NodeProto.FromString(body.node[i].SerializeToString()) for i in order]
-            del body.node[:]
-            body.node.extend(nodes)
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        order = _order(nodes)
+        if order != sorted(order) and len(order) == len(nodes):
+            copies = [onnx.NodeProto.FromString(nodes[i].SerializeToString()) for i in order]
+            del nodes[:]
+            nodes.extend(copies)
 
 
 def _order(nodes: Sequence[onnx.NodeProto]) -> list[int]:

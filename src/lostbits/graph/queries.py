@@ -60,6 +60,15 @@ def rank(value: ir.Value) -> int | None:
     return None if value.shape is None else len(value.shape)
 
 
+def channels(value: ir.Value, axis: int | None) -> int | None:
+    """Size of an axis, 1 for none; None when shape inference could not tell."""
+    if axis is None:
+        return 1
+    shape = value.shape
+    size = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+    return size if isinstance(size, int) else None
+
+
 def opset(model: ir.Model) -> int:
     """Version of the default ONNX domain."""
     return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))

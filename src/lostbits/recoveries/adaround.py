@@ -14,6 +14,7 @@ import torch
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.errors import RecoveryError
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
 from lostbits.rounding import (
@@ -61,18 +62,21 @@ class AdaRound:
         solver = _Solver(case, effort)
         cache = effort.kept(case, source, self.name)
         written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
-        return swept(self.name, solver.summary(), len(solver.losses), written)
+        return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
 
 class _Learned(NamedTuple):
     """What became of a layer.
 
     Attributes:
+        solved: None where it was passed over.
         loss: Before and after.
+        reason: Why it was passed over.
     """
 
-    solved: Solved
-    loss: tuple[float, float]
+    solved: Solved | None = None
+    loss: tuple[float, float] = (0.0, 0.0)
+    reason: str = ""
 
 
 @final
@@ -86,22 +90,35 @@ class _Solver:
         self.apart = effort.inputs is Inputs.FLOAT
         self.how = Reconstruction(iterations=effort.iterations, seed=effort.seed)
         self.losses: list[tuple[float, float]] = []
+        self.skipped: dict[str, str] = {}
 
     def look(self, layer: Layer) -> _Learned:
-        """By whoever has the layer."""
+        """By whoever has the layer; it is passed over where no gradient leads through it."""
+        try:
+            return self._learned(layer)
+        except RecoveryError as error:
+            return _Learned(reason=str(error))
+
+    def _learned(self, layer: Layer) -> _Learned:
         start = self.case.written.get(layer.weight.tensor)
         weight = RoundedWeight.begun(layer.values, layer.affine, start)
+        stated = problem(layer, seed=self.how.seed)
+        if opaque := layer.opaque:
+            return _Learned(reason=say("skipped.no_gradient", nodes=", ".join(opaque)))
         with torch.enable_grad():
-            rounded = adaround(weight, *problem(layer, seed=self.how.seed), self.how)
+            rounded = adaround(weight, *stated, self.how)
         if drawn(layer):
             rounded = confirmed(weight, rounded, *_whole(layer, len(layer.inputs[0])))
         values = weight.values(rounded.codes["weight"]).numpy()
         return _Learned(Solved(values), (rounded.loss_before, rounded.loss_after))
 
-    def solve(self, layer: Layer, found: Sequence[_Learned], crew: Crew) -> Solved:
+    def solve(self, layer: Layer, found: Sequence[_Learned], crew: Crew) -> Solved | None:
         """Nobody else has seen anything."""
         (learned,) = found
-        self.losses.append(learned.loss)
+        if learned.solved is None:
+            self.skipped[layer.weight.tensor] = learned.reason
+        else:
+            self.losses.append(learned.loss)
         return learned.solved
 
     def summary(self) -> str:

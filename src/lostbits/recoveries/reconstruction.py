@@ -16,6 +16,7 @@ import torch
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.errors import RecoveryError
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
@@ -74,7 +75,17 @@ class _Solver:
         self.skipped |= solved.skipped
 
     def look(self, block: Block) -> Reconstructed:
-        """Learn one block."""
+        """Learn one block, unless no gradient passes it or its loss is no number."""
+        names = [site.tensor for site in block.weights.values()]
+        if opaque := block.opaque:
+            reason = say("skipped.no_gradient", nodes=", ".join(opaque))
+            return Reconstructed(skipped=dict.fromkeys(names, reason))
+        try:
+            return self._learned(block)
+        except RecoveryError as error:
+            return Reconstructed(skipped=dict.fromkeys(names, str(error)))
+
+    def _learned(self, block: Block) -> Reconstructed:
         scales, skipped = self._scales(block)
         weights = {key: self._weight(block, site) for key, site in block.weights.items()}
 

@@ -1,6 +1,7 @@
 """The first screen: verdict, findings, and where the loss sits, as rich tables."""
 
 import io
+import math
 from typing import Any, ClassVar, final
 
 from rich.console import Console, Group, RenderableType
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lostbits.language import say
+from lostbits.quoting import visible
 from lostbits.reporter import Reporter, Result
 from lostbits.reporters.first_screen import loss, prescription
 
@@ -26,7 +28,8 @@ class Terminal(Reporter):
 
     def render(self, result: Result) -> str:
         """The summary without colour."""
-        console = Console(file=io.StringIO(), width=110, force_terminal=False)
+        options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+        console = Console(file=io.StringIO(), width=110, force_terminal=False, **options)
         console.print(screen(result), crop=False)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
@@ -34,7 +37,7 @@ class Terminal(Reporter):
 
 def screen(result: Result) -> RenderableType:
     """The summary as something rich can print."""
-    parts: list[RenderableType] = [Text(result["verdict"], style="bold"), Text("")]
+    parts: list[RenderableType] = [_text(result["verdict"], style="bold"), Text("")]
     parts += [_loss(result), Text("")]
     for number, finding in enumerate(result["findings"][:_FINDINGS], 1):
         parts += [_finding(number, finding), Text("")]
@@ -49,8 +52,18 @@ def screen(result: Result) -> RenderableType:
         parts += [Text(""), *_recovery(result)]
     elif result["findings"]:
         parts += _next(result)
-    parts += [Text(note, style="yellow") for note in result["notes"]]
+    parts += [_text(note, style="yellow") for note in result["notes"]]
     return Group(*parts)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text of a result as it is: no markup in it, and no letter that moves the cursor."""
+    return Text(visible(text), style=style)
+
+
+def _bar(share: float) -> str:
+    """As long as a share is large; none for what is not finite."""
+    return "█" * round(_WIDTH * abs(share)) if math.isfinite(share) else ""
 
 
 def _loss(result: Result) -> Table:
@@ -60,8 +73,8 @@ def _loss(result: Result) -> Table:
     table.add_column("")
     table.add_column("", overflow="fold")
     for part in loss(result):
-        bar = "█" * round(_WIDTH * part.width)
-        table.add_row(f"{part.share:.1%}", say(f"reason.{part.reason}"), Text(bar, style="cyan"))
+        reason, bar = say(f"reason.{part.reason}"), Text(_bar(part.width), style="cyan")
+        table.add_row(f"{part.share:.1%}", reason, bar)
     return table
 
 
@@ -75,7 +88,7 @@ def _next(result: Result) -> list[RenderableType]:
 
 def _command(text: str) -> Text:
     """On one line, however long: it must survive being copied, and a pipe."""
-    return Text(f"   {text}", style="green", no_wrap=True, overflow="ignore")
+    return Text(f"   {visible(text)}", style="green", no_wrap=True, overflow="ignore")
 
 
 def _recovery(result: Result) -> list[RenderableType]:
@@ -85,15 +98,15 @@ def _recovery(result: Result) -> list[RenderableType]:
         table.add_column(name, justify="left" if name in ("attempt", "") else "right")
     for row in result["ledger"]:
         table.add_row(
-            row["method"],
+            _text(row["method"]),
             f"{row['predicted_gain_db']:+.1f}",
             f"{row['gain_db']:+.1f}",
             _figure(row["after"]["sqnr_db"], "{:.1f}"),
             _figure(row["after"]["agreement"], "{:.1%}"),
             Text("kept", style="green") if row["kept"] else Text("dropped", style="dim"),
         )
-    notes = [Text(f"{row['method']}: {row['note']}", style="dim") for row in result["ledger"]]
-    return [table, *notes, Text(result["recovered"]["text"], style="bold")]
+    notes = [_text(f"{row['method']}: {row['note']}", style="dim") for row in result["ledger"]]
+    return [table, *notes, _text(result["recovered"]["text"], style="bold")]
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -102,7 +115,7 @@ def _figure(value: float | None, form: str) -> str:
 
 def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
     title = Text(f"{number}. ", style="bold cyan")
-    title.append(finding["text"], style="default")
+    title.append(visible(finding["text"]), style="default")
     return Group(title, _command(finding["command"]))
 
 
@@ -118,8 +131,8 @@ def _attributions(result: Result) -> Table:
     table.add_column("")
     rows = result["network"]["attributions"]
     for row in rows[:_ROWS]:
-        bar = "█" * max(round(_WIDTH * abs(row["share"])), 0)
-        table.add_row(row["tensor"], row["role"], row["cause"], f"{row['share']:.1%}", bar)
+        cells = (_text(row[name]) for name in ("tensor", "role", "cause"))
+        table.add_row(*cells, f"{row['share']:.1%}", _bar(row["share"]))
     rest = sum(row["share"] for row in rows[_ROWS:])
     if rows[_ROWS:]:
         table.add_row(f"{len(rows) - _ROWS} others", "", "", f"{rest:.1%}", "")
@@ -133,11 +146,12 @@ def _lost_bits(result: Result) -> Table:
         table.add_column(name.replace("_", "\n"), justify="right")
     sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
     leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
-    # What a file has instead of a float constant has a share of the error, and no grid.
+    # A float bias of other values than the model's carries error, and is no site.
     for site in [sites[key] for key in leading if key in sites][:_ROWS]:
         lost = site["lost_bits"]
         steps = ["" if lost is None else _bits(lost[step]) for step in _STEPS]
-        table.add_row(site["tensor"], site["grid"], *steps, f"{site['effective_bits']:.1f}")
+        tensor = _text(site["tensor"])
+        table.add_row(tensor, site["grid"], *steps, f"{site['effective_bits']:.1f}")
     return table
 
 

@@ -1,9 +1,9 @@
 """What the first screen says beyond the verdict, in the terminal and on the page."""
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
+from lostbits import quoting
 from lostbits.reporter import Result
 
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
@@ -61,7 +61,7 @@ def prescription(command: str) -> str | None:
     'lostbits recover net.onnx --data d.npy --target snpe --out recovered'
     """
     try:
-        words = shlex.split(command)
+        words = quoting.words(command)
     except ValueError:
         return None
     if words[:2] != ["lostbits", "diagnose"]:
@@ -75,7 +75,7 @@ def prescription(command: str) -> str | None:
         for part in ((renamed.get(name, name), value) if name else (value,))
     ]
     data = [] if any(name == "--data" for name, _ in options) else ["--data", "DATA"]
-    return shlex.join(["lostbits", "recover", *kept, *data, "--out", "recovered"])
+    return quoting.command(["lostbits", "recover", *kept, *data, "--out", "recovered"])
 
 
 def _options(words: Sequence[str]) -> Iterable[tuple[str, str]]:
@@ -83,7 +83,9 @@ def _options(words: Sequence[str]) -> Iterable[tuple[str, str]]:
     waiting = iter(words)
     for each in waiting:
         name, equals, value = each.partition("=")
-        if not each.startswith("--"):
+        if each == "--":  # only arguments from here on; what is put together has options behind
+            yield from (("", quoting.operand(argument)) for argument in waiting)
+        elif not each.startswith("--"):
             yield "", each
         elif name not in _FLAGS:
             yield name, value if equals else next(waiting, "")

@@ -11,26 +11,25 @@ from typing import NamedTuple, Protocol, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
-from lostbits.runtime.cache import Cache, packed, unpacked
+from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.layer import Shard, whole
-from lostbits.runtime.layerwise import Crew
+from lostbits.runtime.layerwise import Crew, check_grid, check_values
 from lostbits.runtime.networks import Array, Networks, Written, quantized_weight
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.record import flattened, rebuilt
 from lostbits.runtime.shards import Decision, Sweep, Worker
 from lostbits.runtime.stretch import Stretch, stretches
 
 _MOST = 24  # weights of a block: the activations of more would not fit into memory
-_GRID = ("grid", "scale", "zero_point")  # as runtime.cache packs one
 Quantize = Callable[[Site, torch.Tensor], torch.Tensor]
 
 
@@ -91,6 +90,12 @@ class Block:
             outputs = self.networks.executor.evaluate(step, inputs)
             values.update(zip(step.outputs, outputs, strict=False))
         return values[self.stretch.exit]
+
+    @property
+    def opaque(self) -> list[str]:
+        """Its nodes that no gradient passes; known once the float network has run."""
+        known = self.networks.executor.opaque
+        return [step.name for step in self.stretch.steps if step.name in known]
 
     def _float(self, name: str) -> torch.Tensor:
         return self.networks.executor.constants[name]
@@ -215,20 +220,28 @@ class _Blocks:
                 found.append(number)
         return found
 
-    def _keys(self, number: int) -> list[str]:
-        weights, activations = _sites(self.networks.executor, self.parts[number - 1])
-        return [*weights, *activations]
-
     def _kept(self, number: int) -> Reconstructed | None:
         """From the cache where an interrupted run has been here before."""
-        found = None if self.cache is None else self.cache.load(number)
-        return None if found is None else _read(found, self._keys(number))
+        sites: dict[str, Site] = {}
+        for kind in _sites(self.networks.executor, self.parts[number - 1]):
+            sites |= kind
+
+        def read(arrays: Arrays) -> Reconstructed:
+            solved = rebuilt(Reconstructed, arrays)
+            for key, values in solved.values.items():
+                check_values(self.networks, sites[key], values)
+            for key, affine in solved.plan.items():
+                check_grid(self.networks, sites[key], affine)
+            return solved
+
+        return None if self.cache is None else self.cache.load(number, read)
 
     def _new(self, number: int, outcomes: Iterator[Reconstructed]) -> Reconstructed:
         solved = next(outcomes)
         self.solver.take(solved)
         if self.cache is not None:
-            self.cache.keep(number, **_kept(solved, self._keys(number)))
+            values = {key: array.astype(np.float32) for key, array in solved.values.items()}
+            self.cache.keep(number, flattened(Reconstructed(values, solved.plan)))
         return solved
 
     def _decide(self, number: int, solved: Reconstructed, in_order: bool) -> None:
@@ -257,27 +270,3 @@ def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> str:
     if len(weights) > _MOST:
         return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))
     return ""
-
-
-def _kept(solved: Reconstructed, sites: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-    """Arrays under names that a file can have; ``_read`` is the way back."""
-    kept: dict[str, NDArray[np.generic]] = {}
-    for i, key in enumerate(sites):
-        if key in solved.values:
-            kept[f"values{i}"] = solved.values[key]
-        if key in solved.plan:
-            kept |= {f"{name}{i}": array for name, array in packed(solved.plan[key]).items()}
-    return kept
-
-
-def _read(found: dict[str, NDArray[np.generic]], sites: Sequence[str]) -> Reconstructed:
-    """What ``_kept`` made."""
-    values: dict[str, Array] = {}
-    plan: dict[str, Affine] = {}
-    for i, key in enumerate(sites):
-        if f"values{i}" in found:
-            values[key] = found[f"values{i}"].astype(np.float32)
-        own = {name: found[f"{name}{i}"] for name in _GRID if f"{name}{i}" in found}
-        if affine := unpacked(own):
-            plan[key] = affine
-    return Reconstructed(values, plan)

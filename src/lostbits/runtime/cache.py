@@ -1,14 +1,16 @@
-"""What a run has finished, kept on disk: an interrupt costs a layer, or seconds."""
+"""What a run has finished, kept on disk: an interrupt costs a layer, or seconds.
+
+A file is an ``.npz`` of plain numbers with its SHA-256 behind it. Nothing in it can run. One that
+is damaged, or does not hold what it should, is remarked and made anew.
+"""
 
 import hashlib
 import io
-import os
-import tempfile
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 import onnx_ir as ir
@@ -16,12 +18,17 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.errors import OutputError
+from lostbits.errors import OutputError, edge
 from lostbits.graph.queries import constant
-from lostbits.grid import Affine, Grid
 from lostbits.runtime.parcel import versions
+from lostbits.runtime.work import Work
+from lostbits.system.archive import arrays
 
 Array = NDArray[np.generic]
+Arrays = Mapping[str, Array]
+Kind = TypeVar("Kind")
+
+_CHECKSUM = hashlib.sha256().digest_size
 
 
 @final
@@ -30,16 +37,21 @@ class Cache:
     """Files in a folder of their own for everything that they depend on.
 
     Attributes:
-        folder: Of one sweep over the layers, or one run over the data; see ``of``.
+        work: The folder that it lies in.
+        name: Of one sweep over the layers, or one run over the data; see ``of``.
     """
 
-    folder: Path
+    work: Work
+    name: str
 
     @classmethod
-    def of(cls, root: Path, case: Case, source: Source, settings: str) -> "Cache":
+    def of(cls, work: Work, case: Case, source: Source, settings: str) -> "Cache":
         """The cache of a sweep over ``case`` with ``source``; ``settings`` names the rest.
 
         The key covers model, plan, recovered constants, samples, settings and versions.
+
+        Raises:
+            OutputError: O006 when ``work`` is no folder of ours.
         """
         digest = _digest(case.model, source, settings)
         for key, affine in sorted(case.plan.items()):
@@ -47,90 +59,77 @@ class Cache:
             _include(digest.update, str(affine.axis), affine.zero_point)
         for name, written in sorted(case.written.items()):
             _include(digest.update, name, written)
-        return cls(root / digest.hexdigest()[:32])
+        return cls._taken(work, digest)
 
     @classmethod
-    def of_model(cls, root: Path, model: ir.Model, source: Source, settings: str) -> "Cache":
-        """The cache of what is found before there is a plan."""
-        return cls(root / _digest(model, source, settings).hexdigest()[:32])
+    def of_model(cls, work: Work, model: ir.Model, source: Source, settings: str) -> "Cache":
+        """The cache of what is found before there is a plan; see ``of``."""
+        return cls._taken(work, _digest(model, source, settings))
 
-    def load(self, number: int) -> dict[str, Array] | None:
-        """The arrays kept under a number; None for nothing, or a file that cannot be read."""
-        content = self.read(f"{number}.npz")
-        if content is None:
-            return None
+    @classmethod
+    def _taken(cls, work: Work, digest: "hashlib._Hash") -> "Cache":
+        name = digest.hexdigest()[:32]
+        work.take(name)
+        return cls(work, name)
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.work.root / self.name
+
+    def load(self, name: str | int, read: Callable[[Arrays], Kind]) -> Kind | None:
+        """What ``read`` makes of the arrays kept under a name.
+
+        None for nothing, and, with a remark, for what is damaged or what ``read`` raises at.
+        """
+        file = f"{name}.npz"
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            with edge(partial(_damaged, self.folder / file)):
+                content = self.work.read(self.name, file)
+                return None if content is None else read(_opened(content))
+        except OutputError as damage:
+            self.work.remark(str(damage))
             return None
 
-    def keep(self, number: int, **arrays: Array) -> None:
-        """Keep arrays under a number, whole or not at all."""
-        content = io.BytesIO()
-        np.savez(content, **arrays)  # type: ignore[arg-type]
-        self.put(f"{number}.npz", content.getvalue())
-
-    def read(self, name: str) -> bytes | None:
-        """What was put under a name; None for nothing."""
-        try:
-            return (self.folder / name).read_bytes()
-        except OSError:
-            return None
-
-    def put(self, name: str, content: bytes) -> None:
-        """Put a file there, whole or not at all.
+    def keep(self, name: str | int, content: Arrays) -> None:
+        """Keep arrays under a name, whole or not at all.
 
         Raises:
-            OutputError: O006 when it cannot be written.
+            OutputError: O006 when they cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False, suffix=".part") as file:
-                file.write(content)
-            os.replace(file.name, self.folder / name)
-        except OSError as error:
-            raise OutputError(
-                "O006",
-                str(self.folder / name),
-                "what is finished must be kept, so that an interrupt does not cost it",
-                error.strerror or str(error),
-                "free some space or choose another --out",
-            ) from error
+        stream = io.BytesIO()
+        np.savez(stream, **content)  # type: ignore[arg-type]
+        body = stream.getbuffer()
+        checksum = memoryview(hashlib.sha256(body).digest())
+        self.work.put(self.name, f"{name}.npz", [body, checksum])
+
+
+def _damaged(path: Path, found: str) -> OutputError:
+    rule = "must hold what an earlier run has kept"
+    return OutputError("O008", str(path), rule, found, "nothing, it is made anew")
+
+
+def _opened(content: bytes) -> Arrays:
+    body, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
+    if hashlib.sha256(body).digest() != checksum:
+        raise ValueError("its checksum is that of another content")
+    return arrays(body)
 
 
 def _digest(model: ir.Model, source: Source, settings: str) -> "hashlib._Hash":
     digest = hashlib.sha256()
     for text in (versions(), settings, source.fingerprint(), str(len(source))):
-        digest.update(text.encode() + b"\0")
+        digest.update(text.encode(errors="surrogatepass") + b"\0")
     for node in model.graph:
         ends = [v.name if v is not None else "" for v in (*node.inputs, *node.outputs)]
         attributes = [str(a) for a in node.attributes.values()]
-        digest.update(f"{node.op_type} {ends} {attributes}\0".encode())
+        digest.update(f"{node.op_type} {ends} {attributes}\0".encode(errors="surrogatepass"))
     for name, value in sorted(model.graph.initializers.items()):
         _include(digest.update, name, constant(value))
     return digest
 
 
 def _include(update: Callable[[bytes], None], name: str, array: Array | None) -> None:
-    update(name.encode() + b"\0")
+    update(name.encode(errors="surrogatepass") + b"\0")
     if array is not None:
         update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-
-
-def packed(affine: Affine) -> dict[str, Array]:
-    """An affine as arrays."""
-    grid = affine.grid
-    axis = -1 if affine.axis is None else affine.axis
-    whole = np.array([grid.bits, grid.signed, grid.qmin, grid.qmax, axis], np.int64)
-    return {"grid": whole, "scale": affine.scale, "zero_point": affine.zero_point}
-
-
-def unpacked(arrays: dict[str, Array]) -> Affine | None:
-    """The affine in ``arrays``, if there is one."""
-    if "grid" not in arrays:
-        return None
-    bits, signed, qmin, qmax, axis = (int(v) for v in arrays["grid"])
-    scale = arrays["scale"].astype(np.float32)
-    zero = arrays["zero_point"].astype(np.int64)
-    return Affine(Grid(bits, bool(signed), qmin, qmax), scale, zero, None if axis < 0 else axis)

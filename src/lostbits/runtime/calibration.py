@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +20,7 @@ from lostbits.case import Seen
 from lostbits.data import Batch, Source
 from lostbits.errors import DataError, SimulationError
 from lostbits.graph.instrument import with_outputs
-from lostbits.graph.queries import is_float, name_of
+from lostbits.graph.queries import channels, is_float, name_of, values_by_name
 from lostbits.graph.site import Site
 from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.handover import by_threads
@@ -29,6 +29,7 @@ from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.threads import pool_threads
 from lostbits.statistics import Tally
+from lostbits.statistics.tally import Kept
 
 _SMALLEST = 3e-36  # its scale at 8 bits is the least normal float32
 _LARGEST = 1e18  # its square nears the largest float32
@@ -67,7 +68,8 @@ def calibrate(
     counted = _Counted.empty(streamed)
     counts = _Counts(model, streamed, source, batch)
     stretch = int(np.clip(len(source) // _STRETCHES, *_STRETCH))
-    folding.run("statistics", counts, source.stretches(batch, stretch), counted)
+    sums = _Sums(streamed, model, counted)
+    folding.run("statistics", counts, source.stretches(batch, stretch), sums)
     total = _total(counted.energies, model, source)
     for site in streamed:
         _check_magnitude(site, counted.tallies[site.key], source)
@@ -105,7 +107,7 @@ def _check_finite(site: Site, own: Tally, part: Batch) -> None:
             "S003",
             f"tensor {site.tensor!r}",
             "activations of the float network must be finite",
-            f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
+            f"NaN or infinity {part.span}",
             "check the preprocessing; run the float model on these samples",
         )
 
@@ -128,11 +130,41 @@ class _Counted:
             self.tallies[key].merge(tally)
         self.energies.extend(more.energies)
 
-    def whole(self) -> "_Counted":
-        return self
 
-    def restore(self, whole: "_Counted") -> None:
-        self.merge(whole)  # this is empty when a pass begins
+class _Kept(NamedTuple):
+    """What a file holds of ``_Counted``."""
+
+    tallies: dict[str, Kept]
+    energies: list[NDArray[np.float64]]
+
+
+@final
+@dataclass(frozen=True)
+class _Sums:
+    """What stretches add up to."""
+
+    sites: Sequence[Site]
+    model: ir.Model
+    counted: _Counted
+    form: type[_Kept] = _Kept
+
+    def merge(self, more: _Counted) -> None:
+        self.counted.merge(more)
+
+    def whole(self) -> _Kept:
+        tallies = {key: tally.kept() for key, tally in self.counted.tallies.items()}
+        return _Kept(tallies, self.counted.energies)
+
+    def restore(self, whole: _Kept) -> None:
+        known, outputs = values_by_name(self.model.graph), len(_float_outputs(self.model))
+        tallies = {s.key: Tally.of_kept(whole.tallies[s.key], s.axis) for s in self.sites}
+        for site in self.sites:
+            found, wanted = tallies[site.key].rows, channels(known[site.tensor], site.axis)
+            if wanted not in (None, found):
+                raise ValueError(f"{found} channels of {site.key}, which has {wanted}")
+        if any(energy.shape != (outputs, 2) for energy in whole.energies):
+            raise ValueError(f"energies of other outputs than {outputs}")
+        self.merge(_Counted(tallies, whole.energies))  # there is nothing yet when a pass begins
 
 
 @final

@@ -1,21 +1,49 @@
 """Running sums over the data, kept on disk: a run that was killed goes on where they stand."""
 
-import io
-import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from functools import partial
+from typing import Protocol, TypeVar, final
 
-from lostbits.runtime.cache import Cache
+from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.pool import Job, Outcome, Pool
 from lostbits.runtime.progress import Progress, gathered
+from lostbits.runtime.record import flattened, rebuilt
+
+Outcome_contra = TypeVar("Outcome_contra", contravariant=True)
+Whole = TypeVar("Whole")
 
 _EVERY = 10.0  # seconds of work that a killed run may lose; writing sums takes far less
 
-# What arrays are pickled as. Everything else in a checkpoint is a class of ours or a plain value:
-# a file that somebody has put there must not be able to call anything.
-_OF_NUMPY = frozenset({"_reconstruct", "scalar", "dtype", "ndarray", "_frombuffer"})
+
+class Sums(Protocol[Outcome_contra, Whole]):
+    """What outcomes are added up in.
+
+    Attributes:
+        form: What ``whole`` returns, a record; see ``runtime.record``.
+    """
+
+    @property
+    def form(self) -> type[Whole]:
+        """See above."""
+        ...
+
+    def merge(self, more: Outcome_contra) -> None:
+        """Add an outcome."""
+        ...
+
+    def whole(self) -> Whole:
+        """All that was added."""
+        ...
+
+    def restore(self, whole: Whole) -> None:
+        """Put what ``whole`` has returned in the place of all that was added.
+
+        Raises:
+            ValueError: When it cannot be a sum of these; nothing has changed then.
+        """
+        ...
 
 
 @final
@@ -29,53 +57,27 @@ class Checkpoint:
 
     cache: Cache | None = None
 
-    def recall(self, stage: str) -> tuple[int, Any]:
-        """How many stretches are summed, and their sum; 0 and None when nothing was kept."""
-        content = None if self.cache is None else self.cache.read(_name(stage))
-        if content is None:
-            return 0, None
-        try:
-            done, total = _Unpickler(io.BytesIO(content)).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError):
-            return 0, None
-        return int(done), total
+    def resume(self, stage: str, sums: Sums[Outcome, Whole], most: int) -> int:
+        """Restore what was kept, and say how many of the ``most`` stretches it is the sum of."""
+        if self.cache is None:
+            return 0
+        return self.cache.load(stage, partial(_restored, sums, most)) or 0
 
-    def keep(self, stage: str, done: int, total: Any) -> None:
-        """Put a sum in the place of the one before."""
+    def keep(self, stage: str, done: int, sums: Sums[Outcome, Whole]) -> None:
+        """Put the sum of so many stretches in the place of the one before."""
         if self.cache is not None:
-            self.cache.put(_name(stage), pickle.dumps((done, total), 5))
+            self.cache.keep(stage, flattened((done, sums.whole())))
+
+
+def _restored(sums: Sums[Outcome, Whole], most: int, arrays: Arrays) -> int:
+    done, whole = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[name-defined]
+    if not 0 < done <= most:
+        raise ValueError(f"the sum of {done} stretches, where there are {most}")
+    sums.restore(whole)
+    return int(done)
 
 
 NOWHERE = Checkpoint()
-
-
-@final
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module.startswith(("lostbits.", "numpy")) else 0
-        if (module.startswith("lostbits.") and isinstance(found, type)) or name in _OF_NUMPY:
-            return found
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def _name(stage: str) -> str:
-    return f"{stage}.sums"
-
-
-class Sums(Protocol[Outcome]):
-    """What outcomes are added up in."""
-
-    def merge(self, more: Outcome) -> None:
-        """Add an outcome."""
-        ...
-
-    def whole(self) -> Outcome:
-        """All that was added, in the form of one outcome."""
-        ...
-
-    def restore(self, whole: Outcome) -> None:
-        """Put what ``whole`` has returned in the place of all that was added."""
-        ...
 
 
 @final
@@ -98,12 +100,10 @@ class Folding:
         stage: str,
         job: Job[range, Outcome],
         stretches: Sequence[range],
-        sums: Sums[Outcome],
+        sums: Sums[Outcome, Whole],
     ) -> None:
         """Merge all outcomes into ``sums``; what a checkpoint holds is not computed again."""
-        done, known = self.checkpoint.recall(stage)
-        if done:
-            sums.restore(known)
+        done = self.checkpoint.resume(stage, sums, len(stretches))
         if rest := stretches[done:]:
             self._add(stage, job, rest, sums, done)
 
@@ -112,7 +112,7 @@ class Folding:
         stage: str,
         job: Job[range, Outcome],
         rest: Sequence[range],
-        sums: Sums[Outcome],
+        sums: Sums[Outcome, Whole],
         done: int,
     ) -> None:
         outcomes, kept = self.pool.map(job, rest), time.monotonic()
@@ -121,7 +121,7 @@ class Folding:
             for number, outcome in enumerate(came, done + 1):
                 sums.merge(outcome)
                 if number == done + len(rest) or time.monotonic() - kept > _EVERY:
-                    self.checkpoint.keep(stage, number, sums.whole())
+                    self.checkpoint.keep(stage, number, sums)
                     kept = time.monotonic()
         finally:
             outcomes.close()

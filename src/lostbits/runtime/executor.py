@@ -116,11 +116,11 @@ class Executor:
         self, step: Step, inputs: Sequence[torch.Tensor | None]
     ) -> tuple[torch.Tensor, ...]:
         """Outputs of one node: by its torch rule, else by a one-node ONNX Runtime session."""
-        operator = step.operator
-        rule = RULES.get(operator.op_type)
-        if rule is not None and step.node.domain in ("", "ai.onnx"):
+        domain, op = step.node.domain, step.operator.op_type
+        rule = RULES.get(op if domain in ("", "ai.onnx") else f"{domain}::{op}")
+        if rule is not None:
             try:
-                return rule(operator, inputs)
+                return rule(step.operator, inputs)
             except (Unsupported, RuntimeError, ValueError, IndexError, TypeError):
                 pass  # what torch will not do, ONNX Runtime may; if not, it says why
         if any(v is not None and is_float(v) and constant(v) is None for v in step.node.inputs):

@@ -17,7 +17,7 @@ from lostbits.runtime.measure import Baseline, Comparison
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import quantized_model
+from lostbits.runtime.simulation import not_finite, quantized_model
 
 _BATCH = 8
 
@@ -81,14 +81,25 @@ class Judge:
         return self.of(quantized_model(case))
 
     def of(self, model: ir.Model) -> Baseline:
-        """How far any network of the same inputs is from the float one, by its first outputs."""
+        """How far any network of the same inputs is from the float one, by its first outputs.
+
+        Raises:
+            SimulationError: S005 where it answers with what is not finite.
+        """
         comparison = Comparison(self.labels)
         others = self._outputs(model, optimise=False)
         first = 0
         for (size, floats), (_, quantized) in zip(self._floats, others, strict=True):
+            self._check(quantized, first, size)
             comparison.update(floats, quantized[: len(floats)], first, size)
             first += size
         return comparison.baseline(self.names)
+
+    def _check(self, outputs: list[NDArray[np.float32]], first: int, size: int) -> None:
+        for name, output in zip(self.names, outputs, strict=False):
+            if not np.isfinite(output).all():
+                span = f"within the judging samples {first} to {first + size - 1}"
+                raise not_finite(f"output {name!r}", f"NaN or infinity {span}")
 
     def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[Outputs]:
         """In the order of the samples."""

@@ -106,6 +106,12 @@ class Layer:
         return self.executor.evaluate(self.activation, [y, *constants])[0]
 
     @property
+    def opaque(self) -> list[str]:
+        """Nodes of it that no gradient passes; known once it has been computed."""
+        steps = [self.step] if self.activation is None else [self.step, self.activation]
+        return [step.name for step in steps if step.name in self.executor.opaque]
+
+    @property
     def channel_axis(self) -> int:
         """Axis of the output channels in its output."""
         return 1 if self.step.operator.op_type.startswith("Conv") else -1

@@ -5,21 +5,23 @@ together where it is decided on. Then all hear of the decision and walk on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, final
 
 import numpy as np
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
-from lostbits.runtime.cache import Cache, packed, unpacked
+from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.layer import Layer, Place, Shard, places, shards, view, whole
 from lostbits.runtime.networks import Array, Networks, Written
 from lostbits.runtime.pool import Opened, Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.record import flattened, rebuilt
 from lostbits.runtime.shards import Decision, Look, MeanError, Sweep, Task
 
 Crew = Opened[Task, Any]
@@ -103,7 +105,7 @@ class _Sweep:
 
     def _solve_apart(self, every: Sequence[Place], progress: Progress) -> None:
         """Let whoever is free take the next layer that no earlier run has decided."""
-        asked = [p for p in every if self.cache is None or self.cache.load(p.number) is None]
+        asked = [place for place in every if self._kept(place) is None]
         looks = [Look(place.number, shard, apart=True) for place in asked for shard in self.parts]
         told = self.crew.map(looks)
         for place in asked:
@@ -133,10 +135,9 @@ class _Sweep:
         """As it is known, or from the cache where an interrupted run has been here before."""
         if place.number in self.known:
             return self.known[place.number]
-        found = None if self.cache is None else self.cache.load(place.number)
-        if found is not None:
+        if (found := self._kept(place)) is not None:
             self.networks.written.cached += 1
-            return Solved(found["values"].astype(np.float32), unpacked(found))
+            return found
         looks = [Look(place.number, shard) for shard in self.parts]
         return self._new(place, list(self.crew.map(looks, self.homes)))
 
@@ -144,9 +145,19 @@ class _Sweep:
         """What the solver makes of what it was told of a layer."""
         solved = self.solver.solve(view(self.networks, place, self.parts[0]), told, self.crew)
         if solved is not None and self.cache is not None:
-            grid = {} if solved.affine is None else packed(solved.affine)
-            self.cache.keep(place.number, values=solved.values, **grid)
+            kept = replace(solved, values=solved.values.astype(np.float32))
+            self.cache.keep(place.number, flattened(kept))
         return solved
+
+    def _kept(self, place: Place) -> Solved | None:
+        def read(arrays: Arrays) -> Solved:
+            solved = rebuilt(Solved, arrays)
+            check_values(self.networks, place.weight, solved.values)
+            if solved.affine is not None:
+                check_grid(self.networks, place.weight, solved.affine)
+            return solved
+
+        return None if self.cache is None else self.cache.load(place.number, read)
 
     def _correct_bias(self, place: Place) -> None:
         bias = self.networks.biases.get(place.weight.key)
@@ -159,3 +170,28 @@ class _Sweep:
         shift = (total / self.parts[0].total).reshape(floats.shape)
         decided = (floats + shift).astype(np.float32)
         self._decide("bias", place, Decision({bias.key: decided}, {}))
+
+
+def check_values(networks: Networks, site: Site, values: Array) -> None:
+    """Whether these can be the values of a constant.
+
+    Raises:
+        ValueError: When their shape is another, or they are not finite.
+    """
+    if values.shape != networks.executor.constants[site.tensor].shape:
+        raise ValueError(f"{site.key} has another shape than {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{site.key} would not be finite")
+
+
+def check_grid(networks: Networks, site: Site, affine: Affine) -> None:
+    """Whether this can be what the grid of a site has become.
+
+    Raises:
+        ValueError: When more than scale and zero point differ.
+    """
+    own = networks.plan[site.key]
+    if (affine.grid, affine.axis, affine.scale.shape) != (own.grid, own.axis, own.scale.shape):
+        raise ValueError(f"{site.key} has another grid")
+    if not ((own.grid.qmin <= affine.zero_point) & (affine.zero_point <= own.grid.qmax)).all():
+        raise ValueError(f"the zero point of {site.key} is no code of its grid")

@@ -12,8 +12,9 @@ import torch
 
 from lostbits.data import Batch
 from lostbits.graph.site import Site
+from lostbits.runtime.chords import chord, evaluated, pointed
 from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.runtime.simulation import Frozen, replayed
+from lostbits.runtime.simulation import Frozen, on_grids, replayed, settle
 
 Tensors = Sequence[torch.Tensor | None]
 
@@ -58,17 +59,24 @@ def compare(
 ) -> list[torch.Tensor]:
     """Walk both networks over one batch; returns the outputs of the float one.
 
+    Puts the chords of the batch into ``frozen``, where it needs some.
     A batch that was filled up runs as a whole, because a static batch size may be written into
     the graph. Sites see the real samples only; nodes see all, which counts the last one twice.
     """
     feeds = part.feeds
     with torch.no_grad():
-        plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, replayed(frozen)))
+        inject = (on_grids if to_compare(executor, frozen) else replayed)(frozen)
+        plain, quantized = (Walk(executor, feeds, None), Walk(executor, feeds, inject))
         for name in feeds:
             _tell_sites(executor, name, plain.values[name], part, listeners)
         for step in executor.steps:
             _advance(executor, step, (plain, quantized), part, frozen, listeners)
         return [part.real(output) for output in plain.results()]
+
+
+def to_compare(executor: Executor, frozen: Frozen) -> bool:
+    """Whether an attribution needs what ``compare`` puts into ``frozen``."""
+    return bool(frozen.limited) or pointed(executor)
 
 
 def observe(
@@ -95,9 +103,16 @@ def _advance(
     listeners: Sequence[Listener],
 ) -> None:
     inputs = [walk.read(step) for walk in walks]
-    outputs = [executor.evaluate(step, read) for read in inputs]
-    for name, value in zip(step.outputs, outputs[0], strict=False):
+    if (own := chord(executor, step, *inputs)) is not None:
+        frozen.chords[step.name] = own
+    outputs = [
+        executor.evaluate(step, inputs[0]),
+        evaluated(executor, frozen.chords, step, inputs[1]),
+    ]
+    for name, value, other in zip(step.outputs, *outputs, strict=False):
         _tell_sites(executor, name, value, part, listeners)
+        for site in executor.by_tensor.get(name, ()):
+            settle(frozen, site, other)
     pair = Pair(step, *inputs, *outputs)  # type: ignore[arg-type]
     for listener in listeners:
         listener.at_node(pair, frozen)

@@ -5,7 +5,9 @@ a worker starts in the time that Python takes. The job then brings what it needs
 """
 
 import mmap
+import os
 import pickle
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.errors import OutputError
+from lostbits.errors import OutputError, WorkerError
 
 _PACKAGES = ("lostbits", "numpy", "onnxruntime", "torch")  # what the figures depend on
 
@@ -76,7 +78,7 @@ def stored(parcel: Parcel, folder: Path) -> None:
 
 
 def _write(parcel: Parcel, folder: Path) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(mode=0o700)  # inside a folder of this user alone
     sizes = [array.nbytes for array in parcel.arrays]
     with (folder / "arrays").open("wb") as file:
         for array in parcel.arrays:
@@ -87,7 +89,12 @@ def _write(parcel: Parcel, folder: Path) -> None:
 
 
 def loaded(folder: Path) -> Parcel:
-    """A stored parcel. A page of an array is shared until somebody writes to it."""
+    """A stored parcel. A page of an array is shared until somebody writes to it.
+
+    Raises:
+        WorkerError: W011 when the folder belongs to another user, or others may write there.
+    """
+    _check_private(folder)
     versions, content, sizes = pickle.loads((folder / "job").read_bytes())
     if not sum(sizes):
         return Parcel(versions, content, [np.zeros(0, np.uint8) for _ in sizes])
@@ -95,3 +102,16 @@ def loaded(folder: Path) -> Parcel:
     starts = np.cumsum([0, *(size + -size % mmap.PAGESIZE for size in sizes)])
     arrays = [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
     return Parcel(versions, content, arrays)
+
+
+def _check_private(folder: Path) -> None:
+    """What is unpickled can do anything, so it has to be what a process of this user has packed."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise WorkerError(
+            "W011",
+            str(folder),
+            "what workers are given must lie in a folder of this user alone",
+            f"mode {stat.filemode(found.st_mode)}, user {found.st_uid}",
+            "point TMPDIR to a folder that keeps owners and modes",
+        )

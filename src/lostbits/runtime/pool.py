@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar, final
 
 from lostbits.data import Source
-from lostbits.errors import WorkerError
+from lostbits.errors import WorkerError, check_number
+
+_MOST_WORKERS, _MOST_THREADS = 1024, 4096
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -133,6 +135,7 @@ class Resources:
             it is not shared among workers, of whose number figures must know nothing.
 
     Raises:
+        TargetError: T017 for more workers or threads than any machine has a use for.
         WorkerError: W007 for workers and a cluster at once.
     """
 
@@ -142,6 +145,8 @@ class Resources:
     memory: int | None = None
 
     def __post_init__(self) -> None:
+        check_number("--workers", self.workers, 1, _MOST_WORKERS)
+        check_number("--threads", self.threads, 0, _MOST_THREADS)
         if self.ray is not None and self.workers > 1:
             raise WorkerError(
                 "W007",

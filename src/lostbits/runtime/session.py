@@ -1,5 +1,6 @@
 """Running an ONNX graph: ONNX Runtime, or ONNX's reference where it lacks an op."""
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,11 @@ Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]
 # How ONNX Runtime says that it is older than the model, or has no kernel for a node.
 _LACKING = ("is not a registered function", "No Op registered", "opset version", "IR version")
+
+if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # see lostbits.environment
+    # A host that imported ONNX Runtime before lostbits has its telemetry running. From here on at
+    # least no error message is reported, which has names of the model in it.
+    ort.disable_telemetry_events()
 
 
 class Runner(Protocol):

@@ -7,7 +7,7 @@ last-bit difference between two float kernels flips a code here and there, each 
 follows, and after some tens of layers the two roundings are independent of each other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -24,6 +24,7 @@ from lostbits.graph.qdq import qdq_model
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
+from lostbits.runtime.chords import Chord
 from lostbits.runtime.executor import Inject
 from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.session import Session
@@ -37,10 +38,18 @@ class Frozen:
     Attributes:
         total: What each site added: ``Q(x) - x`` at the input that it really had.
         clip: The part from limiting; sites that clipped nothing are missing.
+        limited: What sites made of inputs that were infinite in part; errors of those elements are
+            not finite before both networks were compared, which puts chords in the place of the
+            functions that they come from.
+        chords: By the name of the node.
+        plan: Grids of the sites.
     """
 
     total: dict[str, torch.Tensor]
     clip: dict[str, torch.Tensor]
+    limited: dict[str, torch.Tensor] = field(default_factory=dict)
+    chords: dict[str, Chord] = field(default_factory=dict)
+    plan: Plan = field(default_factory=dict)
 
 
 @final
@@ -59,11 +68,12 @@ class Simulation:
     def run(self, part: Batch) -> tuple[list[NDArray[Any]], Frozen]:
         """Outputs of the quantized network, and the errors of every site, on one batch."""
         values = {**part.feeds, **self._session.run(part.feeds)}
-        frozen = Frozen(dict(self._constants.total), dict(self._constants.clip))
+        constants = self._constants
+        frozen = Frozen(dict(constants.total), dict(constants.clip), plan=self.case.plan)
         for site in self.streamed:
-            _freeze(
-                frozen, site, self.case.plan[site.key], values[before(site)], values[after(site)]
-            )
+            entering, leaving = values[before(site)], values[after(site)]
+            _check_streamed(frozen, site, entering, leaving, part)
+            _freeze(frozen, site, self.case.plan[site.key], entering, leaving)
         outputs = [part.real(values[name]) for name in self.outputs]
         for name, output in zip(self.outputs, outputs, strict=True):
             _check_output(name, output, part)
@@ -97,6 +107,37 @@ def replayed(frozen: Frozen, share: float = 1.0) -> Inject:
         return x if error is None else torch.add(x, error, alpha=share)
 
     return inject
+
+
+def on_grids(frozen: Frozen) -> Inject:
+    """The same with all of the errors, and without the last bit that they miss the grid by.
+
+    Where a zero is not quite zero, a root is not a number.
+    """
+    inject = replayed(frozen)
+
+    def exact(site: Site, x: torch.Tensor) -> torch.Tensor:
+        affine = frozen.plan.get(site.key) if site.key in frozen.total else None
+        return inject(site, x) if affine is None else fake_quantize(inject(site, x), affine)
+
+    return exact
+
+
+def settle(frozen: Frozen, site: Site, x: torch.Tensor) -> None:
+    """Make errors finite that are not: of what chords make of the input to what left the site.
+
+    Raises:
+        SimulationError: S005 where that input is not finite either.
+    """
+    if site.key not in frozen.limited:
+        return
+    error, leaving = frozen.total[site.key], frozen.limited.pop(site.key)
+    odd = ~torch.isfinite(error)
+    error = torch.where(odd, leaving - x, error)
+    if not torch.isfinite(error).all():
+        raise not_finite(f"tensor {site.tensor!r}", "infinity")
+    frozen.total[site.key] = error
+    frozen.clip[site.key] = torch.where(odd, error, frozen.clip[site.key])
 
 
 def fake_quantize(x: torch.Tensor, affine: Affine) -> torch.Tensor:
@@ -154,12 +195,30 @@ def _reaches_beyond(x: torch.Tensor, lo: torch.Tensor, hi: torch.Tensor) -> bool
     return bool((x < lo).any()) or bool((x > hi).any())
 
 
+def _check_streamed(
+    frozen: Frozen, site: Site, entering: NDArray[Any], leaving: NDArray[Any], part: Batch
+) -> None:
+    """A quantizer limits what is infinite, but makes anything at all of what is not a number."""
+    if not entering.size:
+        return
+    ends = torch.stack(torch.aminmax(torch.from_numpy(entering)))
+    if ends.isnan().any():
+        raise not_finite(f"tensor {site.tensor!r}", f"NaN {part.span}")
+    if ends.isinf().any():
+        frozen.limited[site.key] = channels_last(torch.from_numpy(leaving))
+
+
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
     if output.dtype.kind == "f" and not np.isfinite(output).all():
-        raise SimulationError(
-            "S005",
-            f"output {name!r} of the quantized network",
-            "must be finite",
-            f"NaN or infinity within samples {part.first} to {part.first + part.size - 1}",
-            "look at the ranges of the tensors before it; --set a suspect tensor to float",
-        )
+        raise not_finite(f"output {name!r}", f"NaN or infinity {part.span}")
+
+
+def not_finite(where: str, found: str) -> SimulationError:
+    """S005."""
+    return SimulationError(
+        "S005",
+        f"{where} of the quantized network",
+        "must be finite",
+        found,
+        "look at the ranges of the tensors before it; --set a suspect tensor to float",
+    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lostbits.graph.site import Site
 from lostbits.runtime.again import Again
+from lostbits.runtime.chords import evaluated
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.products import products
 from lostbits.runtime.simulation import Frozen
@@ -75,7 +76,7 @@ class _Slopes:
         walk = Walk(self.executor, feeds, self._inject)
         for step in self.executor.steps:
             inputs = walk.read(step)
-            outputs = self.executor.evaluate(step, inputs)
+            outputs = evaluated(self.executor, self.frozen.chords, step, inputs)
             walk.write(step, self._watched(step, inputs, outputs))
         return walk.results()
 

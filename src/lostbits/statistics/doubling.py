@@ -1,6 +1,6 @@
 """Counts in bins that double their width as the values grow."""
 
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,22 @@ from lostbits.statistics.histogram import Histogram
 
 Floats = NDArray[np.float64]
 
-_LEAST = -112  # exponent at which bins per unit are near the largest float32
+LEAST = -112  # exponent at which bins per unit are near the largest float32
+_MOST = 128  # exponent of the largest float32
+
+
+class Packed(NamedTuple):
+    """Counts as they are sent and kept; see ``Doubling``.
+
+    Attributes:
+        exponents: Shape (rows,).
+        first: The column of ``counts`` that is the first here.
+        counts: Shape (rows, columns in use).
+    """
+
+    exponents: NDArray[np.int64]
+    first: int
+    counts: NDArray[np.unsignedinteger[Any]]
 
 
 @final
@@ -32,23 +47,38 @@ class Doubling:
 
     def __init__(self, rows: int, bins: int) -> None:
         self.bins = bins
-        self.exponents = np.full(rows, _LEAST, np.int64)
+        self.exponents = np.full(rows, LEAST, np.int64)
         self.counts: NDArray[np.int64] = np.zeros((rows, 2 * bins), np.int64)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What is sent and kept: columns in use, as whole numbers no longer than they need be."""
+    def packed(self) -> "Packed":
+        """Columns in use, as whole numbers no longer than they need be."""
         used = np.flatnonzero(self.counts.any(axis=0))
         first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
         kept = self.counts[:, first:last]
-        short = kept.astype(np.min_scalar_type(kept.max(initial=0)))
-        return {"bins": self.bins, "exponents": self.exponents, "first": first, "counts": short}
+        return Packed(self.exponents, first, kept.astype(np.min_scalar_type(kept.max(initial=0))))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """The other way round."""
-        self.bins, self.exponents = state["bins"], state["exponents"]
-        first, kept = state["first"], state["counts"]
-        self.counts = np.zeros((len(kept), 2 * self.bins), np.int64)
-        self.counts[:, first : first + kept.shape[1]] = kept
+    @classmethod
+    def unpacked(cls, packed: "Packed", bins: int) -> "Doubling":
+        """What ``packed`` was made of.
+
+        Raises:
+            ValueError: When it cannot be so many bins.
+        """
+        exponents, first, kept = packed
+        if exponents.ndim != 1 or kept.ndim != 2 or len(kept) != len(exponents):
+            raise ValueError(f"counts of shape {kept.shape} for {exponents.shape} exponents")
+        if ((exponents < LEAST) | (exponents > _MOST)).any():
+            raise ValueError("widths that no float32 needs")
+        made = cls(len(kept), bins)
+        made.exponents = exponents
+        if not 0 <= first <= first + kept.shape[1] <= 2 * bins:
+            raise ValueError(f"{kept.shape[1]} counts from {first} on, where there are {2 * bins}")
+        made.counts[:, first : first + kept.shape[1]] = kept
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is sent to other processes."""
+        return Doubling.unpacked, (self.packed(), self.bins)
 
     @property
     def width(self) -> Floats:

@@ -1,13 +1,18 @@
-"""Files that are written as a whole or not at all."""
+"""Regular files of a bounded size, and files that are written as a whole or not at all."""
 
 import os
 import stat
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 
+from lostbits.system.memory import excess
+
 Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
+PROTOBUF = 1 << 31  # bytes that a model, or a table of a tool, may have
+MOST_SETTINGS = 1 << 14  # bytes of a TOML file; its parser takes half a minute for a key of 60 kB
 
 
 def _usual_mode() -> int:
@@ -18,6 +23,74 @@ def _usual_mode() -> int:
 
 
 _FILE_MODE = _usual_mode()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a regular file; a pipe or a device may never end.
+
+    Raises:
+        OSError: It cannot be looked at, or is no regular file.
+        ValueError: No file can have such a name.
+    """
+    return _regular(path.stat()).st_size
+
+
+def _regular(found: os.stat_result) -> os.stat_result:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError("it is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it is no regular file, but a device, a pipe or a socket")
+    return found
+
+
+def open_file(path: Path, *, follow: bool = True) -> BufferedReader:
+    """A regular file, to be read.
+
+    Args:
+        path: Of the file.
+        follow: Whether it may be a link to one.
+
+    Raises:
+        OSError: When it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    try:
+        _regular(os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, *, most: int | None = None, follow: bool = True) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: Of the file.
+        most: Bytes that it may have; None for as many as there is memory.
+        follow: See ``open_file``.
+
+    Raises:
+        OSError: See ``open_file``.
+        ValueError: When it is larger.
+    """
+    with open_file(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise ValueError(f"it has {size:,} bytes, and a file of this kind at most {most:,}")
+        if large := excess(size):
+            raise ValueError(large)
+        return file.read(size)
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a regular UTF-8 file, without a byte order mark.
+
+    Raises:
+        OSError: See ``open_file``.
+        ValueError: It has more than ``most`` bytes, or is not UTF-8.
+    """
+    return read_file(path, most=most).decode("utf-8-sig")
 
 
 def replace_file(path: Path, content: Content) -> None:

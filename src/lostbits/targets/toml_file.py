@@ -76,7 +76,7 @@ import numpy as np
 from lostbits.errors import TargetError, close_match, edge
 from lostbits.grid import Grid
 from lostbits.quoting import brief
-from lostbits.system.regular import MOST_SETTINGS, text_of
+from lostbits.system.files import MOST_SETTINGS, read_text
 from lostbits.target import Placement, Rule, Source, Target
 
 _T = TypeVar("_T", Target, Rule, Placement, Source)
@@ -95,7 +95,7 @@ def read_target(path: Path, bases: Collection[Target]) -> Target:
         TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
     """
     with _reading(str(path), "must be a readable file", "check the path"):
-        text = text_of(path, MOST_SETTINGS)
+        text = read_text(path, MOST_SETTINGS)
     return parse_target(text, str(path), bases)
 
 
@@ -111,10 +111,12 @@ def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
 
 def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
     known = {target.name: target for target in bases}
-    if name is not None and (not isinstance(name, str) or name not in known):
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in known:
         found = brief(name)
         _refuse(where, "must be the name of a target", found, close_match(found, known))
-    return known.get(name)
+    return known[name]
 
 
 def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _T:
@@ -186,7 +188,9 @@ def _accumulator_bits(value: Any, where: str, base: Any) -> int:
 def _minimum_range(value: Any, where: str, base: Any) -> float:
     number = _typed((int, float), "a number")(value, where, base)
     if not 0 <= number <= _LARGEST:  # as it stands: float() of a long integer overflows
-        _refuse(where, "must be a float32 and not negative", brief(value), "change the value")
+        _refuse(
+            where, "must be finite and not negative, as a float32", brief(value), "change the value"
+        )
     return float(number)
 
 

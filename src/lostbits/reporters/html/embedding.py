@@ -1,6 +1,7 @@
 """JSON inside a page."""
 
 import json
+import math
 from typing import Any
 
 from markupsafe import Markup
@@ -22,6 +23,8 @@ def json_text(data: Any) -> Markup:
 def short(data: Any) -> Any:
     """The same with floats cut to what a plot can show."""
     match data:
+        case float() if not math.isfinite(data):
+            return None
         case float():
             cut = float(f"{data:.{_DIGITS}g}")
             return int(cut) if cut.is_integer() and abs(cut) < 1e15 else cut

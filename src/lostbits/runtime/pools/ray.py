@@ -4,20 +4,18 @@ Ray itself gives the task of a worker or node that died to another one, and keep
 on each node, whose workers read its arrays where they lie.
 """
 
-import logging
-import socket
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import count
 from typing import Any, final
 
 import numpy as np
 
-from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.errors import first_line
 from lostbits.runtime.board import Board, Notice
+from lostbits.runtime.cluster import connected, installed
 from lostbits.runtime.handover import packed
 from lostbits.runtime.parcel import Parcel, boxed, unboxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
@@ -26,8 +24,6 @@ from lostbits.runtime.worker import Result, Seat, died
 from lostbits.system import memory
 from lostbits.system.memory import out_of_memory
 
-LOCAL, RUNNING = "local", "auto"
-_PATIENCE = 5  # seconds that the address of a cluster has to answer
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
 _SEATS: list[Seat] = []  # the one of this process, if it is one of Ray's workers
@@ -39,22 +35,22 @@ class Ray(Pool):
 
     Args:
         address: ``HOST:PORT``, ``auto`` for a cluster that runs on this machine, or ``local`` to
-            start one of its cores.
+            start one of its cores, which nobody else can reach.
         threads: Of each task.
         most: Memory that each worker may take, bytes; None for as much as there is.
 
     Raises:
         WorkerError: W004 without the package, W005 when there is no such cluster, W006 when it
-            is of another version.
+            is of another version, W010 when a new one can be reached from other machines.
     """
 
     def __init__(self, address: str, threads: int = 1, most: int | None = None) -> None:
         self.threads = threads
         self._each = (threads, most)
-        self.ray = _installed()
-        self._ours = not self.ray.is_initialized()
-        if self._ours:
-            _connect(self.ray, address)
+        self.ray = installed()
+        self._connection = ExitStack()
+        if not self.ray.is_initialized():
+            self._connection.enter_context(connected(self.ray, address))
         options = {"num_cpus": threads, "max_retries": _TRIES - 1}
         self._task = self.ray.remote(**options)(_do)
         self._jobs = count(1)
@@ -68,8 +64,7 @@ class Ray(Pool):
 
     def close(self) -> None:
         """Leave the cluster, or end it where this pool started it."""
-        if self._ours:
-            self.ray.shutdown()
+        self._connection.close()
 
     def slots(self) -> list[str]:
         """Nodes of the cluster as it is now, each as often as it runs a task at a time."""
@@ -81,7 +76,7 @@ class Ray(Pool):
         """A task, best on that node."""
         if node is None:
             return self._task.remote(*arguments, *self._each)
-        near = _installed("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        near = installed("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         where = self._task.options(scheduling_strategy=near(node_id=node, soft=True))
         return where.remote(*arguments, *self._each)
 
@@ -166,63 +161,5 @@ def _owned(parcel: Parcel) -> Parcel:
 
 
 def _fetched(reference: Any) -> Parcel:
-    parcel: Parcel = _installed().get(reference)
+    parcel: Parcel = installed().get(reference)
     return parcel
-
-
-def _installed(module: str = "ray") -> Any:
-    if find_spec("ray") is None:
-        raise WorkerError(
-            "W004",
-            "--ray",
-            "needs the package ray",
-            "not installed",
-            "pip install 'lostbits[ray]', or use --workers on this machine",
-        )
-    return import_module(module)
-
-
-def _connect(ray: Any, address: str) -> None:
-    _check_answers(address)
-    try:
-        ray.init(
-            address=None if address == LOCAL else address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except RuntimeError as error:
-        raise _unlike(error) if "ersion" in str(error) else _unreachable(address, error) from error
-    except (ConnectionError, ValueError, OSError) as error:
-        raise _unreachable(address, error) from error
-
-
-def _check_answers(address: str) -> None:
-    """Ray itself asks an address where nobody listens for minutes, and ends some processes."""
-    if address in (LOCAL, RUNNING):
-        return
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-    except (OSError, ValueError) as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str, error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W005",
-        f"--ray {address}",
-        "must be HOST:PORT of a running cluster, auto for the one of this machine, or nothing",
-        first_line(error),
-        "ray start --head starts one and prints its address",
-    )
-
-
-def _unlike(error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W006",
-        "--ray",
-        "driver and cluster must have the same versions of Ray and Python",
-        " ".join(str(error).split()),
-        "install the cluster's versions here",
-    )

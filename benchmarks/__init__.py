@@ -1,0 +1,1 @@
+"""Measurements behind docs/benchmarks.md and docs/scaling.md; README.md lists them."""

@@ -1,0 +1,1 @@
+"""Whole architectures and single operators, put through a diagnosis."""

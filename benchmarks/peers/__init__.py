@@ -1,0 +1,1 @@
+"""Other tools beside lostbits, each in an environment of its own."""

@@ -1,0 +1,1 @@
+"""Downloads and makes what the other benchmarks read."""

@@ -1,0 +1,1 @@
+"""Independent readers of what lostbits exports."""
