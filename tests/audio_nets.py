@@ -62,7 +62,7 @@ def byte_classifier(seed: int, *, length: int = 32, root: str = "Reciprocal") ->
     table[256] = 0.01  # padding: nearly the same in all channels
     x = net.add("Gather", [net.constant(table), "x"])
     for _ in range(2):
-        x = _layer_norm(net, x, width, root)
+        x = layer_norm(net, x, width, root)
         x = net.add("Relu", [net.add("MatMul", [x, net.normal(width, width, fan=width)])])
     x = net.add("Transpose", [x], perm=[0, 2, 1])
     x = net.add("Relu", [net.add("Conv", [x, net.normal(12, width, 5), net.bias(12)])])
@@ -73,7 +73,8 @@ def byte_classifier(seed: int, *, length: int = 32, root: str = "Reciprocal") ->
     return model
 
 
-def _layer_norm(net: Net, x: str, width: int, root: str) -> str:
+def layer_norm(net: Net, x: str, width: int, root: str) -> str:
+    """The last axis, as tf2onnx writes it: by the reciprocal of a root, or a quotient."""
     mean = net.add("ReduceMean", [x], axes=[-1])
     off = net.add("Sub", [x, mean])
     spread = net.add("ReduceMean", [net.add("Mul", [off, off])], axes=[-1])

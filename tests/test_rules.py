@@ -1,6 +1,8 @@
 """Rules against ONNX's own node tests, against ONNX Runtime, and against numeric gradients."""
 
 import collections
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -626,3 +628,23 @@ UNSUPPORTED: list[tuple[str, list[Any], dict[str, Any]]] = [
 def test_what_a_rule_cannot_match_it_refuses(case: tuple[str, list[Any], dict[str, Any]]) -> None:
     with pytest.raises(Unsupported):
         apply(*case)
+
+
+STRIDED = """
+import torch
+from lostbits.runtime.rules import RULES, Operator
+conv = Operator("Conv", {"strides": [2, 2]}, 17)
+torch.manual_seed(0)
+for _ in range(200):
+    x = torch.randn(16, 3, 12, 12).contiguous(memory_format=torch.channels_last).requires_grad_()
+    w = torch.randn(4, 3, 1, 1).contiguous(memory_format=torch.channels_last).requires_grad_()
+    (y,) = RULES["Conv"](conv, [x, w])
+    torch.testing.assert_close(y, torch.einsum("nchw,oc->nohw", x[..., ::2, ::2], w[..., 0, 0]))
+    slopes = torch.autograd.grad(y.square().sum(), (x, w))
+"""
+
+
+def test_the_gradient_of_strided_kernels_of_one_element_stays_in_its_memory() -> None:
+    """Of few channels, where the input goes on behind the last window; torch's own does not."""
+    done = subprocess.run([sys.executable, "-c", STRIDED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

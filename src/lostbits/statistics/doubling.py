@@ -123,7 +123,8 @@ class Doubling:
     def _places(self, edges: Floats, lo: Floats, hi: Floats) -> tuple[NDArray[np.int64], Floats]:
         """In which bin each edge lies, and which share of that bin is below it."""
         width = self.width[:, None]
-        place = np.clip(np.floor(edges / width).astype(np.int64), -self.bins, self.bins - 1)
+        # Limited first: where all values are zero, bins are so narrow that no integer counts them.
+        place = np.clip(np.floor(edges / width), -self.bins, self.bins - 1).astype(np.int64)
         left = np.maximum(place * width, lo[:, None])
         right = np.minimum((place + 1) * width, hi[:, None])
         whole = (edges > left).astype(np.float64)

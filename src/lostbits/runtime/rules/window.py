@@ -16,6 +16,9 @@ _CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {
     2: functional.conv2d,
     3: functional.conv3d,
 }
+# Torch's gradient of a 1 x 1 kernel with strides, of fewer input channels than these, writes beyond
+# its memory where the last windows end before the input does (seen in 2.13, channels innermost).
+_FEW_CHANNELS = 8
 
 
 @final
@@ -119,6 +122,8 @@ class Window:
             # A matrix product as it lies in memory takes two thirds of the time of conv2d.
             y = functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias)
             return y.permute(0, 3, 1, 2)
+        if x.shape[1] < _FEW_CHANNELS and {*self.kernel} == {1} and not any(self.begin + self.end):
+            x = self._covered(x)
         padding: Sizes | int = self.begin
         if not self.symmetric and weight.shape[1] == 1 and self.almost_symmetric:
             weight, padding = self._levelled(weight), self._wider
@@ -126,6 +131,12 @@ class Window:
             x, padding = self.pad(x), 0
         convolution = _CONVOLUTIONS[len(self.kernel)]
         return convolution(x, weight, bias, self.strides, padding, self.dilations, groups)
+
+    def _covered(self, x: torch.Tensor) -> torch.Tensor:
+        """The part that windows of a single element reach; see ``_FEW_CHANNELS``."""
+        for axis, stride in enumerate(self.strides, 2):
+            x = x.narrow(axis, 0, (x.shape[axis] - 1) // stride * stride + 1)
+        return x
 
     @property
     def _wider(self) -> Sizes:
