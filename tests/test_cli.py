@@ -427,6 +427,15 @@ def test_a_lack_of_memory_anywhere_has_its_code(
     assert (result.exit_code, result.stderr[:5]) == (2, "W001:")
 
 
+def test_an_interrupt_of_the_imports_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopping(_: commands.Verb) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.Verb, "function", stopping)
+    result = run("targets")
+    assert (result.exit_code, result.stderr) == (130, "interrupted; nothing was written\n")
+
+
 def test_a_broken_pipe_to_a_worker_is_no_goal_that_was_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,13 +49,19 @@ class Verbs(TyperGroup):
         return name, None if stub is None else opened(verbs[str(name)]), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it; Typer would take any broken pipe for a reader of standard output that has gone.
+        """Run it, and let nothing end without a word.
+
+        Typer would end at once on an interrupt while a command is imported; and it would take any
+        broken pipe for a reader of standard output that has gone, which is forgiven elsewhere.
 
         Raises:
-            RuntimeError: For a pipe to anything else, since standard output forgives.
+            typer.Abort: For an interrupt that nobody has answered.
+            RuntimeError: For a broken pipe.
         """
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
         except BrokenPipeError as error:
             raise RuntimeError("a pipe broke") from error
 
