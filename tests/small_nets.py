@@ -108,6 +108,18 @@ def cnn(seed: int) -> onnx.ModelProto:
     return net.model([3, 16, 16], net.gemm(flat, 12, 5))
 
 
+def runtime_ops(op: str, seed: int = 0) -> onnx.ModelProto:
+    """Gemm layers with an op of ONNX Runtime's own between them, as its optimizer writes it."""
+    net = Net(seed)
+    x = net.gemm("x", 6, 8)
+    for _ in range(3):
+        more = {"FusedMatMul": [net.normal(8, 8)], "BiasGelu": [net.bias(8)]}.get(op, [])
+        x = net.gemm(net.add(op, [x, *more], domain="com.microsoft"), 8, 8)
+    model = net.model([6], x)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
 def samples(seed: int, *shape: int) -> Floats:
     return np.random.default_rng(seed + 1000).normal(size=shape).astype(np.float32)
 

@@ -13,6 +13,7 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnosis import Attribution, NetworkReport
+from lostbits.errors import RecoveryError
 from lostbits.grid import Affine, Grid
 from lostbits.recover import held_out
 from lostbits.recoveries.reconstruction import BlockReconstruction
@@ -28,7 +29,7 @@ from lostbits.runtime.stretch import stretches
 from lostbits.runtime.threads import limit
 from lostbits.runtime.work import Work
 from lostbits.targets import target
-from small_nets import built, cnn, coarsened, mlp, samples
+from small_nets import built, cnn, coarsened, mlp, runtime_ops, samples
 
 NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
 
@@ -225,3 +226,38 @@ def test_its_prediction_follows_the_share_of_the_weights(small: tuple[Source, Ca
 
     some, much = (BlockReconstruction().predict(case, share(v)) for v in (0.2, 0.9))
     assert 0 < some < much
+
+
+@pytest.mark.parametrize("op", ["FusedMatMul", "BiasGelu"])
+def test_a_block_that_no_gradient_passes_is_passed_over_and_named(op: str, tmp_path: Path) -> None:
+    source, case = built(runtime_ops(op), samples(0, 32, 6), target("snpe"), tmp_path)
+    change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=4), silent)
+    weights = {s.tensor for s in case.sites if s.role == "weight" and s.tensor != "c9"}
+    named = {tensor for tensor, why in change.skipped.items() if "no gradient passes" in why}
+    assert named and named <= weights
+    assert not named & set(change.written)
+
+
+def test_a_block_whose_loss_is_no_number_is_passed_over(
+    small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, case = small
+    lost = RecoveryError("R001", "AdaRound", "the loss must be a number", "it is not", "look")
+
+    def fails(*_: Any) -> None:
+        raise lost
+
+    monkeypatch.setattr("lostbits.recoveries.reconstruction.adaround_block", fails)
+    change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=4), silent)
+    weights = {s.tensor for s in case.sites if s.role == "weight"}
+    assert (
+        not change.written
+        and {t for t, why in change.skipped.items() if why == str(lost)} == weights
+    )
+
+
+def test_the_gelu_of_onnx_runtime_has_a_gradient(tmp_path: Path) -> None:
+    source, case = built(runtime_ops("Gelu"), samples(0, 32, 6), target("snpe"), tmp_path)
+    executor = executor_of(case)
+    executor.run(next(iter(source.batches(4))).feeds)
+    assert not executor.opaque

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
 from lostbits import api
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
-from lostbits.errors import RecoveryError
+from lostbits.errors import RecoveryError, SimulationError, WorkerError
 from lostbits.goal import Goal
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, held_out
@@ -273,6 +274,61 @@ def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> Non
     planner, _ = _planner(source, case, [none], seconds=0)
     planner.run(silent)
     assert not planner.ledger and planner.stopped == "the time is up"
+
+
+class _Fails(Fixed):
+    """A recovery that ends in an exception."""
+
+    def __init__(self, name: str, gain: float, error: Exception) -> None:
+        super().__init__(name, Change(name, ""), gain)
+        self.error = error
+
+    def propose(self, *_: Any) -> Change:
+        raise self.error
+
+
+def test_an_attempt_that_fails_is_named_and_costs_nothing_else(
+    small: tuple[Source, Case],
+) -> None:
+    source, case = small
+    lost = RecoveryError("R001", "layer", "must be a number", "it is not", "look")
+    attempts = [
+        _Fails("bug", 3.0, KeyError("no such thing")),
+        _Fails("number", 2.0, lost),
+        _Fails("infinite", 1.5, SimulationError("S005", "output", "must be finite", "", "look")),
+        Fixed("none", Change("none", "nothing to do"), 1.0),
+    ]
+    planner, _ = _planner(source, case, attempts)
+    planner.run(silent)
+    bug, number, infinite, none = planner.ledger
+    assert not (bug.kept or number.kept) and planner.case is case
+    assert "R006: recovery 'bug'" in bug.note and "KeyError" in bug.note
+    assert "test_planner.py:" in bug.note
+    assert number.note.endswith(str(lost)) and none.note == "nothing to do"
+    assert "S005: output" in infinite.note
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), WorkerError("W001", "worker", "must have memory", "", "wait")]
+)
+def test_what_is_about_more_than_an_attempt_ends_the_run(
+    small: tuple[Source, Case], error: Exception
+) -> None:
+    planner, _ = _planner(*small, [_Fails("unlucky", 3.0, error)])
+    with pytest.raises(type(error)):
+        planner.run(silent)
+
+
+def test_answers_that_are_no_numbers_are_not_judged(small: tuple[Source, Case]) -> None:
+    source, case = small
+    broken = case.model.clone()
+    name = broken.graph[-1].inputs[1].name
+    weight = broken.graph.initializers[name].const_value.numpy()
+    nothing = np.full_like(weight, np.nan)
+    broken.graph.initializers[name].const_value = ir.tensor(nothing, name=name)
+    judge = Judge(case.model, source)
+    with pytest.raises(SimulationError, match=r"S005: output .*judging samples 0 to 7"):
+        judge.of(broken)
 
 
 def test_a_broken_promise_is_an_error(small: tuple[Source, Case]) -> None:

@@ -203,3 +203,11 @@ def test_zeros_cost_nothing() -> None:
     seen = Histogram(f32(0.0), f32(1.0), bins=8).update(np.zeros(100, np.float32))
     error = seen.distortion(np.zeros(1), np.ones(1), np.full(1, 1 / 3))
     assert error.total == 0
+
+
+def test_zeros_in_a_wide_range_stay_where_they_are() -> None:
+    """A tensor of zeros shares the range of another: its own bins are narrower than any number."""
+    zeros = Tally(None)
+    zeros.update(np.zeros((4, 8), np.float32))
+    seen = zeros.whole(-3.0, 1e6, 64)
+    assert seen.counts.sum() == 32 and seen.counts[0, 64] == 32
