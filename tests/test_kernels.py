@@ -31,6 +31,7 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP
 from lostbits.verifying import verify
+from processor import exact_kernels
 from small_nets import cnn, samples
 from text_models import proto, random
 
@@ -70,6 +71,7 @@ def compared(content: bytes, data: Any) -> tuple[float, int, int]:
     return float(np.abs(expected - found).max()), layers, theirs
 
 
+@exact_kernels
 @pytest.mark.parametrize("target", [lambda: ONNXRUNTIME, symmetric, signed, per_tensor])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_network_of_every_kind_of_layer(
@@ -85,6 +87,7 @@ def test_a_network_of_every_kind_of_layer(
     assert layers == theirs >= 2
 
 
+@exact_kernels
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
 def test_files_of_onnxruntimes_own_quantizer(folder: Path, per_channel: bool, kind: str) -> None:
@@ -150,6 +153,7 @@ def test_limits_within_the_grid_are_not_left_out(tmp_path: Path) -> None:
     assert part == whole - 1
 
 
+@exact_kernels
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_verify_says_how_near_the_arithmetic_is(name: str) -> None:
     if not backend(name).installed():
@@ -254,6 +258,7 @@ def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
     assert backend("openvino-default").arithmetic is None
 
 
+@exact_kernels
 def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     """A file with one weight of another code, beside the arithmetic of the plan."""
     from lostbits.recover import saver

@@ -40,6 +40,7 @@ from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, QNN_HTP, SNPE
 from lostbits.targets import target as find_target
 from lostbits.verifying import verify
+from processor import exact_kernels
 from text_models import proto, random
 
 FILES = {name: str(path) for name, path in demo_files().items()}
@@ -123,6 +124,7 @@ def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
     arrays["m:weight__zero_point"] = np.resize(arrays["m:weight__zero_point"], 4)
 
 
+@exact_kernels
 @pytest.mark.parametrize(
     ("edit", "tensor", "text", "first"),
     [
@@ -151,6 +153,7 @@ def test_a_planted_defect_is_named_at_the_right_tensor(
     assert text in found["text"]
 
 
+@exact_kernels
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
 def test_the_unchanged_file_passes(
     runtime: str, case: Case, recovered: Path, tmp_path: Path
@@ -208,6 +211,7 @@ def test_one_code_everywhere_is_no_deviation(case: Case) -> None:
     assert Rounding(case).deviation(shifted("r", 1)) is None
 
 
+@exact_kernels
 def test_the_first_tensor_that_is_off_is_reported_with_its_node(case: Case) -> None:
     found = Rounding(case).deviation(shifted("r", 4))
     assert (found.tensor, found.codes, found.own_codes) == ("r", 4, 4)  # type: ignore[attr-defined]
@@ -350,6 +354,7 @@ def dead(folder: Path) -> Path:
     return path
 
 
+@exact_kernels
 def test_onnxruntime_overflows_where_we_say_so(tmp_path: Path) -> None:
     """With the scale that the weights of the channel have by themselves."""
     positive = np.abs(DATA)
@@ -367,6 +372,7 @@ def test_onnxruntime_overflows_where_we_say_so(tmp_path: Path) -> None:
     assert "overflows in channel 2" in found["text"]
 
 
+@exact_kernels
 def test_no_plan_of_ours_overflows(tmp_path: Path) -> None:
     positive = np.abs(DATA)
     path = dead(tmp_path)
@@ -461,6 +467,7 @@ def test_a_tensor_that_changes_the_run_when_asked_for_is_left_out(
 # ---- the command ----------------------------------------------------------------------------
 
 
+@exact_kernels
 def test_the_command_fails_out_of_tolerance_and_writes_the_result(tmp_path: Path) -> None:
     out = tmp_path / "recovered"
     budget = ("--samples", 16, "--budget", "1s", "--methods", "ranges", "--format", "json")
@@ -485,6 +492,7 @@ def test_the_command_fails_out_of_tolerance_and_writes_the_result(tmp_path: Path
     assert row["backend"] in said and "模擬" in said
 
 
+@exact_kernels
 def test_the_command_plans_a_float_model(tmp_path: Path) -> None:
     arguments = ("--data", FILES["data"], "--samples", 8, "--target", "onnxruntime")
     result = run("verify", FILES["model"], "--backend", "onnxruntime", *arguments)
@@ -492,6 +500,7 @@ def test_the_command_plans_a_float_model(tmp_path: Path) -> None:
     assert "nodes ran in integer" in result.output
 
 
+@exact_kernels
 def test_a_file_of_a_model_is_verified_against_the_model(case: Case, tmp_path: Path) -> None:
     file = edited(case, tmp_path, lambda arrays, model: None)
     ir.save(case.model, tmp_path / "float.onnx")
@@ -560,6 +569,7 @@ def test_a_run_that_stops_is_an_error(case: Case) -> None:
         backend("onnxruntime").open(content).run({"x": np.zeros((1, 9, 6, 6), np.float32)})
 
 
+@exact_kernels
 @pytest.mark.parametrize("member", ALL, ids=lambda b: b.name)
 def test_every_installed_backend_runs_the_demo_near_the_simulation(
     member: Backend, tmp_path: Path
