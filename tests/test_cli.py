@@ -398,7 +398,7 @@ def test_a_bug_is_one_line_with_a_status_of_its_own_and_a_private_trace(
     failing(monkeypatch, KeyError("w\n1"))
     result = diagnose(tmp_path / "out")
     assert result.exit_code == 70
-    assert re.fullmatch(r"U004: lostbits .*this is a bug of lostbits: KeyError.*\n", result.stderr)
+    assert re.fullmatch(r"U004: lostbits.*: this is a bug of lostbits: KeyError.*\n", result.stderr)
     (trace,) = tmp_path.glob("lostbits-bug-*.txt")
     assert str(trace) in result.stderr
     assert trace.stat().st_mode & 0o077 == 0
