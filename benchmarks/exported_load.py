@@ -43,6 +43,7 @@ from random_nets import Samples, random_net, samples_for
 _SAMPLES = 64
 _SAME_DB = 0.1  # difference of two SQNRs that is none
 _LEVELS = ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")
+_KINDS = ("refused", "other numbers", "other ends")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -93,10 +94,9 @@ def _report(
     print("|---|---|---|---|---|---|")
     for version in sorted({v for v, _ in files}):
         for name in names:
-            found = [
-                counts[version, name, kind] for kind in ("refused", "other numbers", "other ends")
-            ]
-            print(f"| {version} | {name} | {files[version, name]} |", *found, "|", sep=" | ")
+            found = (counts[version, name, kind] for kind in _KINDS)
+            cells = (version, name, files[version, name], *found)
+            print("|", " | ".join(map(str, cells)), "|")
 
 
 def faults(
