@@ -14,6 +14,7 @@ from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.errors import RecoveryError, SimulationError, WorkerError
 from lostbits.goal import Goal
+from lostbits.graph.queries import constant
 from lostbits.planner import Planner, Tools
 from lostbits.recover import Bench, held_out
 from lostbits.recoveries import ALL
@@ -322,10 +323,12 @@ def test_what_is_about_more_than_an_attempt_ends_the_run(
 def test_answers_that_are_no_numbers_are_not_judged(small: tuple[Source, Case]) -> None:
     source, case = small
     broken = case.model.clone()
-    name = broken.graph[-1].inputs[1].name
-    weight = broken.graph.initializers[name].const_value.numpy()
-    nothing = np.full_like(weight, np.nan)
-    broken.graph.initializers[name].const_value = ir.tensor(nothing, name=name)
+    for name, value in broken.graph.initializers.items():
+        array = constant(value)
+        assert array is not None
+        broken.graph.initializers[name].const_value = ir.tensor(
+            np.asarray(array, np.float32) * np.float32(np.nan)
+        )
     judge = Judge(case.model, source)
     with pytest.raises(SimulationError, match=r"S005: output .*judging samples 0 to 7"):
         judge.of(broken)

@@ -162,27 +162,23 @@ def test_ordinary_networks_have_no_such_points(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_number_is_refused_where_it_arises(tmp_path: Path) -> None:
-    """A variance that is quantized to zero: zero by zero, and a quantizer behind it."""
-    path = _normalised(tmp_path, "Div")
-    with pytest.raises(SimulationError, match=r"S005: tensor '.*' of the quantized network.*NaN"):
-        diagnose(path, _rows(), "onnxruntime")
+    """A number that is quantized to zero, by itself, and a quantizer behind it."""
+    net = Net(0)
+    x = net.add("Relu", [net.gemm("x", 6, 8)])
+    x = net.add("Add", [x, net.constant(np.array(1e-5))])
+    ratio = net.add("Div", [x, x])
+    path = saved(net.model([6], net.gemm(ratio, 8, 4)), tmp_path)
+    with pytest.raises(SimulationError, match=rf"S005: tensor '{ratio}' of the quantized .*: NaN"):
+        diagnose(path, samples(0, 24, 6), "snpe")
 
 
 def test_what_a_quantizer_limits_again_is_sound(tmp_path: Path) -> None:
-    """The same variance, whose reciprocal is infinite and limited to its range."""
-    assert_sound(diagnose(_normalised(tmp_path, "Reciprocal"), _rows(), "onnxruntime"))
-
-
-def _rows() -> np.ndarray:
-    data = 20 * samples(0, 24, 6)
+    """A variance is quantized to zero; its reciprocal is infinite, and limited to its range."""
+    net, data = Net(0), 20 * samples(0, 24, 6)
     data[::4] = 0.25
-    return data
-
-
-def _normalised(folder: Path, root: str) -> Path:
-    net = Net(0)
-    y = layer_norm(net, "x", 6, root)
-    return saved(net.model([6], net.gemm(y, 6, 4)), folder)
+    y = layer_norm(net, "x", 6, "Reciprocal")
+    path = saved(net.model([6], net.gemm(y, 6, 4)), tmp_path)
+    assert_sound(diagnose(path, data, "onnxruntime"))
 
 
 def test_a_figure_that_is_none_is_refused_by_name() -> None:

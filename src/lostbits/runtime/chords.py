@@ -29,13 +29,13 @@ class _Domain(NamedTuple):
     Attributes:
         least, most: Its borders.
         pole: Whether it has one at zero.
-        index: Of the input.
+        operand: Which input that is.
     """
 
     least: float = -math.inf
     most: float = math.inf
     pole: bool = False
-    index: int = 0
+    operand: int = 0
 
     @property
     def points(self) -> list[float]:
@@ -65,7 +65,7 @@ _DOMAINS = {
     "Asin": _UNIT,
     "Atanh": _UNIT,
     "Cosh": _ANY,  # smooth, but float32 ends soon
-    "Div": _Domain(pole=True, index=1),
+    "Div": _Domain(pole=True, operand=1),
     "Exp": _ANY,
     "Log": _POSITIVE,
     "Pow": _POSITIVE,  # or less narrow; see ``_of_power``
@@ -93,11 +93,11 @@ class Chord:
     start: torch.Tensor
     end: torch.Tensor
     stand_in: torch.Tensor
-    same: tuple[int, ...] = ()
+    same: frozenset[int] = frozenset()
 
     def evaluate(self, executor: Executor, step: Step, inputs: Inputs) -> tuple[torch.Tensor, ...]:
         """Outputs of the node, anywhere between the two networks."""
-        index = self.domain.index
+        index = self.domain.operand
         inputs = [
             x.detach() if x is not None and i in self.same else x for i, x in enumerate(inputs)
         ]
@@ -110,13 +110,13 @@ class Chord:
             executor.evaluate(step, _with(inputs, index, torch.where(self.near, end, inside)))[0]
             for end in (self.start, self.stand_in)
         )
-        return (torch.lerp(first, last, self._part(x)),)
+        return (torch.lerp(first, last, torch.where(self.near, self._part(x), 0.0)),)
 
     def _part(self, x: torch.Tensor) -> torch.Tensor:
         """Of the way from start to end; what moves away from both of them stays where it is."""
         way = self.end - self.start
         part = (x - self.start) / torch.where(way == 0, 1.0, way)
-        return torch.where(self.near & (way != 0), part, 0.0).clamp(0, 1)
+        return torch.where(way == 0, 0.0, part).clamp(0, 1)
 
 
 Chords = Mapping[str, Chord]
@@ -145,18 +145,19 @@ def _can(executor: Executor, step: Step) -> bool:
         exponent = executor.constants.get(step.inputs[1] or "")
         if exponent is not None and _of_power([exponent]) == _ANY:
             return False
-    return step.inputs[domain.index] not in executor.constants
+    return step.inputs[domain.operand] not in executor.constants
 
 
 def chord(executor: Executor, step: Step, plain: Inputs, quantized: Inputs) -> Chord | None:
     """The chord of a node, from what it reads in both networks; None for one that needs none."""
     if not _can(executor, step):
         return None
-    domain, same = _DOMAINS[step.operator.op_type], ()
+    domain, same = _DOMAINS[step.operator.op_type], frozenset[int]()
     if step.operator.op_type == "Pow":
         exponents = [e for e in (plain[1], quantized[1]) if e is not None]
-        domain, same = _of_power(exponents), (1,) if torch.equal(*exponents) else ()
-    start, end = plain[domain.index], quantized[domain.index]
+        domain = _of_power(exponents)
+        same = frozenset({1} if torch.equal(*exponents) else ())
+    start, end = plain[domain.operand], quantized[domain.operand]
     if start is None or end is None or not start.is_floating_point() or not start.numel():
         return None
     end = domain.closed(end)
@@ -183,7 +184,7 @@ def _alone(
     """What the function makes of ``x``; of a quotient, what it makes of one."""
     if step.operator.op_type == "Div":
         return x.reciprocal()
-    return executor.evaluate(step, _with(inputs, domain.index, x))[0]
+    return executor.evaluate(step, _with(inputs, domain.operand, x))[0]
 
 
 def _near(domain: _Domain, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
