@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from audio_nets import byte_classifier, byte_strings, layer_norm, stft_mini, waves, with_function
-from lostbits.api import Wishes, diagnose, recover
+from lostbits.api import Settings, Wishes, diagnose, recover
 from lostbits.data import Batch
 from lostbits.diagnoses.finite import check_finite
 from lostbits.errors import SimulationError
@@ -81,6 +81,18 @@ def assert_sound(result: dict[str, Any]) -> None:
 def test_diagnoses_are_finite_and_close(name: str, target: str, tmp_path: Path) -> None:
     model, data = NETWORKS[name]
     assert_sound(diagnose(saved(model, tmp_path), data, target))
+
+
+def test_permutations_take_over_where_gradients_do_not_close(tmp_path: Path) -> None:
+    """Rows without variance become whole signals as soon as anything is added to them."""
+    model, data = NETWORKS["bytes, cancelling"]
+    network = diagnose(saved(model, tmp_path), data, "onnxruntime")["network"]
+    assert network["method"] == "permutation" and "by gradients miss" in network["note"]
+    assert network["residual"] == pytest.approx(0, abs=1e-9)
+    settings = Settings(method="aumann-shapley")
+    asked = diagnose(saved(model, tmp_path), data, "onnxruntime", settings)
+    assert asked["network"]["method"] == "aumann-shapley"
+    assert any("does not close" in note for note in asked["notes"])
 
 
 @pytest.mark.parametrize("target", TARGETS)

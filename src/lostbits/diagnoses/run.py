@@ -29,7 +29,8 @@ from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
 
-_OPEN = 0.05  # of the total: more than this must not be missed where functions have no slope
+# Part of the total that gradients may miss: where functions have no slope, and elsewhere.
+_OPEN, _LOST = 0.05, 0.5
 COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
@@ -100,10 +101,11 @@ class Run:
             self.interrupted = True
 
     def _open(self) -> bool:
-        """Whether gradients miss so much, at points without slope, that permutations are better."""
-        if self.settings.method != "auto" or self.permutation is not None or not self.pointed:
+        """Whether gradients miss so much that permutations, which miss nothing, are worth it."""
+        if self.settings.method != "auto" or self.permutation is not None:
             return False
-        return abs(self.gradient.report().residual) > max(_OPEN, self.tolerance)
+        most = _OPEN if self.pointed else _LOST
+        return abs(self.gradient.report().residual) > max(most, self.tolerance)
 
     def _checkpoint(self) -> Checkpoint:
         """Of all that decides what this run adds up."""
