@@ -5,10 +5,8 @@ the float model's. Whether the case that is made of them is the file's network i
 assumed: the file is run, where it can be run, and the distance is part of the result.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -17,13 +15,14 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of, replanned, with_biases
 from lostbits.data import Source
+from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
+from lostbits.diagnosis import Diagnosis, PlanFacts, Reasoned
 from lostbits.errors import ReadError, described
-from lostbits.graph.normalise import opened
+from lostbits.foreign_file import Foreign, candidates
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.inspecting import candidates, read_parameters
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.matching import (
     IDLE,
     Match,
@@ -35,7 +34,7 @@ from lostbits.matching import (
 )
 from lostbits.mistakes import Mistake, finding, mistakes_of, placed_first
 from lostbits.override import Override
-from lostbits.reader import Parameters, told
+from lostbits.reader import told
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.runtime.measure import Comparison
 from lostbits.runtime.reference import Reference
@@ -47,7 +46,7 @@ from lostbits.target import Target
 _OTHER = 1e-5  # relative difference from which a float bias is another one
 _FAITHFUL_DB = 40.0  # below, the case is not quite the file's network
 _SHOWN = 5
-_UNKNOWN = (float("nan"), "")  # of a file that is no model
+_UNKNOWN = (float("nan"), None)  # of a file that is no model
 Array = NDArray[np.float32]
 Written = Mapping[str, Array]
 
@@ -59,99 +58,92 @@ class Adopted:
 
     Attributes:
         case: With the file's parameters and constants.
-        path, title: The file, and the format that was recognised.
-        parameters: What it says.
+        foreign: The file.
         match: What of it belongs to which site.
         doubts: Suspicions.
         faithful_db: Distance of the simulated case to the file that was run; None if they are
             equal; NaN if the file cannot be run, or gives outputs of other shapes.
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
-        own: The file, where it is a model.
-        obstacle: Why that model was not compared, where it was not.
+        obstacle: Why its model was not compared, where it was not.
     """
 
     case: Case
-    path: Path
-    title: str
-    parameters: Parameters
+    foreign: Foreign
     match: Match
     doubts: tuple[ReadError, ...]
     faithful_db: float | None
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
-    own: ir.Model | None = None
-    obstacle: str = ""
+    obstacle: Message | None = None
 
-    def complete(self, result: dict[str, Any], reference: Reference) -> dict[str, Any]:
-        """The result of the diagnosis of ``reference``, with what is to be said of the file."""
-        match = without_folded(self.match, reference.plain)
-        if self.own is not None:
-            match = without_idle(match, self.parameters, opened(self.own), reference.plain)
-        return replace(self, match=match)._completed(result, reference.changes.quantizers)
+    def complete(self, found: Diagnosis, reference: Reference) -> Diagnosis:
+        """The diagnosis of ``reference``, with what is to be said of the file."""
+        match, graph = without_folded(self.match, reference.plain), self.foreign.graph
+        if graph is not None:
+            match = without_idle(match, self.foreign.parameters, graph, reference.plain)
+        return replace(self, match=match)._completed(found, reference.changes.quantizers)
 
-    def _completed(self, result: dict[str, Any], quantizers: int) -> dict[str, Any]:
+    def _completed(self, found: Diagnosis, quantizers: int) -> Diagnosis:
         missing = [s for s in self.case.placed.sites if s.key not in self.case.plan]
-        unmatched = [{"tensor": s.tensor, "reason": self._why(s)} for s in missing]
-        coverage = {**result["coverage"], "unmatched": unmatched}
-        own = [n for n in result["notes"] if not n.startswith("The file held")]
-        notes = [*self._notes(quantizers), *own]
-        found = {"coverage": coverage, "plan": self._facts(), "notes": notes}
-        return {**result, **found, **self._accused(result)}
+        unmatched = [Reasoned(s.tensor, self._why(s)) for s in missing]
+        coverage, plan = replace(found.coverage, unmatched=unmatched), self._facts()
+        own = [note for note in found.notes if note.code != _QUANTIZERS]
+        notes = [*self._notes(plan, quantizers), *own]
+        return replace(found, coverage=coverage, plan=plan, notes=notes, **self._accused(found))
 
-    def _accused(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _accused(self, found: Diagnosis) -> dict[str, Any]:
         """Findings and verdict, where the file's mistakes have their place."""
-        found, verdict = list(result["findings"]), result["verdict"]
+        findings, verdict = found.findings, found.verdict
         for mistake in self.mistakes:
-            found = placed_first(found, finding(mistake, self.case, result))
-        if found and found[0]["reason"] == "mistake":
-            verdict = say("verdict.mistake", verdict=verdict, text=found[0]["text"])
-        return {"findings": found, "verdict": verdict}
+            findings = placed_first(findings, finding(mistake, self.case, found))
+        if findings and findings[0].reason == "mistake":
+            verdict = say("verdict.mistake", verdict=verdict, text=findings[0].text)
+        return {"findings": findings, "verdict": verdict}
 
-    def _why(self, site: Site) -> str:
+    def _why(self, site: Site) -> Message:
         return self.match.missing.get(site.key, say("note.set_to_float"))
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> PlanFacts:
         measured = self.faithful_db is None or not np.isnan(self.faithful_db)
-        unmatched = self.match.unmatched.items()
-        return {
-            "path": str(self.path),
-            "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
-            "recognised": self.title,
-            "tensors": len(self.parameters.entries),
-            "matched": len(set(self.match.origin.values())),
-            "idle": sum(why == IDLE for why in self.match.unmatched.values()),
-            "unmatched": [{"tensor": t, "reason": why} for t, why in unmatched],
-            "problems": [told(p) for p in self.parameters.problems],
-            "suspicions": [told(d) for d in self.doubts],
-            "constants_taken": sorted(self.case.written),
-            "file_was_run": measured,
-            "sqnr_db_vs_file": self.faithful_db if measured else None,
-        }
+        return PlanFacts(
+            path=str(self.foreign.path),
+            sha256=self.foreign.sha256,
+            recognised=self.foreign.title,
+            tensors=len(self.foreign.parameters.entries),
+            matched=len(set(self.match.origin.values())),
+            idle=sum(why == IDLE for why in self.match.unmatched.values()),
+            unmatched=[Reasoned(t, why) for t, why in self.match.unmatched.items()],
+            problems=[told(p) for p in self.foreign.parameters.problems],
+            suspicions=[told(d) for d in self.doubts],
+            constants_taken=sorted(self.case.written),
+            file_was_run=measured,
+            sqnr_db_vs_file=self.faithful_db if measured else None,
+        )
 
-    def _notes(self, quantizers: int) -> list[str]:
-        facts = self._facts()
-        notes: list[str] = [
+    def _notes(self, facts: PlanFacts, quantizers: int) -> list[Message]:
+        notes = [
             say(
                 "plan.adopted",
-                file=self.path.name,
-                format=self.title,
-                matched=str(facts["matched"]),
-                tensors=str(facts["tensors"]),
+                file=self.foreign.path.name,
+                format=self.foreign.title,
+                matched=str(facts.matched),
+                tensors=str(facts.tensors),
                 target=self.case.target.name,
-                idle=str(facts["idle"]),
+                idle=str(facts.idle),
                 missing=str(len(self.match.missing)),
                 constants=str(len(self.case.written)),
-            )
+            ),
+            *facts.suspicions,
+            *facts.problems,
         ]
-        notes += [told(d) for d in (*self.doubts, *self.parameters.problems)]
         lost = [(t, why) for t, why in self.match.unmatched.items() if why != IDLE]
         notes += [say("plan.unmatched", tensor=t, why=why) for t, why in lost[:_SHOWN]]
         if len(lost) > _SHOWN:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
         if quantizers:
             notes.append(say("plan.quantized"))
-        if self.obstacle:
+        if self.obstacle is not None:
             notes.append(self.obstacle)
         if self.faithful_db is not None and self.faithful_db < _FAITHFUL_DB:
             notes.append(say("plan.unfaithful", distance=f"{self.faithful_db:.1f}"))
@@ -161,43 +153,26 @@ class Adopted:
         return notes
 
 
-def folds(plan: Path | None) -> bool:
-    """Whether the tool that wrote a quantized model had BatchNorms folded into the weights.
-
-    Where it had not, the codes are those of other weights than the normalised model has, and only
-    a model that keeps its BatchNorms can be compared with them.
-    """
-    own = None if plan is None else read_parameters(plan)[2]
-    return own is None or all(n.op_type != "BatchNormalization" for n in own.graph)
+def fitting_target(foreign: Foreign, model: ir.Model) -> Target:
+    """The target whose rules place most of what a file quantizes."""
+    return best_target(foreign.parameters, model, candidates(None), foreign.graph)[0]
 
 
-def fitting_target(plan: Path, model: ir.Model) -> Target:
-    """The target whose rules place most of what a file quantizes.
-
-    Raises:
-        DataError: D001, D002; ReadError: I001 to I004.
-    """
-    _, parameters, own = read_parameters(plan)
-    graph = None if own is None else opened(own)
-    return best_target(parameters, model, candidates(None), graph)[0]
-
-
-def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] = ()) -> Adopted:
+def adopt(
+    case: Case, foreign: Foreign, source: Source, overrides: Sequence[Override] = ()
+) -> Adopted:
     """The case with the parameters, and where there are any the constants, of a file.
 
     Args:
         case: Calibrated, planned by the target's own rules.
-        path: A quantized model, or a file of parameters of any known format.
+        foreign: A quantized model, or a file of parameters of any known format.
         source: Samples that the file is run on, to see that the case is its network.
         overrides: Wishes for single tensors, which stand above the file.
-
-    Raises:
-        DataError: D001, D002; ReadError: I001 to I004.
     """
-    title, parameters, own = read_parameters(path)
+    parameters, own = foreign.parameters, foreign.model
     found = match(parameters, case.model, case.placed)
-    if own is not None:
-        found = without_doubled(found, parameters, opened(own))
+    if foreign.graph is not None:
+        found = without_doubled(found, parameters, foreign.graph)
     adopted = replace(case, plan=found.plan)
     shapes: list[str] = []
     if own is not None:
@@ -207,10 +182,9 @@ def adopt(case: Case, path: Path, source: Source, overrides: Sequence[Override] 
     doubts += suspicions_of_data(parameters, found, case)
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
-    every = [*doubts, *parameters.problems]
-    dear = mistakes_of(adopted, found, every, own, source)
-    facts = (title, parameters, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
-    return Adopted(adopted, path, *facts, own=own, obstacle=obstacle)
+    dear = mistakes_of(adopted, found, [*doubts, *parameters.problems], own, source)
+    facts = (foreign, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
+    return Adopted(adopted, *facts, obstacle=obstacle)
 
 
 def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
@@ -255,7 +229,7 @@ def _with_wish(case: Case, wish: Override) -> Case:
     return replace(case, plan=plan, written=written)
 
 
-def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, str]:
+def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, Message | None]:
     """Decibels between the simulated case and the file, run as it is written, on one batch.
 
     Where it cannot be run or compared, NaN and the reason: it need not run here to be diagnosed.
@@ -274,4 +248,4 @@ def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, 
         return float("nan"), say("plan.no_run_infinite")
     comparison = Comparison()
     comparison.update(pair[0], pair[1], part.first, part.size)
-    return comparison.baseline(outputs).sqnr_db, ""
+    return comparison.baseline(outputs).sqnr_db, None

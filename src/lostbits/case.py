@@ -57,6 +57,10 @@ class Seen:
         return 16 * (WHOLE_BINS + channels * CHANNEL_BINS)
 
 
+class Origin:
+    """Where a case comes from, and what it was told; what that is, only the verbs know."""
+
+
 @final
 @dataclass(frozen=True)
 class Case:
@@ -74,6 +78,7 @@ class Case:
             are rounded otherwise than to nearest, biases that are corrected. All others are those
             of ``model``, rounded to nearest.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
+        origin: Where it comes from; None for one that no verb has loaded.
     """
 
     model: ir.Model
@@ -85,6 +90,17 @@ class Case:
     samples: int
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     shown: int | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        graph = self.model.graph
+        return f"<Case of {graph.name!r} on {self.target.name}: {len(self.sites)} sites>"
+
+    def over(self, samples: int) -> "Case":
+        """The case with the energies that so many samples should have."""
+        scale, shown = samples / self.samples, self.shown or self.samples
+        energy = {name: e * scale for name, e in self.output_energy.items()}
+        return replace(self, output_energy=energy, samples=samples, shown=shown)
 
     def values(self, sites: Iterable[Site]) -> float:
         """Values that activation sites have together, a sample."""
@@ -303,7 +319,7 @@ def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
                 "T005",
                 f"--set {tensor}",
                 "must name a quantized tensor",
-                placed.left_in_float.get(tensor, "no such tensor"),
+                str(placed.left_in_float.get(tensor, "no such tensor")),
                 close_match(tensor, known),
             )
 

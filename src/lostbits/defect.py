@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.graph.taps import Operand, Tap, operands, taps_of, twins
-from lostbits.language import Sentence, say
+from lostbits.language import Message, say
 
 SAME = 1e-5  # relative difference of two scales that are taken for equal
 Parameter = Literal["scale", "zero_point", "axis", "rounding", "shape", "values", "quantizer"]
@@ -35,10 +35,10 @@ class Defect:
     parameter: Parameter
     expected: str
     found: str
-    text: str
+    text: Message
 
 
-_Wrong = tuple[Parameter, str, str, Sentence]
+_Wrong = tuple[Parameter, str, str, Message]
 _Reals = NDArray[np.float64]
 
 
@@ -94,7 +94,7 @@ def _wrong_axis(ours: int | None, theirs: int | None) -> Iterator[_Wrong]:
         yield "axis", str(ours), str(theirs), say("defect.axis", **words)
 
 
-def _where(axis: int | None) -> Sentence:
+def _where(axis: int | None) -> Message:
     return say("defect.whole") if axis is None else say("defect.along", axis=str(axis))
 
 

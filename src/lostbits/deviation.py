@@ -18,7 +18,7 @@ from lostbits.accumulator import has_vnni, overflowing, saturates
 from lostbits.defect import SAME, Defect
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.taps import Operand, Tap, forced, given, operands, tapped, twins
-from lostbits.language import Sentence, say
+from lostbits.language import Message, say
 from lostbits.runtime.session import Session
 
 Cause = Literal["parameters", "float", "saturation", "shared_scale", "one_code", "arithmetic"]
@@ -51,7 +51,7 @@ class Deviation:
     share: float
     own_codes: float
     cause: Cause
-    text: str
+    text: Message
 
 
 @final
@@ -183,15 +183,15 @@ class _Judgement:
         cause, why = self._cause(floats, on_this_processor)
         figures, node = self.figures, self.tap.nodes[-1] if self.tap.nodes else ""
         share = figures.differing / max(figures.values, 1)
-        tensor, words = self.tap.tensor, {"share": f"{share:.2%}", "why": why}
+        tensor, words = self.tap.tensor, {"share": f"{share:.2%}"}
         words |= {"codes": f"{figures.codes:.0f}", "own": f"{figures.own:.0f}"}
-        text = say("deviation.text", tensor=tensor, **words)
+        text = say("deviation.text", tensor=tensor, why=why, **words)
         return Deviation(tensor, node, figures.codes, share, figures.own, cause, text)
 
-    def _cause(self, floats: frozenset[str], on_this_processor: bool) -> tuple[Cause, Sentence]:
+    def _cause(self, floats: frozenset[str], on_this_processor: bool) -> tuple[Cause, Message]:
         if (defect := self._defect()) is not None:
-            words = {"tensor": defect.tensor, "defect": defect.text}
-            return "parameters", say("deviation.parameters", **words)
+            text = say("deviation.parameters", tensor=defect.tensor, defect=defect.text)
+            return "parameters", text
         in_float = [name for name in self.tap.nodes if name in floats]
         if in_float and self.figures.own > min(ONE, self.figures.codes - SOME):
             return "float", say("deviation.float", node=in_float[-1])
@@ -199,7 +199,7 @@ class _Judgement:
             return "one_code", self._single_codes()
         return self._integer_cause(on_this_processor)
 
-    def _single_codes(self) -> Sentence:
+    def _single_codes(self) -> Message:
         """Whose they are: of layers before, of this one, or of both."""
         if self.figures.own <= SOME:
             return say("deviation.before")
@@ -207,7 +207,7 @@ class _Judgement:
         several = self.figures.codes > ONE
         return say("deviation.both" if several else "deviation.own", share=share)
 
-    def _integer_cause(self, on_this_processor: bool) -> tuple[Cause, Sentence]:
+    def _integer_cause(self, on_this_processor: bool) -> tuple[Cause, Message]:
         """Of a layer that ran in integers, on the right constants."""
         if channels := self._overflowing():
             named = ", ".join(map(str, channels))

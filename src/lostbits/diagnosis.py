@@ -1,8 +1,21 @@
-"""What a diagnosis says, as plain data; the members that compute it are in ``diagnoses``."""
+"""What the verbs find, as frozen dataclasses; JSON and its schema are made from them at the edge.
 
-from dataclasses import dataclass
-from typing import Any, Literal, final
+Texts are messages: a code and figures, of which a reporter makes sentences in a language.
+"""
 
+import html
+from dataclasses import dataclass, field
+from typing import Literal, final
+
+from lostbits.case import Case
+from lostbits.defect import Defect
+from lostbits.deviation import Deviation
+from lostbits.graph.normalise import Normalisation
+from lostbits.language import Message
+from lostbits.runtime.measure import Baseline
+from lostbits.target import Rule, Source
+
+FORMAT = "lostbits-result/2"
 Cause = Literal["round", "clip"]
 
 # Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
@@ -17,6 +30,9 @@ Reason = Literal[
     "changed",
     "mistake",
 ]
+
+STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
+_SHOWN = 5  # findings on the first screen
 
 
 @final
@@ -44,6 +60,21 @@ class LostBits:
     direction: Literal["too_wide", "too_narrow", "best"]
     total: float
 
+    @property
+    def steps(self) -> dict[str, float]:
+        """Bits lost by the name of the constraint, in the order of the waterfall."""
+        return {name: getattr(self, name) for name in STEPS}
+
+
+@final
+@dataclass(frozen=True)
+class Mark:
+    """One range on the trade-off curve: its width as a multiple of the full one, and its errors."""
+
+    factor: float
+    round: float
+    clip: float
+
 
 @final
 @dataclass(frozen=True)
@@ -59,7 +90,59 @@ class TradeOff:
     factor: list[float]
     round: list[float]
     clip: list[float]
-    marks: dict[str, dict[str, float]]
+    marks: dict[str, Mark]
+
+
+@final
+@dataclass(frozen=True)
+class Utilisation:
+    """How well the values use the grid.
+
+    Attributes:
+        codes_used: Codes that at least one value has.
+        codes_total: Codes of the grid.
+        entropy_bits: Of the codes.
+        range_share: Part of the range that the values reach.
+        headroom_bits: Bits that the channels leave unused, on average.
+        allocation_gain_db: What channels of different widths would win.
+    """
+
+    codes_used: float
+    codes_total: float
+    entropy_bits: float
+    range_share: float
+    headroom_bits: float
+    allocation_gain_db: float
+
+
+@final
+@dataclass(frozen=True)
+class Stability:
+    """Mean squared error on either half of the samples.
+
+    Attributes:
+        ratio: Of the smaller one to the larger one: 1 for stable data.
+    """
+
+    mse_first_half: float
+    mse_second_half: float
+    ratio: float
+
+
+@final
+@dataclass(frozen=True)
+class Bins:
+    """Values of a tensor by their size.
+
+    Attributes:
+        edges: Lowest and highest edge; the bins between them are equally wide.
+        counts: Values in each bin.
+        zeros: One number: values that are exactly zero.
+    """
+
+    edges: list[float]
+    counts: list[float]
+    zeros: list[float]
 
 
 @final
@@ -68,6 +151,8 @@ class SiteReport:
     """Everything about one site; errors are means of squares in the tensor's own unit squared.
 
     Attributes:
+        utilisation: None where nothing was counted.
+        channel_range: Number, lowest and highest value of channels.
         levels: Share of the values in each of at most 64 equal groups of codes, lowest first.
     """
 
@@ -90,17 +175,17 @@ class SiteReport:
     sqnr_db: float | None
     effective_bits: float
     lost_bits: LostBits | None
-    utilisation: dict[str, float]
-    stability: dict[str, float] | None
+    utilisation: Utilisation | None
+    stability: Stability | None
     trade_off: TradeOff | None
-    histogram: dict[str, list[float]] | None
+    histogram: Bins | None
     channel_range: list[list[float]] | None
     levels: list[float] | None
 
-    def row(self) -> dict[str, Any]:
-        """As result.json has it; lists are not copied, of which ``asdict`` copies each number."""
-        nested = {"lost_bits": self.lost_bits, "trade_off": self.trade_off}
-        return {**vars(self), **{k: None if v is None else {**vars(v)} for k, v in nested.items()}}
+    @property
+    def key(self) -> str:
+        """Of the site, as plans have it."""
+        return f"{self.tensor}:{self.role}"
 
 
 @final
@@ -132,13 +217,25 @@ class LayerReport:
 @final
 @dataclass(frozen=True)
 class Attribution:
-    """How much of the change of the output one (site, cause) carries."""
+    """How much of the change of the output one (site, cause) carries.
+
+    Attributes:
+        value: In the unit of the metric.
+        share: Part of the measured total.
+        reason: Why; None before the waterfalls have told.
+    """
 
     tensor: str
     role: str
     cause: Cause
     value: float
     share: float
+    reason: Reason | None = None
+
+    @property
+    def key(self) -> str:
+        """Of the site, as plans have it."""
+        return f"{self.tensor}:{self.role}"
 
 
 @final
@@ -163,15 +260,14 @@ class NetworkReport:
     evaluations: float
     attributions: list[Attribution]
     channels: dict[str, list[float]]
-    note: str
+    note: Message
 
     @property
     def values(self) -> dict[str, float]:
         """What every site carries, all causes together, by site key; without a share, no entry."""
         sums: dict[str, float] = {}
         for a in self.attributions:
-            key = f"{a.tensor}:{a.role}"
-            sums[key] = sums.get(key, 0.0) + a.value
+            sums[a.key] = sums.get(a.key, 0.0) + a.value
         return sums
 
 
@@ -216,6 +312,390 @@ class Finding:
     share: float
     bits: float
     gain_db: float
-    remedy: str
+    remedy: Message
     command: str
-    text: str
+    text: Message
+
+
+@final
+@dataclass(frozen=True)
+class Reasoned:
+    """A tensor, and why nothing else became of it."""
+
+    tensor: str
+    reason: Message
+
+
+@final
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the network the figures stand for.
+
+    Attributes:
+        sites_matched: Sites with parameters.
+        sites_total: Sites that the target has in this network.
+        unmatched: Those without parameters.
+        left_in_float: Tensors that the target does not quantize.
+    """
+
+    sites_matched: int
+    sites_total: int
+    unmatched: list[Reasoned]
+    left_in_float: list[Reasoned]
+
+
+@final
+@dataclass(frozen=True)
+class ModelFacts:
+    """What was diagnosed.
+
+    Attributes:
+        path: File, or the name of what was given instead of one.
+        sha256: Of the file, or of the model as a protobuf message.
+        nodes: Of the normalised network.
+        sites: Tensors of it that are quantized.
+        normalised: What normalising changed.
+        metadata: As the file has it.
+    """
+
+    path: str
+    sha256: str
+    inputs: list[str]
+    outputs: list[str]
+    nodes: int
+    sites: int
+    normalised: Normalisation
+    metadata: dict[str, str]
+
+
+@final
+@dataclass(frozen=True)
+class DataFacts:
+    """The samples that were used."""
+
+    source: str
+    samples: int
+    interrupted: bool
+    sha256: str
+
+
+@final
+@dataclass(frozen=True)
+class TargetFacts:
+    """The platform's rules."""
+
+    name: str
+    title: Message
+    weights: Rule
+    activations: Rule
+    bias_bits: int | None
+    takes: Message
+    sources: list[Source]
+
+
+@final
+@dataclass(frozen=True)
+class MemoryUse:
+    """Of a run with a bound: bytes that were estimated and measured; mapped files do not count.
+
+    Attributes:
+        peak_bytes: Of the process that wrote this.
+        worker_peak_bytes: Of the largest worker beside it; None without any.
+        batch: Samples that are attributed at a time.
+    """
+
+    bound_bytes: int
+    estimate_bytes: int
+    peak_bytes: int
+    worker_peak_bytes: int | None
+    batch: int
+    exceeded: bool
+    text: Message
+
+
+@final
+@dataclass(frozen=True)
+class PlanFacts:
+    """The file whose quantization was diagnosed.
+
+    Attributes:
+        recognised: Its format.
+        matched: Tensors of the file that belong to a site.
+        idle: Unmatched tensors whose values lie on their grid before the file quantizes them.
+        constants_taken: Weights and biases that are not the nearest rounding of the model's.
+        sqnr_db_vs_file: Of the simulated network against the file that was run; None where they
+            are equal, or it was not run.
+    """
+
+    path: str
+    sha256: str
+    recognised: str
+    tensors: int
+    matched: int
+    idle: int
+    unmatched: list[Reasoned]
+    problems: list[Message]
+    suspicions: list[Message]
+    constants_taken: list[str]
+    file_was_run: bool
+    sqnr_db_vs_file: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a recovery, as the ledger keeps it; figures are of the samples that judge.
+
+    Attributes:
+        method: Name of the recovery.
+        skipped: What it left alone, with reasons.
+        gain_db: What it won, or lost.
+    """
+
+    method: str
+    scope: str
+    predicted_gain_db: float
+    before: Baseline
+    after: Baseline
+    kept: bool
+    seconds: float
+    note: Message
+    skipped: dict[str, Message]
+    gain_db: float
+
+
+@final
+@dataclass(frozen=True)
+class SiteChange:
+    """One site before and after; None where it is, or came, in float.
+
+    Shares are of the output error before, on the same samples.
+    """
+
+    tensor: str
+    role: str
+    before: Standing | None
+    after: Standing | None
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What came of all attempts.
+
+    Attributes:
+        stopped: Why no more were made.
+        goal_met: None without a goal.
+        floors_db: SQNR that the output would have with one role in float.
+    """
+
+    before: Baseline
+    after: Baseline
+    stopped: Message
+    goal_met: bool | None
+    floors_db: dict[str, float | None]
+    sites: list[SiteChange]
+    text: Message
+
+
+@final
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file of an export.
+
+    Attributes:
+        lint: What the platform would refuse, ignore or change.
+    """
+
+    format: str
+    path: str
+    sha256: str
+    lint: list[str]
+
+
+@final
+@dataclass(frozen=True)
+class FloatNodes:
+    """Nodes of one op type that a runtime did not run in integers."""
+
+    op: str
+    precision: str
+    nodes: list[str]
+
+
+@final
+@dataclass(frozen=True)
+class ExecutedNodes:
+    """How many nodes ran in integers, and which did not."""
+
+    integer: int
+    float: list[FloatNodes]
+
+
+@final
+@dataclass(frozen=True)
+class KernelsReport:
+    """The simulation in the runtime's own integer arithmetic, beside the runtime.
+
+    Attributes:
+        layers: That compute in integers.
+        sqnr_db: None where the two are equal.
+    """
+
+    layers: int
+    sqnr_db: float | None
+    tensors_equal: int
+    first_deviation: Deviation | None
+
+
+@final
+@dataclass(frozen=True)
+class Verification:
+    """A file on a real runtime, beside the simulation and the float network.
+
+    Attributes:
+        sha256: Of the file.
+        sqnr_db_vs_simulation: Of the runtime's outputs; None where the two are equal.
+        max_abs: Largest difference to the simulation.
+        tensors_hidden: Activations that cannot be asked for without changing the run.
+        first_deviation: The first activation that is more than one code off.
+        first_own_deviation: The first layer that differs by itself.
+        defects: Where the file is not the plan.
+        passed: Whether the outputs are within tolerance, and the file is the planned one.
+    """
+
+    backend: str
+    version: str
+    precision: str
+    sha256: str
+    samples: int
+    sqnr_db_vs_simulation: float | None
+    max_abs: float
+    agreement_vs_simulation: float | None
+    vs_float: Baseline
+    simulation_vs_float: Baseline
+    executed: ExecutedNodes
+    tensors_compared: int
+    tensors_hidden: int
+    first_deviation: Deviation | None
+    first_own_deviation: Deviation | None
+    defects: list[Defect]
+    kernels: KernelsReport | None
+    tolerance_db: float
+    passed: bool
+    text: Message
+
+    def __repr__(self) -> str:
+        return f"<Verification: {'passed' if self.passed else 'FAILED'}: {self.text}>"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All that is known of one quantized network: the content of result.json.
+
+    Attributes:
+        command: The command line that gives the same.
+        seconds: By stage.
+        peak_memory_bytes: Of this process, since it began.
+        memory: Of a run with a bound; None without one.
+        verdict: What is left of the answers, what took the rest, and what curing that wins.
+        baseline: The quantized network beside the float one.
+        sites: Every tensor that is quantized.
+        layers: The identity of each layer's error.
+        network: Where the output error comes from.
+        ledger: Attempts of a recovery, in order.
+        exports: Files that were made of the case.
+        verify: Runs on real runtimes.
+        notes: What a reader must know to judge the figures.
+        recovered: What came of a recovery; None of a diagnosis alone.
+        plan: The file that was diagnosed; None for a target's own rules.
+    """
+
+    format: str = FORMAT
+    lostbits_version: str
+    created: str
+    command: str
+    seconds: dict[str, float]
+    peak_memory_bytes: int
+    memory: MemoryUse | None = None
+    verdict: Message
+    model: ModelFacts
+    data: DataFacts
+    target: TargetFacts
+    coverage: Coverage
+    baseline: Baseline
+    sites: list[SiteReport]
+    layers: list[LayerReport]
+    network: NetworkReport
+    findings: list[Finding]
+    ledger: list[Attempt] = field(default_factory=list)
+    exports: list[ExportedFile] = field(default_factory=list)
+    verify: list[Verification] = field(default_factory=list)
+    notes: list[Message]
+    recovered: Outcome | None = None
+    plan: PlanFacts | None = None
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {self.model.path} on {self.target.name}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """The first screen, for a notebook."""
+        told = [f"<p>{html.escape(str(note))}</p>" for note in self.notes]
+        if self.recovered is not None:
+            told.insert(0, f"<p><b>{html.escape(str(self.recovered.text))}</b></p>")
+        items = "".join(_item(each) for each in self.findings[:_SHOWN])
+        verdict = html.escape(str(self.verdict))
+        return f"<p><b>{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
+
+
+@final
+@dataclass(frozen=True)
+class Recovery:
+    """What a recovery has won.
+
+    Attributes:
+        case: The best one.
+        report: The diagnosis of the case as it came, with the ledger and what came of it.
+    """
+
+    case: Case
+    report: Diagnosis
+
+    @property
+    def outcome(self) -> Outcome:
+        """Figures before and after, why no more was tried, and in words."""
+        assert self.report.recovered is not None
+        return self.report.recovered
+
+    @property
+    def before(self) -> Baseline:
+        """Figures on the samples that judge, of the case as it came."""
+        return self.outcome.before
+
+    @property
+    def after(self) -> Baseline:
+        """The same of the best case."""
+        return self.outcome.after
+
+    @property
+    def ledger(self) -> list[Attempt]:
+        """Every attempt, in order."""
+        return self.report.ledger
+
+    @property
+    def goal_met(self) -> bool | None:
+        """None without a goal."""
+        return self.outcome.goal_met
+
+    def __repr__(self) -> str:
+        return f"<Recovery of {self.report.model.path}: {self.outcome.text}>"
+
+    def _repr_html_(self) -> str:
+        """The first screen, for a notebook."""
+        return self.report._repr_html_()
+
+
+def _item(finding: Finding) -> str:
+    text, command = html.escape(str(finding.text)), html.escape(finding.command)
+    return f"<li>{text}<br><code>{command}</code></li>"

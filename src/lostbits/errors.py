@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lostbits.language import Figure
 from lostbits.quoting import visible
 
 LARGEST_SEED = (1 << 63) - 1
@@ -40,7 +41,7 @@ class LostbitsError(Exception):
         todo: What to do about it.
     """
 
-    def __init__(self, code: str, where: str, rule: str, found: str, todo: str) -> None:
+    def __init__(self, code: str, where: Figure, rule: Figure, found: Figure, todo: Figure) -> None:
         super().__init__(visible(f"{code}: {where}: {rule}: {found}: {todo}"))
         self.code = code
         self._parts = (code, where, rule, found, todo)
@@ -99,10 +100,10 @@ class ReadError(LostbitsError):
     def __init__(
         self,
         code: str,
-        where: str,
-        rule: str,
-        found: str,
-        todo: str,
+        where: Figure,
+        rule: Figure,
+        found: Figure,
+        todo: Figure,
         tensors: Sequence[str] = (),
     ) -> None:
         super().__init__(code, where, rule, found, todo)
@@ -191,8 +192,8 @@ def check_number(option: str, value: int, least: int, most: int) -> None:
         raise TargetError("T017", option, rule, found, todo)
 
 
-def close_match(name: str, known: Iterable[str]) -> str:
-    """Advice for a misspelt name: the nearest known ones, or all of them.
+def close_match(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Advice for a misspelt name: the nearest known ones; without one, ``otherwise`` or all.
 
     >>> close_match("snep", ["snpe", "tensorrt"])
     "did you mean 'snpe'?"
@@ -203,4 +204,6 @@ def close_match(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(repr(n) for n in near)}?"
+    if otherwise:
+        return otherwise
     return f"use one of: {', '.join(names)}" if names else "there are none"

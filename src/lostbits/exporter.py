@@ -113,7 +113,8 @@ class Exporter(abc.ABC):
             for s in case.sites
             if kind_of(s) not in self.takes
         }
-        return {**case.placed.left_in_float, **others}
+        floats = {name: str(why) for name, why in case.placed.left_in_float.items()}
+        return {**floats, **others}
 
 
 def kind_of(site: Site) -> Kind:

@@ -38,6 +38,16 @@ class Grid:
         low = -(2 ** (bits - 1)) if signed else 0
         return cls(bits, signed, low, low + 2**bits - 1)
 
+    @classmethod
+    def named(cls, name: str) -> "Grid":
+        """The full grid of a name.
+
+        >>> Grid.named("uint4")
+        Grid(bits=4, signed=False, qmin=0, qmax=15)
+        """
+        kind, _, bits = name.partition("int")
+        return cls.of(int(bits), signed=not kind)
+
     @property
     def name(self) -> str:
         """Such as ``int8`` or ``uint4``."""

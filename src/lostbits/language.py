@@ -1,16 +1,15 @@
 """The words that people read: one catalogue a language, ``languages/CODE.toml``.
 
-A sentence of a result is composed from a code and figures. It is English text, as programs and
-terminals want it, and remembers the code and the figures, so that a page can say the same in
-another language. What somebody else's plug-in says has no code, and stays as it is.
+A message is a code and figures; its text is made at the edge, in the language of the reader. So a
+catalogue may be reworded, and no decision and no figure changes.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache, reduce
 from importlib.resources import files
-from typing import Any, Self, final
+from typing import final
 
 
 @final
@@ -22,71 +21,62 @@ class Language(StrEnum):
 
 
 @final
-class Sentence(str):
-    """English text that knows what it was composed from.
+class Message:
+    """What is said: a code of the catalogues, and what fills the gaps of its sentence.
+
+    Whatever decides something asks for the code; the words are made at the edge, in a language.
 
     Attributes:
-        code: Its key in the catalogues.
-        figures: What fills the gaps: text, or sentences.
+        code: Section and name in the catalogues.
+        figures: Text, or messages, by the name of the gap.
+
+    >>> str(Message("ledger.bias_correction", {"count": "3"}))
+    'corrected 3 biases'
     """
 
     __slots__ = ("code", "figures")
-    code: str
-    figures: Mapping[str, str]
 
-    def __new__(cls, text: str, code: str = "", figures: Mapping[str, str] | None = None) -> Self:
-        """Text alone is what copying needs; it restores the rest by itself."""
-        made = super().__new__(cls, text)
-        made.code, made.figures = code, figures or {}
-        return made
+    def __init__(self, code: str, figures: Mapping[str, "Figure"] | None = None) -> None:
+        self.code, self.figures = code, figures or {}
 
-    def entry(self) -> dict[str, Any]:
-        """Code and figures as plain data."""
-        parts = {
-            name: value.entry() if isinstance(value, Sentence) else value
-            for name, value in self.figures.items()
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return (self.code, self.figures) == (other.code, other.figures)
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __repr__(self) -> str:
+        return f"Message({self.code!r}, {self.figures!r})"
+
+    def __str__(self) -> str:
+        return self.told(Language.ENGLISH)
+
+    def told(self, language: Language) -> str:
+        """The sentence in a language."""
+        figures = {
+            name: figure if isinstance(figure, str) else figure.told(language)
+            for name, figure in self.figures.items()
         }
-        return {"code": self.code, "figures": parts}
+        return catalogue(language)[self.code].format_map(figures)
 
 
-def say(code: str, /, **figures: str) -> Sentence:
-    """A sentence of the catalogue, in English.
+Figure = str | Message
 
-    >>> say("role.weight"), say("role.weight").code
-    ('weight', 'role.weight')
+
+def say(code: str, /, **figures: Figure) -> Message:
+    """A message of the catalogues.
+
+    >>> say("role.weight")
+    Message('role.weight', {})
     """
-    return Sentence(filled(Language.ENGLISH, code, figures), code, figures)
+    return Message(code, figures)
 
 
-def filled(language: Language, code: str, figures: Mapping[str, str]) -> str:
-    """A sentence in a language; the figures are text in that language already."""
-    return catalogue(language)[code].format_map(figures)
-
-
-def translated(language: Language, entry: Mapping[str, Any]) -> str:
-    """What ``Sentence.entry`` holds, in a language."""
-    figures = {
-        name: value if isinstance(value, str) else translated(language, value)
-        for name, value in entry["figures"].items()
-    }
-    return filled(language, entry["code"], figures)
-
-
-def sentences(value: object) -> dict[str, Any]:
-    """Code and figures of every sentence inside plain data, under its English text."""
-    return {str(found): found.entry() for found in _inside(value)}
-
-
-def _inside(value: object) -> Iterator[Sentence]:
-    match value:
-        case Sentence():
-            yield value
-        case dict():
-            for part in (*value.keys(), *value.values()):
-                yield from _inside(part)
-        case list() | tuple():
-            for part in value:
-                yield from _inside(part)
+def verbatim(text: Figure) -> Message:
+    """What another program or a plug-in says, in whatever language; a message stays one."""
+    return text if isinstance(text, Message) else Message("words.verbatim", {"text": text})
 
 
 @cache
@@ -99,10 +89,10 @@ def catalogue(language: Language) -> Mapping[str, str]:
     }
 
 
-def listed(parts: Sequence[Sentence]) -> Sentence:
-    """Sentences in a row, as a language puts them.
+def listed(parts: Sequence[Message]) -> Message:
+    """Messages in a row, as a language puts them.
 
-    >>> listed([say("role.weight"), say("role.bias")])
+    >>> str(listed([say("role.weight"), say("role.bias")]))
     'weight, bias'
     """
     return reduce(lambda row, part: say("list.and", row=row, part=part), parts)

@@ -13,12 +13,13 @@ from lostbits.graph.queries import constant, name_of, sole_consumer, values_by_n
 from lostbits.graph.site import Site
 from lostbits.graph.taps import operands
 from lostbits.grid import Affine
+from lostbits.language import Message, say
 from lostbits.reader import Entry, Parameters
 from lostbits.target import Target
 from lostbits.targets.movement import MOVES_VALUES
 
-UNKNOWN = "no such tensor"
-IDLE = "its values lie on this grid already, and quantizing them again rounds nothing"
+IDLE = say("match.idle")
+_UNKNOWN = frozenset({"match.unknown", "match.unknown_near"})
 _LIMITS = ("Clip", "Relu")
 _ADVISED = 100  # entries without a site that are worth looking for names like theirs
 _EXACT = 1e-6  # relative difference that float32 leaves of a number that should be the same
@@ -37,9 +38,14 @@ class Match:
     """
 
     plan: dict[str, Affine]
-    unmatched: dict[str, str]
-    missing: dict[str, str]
+    unmatched: dict[str, Message]
+    missing: dict[str, Message]
     origin: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Entries whose names the model does not have."""
+        return [tensor for tensor, why in self.unmatched.items() if why.code in _UNKNOWN]
 
 
 def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
@@ -50,13 +56,13 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
     """
     search, values = _Search(parameters.entries), values_by_name(model.graph)
     plan: dict[str, Affine] = {}
-    missing, unfit = dict[str, str](), dict[str, str]()
+    missing, unfit = dict[str, Message](), dict[str, Message]()
     origin = dict[str, str]()
     for site in placed.sites:
         entry = search.entry(site) or search.moved(site, values)
         if entry is None:
             left = site.tensor in parameters.floats
-            missing[site.key] = "left in float by the file" if left else "not in the file"
+            missing[site.key] = say("match.left_by_file" if left else "match.not_in_file")
         elif isinstance(fitted := _fitted(entry, site, values[site.tensor]), Affine):
             plan[site.key], origin[site.key] = fitted, entry.tensor
             search.taken.add(entry.tensor)
@@ -78,8 +84,7 @@ def without_folded(found: Match, plain: ir.Model) -> Match:
         plain: The model as it came.
     """
     gone = set(values_by_name(plain.graph))
-    why = "normalising folded it into its neighbours, where nothing is rounded between them"
-    folded = {t for t, r in found.unmatched.items() if t in gone and r.startswith(UNKNOWN)}
+    why, folded = say("match.folded"), gone.intersection(found.unknown)
     return replace(found, unmatched={**found.unmatched, **dict.fromkeys(folded, why)})
 
 
@@ -189,18 +194,19 @@ class _Search:
         return None
 
 
-def _fitted(entry: Entry, site: Site, value: ir.Value) -> Affine | str:
+def _fitted(entry: Entry, site: Site, value: ir.Value) -> Affine | Message:
     """Parameters with the model's channel axis, or why they cannot be those of the site."""
     affine = entry.affine
     if affine.axis is None:
         return affine
     axis = affine.axis if entry.axis_given else _bias_axis(site)
     if axis is None:
-        return f"{affine.scale.size} scales, but no axis of channels"
+        return say("match.no_axis", count=str(affine.scale.size))
     array = constant(value)
     shape = tuple((value.shape or ()) if array is None else array.shape)
     if not -len(shape) <= axis < len(shape) or not _may_be(shape[axis], affine.scale.size):
-        return f"{affine.scale.size} scales for shape {shape} on axis {axis}"
+        words = {"count": str(affine.scale.size), "shape": str(shape), "axis": str(axis)}
+        return say("match.shape", **words)
     return replace(affine, axis=axis % len(shape))
 
 
@@ -213,9 +219,11 @@ def _bias_axis(site: Site) -> int | None:
     return 0 if site.role == "bias" else site.axis
 
 
-def _reason(entry: Entry, placed: Placed, known: Collection[str]) -> str:
+def _reason(entry: Entry, placed: Placed, known: Collection[str]) -> Message:
     """Why an entry has no site; ``known`` are names among which its own may be misspelt."""
     for name in entry.names:
         if name in placed.left_in_float:
-            return f"has no quantizer on this target: {placed.left_in_float[name]}"
-    return f"{UNKNOWN}; {close_match(entry.tensor, known)}" if known else UNKNOWN
+            return say("match.no_quantizer", why=placed.left_in_float[name])
+    if not known:
+        return say("match.unknown")
+    return say("match.unknown_near", advice=close_match(entry.tensor, known))

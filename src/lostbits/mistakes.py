@@ -6,8 +6,8 @@ the error that goes away is what the mistake costs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 import onnx_ir as ir
@@ -16,13 +16,12 @@ from lostbits import quoting
 from lostbits.case import Case, plan_biases, refitted, with_biases
 from lostbits.data import Source
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE
-from lostbits.diagnosis import Finding
+from lostbits.diagnosis import Cause, Diagnosis, Finding
 from lostbits.errors import ReadError
 from lostbits.graph.site import Site
-from lostbits.language import say
+from lostbits.language import Figure, Message, say, verbatim
 from lostbits.matching import Match
 from lostbits.reader import told
-from lostbits.reporter import Result
 from lostbits.runtime.judge import Judge
 
 _MEASURED = 32  # samples
@@ -47,7 +46,7 @@ class Mistake:
     doubt: ReadError
     others: int
     keys: tuple[str, ...]
-    scene: str
+    scene: Figure
     before_db: float | None
     after_db: float | None
     share: float
@@ -58,7 +57,7 @@ class Mistake:
         return -10 * float(np.log10(max(1 - self.share, 1e-10)))
 
     @property
-    def text(self) -> str:
+    def text(self) -> Message:
         """In words."""
         return say(
             "mistake.text",
@@ -71,40 +70,39 @@ class Mistake:
         )
 
 
-def finding(mistake: Mistake, case: Case, result: Result) -> dict[str, Any]:
-    """The entry in result.json, about the site of the mistake that carries most of the loss."""
+def finding(mistake: Mistake, case: Case, found: Diagnosis) -> Finding:
+    """The finding, about the site of the mistake that carries most of the loss."""
     shares: dict[str, float] = {}
-    causes: dict[str, tuple[float, str]] = {}
-    for part in result["network"]["attributions"]:
-        key = f"{part['tensor']}:{part['role']}"
-        shares[key] = shares.get(key, 0.0) + part["share"]
-        causes[key] = max(causes.get(key, (-np.inf, "")), (part["share"], part["cause"]))
+    causes: dict[str, tuple[float, Cause]] = {}
+    for part in found.network.attributions:
+        shares[part.key] = shares.get(part.key, 0.0) + part.share
+        mine = (part.share, part.cause)
+        causes[part.key] = max(causes.get(part.key, mine), mine)
     key = max(mistake.keys, key=lambda k: shares.get(k, 0.0))
     site = next(s for s in case.placed.sites if s.key == key)
-    told = Finding(
+    return Finding(
         code=CODES["mistake"],
         tensor=site.tensor,
         role=site.role,
         node=site.node,
-        cause="clip" if causes.get(key, (0, ""))[1] == "clip" else "round",
+        cause=causes[key][1] if key in causes else "round",
         reason="mistake",
         share=mistake.share,
         bits=0.0,
         gain_db=mistake.gain_db,
-        remedy=mistake.doubt.todo,
-        command=_command(result["command"], [s for s in case.sites if s.key in mistake.keys]),
+        remedy=verbatim(mistake.doubt.todo),
+        command=_command(found.command, [s for s in case.sites if s.key in mistake.keys]),
         text=mistake.text,
     )
-    return asdict(told)
 
 
-def placed_first(findings: Sequence[Mapping[str, Any]], mistake: Mapping[str, Any]) -> list[Any]:
+def placed_first(findings: Sequence[Finding], mistake: Finding) -> list[Finding]:
     """The findings with a mistake among them: by share, but before others about its tensor."""
     later = (
         number
         for number, other in enumerate(findings)
-        if other["reason"] != "mistake"
-        and (other["share"] <= mistake["share"] or other["tensor"] == mistake["tensor"])
+        if other.reason != "mistake"
+        and (other.share <= mistake.share or other.tensor == mistake.tensor)
     )
     here = next(later, len(findings))
     return [*findings[:here], mistake, *findings[here:]]
@@ -121,11 +119,11 @@ def _command(command: str, sites: Sequence[Site]) -> str:
     return quoting.command(w for w in kept if w != "--plan" and not w.startswith("--plan="))
 
 
-def _shown(db: float | None) -> str:
+def _shown(db: float | None) -> Figure:
     return say("mistake.no_error") if db is None else f"{db:.1f} dB"
 
 
-_Pair = tuple[str, Case, Case]  # where it matters, with the mistake, without
+_Pair = tuple[Figure, Case, Case]  # where it matters, with the mistake, without
 
 
 def mistakes_of(
@@ -189,7 +187,7 @@ class _Bench:
 def _mistake(
     kind: Sequence[ReadError],
     keys: Keys,
-    scene: str,
+    scene: Figure,
     before: float | None,
     after: float | None,
 ) -> Mistake:

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 from math import fsum
-from typing import Any, final
+from typing import final
 
 import onnx_ir as ir
 
@@ -13,7 +13,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import LostbitsError, RecoveryError, described, origin
 from lostbits.graph.halves import half_quantized
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.proposing import beside, proposals
 from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, Stage, applied
 from lostbits.runtime.judge import Judge
@@ -42,17 +42,13 @@ class Entry:
     after: Baseline
     kept: bool
     seconds: float
-    note: str
-    skipped: Mapping[str, str]
+    note: Message
+    skipped: Mapping[str, Message]
 
     @property
     def gain_db(self) -> float:
         """What it won, or lost, on held-out samples."""
         return _decibels(self.after) - _decibels(self.before)
-
-    def row(self) -> dict[str, Any]:
-        """As result.json has it."""
-        return {**asdict(self), "gain_db": self.gain_db}
 
 
 @final
@@ -108,7 +104,7 @@ class Planner:
     ledger: list[Entry] = field(default_factory=list)
     stage: Stage = "network"
     moved: bool = False
-    stopped: str = ""
+    stopped: Message = field(default_factory=lambda: say("recovered.time"))
     proposed: dict[str, Change] = field(default_factory=dict)
 
     def run(self, progress: Progress) -> None:
@@ -149,7 +145,9 @@ class Planner:
     def _met(self) -> bool:
         return self.effort.goal is not None and self.effort.goal.met(self.now)
 
-    def _reason_to_stop(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> str:
+    def _reason_to_stop(
+        self, predicted: Mapping[str, float], waiting: Sequence[Recovery]
+    ) -> Message:
         """Why nothing more is attempted."""
         if self._met():
             return say("recovered.goal_met", goal=str(self.effort.goal))

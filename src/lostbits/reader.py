@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lostbits.errors import ReadError, edge, first_line
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
-from lostbits.language import Sentence, say
+from lostbits.language import Figure, Message, say
 from lostbits.system.memory import excess
 
 _TINY, _MOST = (float(getattr(np.finfo(np.float32), end)) for end in ("tiny", "max"))
@@ -351,7 +351,7 @@ def _two_scales(tensor: str, one: Affine, other: Affine) -> ReadError:
 
 
 def doubt(
-    code: str, kind: str, where: str, figures: Mapping[str, str], tensors: Sequence[str]
+    code: str, kind: str, where: Figure, figures: Mapping[str, Figure], tensors: Sequence[str]
 ) -> ReadError:
     """A message whose parts the catalogues have, under ``doubt.KIND_rule`` and so on."""
     rule, found, todo = (
@@ -360,7 +360,7 @@ def doubt(
     return ReadError(code, where, rule, found, todo, tensors)
 
 
-def told(error: ReadError) -> Sentence:
+def told(error: ReadError) -> Message:
     """The whole message, for a page in any language."""
     parts = {"where": error.where, "rule": error.rule, "found": error.found, "todo": error.todo}
     return say("doubt.told", code=error.code, **parts)

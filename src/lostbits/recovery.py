@@ -15,7 +15,7 @@ from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.errors import LARGEST_SEED, check_number
 from lostbits.goal import Goal
 from lostbits.grid import Affine
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.networks import Written
 from lostbits.runtime.pool import Pool
@@ -142,11 +142,11 @@ class Change:
     """
 
     method: str
-    summary: str
+    summary: Message
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     plan: Mapping[str, Affine | None] = field(default_factory=dict)
     model: ir.Model | None = None
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, Message] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -198,10 +198,10 @@ def applied(case: Case, change: Change) -> Case:
 
 def swept(
     method: str,
-    summary: str,
+    summary: Message,
     solved: int,
     written: Written,
-    skipped: Mapping[str, str] | None = None,
+    skipped: Mapping[str, Message] | None = None,
 ) -> Change:
     """What a sweep over the network proposes.
 

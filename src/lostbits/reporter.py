@@ -1,15 +1,11 @@
-"""Contract of a reporter, and the result that every reporter is a function of."""
+"""Contract of a reporter: a function of a diagnosis."""
 
 import abc
 import math
 from typing import Any, ClassVar
 
+from lostbits.diagnosis import Diagnosis
 from lostbits.language import Language
-
-Result = dict[str, Any]
-"""The content of ``result.json``; its schema is result.schema.json beside this file."""
-
-FORMAT = "lostbits-result/1"
 
 
 def finite(value: Any) -> tuple[Any, list[str]]:
@@ -52,5 +48,5 @@ class Reporter(abc.ABC):
         return self
 
     @abc.abstractmethod
-    def render(self, result: Result) -> str:
+    def render(self, result: Diagnosis) -> str:
         """The whole text; computes nothing beyond layout."""

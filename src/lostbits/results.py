@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
 from lostbits.language import Language
-from lostbits.reporter import FORMAT, Reporter, Result
+from lostbits.reporter import Reporter
 from lostbits.reporters import ALL as REPORTERS
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work, nobody
-from lostbits.schema import misfit
+from lostbits.schema import OLD_FORMAT, diagnosis_of
 from lostbits.system import files
 from lostbits.system.files import Content
 
@@ -92,9 +93,9 @@ def recorded() -> Iterator[list[Path]]:
 
 
 def write(
-    result: Result,
-    folder: Path,
-    formats: Sequence[str] = ("json",),
+    result: Diagnosis | Recovery,
+    folder: str | Path,
+    formats: str | Sequence[str] = ("json",),
     language: Language = Language.ENGLISH,
 ) -> list[Path]:
     """Write result files, each replaced as a whole or not at all.
@@ -108,15 +109,17 @@ def write(
     Raises:
         OutputError: O001 when the folder cannot be written to.
     """
-    written = []
-    for each in [reporter(name).speaking(language) for name in formats]:
+    written, found = [], result.report if isinstance(result, Recovery) else result
+    names = [formats] if isinstance(formats, str) else formats
+    for each in [reporter(name).speaking(language) for name in names]:
         if each.file is not None:
-            written.append(folder / each.file)
-            replace_file(folder / each.file, content(each, result))
+            path = Path(folder) / each.file
+            replace_file(path, content(each, found))
+            written.append(path)
     return written
 
 
-def content(reporter: Reporter, result: Result) -> bytes:
+def content(reporter: Reporter, result: Diagnosis) -> bytes:
     """What a reporter's file holds, in UTF-8.
 
     Names of files may be no Unicode. The escape that stands for such a letter is JSON's own.
@@ -156,8 +159,8 @@ def replace_file(path: Path, content: Content) -> None:
         written.append(path)
 
 
-def read(folder: Path) -> Result:
-    """The result in ``folder``.
+def read(folder: Path) -> Diagnosis:
+    """The result in ``folder``; that of version 0.1, too.
 
     Raises:
         OutputError: O002 when there is none, or none of this format.
@@ -168,18 +171,19 @@ def read(folder: Path) -> Result:
         return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
 
     with edge(unread):
-        result: Result = json.loads(files.read_file(path, most=_MOST))
-    found = result.get("format") if isinstance(result, dict) else "no object"
-    if found != FORMAT:
+        content = json.loads(files.read_file(path, most=_MOST))
+    form = content.get("format") if isinstance(content, dict) else "no object"
+    if form not in (FORMAT, OLD_FORMAT):
         raise OutputError(
-            "O002", str(path), f"must be of format {FORMAT}", str(found), "diagnose again"
+            "O002", str(path), f"must be of format {FORMAT}", str(form), "diagnose again"
         )
-    with edge(unread):
-        wrong = misfit(result)
-    if wrong:
+
+    def misfit(found: str) -> OutputError:
         rule, todo = "must hold the fields of its format", "diagnose again with this version"
-        raise OutputError("O002", str(path), rule, wrong, todo)
-    return result
+        return OutputError("O002", str(path), rule, found, todo)
+
+    with edge(misfit):
+        return diagnosis_of(content)
 
 
 def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Path]:

@@ -1,105 +1,108 @@
-"""Whether a result that was read has the form that ``result.schema.json`` says.
+"""Typed results to JSON and back, and the JSON Schema of them; all three from the dataclasses."""
 
-Of JSON Schema this is what a reader needs not to fail: types, fields, and lengths of lists. Bounds
-of numbers and patterns of text are for those that write; tests hold both to the whole standard.
-"""
-
-import json
-from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
+import re
+from collections.abc import Mapping
 from typing import Any
 
-Schema = Mapping[str, Any]
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (float, int),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+import msgspec
+import numpy as np
+
+from lostbits.diagnosis import FORMAT, Diagnosis
+from lostbits.language import Language, Message, catalogue, verbatim
+
+OLD_FORMAT = "lostbits-result/1"  # of version 0.1: texts are English, ``sentences`` has their codes
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_FIELD = re.compile(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", re.MULTILINE)  # of a docstring
 
 
-@cache
-def result_schema() -> Schema:
-    """The schema that is shipped."""
-    text = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
-    schema: Schema = json.loads(text)
-    return schema
+def plain(result: object) -> Any:
+    """Dicts, lists, texts and numbers; a message has its English text beside code and figures."""
+    return msgspec.to_builtins(result, enc_hook=_encoded)
 
 
-def misfit(result: Any) -> str:
-    """The first place that is not as the schema says, and why; nothing where all is.
+def _encoded(value: object) -> Any:
+    if isinstance(value, Message):
+        return {"text": str(value), **_entry(value)}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"no JSON for {type(value).__name__}")
 
-    A null where it says number is what JSON makes of one that is not finite, and becomes NaN.
+
+def _entry(message: Message) -> dict[str, Any]:
+    figures = {n: f if isinstance(f, str) else _entry(f) for n, f in message.figures.items()}
+    return {"code": message.code, "figures": figures}
+
+
+def diagnosis_of(content: Any) -> Diagnosis:
+    """The diagnosis that plain data hold, of this format or that of version 0.1.
+
+    Raises:
+        ValueError: For the first place that is not of the format.
     """
-    return next(_misfits(result, result_schema(), ""), "")
+    known = content.get("sentences", {}) if isinstance(content, dict) else {}
+    hook = _Decoder(known if isinstance(known, dict) else {})
+    if isinstance(content, dict) and content.get("format") == OLD_FORMAT:
+        content = {**content, "format": FORMAT}
+    return msgspec.convert(content, Diagnosis, dec_hook=hook)
 
 
-def _misfits(value: Any, schema: Schema, place: str) -> Iterator[str]:
-    schema = _resolved(schema)
-    if "type" in schema and not _is_of(value, schema["type"]):
-        yield f"{place or 'the whole'} is no {_listed(schema['type'])}"
-        return
-    known = schema.get("enum", [schema["const"]] if "const" in schema else [value])
-    if value not in known:
-        yield f"{place} is none of {_listed(known)}"
-    yield from _of_alternatives(value, schema, place)
-    if isinstance(value, dict):
-        yield from _of_object(value, schema, place)
-    elif isinstance(value, list):
-        yield from _of_list(value, schema, place)
+class _Decoder:
+    """Messages of both formats.
+
+    Args:
+        known: Of the old one: code and figures by the English text.
+    """
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self.known = known
+
+    def __call__(self, kind: type, value: Any) -> Any:
+        if kind is not Message:
+            raise NotImplementedError(f"no {kind.__name__} in JSON")
+        if isinstance(value, str):
+            return _message(self.known[value]) if value in self.known else verbatim(value)
+        return _message(value)
 
 
-def _of_alternatives(value: Any, schema: Schema, place: str) -> Iterator[str]:
-    alternatives = schema.get("anyOf", schema.get("oneOf", ()))
-    found = [next(_misfits(value, each, place), "") for each in alternatives]
-    if found and all(found):  # of those that fail, the one that came furthest says most
-        yield max(found, key=lambda text: text.partition(" ")[0].count("."))
+def _message(entry: Any) -> Message:
+    """The message of a code that this version knows, whose gaps are all filled."""
+    match entry:
+        case {"code": str(code), "figures": dict(figures)} if code in catalogue(Language.ENGLISH):
+            parts = {n: f if isinstance(f, str) else _message(f) for n, f in figures.items()}
+            made = Message(code, parts)
+        case {"text": str(text)}:
+            return verbatim(text)
+        case _:
+            raise ValueError("a text is a string, or an object with a known code and figures")
+    try:
+        str(made)
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"text {made.code} has no figure {error}") from error
+    return made
 
 
-def _of_object(value: dict[str, Any], schema: Schema, place: str) -> Iterator[str]:
-    inside = f"{place}." if place else ""
-    yield from (f"no {inside}{name}" for name in schema.get("required", ()) if name not in value)
-    fields, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-    for name, each in value.items():
-        rule = fields.get(name, others)
-        if rule is False:
-            yield f"{inside}{name} is no field of this version"
-        elif rule is not True:
-            yield from _of_part(value, name, each, rule, f"{inside}{name}")
+def result_schema() -> dict[str, Any]:
+    """JSON Schema of result.json; its descriptions are those of the docstrings."""
+    (schema,), definitions = msgspec.json.schema_components(
+        [Diagnosis], schema_hook=_schema, ref_template="#/$defs/{name}"
+    )
+    described = {name: _described(each) for name, each in definitions.items()}
+    return {"$schema": _DIALECT, "title": FORMAT, **schema, "$defs": described}
 
 
-def _of_list(value: list[Any], schema: Schema, place: str) -> Iterator[str]:
-    if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-        yield f"{place} has {len(value)} entries"
-    for number, each in enumerate(value):
-        yield from _of_part(value, number, each, schema.get("items", {}), f"{place}[{number}]")
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is not Message:
+        raise NotImplementedError(f"no schema for {kind.__name__}")
+    texts = {"text": {"type": "string"}, "code": {"type": "string"}, "figures": {"type": "object"}}
+    told = "English text, its code in the catalogues, and what fills its gaps."
+    return {"type": "object", "description": told, "required": [*texts], "properties": texts}
 
 
-def _of_part(whole: Any, key: Any, part: Any, schema: Schema, place: str) -> Iterator[str]:
-    if part is None and _resolved(schema).get("type") == "number":
-        whole[key] = float("nan")
-    else:
-        yield from _misfits(part, schema, place)
-
-
-def _resolved(schema: Schema) -> Schema:
-    if "$ref" not in schema:
-        return schema
-    found: Any = result_schema()
-    for name in schema["$ref"].removeprefix("#/").split("/"):
-        found = found[name]
-    return {**_resolved(found), **{k: v for k, v in schema.items() if k != "$ref"}}
-
-
-def _is_of(value: Any, kinds: str | list[str]) -> bool:
-    names = [kinds] if isinstance(kinds, str) else kinds
-    is_bool = isinstance(value, bool)
-    return any(isinstance(value, _TYPES[n]) and is_bool == (n == "boolean") for n in names)
-
-
-def _listed(names: Any) -> str:
-    return names if isinstance(names, str) else " or ".join(map(str, names))
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a class, where each field has its own part of the docstring."""
+    text, _, attributes = schema.get("description", "").partition("\n\nAttributes:\n")
+    fields = dict(schema.get("properties", {}))
+    for names, told in _FIELD.findall(attributes):
+        for name in names.split(", "):
+            fields[name] = {**fields[name], "description": " ".join(told.split())}
+    return {**schema, "description": " ".join(text.split()), "properties": fields}

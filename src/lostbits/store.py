@@ -17,6 +17,7 @@ different moments, which the digests tell apart; nothing is ever made of such a 
 import hashlib
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from lostbits.graph.queries import constant
 from lostbits.matching import match
 from lostbits.reader import Parameters
 from lostbits.readers.plan import Plan
-from lostbits.runtime.reference import open_reference
+from lostbits.runtime.reference import Reference, open_reference
 from lostbits.runtime.simulation import quantized_model
 from lostbits.spill import spooled
 from lostbits.system.archive import arrays
@@ -44,6 +45,7 @@ from lostbits.targets import target as find_target
 
 FLOAT, QUANTIZED, WRITTEN, PLAN = "float.onnx", "quantized.onnx", "written.npz", "plan.json"
 _DIGESTS = "digests"
+_VERSION, _FORMAT = "case", 1  # version 0.1 wrote none, which is the first
 _NAMES = "names"  # in written.npz: savez could not take a tensor whose name is ``file``
 _DATA = ".data"  # after the name of a model, the file beside it
 Written = dict[str, NDArray[np.float32]]
@@ -56,6 +58,7 @@ def files_of(case: Case) -> dict[str, Content]:
     files: dict[str, Content] = {**floats, **quantized, WRITTEN: _packed(case.written)}
     exporter = Json()
     plan = json.loads(exporter.render(case, exporter.sites(case))[PLAN])
+    plan[_VERSION] = {"format": _FORMAT, "lostbits": version("lostbits")}
     plan[_DIGESTS] = {name: _digest(files[name]) for name in (*floats, WRITTEN)}
     return {**files, PLAN: (json.dumps(plan, indent=1) + "\n").encode()}
 
@@ -72,8 +75,10 @@ def holds_case(folder: Path) -> bool:
     return (folder / PLAN).is_file()
 
 
-def load_case(folder: Path, target: Target | None = None) -> Case:
+def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Reference]:
     """The case in ``folder``: model, plan and chosen constants; without statistics of data.
+
+    Beside it the float network as it was opened.
 
     Args:
         folder: Where ``files_of`` was written.
@@ -89,18 +94,20 @@ def load_case(folder: Path, target: Target | None = None) -> Case:
         return _loaded(folder, target)
 
 
-def _loaded(folder: Path, target: Target | None) -> Case:
+def _loaded(folder: Path, target: Target | None) -> tuple[Case, Reference]:
     content = {name: _part(folder, name) for name in (FLOAT, WRITTEN, PLAN)}
     parameters = Plan().read(content[PLAN])
     facts = json.loads(content[PLAN])
+    _check_version(folder, facts)
     _check_digests(folder, facts)
     chosen = target or find_target(str(facts.get("target")))
-    model = open_reference(folder / FLOAT).model
+    reference = open_reference(folder / FLOAT)
+    model = reference.model
     placed = place(model, chosen)
     plan = _whole(folder, parameters, model, placed)
     written = _unpacked(folder, content[WRITTEN])
     _check_written(folder, written, model)
-    return Case(model, chosen, placed, {}, plan, {}, 0, written)
+    return Case(model, chosen, placed, {}, plan, {}, 0, written), reference
 
 
 def _part(folder: Path, name: str) -> bytes:
@@ -113,6 +120,17 @@ def _part(folder: Path, name: str) -> bytes:
 def _no_case(path: Path, found: str) -> OutputError:
     rule, todo = "must be part of a recovered case", "run lostbits recover --out"
     return OutputError("O003", str(path), rule, found, todo)
+
+
+def _check_version(folder: Path, facts: dict[str, Any]) -> None:
+    """O010 for a folder of another form of this file."""
+    own = facts.get(_VERSION)
+    own = own if isinstance(own, dict) else {"format": _FORMAT}
+    if own.get("format") != _FORMAT:
+        here = f"lostbits {version('lostbits')} reads case format {_FORMAT}"
+        found = f"format {own.get('format')}, written by lostbits {own.get('lostbits')}"
+        todo = "recover again with this version, or read it with that one"
+        raise OutputError("O010", str(folder / PLAN), here, found, todo)
 
 
 def _check_digests(folder: Path, facts: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ Each is a doubt, not a proof: it says what was seen and what that usually means.
 file shows by itself (scales of zero, two scales for one tensor) are problems of its reader.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,8 +15,8 @@ from lostbits.errors import ReadError
 from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.language import Sentence, say
-from lostbits.matching import UNKNOWN, Match
+from lostbits.language import Message, say
+from lostbits.matching import Match
 from lostbits.reader import Entry, Parameters, doubt
 
 _SAME = 0.005  # relative difference of two ends that are taken for equal
@@ -59,7 +59,7 @@ def _bias_scale(
     yield doubt("I022", "bias", _at(node), {"found": first, "wanted": other}, [bias.tensor])
 
 
-def _at(node: ir.Node) -> Sentence:
+def _at(node: ir.Node) -> Message:
     return say("doubt.node", name=repr(node_name(node)))
 
 
@@ -144,7 +144,7 @@ def _one_sided(match: Match, pairs: _Pairs) -> Iterator[ReadError]:
 
 def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterator[ReadError]:
     """Names or ranges that cannot be this network's on these data."""
-    named = len(parameters.entries) - len(_unknown(match.unmatched))
+    named = len(parameters.entries) - len(match.unknown)
     if len(parameters.entries) >= _FEWEST and named < len(parameters.entries) / 2:
         counts = {"named": str(named), "all": str(len(parameters.entries))}
         yield _of_another(say("doubt.other_names", **counts))
@@ -156,9 +156,5 @@ def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterato
         yield _of_another(found, _origins(match, pairs))
 
 
-def _unknown(unmatched: Mapping[str, str]) -> list[str]:
-    return [tensor for tensor, reason in unmatched.items() if reason.startswith(UNKNOWN)]
-
-
-def _of_another(found: Sentence, tensors: Sequence[str] = ()) -> ReadError:
+def _of_another(found: Message, tensors: Sequence[str] = ()) -> ReadError:
     return doubt("I025", "other", say("doubt.file"), {"found": found}, tensors)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, final
 
 from lostbits.grid import Grid
+from lostbits.language import Figure
 
 
 @final
@@ -89,12 +90,12 @@ class Target:
     """
 
     name: str
-    title: str
+    title: Figure
     weights: Rule
     activations: Rule
     bias_bits: int | None
     placement: Placement
-    takes: str
+    takes: Figure
     sources: tuple[Source, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     wide_bits: int | None = None

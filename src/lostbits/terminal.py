@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from lostbits import results
-from lostbits.data import Preprocess
+from lostbits.language import Figure
 from lostbits.quoting import command, visible
 from lostbits.runtime.progress import Progress as Listener
 from lostbits.runtime.work import NAME as WORK
@@ -110,7 +110,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(row).rstrip() for row in padded]
 
 
-def by_reason(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
+def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
     """One line a reason, with how many names have it and the first of them."""
     lines = []
     for reason, count in Counter(reasons.values()).most_common():
@@ -122,11 +122,6 @@ def by_reason(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
 def listed(text: str) -> list[str]:
     """The parts of a comma-separated option."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def preprocess_of(path: Path | None) -> Preprocess | None:
-    """The settings in a file, if one was named."""
-    return None if path is None else Preprocess.from_toml(path)
 
 
 def command_line() -> str:

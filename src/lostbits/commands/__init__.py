@@ -59,6 +59,11 @@ ALL: tuple[Verb, ...] = (
         "Run the exported file on a real runtime; exit status 1 when it is out of tolerance.",
     ),
     Verb(
+        "compare",
+        "compare",
+        "Compare two sets of parameters: which tensors differ, and by how many codes.",
+    ),
+    Verb(
         "backends",
         "verify",
         "List the runtimes that verify can use, and whether they are installed.",

@@ -8,8 +8,8 @@ from typing import Annotated, Self, final
 import typer
 
 from lostbits import results
+from lostbits.diagnosis import Diagnosis
 from lostbits.language import Language
-from lostbits.reporter import Result
 from lostbits.reporters import Json
 from lostbits.reporters.console import screen
 from lostbits.system.streams import pour
@@ -58,16 +58,16 @@ class Delivery:
             results.reporter(name)
         return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
 
-    def __call__(self, result: Result, out: Path) -> None:
+    def __call__(self, result: Diagnosis, out: Path) -> None:
         """Write, then print, what was asked for; an interrupted run ends with its own status."""
         written = results.write(result, out, self.formats, self.language)
         self._pipe(result)
         if not self.quiet:
             self._show(result, written)
-        if result["data"]["interrupted"]:
+        if result.data.interrupted:
             raise typer.Exit(130)
 
-    def _pipe(self, result: Result) -> None:
+    def _pipe(self, result: Diagnosis) -> None:
         if self.json is None:
             return
         content = results.content(Json(), result)
@@ -76,7 +76,7 @@ class Delivery:
         else:
             results.replace_file(Path(self.json), content)
 
-    def _show(self, result: Result, written: Sequence[Path]) -> None:
+    def _show(self, result: Diagnosis, written: Sequence[Path]) -> None:
         if "console" in self.formats:
             stdout.print(screen(result), crop=False)
         for path in written:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from lostbits import api, quoting, results
+from lostbits import quoting, results
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import TargetName
 from lostbits.language import Language
 from lostbits.terminal import Out, guarded, progress_bars
+from lostbits.verbs.demo import demo as demonstration
+from lostbits.verbs.demo import demo_files
 
 
 def demo(
@@ -20,7 +22,7 @@ def demo(
 
     Example: **lostbits demo --target tensorrt --out demo**
     """
-    files = {name: str(_short(path)) for name, path in api.demo_files().items()}
+    files = {name: str(_short(path)) for name, path in demo_files().items()}
     command = ["lostbits", "diagnose", files["model"], "--target", target, "--out", str(out)]
     for name in ("data", "calibration", "labels"):
         command += [f"--{name}", files[name]]
@@ -28,8 +30,8 @@ def demo(
         delivery = Delivery.of("console,json,html", lang, quiet, json)
         results.check_writable(out)
         with progress_bars(quiet) as listener:
-            result = api.demo(target, out, quoting.command(command), listener)
-        delivery(result, out)
+            better = demonstration(target, out, quoting.command(command), listener)
+        delivery(better.report, out)
 
 
 def _short(path: Path) -> Path:

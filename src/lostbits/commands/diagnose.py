@@ -1,12 +1,11 @@
 """``lostbits diagnose``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits import api, results
+from lostbits import results
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
@@ -18,11 +17,10 @@ from lostbits.commands.options import (
     Threads,
     Workers,
 )
-from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
-from lostbits.override import Override
 from lostbits.runtime.measure import METRICS
 from lostbits.runtime.pool import Resources, size
+from lostbits.runtime.pools import pool as pool_of
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -30,9 +28,10 @@ from lostbits.terminal import (
     announcer,
     command_line,
     guarded,
-    preprocess_of,
     progress_bars,
 )
+from lostbits.verbs.diagnose import diagnose as diagnosed
+from lostbits.verbs.load import load
 
 TargetOrBest = Annotated[
     str | None,
@@ -86,24 +85,36 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         results.check_writable(out)
-        chosen = api.Settings(
-            labels=labels,
-            calibration=calibration,
-            metric=metric,
-            method=check_method(method),
-            samples=samples,
-            batch=batch,
-            permutations=permutations,
-            seed=seed,
-            overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=preprocess_of(preprocess),
-            plan=plan,
-            command=command_line(),
-            resources=Resources(workers, threads, ray, size(memory)),
-            announce=announcer(quiet=quiet),
-        )
-        with results.resumable(out, announcer(quiet=quiet)) as work:
-            with progress_bars(quiet) as listener:
-                kept = replace(chosen, cache=work)
-                result = api.diagnose(model, data, target, kept, listener)
-            delivery(result, out)
+        announce = announcer(quiet=quiet)
+        resources = Resources(workers, threads, ray, size(memory))
+        with results.resumable(out, announce) as work:
+            with pool_of(resources) as pool, progress_bars(quiet) as listener:
+                case = load(
+                    model,
+                    data,
+                    target,
+                    plan=plan,
+                    calibration=calibration,
+                    samples=samples,
+                    batch=batch,
+                    overrides=settings,
+                    preprocess=preprocess,
+                    workers=pool,
+                    threads=threads,
+                    memory=memory,
+                    cache=work,
+                    announce=announce,
+                    progress=listener,
+                )
+                found = diagnosed(
+                    case,
+                    labels=labels,
+                    metric=metric,
+                    method=method,
+                    permutations=permutations,
+                    seed=seed,
+                    workers=pool,
+                    command=command_line(),
+                    progress=listener,
+                )
+            delivery(found, out)

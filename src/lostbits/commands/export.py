@@ -1,16 +1,12 @@
 """``lostbits export``."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits.api import Settings
 from lostbits.exporters import ALL as EXPORTERS
-from lostbits.exporting import Exported, Origin
-from lostbits.exporting import export as exported
 from lostbits.results import check_writable
 from lostbits.terminal import (
     DATA_HELP,
@@ -19,10 +15,12 @@ from lostbits.terminal import (
     by_reason,
     guarded,
     listed,
-    preprocess_of,
     progress_bars,
     say,
 )
+from lostbits.verbs.export import Exported, chosen_exporters
+from lostbits.verbs.export import export as exported
+from lostbits.verbs.load import load
 
 _FORMATS = ", ".join(("qdq (that of the target)", *(e.name for e in EXPORTERS)))
 _SHOWN = 10  # remarks and tensors in full; the rest is counted
@@ -56,10 +54,12 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     """
     with guarded():
         check_writable(folder)
-        settings = replace(Settings(), samples=samples, preprocess=preprocess_of(preprocess))
+        chosen_exporters(listed(to), None, tensorrt)  # a misspelt one should not cost a calibration
         with progress_bars() as listener:
-            origin = Origin(source, data, target, settings)
-            done = exported(origin, listed(to), folder, listener, tensorrt)
+            case = load(
+                source, data, target, samples=samples, preprocess=preprocess, progress=listener
+            )
+            done = exported(case, listed(to), folder, tensorrt=tensorrt)
         show(done)
 
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from lostbits.inspecting import Inspection, summary
-from lostbits.inspecting import inspect as inspected
 from lostbits.reader import Entry
 from lostbits.reporter import finite
 from lostbits.results import replace_file
 from lostbits.system.streams import pour
 from lostbits.terminal import aligned, announcer, by_reason, guarded, say
+from lostbits.verbs.inspect import Inspection, summary
+from lostbits.verbs.inspect import inspect as inspected
 
 _COLUMNS = ("tensor", "grid", "scale", "zero point", "range")
 

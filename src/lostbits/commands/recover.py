@@ -1,12 +1,11 @@
 """``lostbits recover``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits import api, results
+from lostbits import results
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.commands.options import (
@@ -20,13 +19,13 @@ from lostbits.commands.options import (
     Threads,
     Workers,
 )
-from lostbits.exporting import Origin, chosen_exporters, export
-from lostbits.goal import Goal, seconds
+from lostbits.errors import CommandError
 from lostbits.language import Language
-from lostbits.override import Override
-from lostbits.recovery import Effort, Inputs
-from lostbits.reporter import Result
+from lostbits.recovery import Inputs
 from lostbits.runtime.pool import Resources, size
+from lostbits.runtime.pools import pool as pool_of
+from lostbits.runtime.work import NAME as WORK
+from lostbits.runtime.work import Work
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -34,9 +33,11 @@ from lostbits.terminal import (
     command_line,
     guarded,
     listed,
-    preprocess_of,
     progress_bars,
 )
+from lostbits.verbs.export import chosen_exporters, export
+from lostbits.verbs.load import load
+from lostbits.verbs.recover import recover as recovered
 
 GoalText = Annotated[
     str | None,
@@ -53,9 +54,14 @@ Methods = Annotated[
 Exports = Annotated[
     str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
 ]
-Evaluation = Annotated[
-    str | None, typer.Option(help="Samples that judge the attempts; else every fourth of --data.")
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        help="Samples that set ranges and teach; --data judge then. Without it, the last quarter "
+        "of --data judges."
+    ),
 ]
+Evaluation = Annotated[str | None, typer.Option(hidden=True)]
 
 InputsOf = Annotated[
     Inputs,
@@ -65,7 +71,7 @@ InputsOf = Annotated[
     ),
 ]
 
-Judging = Annotated[Path | None, typer.Option(help="Class numbers of what judges.")]
+Judging = Annotated[Path | None, typer.Option(help="Class numbers of --data: .npy, .npz or .txt.")]
 
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
@@ -76,6 +82,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     goal: GoalText = None,
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
+    calibration: Calibration = None,
     evaluation: Evaluation = None,
     labels: Judging = None,
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
@@ -101,40 +108,64 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         results.check_writable(out)
-        chosen = api.Settings(
-            labels=labels,
-            samples=samples,
-            overrides=tuple(Override.parse(text) for text in settings),
-            preprocess=preprocess_of(preprocess),
-            command=command_line(),
-            resources=Resources(workers, threads, ray, size(memory)),
-            announce=announcer(quiet=quiet),
-        )
-        wishes = api.Wishes(
-            goal=None if goal is None else Goal.parse(goal),
-            budget=seconds(budget),
-            methods=tuple(listed(methods)),
-            evaluation=evaluation,
-            effort=Effort(seed=seed, inputs=inputs),
-        )
-        with progress_bars(quiet) as listener:
-            result = api.recover(model, data, target, out, chosen, wishes, listener)
-        delivery(result, out)
-        _export(out, target, listed(exports), delivery.quiet)
-    _end(result)
-
-
-def _end(result: Result) -> None:
-    """Status 1 for a goal that was missed."""
-    if result["recovered"]["goal_met"] is False:
+        announce = announcer(quiet=quiet)
+        if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
+            data, calibration = evaluation, _only(calibration, data)
+        resources = Resources(workers, threads, ray, size(memory))
+        with pool_of(resources) as pool, progress_bars(quiet) as listener:
+            case = load(
+                model,
+                data,
+                target,
+                calibration=calibration,
+                hold_out=calibration is None,
+                samples=samples,
+                overrides=settings,
+                preprocess=preprocess,
+                workers=pool,
+                threads=threads,
+                memory=memory,
+                cache=Work(out / WORK, announce),
+                announce=announce,
+                progress=listener,
+            )
+            better = recovered(
+                case,
+                goal=goal,
+                budget=budget,
+                methods=listed(methods),
+                labels=labels,
+                out=out,
+                seed=seed,
+                inputs=inputs,
+                workers=pool,
+                command=command_line(),
+                progress=listener,
+            )
+        delivery(better.report, out)
+        if exports:
+            done = export(load(out, target=_file(target)), listed(exports), out / "export")
+            if not delivery.quiet:
+                show(done)
+    if better.goal_met is False:
         raise typer.Exit(1)
 
 
-def _export(out: Path, target: str, formats: Sequence[str], quiet: bool) -> None:
-    if formats:
-        exported = export(Origin(out, None, _file(target)), formats, out / "export")
-        if not quiet:
-            show(exported)
+def _only(calibration: str | None, data: str) -> str:
+    """The samples that teach, which only one option may name.
+
+    Raises:
+        CommandError: U005.
+    """
+    if calibration is None:
+        return data
+    raise CommandError(
+        "U005",
+        "--evaluation",
+        "is the old name of --data, where --data named what --calibration names now",
+        "--calibration beside it",
+        "give --data for what judges, and --calibration for what teaches",
+    )
 
 
 def _file(target: str) -> str | None:

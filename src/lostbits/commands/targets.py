@@ -22,5 +22,5 @@ def targets() -> None:
         ]
         method = f"{t.weights.method}, {t.activations.method}"
         bias = "float" if t.bias_bits is None else f"int{t.bias_bits}"
-        table.add_row(t.name, *rules, method, bias, t.takes)
+        table.add_row(t.name, *rules, method, bias, str(t.takes))
     stdout.print(table)

@@ -1,26 +1,26 @@
 """``lostbits verify`` and ``lostbits backends``."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lostbits.api import Settings
 from lostbits.backends import ALL as BACKENDS
-from lostbits.exporting import Origin
+from lostbits.case import Case
+from lostbits.diagnosis import Verification
+from lostbits.runtime.measure import Baseline
 from lostbits.terminal import (
     DATA_HELP,
     PreprocessFile,
     Samples,
     aligned,
     guarded,
-    preprocess_of,
     progress_bars,
     say,
 )
-from lostbits.verifying import TOLERANCE_DB
-from lostbits.verifying import verify as verified
+from lostbits.verbs.load import load
+from lostbits.verbs.verify import TOLERANCE_DB, is_quantized
+from lostbits.verbs.verify import verify as verified
 
 _SHOWN = 5
 
@@ -55,14 +55,27 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     Example: **lostbits verify recovered --backend openvino --data photos.npy**
     """
     with guarded():
-        settings = replace(
-            Settings(), labels=labels, samples=samples, preprocess=preprocess_of(preprocess)
-        )
         with progress_bars() as listener:
-            origin = Origin(source, calibration or data, target, settings)
-            verdict = verified(origin, backend, data, against, tolerance, listener)
-        _show(verdict.row)
-    if not verdict.passed:
+            case: Case | Path = source
+            if source.is_dir() or not is_quantized(source):
+                own = None if source.is_dir() else calibration or data
+                case = load(
+                    source, own, target, samples=samples, preprocess=preprocess, progress=listener
+                )
+            is_folder = against is not None and against.is_dir()
+            found = verified(
+                case,
+                backend,
+                data,
+                against=load(against, None, target) if is_folder else against,
+                labels=labels,
+                tolerance=tolerance,
+                progress=listener,
+                samples=samples,
+                preprocess=preprocess,
+            )
+        _show(found)
+    if not found.passed:
         raise typer.Exit(1)
 
 
@@ -83,37 +96,40 @@ def _install(extra: str | None) -> str:
     return f"pip install 'lostbits[{extra}]'"
 
 
-def _show(row: dict[str, Any]) -> None:
-    floats, executed = row["executed"]["float"], row["executed"]
-    say(f"{row['backend']} {row['version']}, {row['samples']} samples", "bold")
+def _show(found: Verification) -> None:
+    floats, executed = found.executed.float, found.executed
+    say(f"{found.backend} {found.version}, {found.samples} samples", "bold")
     say(
-        f"against our simulation: {_figure(row['sqnr_db_vs_simulation'], '{:.1f} dB', 'equal')}, "
-        f"largest difference {row['max_abs']:.3g}"
+        f"against our simulation: {_figure(found.sqnr_db_vs_simulation, '{:.1f} dB', 'equal')}, "
+        f"largest difference {found.max_abs:.3g}"
     )
-    if (kernels := row["kernels"]) is not None:
-        distance = _figure(kernels["sqnr_db"], "{:.1f} dB", "equal")
-        count = f"{kernels['tensors_equal']} of {row['tensors_compared']} tensors equal"
+    if (kernels := found.kernels) is not None:
+        distance = _figure(kernels.sqnr_db, "{:.1f} dB", "equal")
+        count = f"{kernels.tensors_equal} of {found.tensors_compared} tensors equal"
         say(f"against our simulation in the runtime's integer arithmetic: {distance}, {count}")
-        if kernels["first_deviation"] is not None:
-            say(f"  first deviation there: {kernels['first_deviation']['text']}")
-    for name, key in (("the runtime", "vs_float"), ("our simulation", "simulation_vs_float")):
-        say(f"{name} against float: {_figures(row[key])}")
-    say(f"{executed['integer']} nodes ran in integer, {len(floats)} in {row['precision']}")
+        if kernels.first_deviation is not None:
+            say(f"  first deviation there: {kernels.first_deviation.text}")
+    for name, figures in (
+        ("the runtime", found.vs_float),
+        ("our simulation", found.simulation_vs_float),
+    ):
+        say(f"{name} against float: {_figures(figures)}")
+    say(f"{executed.integer} nodes ran in integer, {len(floats)} in {found.precision}")
     for each in floats[:_SHOWN]:
-        say(f"  {each['op']} in {each['precision']}: {', '.join(each['nodes'])}")
+        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}")
     if floats[_SHOWN:]:
         say(f"  ... and {len(floats) - _SHOWN} more")
-    _show_deviations(row)
-    verdict = "passed" if row["passed"] else "FAILED"
-    say(f"{verdict}: tolerance {row['tolerance_db']:g} dB", "green" if row["passed"] else "red")
+    _show_deviations(found)
+    verdict = "passed" if found.passed else "FAILED"
+    say(f"{verdict}: tolerance {found.tolerance_db:g} dB", "green" if found.passed else "red")
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    parts = [_figure(figures["sqnr_db"], "{:.1f} dB", "equal")]
-    if figures["agreement"] is not None:
-        parts.append(f"agreement {figures['agreement']:.1%}")
-    if figures["accuracy_quantized"] is not None:
-        shares = figures["accuracy_quantized"], figures["accuracy_float"]
+def _figures(figures: Baseline) -> str:
+    parts = [_figure(figures.sqnr_db, "{:.1f} dB", "equal")]
+    if figures.agreement is not None:
+        parts.append(f"agreement {figures.agreement:.1%}")
+    if figures.accuracy_quantized is not None:
+        shares = figures.accuracy_quantized, figures.accuracy_float
         parts.append("accuracy {:.1%} (float {:.1%})".format(*shares))
     return ", ".join(parts)
 
@@ -122,16 +138,16 @@ def _figure(value: float | None, form: str, none: str) -> str:
     return none if value is None else form.format(value)
 
 
-def _show_deviations(row: dict[str, Any]) -> None:
-    for defect in row["defects"]:
-        say(f"not as planned: {defect['tensor']}: {defect['text']}", "red")
-    first, own = row["first_deviation"], row["first_own_deviation"]
-    compared = f"{row['tensors_compared']} tensors compared"
+def _show_deviations(found: Verification) -> None:
+    for defect in found.defects:
+        say(f"not as planned: {defect.tensor}: {defect.text}", "red")
+    first, own = found.first_deviation, found.first_own_deviation
+    compared = f"{found.tensors_compared} tensors compared"
     if first is None:
         say(f"{compared}: none is more than one code off")
     else:
-        say(f"{compared}; first deviation: {first['text']}")
+        say(f"{compared}; first deviation: {first.text}")
     if own is not None and own != first:
-        say(f"first layer that differs by itself: {own['text']}")
-    if row["tensors_hidden"]:
-        say(f"{row['tensors_hidden']} tensors cannot be seen: asking for them changes the run")
+        say(f"first layer that differs by itself: {own.text}")
+    if found.tensors_hidden:
+        say(f"{found.tensors_hidden} tensors cannot be seen: asking for them changes the run")

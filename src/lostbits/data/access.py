@@ -38,8 +38,7 @@ def _missing(path: Path) -> DataError:
         beside = [p.name for p in missing.parent.iterdir()]
     except OSError:  # no folder, or one whose names are secret
         beside = []
-    advice = close_match(missing.name, beside)
-    todo = advice if advice.startswith("did") else "check the path"
+    todo = close_match(missing.name, beside, otherwise="check the path")
     found = f"there is no {missing.name!r} in {str(missing.parent)!r}"
     return DataError("D001", str(path), "must exist", found, todo)
 

@@ -3,6 +3,7 @@
 import io
 from array import array
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,19 @@ from numpy.typing import NDArray
 from lostbits.data.access import MOST_TEXT, check_room, existing, reading
 from lostbits.data.conversion import convert
 from lostbits.data.stored import Rows, stored_arrays
-from lostbits.errors import DataError
+from lostbits.errors import DataError, edge
 from lostbits.quoting import brief
 from lostbits.system.files import read_text
 
 _RULE = "labels are class numbers, one whole number a sample"
 
 
-def read_labels(path: Path, count: int) -> NDArray[np.int64]:
+def read_labels(given: object, count: int) -> NDArray[np.int64]:
     """The class of each of ``count`` samples, shape ``(count,)``.
 
     Args:
-        path: A .npy file, an .npz file with one array, or a .txt file with a number a line.
+        given: A .npy file, an .npz file with one array, a .txt file with a number a line; or an
+            array, or what numpy makes one of.
         count: Number of samples that they are for.
 
     Raises:
@@ -31,15 +33,22 @@ def read_labels(path: Path, count: int) -> NDArray[np.int64]:
             number of labels differs; D020 if they are not whole numbers; D021 if they do not fit
             into memory.
     """
+    where = str(given) if isinstance(given, str | Path) else "labels"
     with ExitStack() as stack:
-        rows = _rows(existing(path), stack)
-        _check_form(path, rows, count)
-        check_room(str(path), "labels", 2 * 8 * count)
-        with reading(str(path)):
+        path = existing(Path(where)) if isinstance(given, str | Path) else None
+        rows = _in_memory(given) if path is None else _rows(path, stack)
+        _check_form(where, rows, count)
+        check_room(where, "labels", 2 * 8 * count)
+        with reading(where):
             labels = convert(rows[0:count], np.dtype(np.int64))
     if labels is None:
-        raise _no_classes(path, f"{rows.dtype} above the largest int64")
+        raise _no_classes(where, f"{rows.dtype} above the largest int64")
     return labels
+
+
+def _in_memory(given: object) -> NDArray[Any]:
+    with edge(partial(_no_classes, "labels")):
+        return np.asarray(given)
 
 
 def check_classes(labels: NDArray[np.int64], classes: int) -> None:
@@ -78,18 +87,18 @@ def _rows(path: Path, stack: ExitStack) -> Rows:
     raise DataError("D003", str(path), _RULE, f"a file of kind {path.suffix!r}", todo)
 
 
-def _check_form(path: Path, rows: Rows, count: int) -> None:
+def _check_form(where: str, rows: Rows, count: int) -> None:
     if len(rows.shape) != 1 or rows.dtype.kind not in "iub":
-        raise _no_classes(path, f"{rows.dtype} of shape {rows.shape}")
+        raise _no_classes(where, f"{rows.dtype} of shape {rows.shape}")
     if rows.shape[0] != count:
         rule, found = f"{count} samples need {count} labels", f"there are {rows.shape[0]}"
         todo = "give the labels of these samples, in the same order"
-        raise DataError("D019", str(path), rule, found, todo)
+        raise DataError("D019", where, rule, found, todo)
 
 
-def _no_classes(path: Path, found: str) -> DataError:
+def _no_classes(where: str, found: str) -> DataError:
     todo = "save class numbers, as scores.argmax(axis=1) gives them"
-    return DataError("D020", str(path), _RULE, found, todo)
+    return DataError("D020", where, _RULE, found, todo)
 
 
 def _lines(path: Path) -> NDArray[Any]:

@@ -56,6 +56,11 @@ class Preprocess:
             raise _wrong("shorter", "left out unless resize is 'crop'", brief(self.shorter))
 
     @classmethod
+    def of(cls, given: "str | Path | Preprocess | None") -> "Preprocess | None":
+        """The settings, or those in a file; see ``from_toml``."""
+        return cls.from_toml(Path(given)) if isinstance(given, str | Path) else given
+
+    @classmethod
     def from_toml(cls, path: Path) -> Self:
         """The settings in a file, whose keys are the arguments of this class.
 

@@ -1,7 +1,7 @@
 """Findings: the attribution and the waterfalls, turned into sentences with a remedy each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -10,7 +10,7 @@ from lostbits.case import Case
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
 from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason, SiteReport
 from lostbits.graph.site import Site
-from lostbits.language import Sentence, say
+from lostbits.language import Figure, Message, say
 from lostbits.quoting import extended
 
 MOST = 12
@@ -65,7 +65,7 @@ class Verdict:
     inputs: bool = False
 
     @property
-    def remedy(self) -> Sentence:
+    def remedy(self) -> Message:
         """What helps against it, in a few words."""
         return say("remedy.equalize" if self.inputs else f"remedy.{self.reason}")
 
@@ -101,7 +101,7 @@ def _explained(
     part: Attribution,
     command: str,
 ) -> Finding:
-    site = table.get(f"{part.tensor}:{part.role}")
+    site = table.get(part.key)
     if site is None:
         return _changed(case, part, command)
     return _finding(case, network, site, part, command)
@@ -109,7 +109,7 @@ def _explained(
 
 def _changed(case: Case, part: Attribution, command: str) -> Finding:
     """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
-    place = next(s for s in case.players if s.key == f"{part.tensor}:{part.role}")
+    place = next(s for s in case.players if s.key == part.key)
     gain = gain_db(part.share)
     remedy = say("remedy.changed")
     return Finding(
@@ -158,22 +158,21 @@ def _finding(
 
 
 def _place(case: Case, site: SiteReport) -> Site:
-    return next(s for s in case.sites if s.key == f"{site.tensor}:{site.role}")
+    return next(s for s in case.sites if s.key == site.key)
 
 
-def reasons(
-    case: Case, sites: Sequence[SiteReport], network: NetworkReport
-) -> list[tuple[Attribution, Reason]]:
-    """Every attribution with the reason behind it, largest first."""
-    table = {f"{s.tensor}:{s.role}": s for s in sites}
+def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport) -> NetworkReport:
+    """The attribution with the reason behind every part of it."""
+    table = {s.key: s for s in sites}
     uneven = {key: uneven_inputs(case, _place(case, s)) for key, s in table.items()}
-    found: list[tuple[Attribution, Reason]] = []
+    found: list[Attribution] = []
     for part in network.attributions:
-        key = f"{part.tensor}:{part.role}"
-        site = table.get(key)  # a float bias of other values than the model's is no site
-        told = "changed" if site is None else reason_of(site, part, uneven[key]).reason
-        found.append((part, told))
-    return found
+        site = table.get(part.key)  # a float bias of other values than the model's is no site
+        why: Reason = "changed"
+        if site is not None:
+            why = reason_of(site, part, uneven[part.key]).reason
+        found.append(replace(part, reason=why))
+    return replace(network, attributions=found)
 
 
 def _setting(
@@ -217,7 +216,7 @@ def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdi
 
 def _text(
     site: SiteReport, part: Attribution, verdict: Verdict, gain: float, case: Case
-) -> Sentence:
+) -> Message:
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
         "finding.text",
@@ -236,7 +235,7 @@ def gain_db(share: float) -> float:
     return -10 * float(np.log10(max(1 - share, 10 ** (-_FAR / 10))))
 
 
-def _won(gain: float) -> Sentence:
+def _won(gain: float) -> Message:
     if gain < 0.05:
         return say("finding.won_nothing")
     if gain > _FAR:
@@ -244,18 +243,18 @@ def _won(gain: float) -> Sentence:
     return say("finding.won", gain=f"{gain:.1f}")
 
 
-def _name(site: SiteReport) -> Sentence:
-    layer: str = say("name.layer", node=site.node) if site.node else ""
+def _name(site: SiteReport) -> Message:
+    layer: Figure = say("name.layer", node=site.node) if site.node else ""
     if not layer and site.role == "activation":
         layer = say("name.network")
     return say(f"name.{site.role}", tensor=site.tensor, layer=layer)
 
 
-def _because(site: SiteReport, verdict: Verdict) -> Sentence:
+def _because(site: SiteReport, verdict: Verdict) -> Message:
     """What the quantizer does to this tensor, without the full stop."""
     if verdict.inputs:
         return say("because.inputs")
-    sentence: Mapping[Reason, Callable[[SiteReport], Sentence]] = {
+    sentence: Mapping[Reason, Callable[[SiteReport], Message]] = {
         "granularity": _granularity,
         "symmetry": _symmetry,
         "scale_format": lambda s: say("because.scale_format"),
@@ -274,7 +273,7 @@ def unevenness(site: SiteReport) -> tuple[float, float] | None:
     return (max(live), float(np.median(live))) if len(live) >= 2 else None
 
 
-def _granularity(site: SiteReport) -> Sentence:
+def _granularity(site: SiteReport) -> Message:
     """The widest channel against the median one, and what is left for that."""
     spans = unevenness(site)
     if spans is None:
@@ -286,44 +285,49 @@ def _granularity(site: SiteReport) -> Sentence:
     return say("because.granularity", times=times, used=f"{used:,}", levels=f"{levels:,}")
 
 
-def _symmetry(site: SiteReport) -> Sentence:
-    unused = 1 - site.utilisation.get("range_share", 1.0)
+def _symmetry(site: SiteReport) -> Message:
+    unused = 1 - _reached(site)
     part = say("because.symmetry_some")
     if unused >= 0.01:
         part = say("because.symmetry_about", share=f"{unused:.0%}")
     return say("because.symmetry", part=part, levels=f"{2**site.bits:,}")
 
 
-def _too_wide(site: SiteReport) -> Sentence:
-    reached = site.utilisation.get("range_share", 1.0)
+def _too_wide(site: SiteReport) -> Message:
+    reached = _reached(site)
     if not 0 < reached < 0.7:
         return say("because.too_wide_few", span=_span(site))
     return say(
         "because.too_wide",
         span=_span(site),
         times=f"{1 / reached:.1f}",
-        used=f"{site.utilisation.get('codes_used', 0):.0f}",
+        used=f"{0.0 if site.utilisation is None else site.utilisation.codes_used:.0f}",
         levels=f"{2**site.bits:,}",
     )
 
 
-def _too_narrow(site: SiteReport) -> Sentence:
+def _too_narrow(site: SiteReport) -> Message:
     cut = site.mse_clip / site.mse if site.mse else 0.0
     return say("because.too_narrow", span=_span(site), share=f"{cut:.0%}")
+
+
+def _reached(site: SiteReport) -> float:
+    """Part of the range that the values reach; all of it where nothing was counted."""
+    return 1.0 if site.utilisation is None else site.utilisation.range_share
 
 
 def _span(site: SiteReport) -> str:
     return f"[{site.lo:.4g}, {site.hi:.4g}]"
 
 
-def _resolution(site: SiteReport) -> Sentence:
+def _resolution(site: SiteReport) -> Message:
     if site.bits < _USUAL_BITS:
         return say("because.resolution_few", levels=f"{2**site.bits}")
     fate = "_output" if site.role == "output" else ""
     return say(f"because.resolution{fate}", levels=f"{2**site.bits:,}")
 
 
-def _platform(site: SiteReport, verdict: Verdict, case: Case) -> str:
+def _platform(site: SiteReport, verdict: Verdict, case: Case) -> Figure:
     """A warning where the target cannot take the remedy as such."""
     refused = {
         "granularity": site.role != "weight" or not case.target.weights.per_channel,

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 
 from lostbits.errors import SimulationError
 
 _NAMES = ("tensor", "node", "method")  # fields that say what a row is about
 
 
-def check_finite(result: Mapping[str, object]) -> None:
+def check_finite(result: object) -> None:
     """Nothing, if every figure is finite; what has none, such as an SQNR without error, is None.
 
     Raises:
@@ -34,6 +35,8 @@ def _odd(value: object, field: str, about: str) -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
         if not math.isfinite(value):
             yield f"{field} of {about!r}" if about else field, value
+    elif is_dataclass(value):
+        yield from _odd(vars(value), field, about)
     elif isinstance(value, Mapping):
         about = next((str(value[n]) for n in _NAMES if value.get(n)), about)
         for name, inner in value.items():

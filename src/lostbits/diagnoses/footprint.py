@@ -6,7 +6,7 @@ batch. Only the last can be chosen, so the batch is what a bound decides.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import onnx_ir as ir
 
@@ -14,13 +14,13 @@ from lostbits.case import Seen
 from lostbits.data import Source
 from lostbits.diagnoses.run import COPIES, fitting
 from lostbits.diagnoses.settings import ROOM, Settings
+from lostbits.diagnosis import Diagnosis, MemoryUse
 from lostbits.errors import WorkerError
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.large import large_constants
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
-from lostbits.language import Sentence, say
-from lostbits.reporter import Result
+from lostbits.language import Message, say
 from lostbits.runtime.session import Session
 from lostbits.statistics import Tally
 
@@ -85,7 +85,7 @@ class Footprint:
         """Of a batch while it is attributed."""
         return fitting(settings.room, self.sample)
 
-    def said(self, settings: Settings) -> Sentence:
+    def said(self, settings: Settings) -> Message:
         """The estimate in words."""
         samples = self.samples(settings)
         return say(
@@ -98,24 +98,24 @@ class Footprint:
             samples=str(samples),
         )
 
-    def reported(self, result: Result, settings: Settings, peaks: tuple[int, int]) -> Result:
-        """The result with estimate and measurement; ``peaks`` of this process and of workers."""
+    def reported(self, found: Diagnosis, settings: Settings, peaks: tuple[int, int]) -> Diagnosis:
+        """The diagnosis with estimate and measurement; ``peaks`` of this process and of workers."""
         bound, samples = settings.resources.memory, self.samples(settings)
         if bound is None:
-            return result
+            return found
         peak = max(peaks)
         code = "memory.exceeded" if peak > bound else "memory.measured"
         text = say(code, estimate=self.said(settings), peak=_mib(peak))
-        memory: dict[str, Any] = {
-            "bound_bytes": bound,
-            "estimate_bytes": self.total(samples),
-            "peak_bytes": peaks[0],
-            "worker_peak_bytes": peaks[1] or None,
-            "batch": samples,
-            "exceeded": peak > bound,
-            "text": text,
-        }
-        return result | {"memory": memory, "notes": [*result["notes"], text]}
+        memory = MemoryUse(
+            bound_bytes=bound,
+            estimate_bytes=self.total(samples),
+            peak_bytes=peaks[0],
+            worker_peak_bytes=peaks[1] or None,
+            batch=samples,
+            exceeded=peak > bound,
+            text=text,
+        )
+        return replace(found, memory=memory, notes=[*found.notes, text])
 
 
 def _sizes(model: ir.Model, streamed: list[Site], source: Source) -> int:

@@ -85,9 +85,7 @@ class LayerErrors:
         self.case, self.executor = case, executor
         self.sums: LayerSums = {}
         self._open: dict[str, _Open] = {}
-        self._fused = {
-            name for name, why in case.placed.left_in_float.items() if why.startswith("fused")
-        }
+        self._fused = case.placed.fused
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Sites do not matter here."""

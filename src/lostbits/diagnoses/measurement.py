@@ -86,7 +86,7 @@ class Measurement:
         batch: int,
     ) -> Self:
         """The job, reduced to what a worker needs."""
-        plain = replace(settings, calibration=None, announce=nobody, cache=None)
+        plain = replace(settings, announce=nobody, cache=None)
         return cls(replace(case, seen={}), source, plain, labels, batch)
 
     @property

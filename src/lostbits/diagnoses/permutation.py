@@ -22,7 +22,7 @@ from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.measure import Value
 from lostbits.runtime.session import Session
@@ -123,7 +123,7 @@ class PermutationErrors:
             before = now
             self.evaluations += part.size
 
-    def report(self, reason: str) -> NetworkReport:
+    def report(self, reason: Message) -> NetworkReport:
         """Attributions, largest first; the residual is rounding of float sums."""
         scale = self.case.samples / max(self.samples, 1)  # only the first samples were walked
         attributions = [

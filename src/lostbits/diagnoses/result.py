@@ -1,112 +1,108 @@
-"""The result: what a run found, as plain data."""
+"""The result: what a run found, put together."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lostbits.case import Case, least_scales, unfit
-from lostbits.diagnoses.findings import findings, reasons
+from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
-from lostbits.diagnosis import NetworkReport
+from lostbits.diagnosis import (
+    Coverage,
+    DataFacts,
+    Diagnosis,
+    ModelFacts,
+    NetworkReport,
+    Reasoned,
+    TargetFacts,
+)
 from lostbits.graph.queries import name_of
-from lostbits.language import Sentence, listed, say, sentences
+from lostbits.language import Message, listed, say, verbatim
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
-from lostbits.reporter import FORMAT, Result
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
 from lostbits.target import Target
 
+QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, float]) -> Result:
-    """Everything that was found, as the content of result.json."""
-    sites = run.site_errors.reports()
-    network = run.network()
-    plain = ["lostbits", "diagnose", operand(str(model)), "--target", run.case.target.name]
-    command = run.settings.command or quoted(plain)
-    found = findings(run.case, sites, network, command)
-    names = [
-        name_of(v) for v in run.case.model.graph.outputs if name_of(v) in run.case.output_energy
-    ]
-    baseline = run.comparison.baseline(names)
-    parts = reasons(run.case, sites, network)
-    left = run.case.placed.left_in_float
-    return {
-        "format": FORMAT,
-        "lostbits_version": version("lostbits"),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-        "seconds": seconds,
-        "peak_memory_bytes": peak_memory(),
-        "memory": None,
-        "verdict": verdict(run.case.target, baseline, parts, sites, found),
-        "model": _model(model, reference, len(sites)),
-        "data": {
-            "source": run.source.description,
-            "samples": run.done,
-            "interrupted": run.interrupted,
-            "sha256": run.source.fingerprint(),
-        },
-        "target": _target(run.case.target),
-        "coverage": {
-            "sites_matched": len(sites),
-            "sites_total": len(run.case.placed.sites),
-            "unmatched": [
-                {"tensor": s.tensor, "reason": say("note.set_to_float")}
-                for s in run.case.placed.sites
-                if s.key not in run.case.plan
-            ],
-            "left_in_float": [{"tensor": t, "reason": why} for t, why in left.items()],
-        },
-        "baseline": asdict(baseline),
-        "sites": [s.row() for s in sites],
-        "layers": [asdict(r) for r in run.layer_errors.reports()],
-        "network": asdict(network)
-        | {"attributions": [asdict(part) | {"reason": reason} for part, reason in parts]},
-        "findings": [asdict(f) for f in found],
-        "ledger": [],
-        "exports": [],
-        "verify": [],
-        "notes": _notes(run, reference, network),
-    }
+def assemble(
+    run: Run, reference: Reference, seconds: dict[str, float], *, adopted: bool = False
+) -> Diagnosis:
+    """Everything that was found.
 
-
-def spoken(result: Result) -> Result:
-    """The result with what its sentences were composed from, for other languages.
+    Args:
+        run: A diagnosis that is done.
+        reference: The float network that it is about.
+        seconds: By stage.
+        adopted: Whether the parameters are somebody else's, and not of the target's rules.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
-    check_finite(result)
-    return {**result, "sentences": sentences(result)}
+    sites, case = run.site_errors.reports(), run.case
+    network = with_reasons(case, sites, run.network())
+    plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
+    command = run.settings.command or quoted(plain)
+    found = findings(case, sites, network, command)
+    names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
+    baseline = run.comparison.baseline(names)
+    diagnosis = Diagnosis(
+        lostbits_version=version("lostbits"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        seconds=seconds,
+        peak_memory_bytes=peak_memory(),
+        verdict=verdict(case.target, baseline, network.attributions, sites, found),
+        model=_model(reference, len(sites)),
+        data=_data(run),
+        target=_target(case.target),
+        coverage=_coverage(case, len(sites)),
+        baseline=baseline,
+        sites=sites,
+        layers=run.layer_errors.reports(),
+        network=network,
+        findings=found,
+        notes=_notes(run, reference, network, adopted),
+    )
+    check_finite(diagnosis)
+    return diagnosis
 
 
-def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
+def _data(run: Run) -> DataFacts:
+    source = run.source
+    return DataFacts(source.description, run.done, run.interrupted, source.fingerprint())
+
+
+def _coverage(case: Case, matched: int) -> Coverage:
+    planned = [s for s in case.placed.sites if s.key not in case.plan]
+    left = [Reasoned(tensor, why) for tensor, why in case.placed.left_in_float.items()]
+    unmatched = [Reasoned(s.tensor, say("note.set_to_float")) for s in planned]
+    return Coverage(matched, len(case.placed.sites), unmatched, left)
+
+
+def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
     """What a reader must know to judge the figures."""
-    notes: list[str] = []
+    notes: list[Message] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     if run.labels is not None and run.done and not run.comparison.labelled:
         notes.append(say("note.labels_unused"))
-    notes += _unfit(run)
+    notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
     if reference.changes.quantizers:
         pairs, target = str(reference.changes.quantizers), run.case.target.name
-        notes.append(say("note.quantizers", count=pairs, target=target))
+        notes.append(say(QUANTIZERS, count=pairs, target=target))
     if reference.repeated:
         notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
     if run.permutation is not None:
@@ -114,15 +110,11 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     return notes
 
 
-def _unfit(run: Run) -> list[str]:
+def _unfit(run: Run, adopted: bool) -> list[Message]:
     """Tensors whose range is not that of the target's method; a plan from a file has its own."""
     wishes = run.settings.overrides
     wished = {wish.tensor for wish in wishes}
-    found = [
-        each
-        for each in unfit(run.case, wishes)
-        if run.settings.plan is None or each.tensor in wished
-    ]
+    found = [each for each in unfit(run.case, wishes) if not adopted or each.tensor in wished]
     named = [
         say("note.too_few", tensor=e.tensor, size=str(e.size), method=e.method, least=str(e.least))
         for e in found
@@ -130,7 +122,7 @@ def _unfit(run: Run) -> list[str]:
     return [say("note.min_max_instead", where=listed(named))] if named else []
 
 
-def _accumulators(case: Case) -> list[str]:
+def _accumulators(case: Case) -> list[Message]:
     """Weights with channels at, or below, the least scale that their biases allow."""
     least = least_scales(case.model, case.placed, case.plan, case.target, case.written)
     ratios = {key: case.plan[key].scale / np.maximum(v, _TINY) for key, v in least.items()}
@@ -143,7 +135,7 @@ def _accumulators(case: Case) -> list[str]:
     ]
 
 
-def _counted(channels: Mapping[str, int]) -> Sentence:
+def _counted(channels: Mapping[str, int]) -> Message:
     """The first few tensors, with how many channels each."""
     live = [(key.removesuffix(":weight"), n) for key, n in channels.items() if n]
     named = listed([say("note.channels", count=str(n), tensor=t) for t, n in live[:_SHOWN]])
@@ -151,27 +143,27 @@ def _counted(channels: Mapping[str, int]) -> Sentence:
     return say("note.and_more", row=named, count=more) if len(live) > _SHOWN else named
 
 
-def _model(path: Path, reference: Reference, sites: int) -> dict[str, Any]:
+def _model(reference: Reference, sites: int) -> ModelFacts:
     graph = reference.model.graph
-    return {
-        "path": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "inputs": [name_of(v) for v in graph.inputs],
-        "outputs": [name_of(v) for v in graph.outputs],
-        "nodes": graph.num_nodes(),
-        "sites": sites,
-        "normalised": asdict(reference.changes),
-        "metadata": dict(reference.plain.metadata_props),
-    }
+    return ModelFacts(
+        path=str(reference.path),
+        sha256=reference.sha256,
+        inputs=[name_of(v) for v in graph.inputs],
+        outputs=[name_of(v) for v in graph.outputs],
+        nodes=graph.num_nodes(),
+        sites=sites,
+        normalised=reference.changes,
+        metadata=dict(reference.plain.metadata_props),
+    )
 
 
-def _target(target: Target) -> dict[str, Any]:
-    return {
-        "name": target.name,
-        "title": target.title,
-        "weights": asdict(target.weights),
-        "activations": asdict(target.activations),
-        "bias_bits": target.bias_bits,
-        "takes": target.takes,
-        "sources": [asdict(s) for s in target.sources],
-    }
+def _target(target: Target) -> TargetFacts:
+    return TargetFacts(
+        name=target.name,
+        title=verbatim(target.title),
+        weights=target.weights,
+        activations=target.activations,
+        bias_bits=target.bias_bits,
+        takes=verbatim(target.takes),
+        sources=list(target.sources),
+    )

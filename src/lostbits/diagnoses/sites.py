@@ -12,7 +12,7 @@ from lostbits.case import Case, Seen, constant_of, rule_of
 from lostbits.data import Batch
 from lostbits.diagnoses.error_split import add_split
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
-from lostbits.diagnosis import LostBits, SiteReport, TradeOff
+from lostbits.diagnosis import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
 from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, split_error
@@ -153,7 +153,7 @@ class SiteErrors:
             sqnr_db=self.sqnr_db(site),
             effective_bits=_effective(affine, bits),
             lost_bits=bits,
-            utilisation={} if seen is None or codes is None else _utilisation(seen, affine, codes),
+            utilisation=None if seen is None or codes is None else _used(seen, affine, codes),
             levels=_levels(codes, affine),
             stability=_stability(sums),
             trade_off=curve,
@@ -197,27 +197,27 @@ def _effective(affine: Affine, bits: LostBits | None) -> float:
     return affine.grid.bits - (0.0 if bits is None else bits.total)
 
 
-def _stability(sums: _Sums) -> dict[str, float] | None:
+def _stability(sums: _Sums) -> Stability | None:
     """Mean squared error on either half of the samples; the ratio is 1 for stable data."""
     if not (sums.halves[:, 1] > 0).all():
         return None
     first, second = (float(e / n) for e, n in sums.halves)
     ratio = 1.0 if max(first, second) == 0 else min(first, second) / max(first, second)
-    return {"mse_first_half": first, "mse_second_half": second, "ratio": ratio}
+    return Stability(first, second, ratio)
 
 
-def _utilisation(seen: Seen, affine: Affine, used: Doubles) -> dict[str, float]:
-    """Codes used, entropy of the codes in bits, share of the range that data reach, headroom."""
+def _used(seen: Seen, affine: Affine, used: Doubles) -> Utilisation:
+    """From the histograms and the counts of the codes."""
     rows = _rows(seen, affine)
     share = used[used > 0] / max(used.sum(), 1)
-    return {
-        "codes_used": float(np.count_nonzero(used)),
-        "codes_total": float(affine.grid.qmax - affine.grid.qmin + 1),
-        "entropy_bits": float(-(share * np.log2(share)).sum()),
-        "range_share": _range_share(rows, affine),
-        "headroom_bits": _headroom(seen.channels),
-        "allocation_gain_db": _allocation_gain(seen.channels.absmax, affine.grid.bits),
-    }
+    return Utilisation(
+        codes_used=float(np.count_nonzero(used)),
+        codes_total=float(affine.grid.qmax - affine.grid.qmin + 1),
+        entropy_bits=float(-(share * np.log2(share)).sum()),
+        range_share=_range_share(rows, affine),
+        headroom_bits=_headroom(seen.channels),
+        allocation_gain_db=_allocation_gain(seen.channels.absmax, affine.grid.bits),
+    )
 
 
 def _levels(used: Doubles | None, affine: Affine) -> list[float] | None:
@@ -270,15 +270,12 @@ def _allocation_gain(reach: NDArray[np.float64], bits: int) -> float:
     return float(10 * np.log10(energy.sum() / (energy * 4.0 ** (bits - dealt)).sum()))
 
 
-def _plot(rows: Histogram) -> dict[str, list[float]]:
+def _plot(rows: Histogram) -> Bins:
     """Counts over 128 bins between the extremes, for the report."""
     edges = np.linspace(min(rows.lo[0], 0.0), max(rows.hi[0], 0.0), _PLOT_BINS + 1)
     at = np.interp(edges, rows.edges[0], cumulative(rows.live[0]))
-    return {
-        "edges": [float(e) for e in edges[[0, -1]]],
-        "counts": [float(c) for c in np.diff(at)],
-        "zeros": [float(rows.zeros[0])],
-    }
+    counts, zeros = [float(c) for c in np.diff(at)], [float(rows.zeros[0])]
+    return Bins([float(e) for e in edges[[0, -1]]], counts, zeros)
 
 
 def _channels(seen: Seen) -> list[list[float]] | None:

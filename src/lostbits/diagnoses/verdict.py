@@ -5,7 +5,7 @@ from typing import NamedTuple, final
 
 from lostbits.diagnoses.findings import LEAST_SHARE, gain_db, unevenness
 from lostbits.diagnosis import Attribution, Finding, Reason, SiteReport
-from lostbits.language import Sentence, say
+from lostbits.language import Message, say
 from lostbits.runtime.measure import Baseline
 from lostbits.target import Target
 
@@ -33,10 +33,10 @@ class _Led(NamedTuple):
 def verdict(
     target: Target,
     baseline: Baseline,
-    parts: Sequence[tuple[Attribution, Reason]],
+    parts: Sequence[Attribution],
     sites: Sequence[SiteReport],
     found: Sequence[Finding],
-) -> Sentence:
+) -> Message:
     """What is left of the answers, what took the rest, and what curing that should win."""
     first = _answers(target, baseline)
     if not found:
@@ -46,7 +46,7 @@ def verdict(
     return say("verdict.together", first=first, second=second)
 
 
-def _answers(target: Target, baseline: Baseline) -> Sentence:
+def _answers(target: Target, baseline: Baseline) -> Message:
     names = {"bits": target.activations.grid.name, "target": target.name}
     noise = say("verdict.silent")
     if baseline.sqnr_db is not None:
@@ -62,17 +62,17 @@ def _answers(target: Target, baseline: Baseline) -> Sentence:
     return say("verdict.output", **names, noise=noise)
 
 
-def _leading(parts: Sequence[tuple[Attribution, Reason]]) -> _Led:
+def _leading(parts: Sequence[Attribution]) -> _Led:
     """Small and cancelling tensors are not counted, unless there are no others."""
     groups: dict[tuple[Reason, str], list[Attribution]] = {}
-    most = max(part.share for part, _ in parts)
-    for part, reason in parts:
-        if part.share >= min(LEAST_SHARE, most):
-            groups.setdefault((reason, part.role), []).append(part)
+    most = max(part.share for part in parts)
+    for part in parts:
+        if part.reason is not None and part.share >= min(LEAST_SHARE, most):
+            groups.setdefault((part.reason, part.role), []).append(part)
     return max((_Led(*key, found) for key, found in groups.items()), key=lambda led: led.share)
 
 
-def _cause(led: _Led, sites: Sequence[SiteReport]) -> Sentence:
+def _cause(led: _Led, sites: Sequence[SiteReport]) -> Message:
     tensors = dict.fromkeys(part.tensor for part in led.parts)
     share, blame = f"{led.share:.0%}", _blame(led, sites)
     if len(tensors) == 1:
@@ -82,7 +82,7 @@ def _cause(led: _Led, sites: Sequence[SiteReport]) -> Sentence:
     return say("verdict.cause", share=share, count=count, roles=roles, blame=blame)
 
 
-def _blame(led: _Led, sites: Sequence[SiteReport]) -> Sentence:
+def _blame(led: _Led, sites: Sequence[SiteReport]) -> Message:
     keys = {(part.tensor, part.role) for part in led.parts}
     spans = [unevenness(s) for s in sites if (s.tensor, s.role) in keys]
     times = [widest / typical for widest, typical in (s for s in spans if s is not None)]
@@ -91,7 +91,7 @@ def _blame(led: _Led, sites: Sequence[SiteReport]) -> Sentence:
     return say(f"blame.{led.reason}")
 
 
-def _cure(led: _Led, found: Sequence[Finding]) -> Sentence:
+def _cure(led: _Led, found: Sequence[Finding]) -> Message:
     """All findings of that reason cured together, each as far as its own prediction goes."""
     keys = {(part.tensor, part.role, part.cause) for part in led.parts}
     cured = [f for f in found if f.reason == led.reason and (f.tensor, f.role, f.cause) in keys]

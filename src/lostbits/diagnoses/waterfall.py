@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Seen
-from lostbits.diagnosis import LostBits, TradeOff
+from lostbits.diagnosis import LostBits, Mark, TradeOff
 from lostbits.estimators import ALL
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, Array, Grid, affine_from_range
@@ -168,12 +168,10 @@ def _means(rows: Histogram, density: Density, affine: Affine) -> Distortion:
     return Distortion(part.round.sum(axis=-1) / size, part.clip.sum(axis=-1) / size)
 
 
-def _mark(
-    rows: Histogram, density: Density, affine: Affine, lo: Array, hi: Array
-) -> dict[str, float]:
+def _mark(rows: Histogram, density: Density, affine: Affine, lo: Array, hi: Array) -> Mark:
     means = _means(rows, density, affine)
     factor = _factor(rows, np.atleast_1d(lo), np.atleast_1d(hi))
-    return {"factor": factor, "round": float(means.round), "clip": float(means.clip)}
+    return Mark(factor, float(means.round), float(means.clip))
 
 
 def _factor(rows: Histogram, lo: Array, hi: Array) -> float:

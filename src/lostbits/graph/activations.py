@@ -10,11 +10,12 @@ from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
 from lostbits.graph.site import Site, Use
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.target import Placement
 
 # They read a tensor's shape, not its values: what they see needs no rounding, and what is
 # computed from their outputs is never quantized.
+FUSED = "left.fused"  # code of the reason that layers, not words, are known by
 _SHAPES = frozenset({"Shape", "Size"})
 _COUNTS = _SHAPES | {"NonZero"}
 # Their channels lie along the last axis, those of all other ops along axis 1.
@@ -39,7 +40,7 @@ class Activations:
     groups: dict[str, str]
     floats: frozenset[str]
     live: frozenset[str]
-    left: dict[str, str]
+    left: dict[str, Message]
 
 
 def find_activations(graph: ir.Graph, rules: Placement) -> Activations:
@@ -90,7 +91,7 @@ class _Walk:
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
         self.placed: dict[str, ir.Value] = {}
-        self.left: dict[str, str] = {}
+        self.left: dict[str, Message] = {}
 
     def visit(self, value: ir.Value, node: ir.Node | None = None) -> None:
         """Give ``value`` a site, or the grid it comes from, or a reason to stay in float."""
@@ -98,7 +99,7 @@ class _Walk:
         if not name or name not in self.live or not is_float(value):
             return
         if name in self.fused:
-            self.left[name] = say("left.fused")
+            self.left[name] = say(FUSED)
         elif name in self.inside:
             self.left[name] = say("left.layer_norm")
         elif node is not None and self._inherits(node, name):
@@ -183,7 +184,7 @@ class _Walk:
                 if output is value:
                     yield Use("", index)
 
-    def _reason(self, value: ir.Value) -> str:
+    def _reason(self, value: ir.Value) -> Message:
         if any(Use(node_name(u.node), u.idx) in self.unrounded for u in value.uses()):
             return say("left.residual")
         return say("left.unread")

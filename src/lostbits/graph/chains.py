@@ -19,7 +19,7 @@ import onnx_ir as ir
 from lostbits.graph.linear import Linear, linear_of
 from lostbits.graph.passage import HOMOGENEOUS, Spot, through
 from lostbits.graph.queries import LINEAR, constant, name_of, node_name, rank, sole_consumer
-from lostbits.language import say
+from lostbits.language import Message, say
 
 Kind = Literal["none", "homogeneous", "bounded"]
 
@@ -79,7 +79,7 @@ class Chains:
     """
 
     pairs: tuple[Pair, ...]
-    skipped: dict[str, str]
+    skipped: dict[str, Message]
 
 
 def find_chains(model: ir.Model) -> Chains:
@@ -88,11 +88,11 @@ def find_chains(model: ir.Model) -> Chains:
     for node in model.graph:
         if node.op_type in LINEAR:
             layer = linear_of(node)
-            if isinstance(layer, str):
+            if isinstance(layer, Message):
                 skipped[name_of(node.outputs[0])] = layer
                 continue
             found = _follow(model.graph, node, layer)
-            if isinstance(found, str):
+            if isinstance(found, Message):
                 skipped[layer.output] = found
             else:
                 pairs.append(found)
@@ -111,23 +111,23 @@ class _Path:
     activations: list[str] = field(default_factory=list)
     bound: Bound | None = None
 
-    def advance(self, node: ir.Node) -> str:
+    def advance(self, node: ir.Node) -> Message | None:
         """Past ``node``; why not, if it is in the way."""
         if node.inputs[0] is not self.value:
             return say("skipped.parameter", op=node.op_type)
         spot = through(node, self.spot)
-        if isinstance(spot, str):
+        if isinstance(spot, Message):
             return spot
-        refusal = self._activate(node) if node.op_type in HOMOGENEOUS | {"Clip"} else ""
+        refusal = self._activate(node) if node.op_type in HOMOGENEOUS | {"Clip"} else None
         self.spot, self.value = spot, node.outputs[0]
         self.steps.append(node_name(node))
         self.tensors.append(name_of(self.value))
         return refusal
 
-    def _activate(self, node: ir.Node) -> str:
+    def _activate(self, node: ir.Node) -> Message | None:
         if node.op_type != "Clip":
             self.activations.append(node.op_type)
-            return ""
+            return None
         lower, upper = _end(node, 1, -np.inf), _end(node, 2, np.inf)
         if lower is None or upper is None:
             return say("skipped.clip_computed")
@@ -139,7 +139,7 @@ class _Path:
         if np.isfinite(upper):
             output = name_of(node.outputs[0])
             self.bound = Bound(node_name(node), output, upper, lower == 0.0, self.spot)
-        return ""
+        return None
 
 
 def _end(node: ir.Node, index: int, missing: float) -> float | None:
@@ -153,7 +153,7 @@ def _end(node: ir.Node, index: int, missing: float) -> float | None:
     return end if abs(end) < np.finfo(np.float32).max else missing
 
 
-def _follow(graph: ir.Graph, node: ir.Node, layer: Linear) -> Pair | str:
+def _follow(graph: ir.Graph, node: ir.Node, layer: Linear) -> Pair | Message:
     """The pair that begins with ``layer``, or why there is none."""
     value = next(o for n in _heads(node) for o in n.outputs if o.name == layer.output)
     axes = rank(value)
@@ -176,19 +176,19 @@ def _heads(node: ir.Node) -> Iterator[ir.Node]:
         yield reader
 
 
-def _why_split(value: ir.Value) -> str:
+def _why_split(value: ir.Value) -> Message:
     if value.is_graph_output():
         return say("skipped.output")
     readers = [use.node.op_type for use in value.uses()]
     return say("skipped.readers", count=str(len(readers)), ops=", ".join(sorted(readers)))
 
 
-def _joined(path: _Path, first: Linear, reader: ir.Node) -> Pair | str:
+def _joined(path: _Path, first: Linear, reader: ir.Node) -> Pair | Message:
     """The pair whose second layer is ``reader``."""
     if reader.inputs[0] is not path.value:
         return say("skipped.parameter", op=reader.op_type)
     second = linear_of(reader)
-    if isinstance(second, str):
+    if isinstance(second, Message):
         return say("skipped.behind", op=reader.op_type, why=second)
     convolution = second.op.startswith("Conv")
     axis = 1 if convolution else (rank(path.value) or 0) - 1

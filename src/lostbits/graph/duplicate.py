@@ -12,7 +12,7 @@ from lostbits.graph.linear import Doubles, Linear
 from lostbits.graph.passage import HOMOGENEOUS
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
-from lostbits.language import say
+from lostbits.language import Message, say
 
 # Ops that take any number of channels. Reshape names it, and Resize may.
 _ANY_WIDTH = frozenset(
@@ -50,7 +50,7 @@ class Duplication:
         self.weights = Weights(model, layers_of(chains.pairs))
         self._wider: dict[str, Pair] = {}
 
-    def refusal(self, pair: Pair) -> str:
+    def refusal(self, pair: Pair) -> Message | None:
         """Why the pair cannot take more channels, or nothing."""
         if pair.second.groups > 1:
             return say("skipped.groups", op=pair.second.op, groups=str(pair.second.groups))
@@ -59,7 +59,7 @@ class Duplication:
             return say("skipped.groups_before", op=pair.first.op)
         fixed = (name for p in pairs for name in p.steps if not self._any_width(name))
         reasons = (say("skipped.width", op=self._nodes[name].op_type) for name in fixed)
-        return next(reasons, "")
+        return next(reasons, None)
 
     def _upwards(self, pair: Pair) -> list[Pair] | None:
         """The pair, and those before it that a depthwise layer widens too."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import constant, name_of, node_name, sole_consumer
 from lostbits.graph.site import Use
-from lostbits.language import say
+from lostbits.language import Message, say
 
 Doubles = NDArray[np.float64]
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -84,7 +84,7 @@ class Linear:
         return np.ascontiguousarray(parts.reshape(shape), np.float32)
 
 
-def linear_of(node: ir.Node) -> Linear | str:
+def linear_of(node: ir.Node) -> Linear | Message:
     """The linear layer that starts at ``node``, or why its channels cannot be changed."""
     weight, array = node.inputs[1], constant(node.inputs[1])
     if weight is None or array is None:
@@ -110,7 +110,7 @@ def linear_of(node: ir.Node) -> Linear | str:
     )
 
 
-def _refusal(node: ir.Node, axes: int, bias: Use | None) -> str:
+def _refusal(node: ir.Node, axes: int, bias: Use | None) -> Message | None:
     """Why the layer is out of reach, or nothing."""
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     turned = bool(node.attributes.get_int("transA", 0))
@@ -120,8 +120,8 @@ def _refusal(node: ir.Node, axes: int, bias: Use | None) -> str:
         return say("skipped.stack")
     value = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and bias.node == node.name and value is not None:
-        return "" if constant(value) is not None else say("skipped.bias_computed")
-    return ""
+        return None if constant(value) is not None else say("skipped.bias_computed")
+    return None
 
 
 def _bias(node: ir.Node) -> Use | None:

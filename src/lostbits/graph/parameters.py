@@ -10,7 +10,7 @@ from lostbits.graph.activations import Activations
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import LINEAR, constant, data_inputs, is_float, name_of, node_name
 from lostbits.graph.site import Role, Site, Use
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.target import Target
 
 # Constants read by these are operands; elsewhere (LayerNormalization, LSTM) they stay in float.
@@ -33,7 +33,7 @@ class Parameters:
 
     sites: list[Site]
     float_biases: list[Site]
-    left: dict[str, str]
+    left: dict[str, Message]
 
 
 def find_parameters(graph: ir.Graph, target: Target, activations: Activations) -> Parameters:
@@ -55,7 +55,7 @@ class _Search:
         self.nodes = {node_name(node): node for node in graph}
         self.biases = {edge for node in graph if (edge := bias_of_matmul(node)) is not None}
         self.found: dict[str, Site] = {}
-        self.left: dict[str, str] = {}
+        self.left: dict[str, Message] = {}
 
     def visit(self, node: ir.Node) -> None:
         """Give the constants that ``node`` reads their sites."""

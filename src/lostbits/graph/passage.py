@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.graph.queries import constant
-from lostbits.language import say
+from lostbits.language import Message, say
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "PRelu"})
 _POOLS = frozenset({"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"})
@@ -33,10 +33,10 @@ class Spot:
         return self.outer == self.inner == 1
 
 
-Step = Callable[[ir.Node, Spot], Spot | str]
+Step = Callable[[ir.Node, Spot], Spot | Message]
 
 
-def through(node: ir.Node, spot: Spot) -> Spot | str:
+def through(node: ir.Node, spot: Spot) -> Spot | Message:
     """Where the channels are after ``node``, or why a positive factor per channel cannot pass."""
     step = _STEPS.get(node.op_type)
     return say("skipped.between", op=node.op_type) if step is None else step(node, spot)
@@ -63,17 +63,17 @@ def zero_pads(node: ir.Node) -> bool:
     return transposed or automatic or any(node.attributes.get_ints("pads", ()))
 
 
-def _elementwise(node: ir.Node, spot: Spot) -> Spot | str:
+def _elementwise(node: ir.Node, spot: Spot) -> Spot | Message:
     return spot
 
 
-def _pool(node: ir.Node, spot: Spot) -> Spot | str:
+def _pool(node: ir.Node, spot: Spot) -> Spot | Message:
     if any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
         return say("skipped.indices", op=node.op_type)
     return spot if spot == Spot(1) else say("skipped.over_channels", op=node.op_type)
 
 
-def _pad(node: ir.Node, spot: Spot) -> Spot | str:
+def _pad(node: ir.Node, spot: Spot) -> Spot | Message:
     pads, value, axes = (_parameter(node, index) for index in (1, 2, 3))
     if pads is None or axes is not None:
         return say("skipped.pad_computed")
@@ -83,7 +83,7 @@ def _pad(node: ir.Node, spot: Spot) -> Spot | str:
     return say("skipped.pad_channels") if ends.any() else spot
 
 
-def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
+def _reduce(node: ir.Node, spot: Spot) -> Spot | Message:
     given = _parameter(node, 1)  # an attribute before opset 18
     axes = given if given is not None else np.asarray(node.attributes.get_ints("axes", ()))
     before = dims(node.inputs[0])
@@ -96,7 +96,7 @@ def _reduce(node: ir.Node, spot: Spot) -> Spot | str:
     return spot if kept else replace(spot, axis=spot.axis - sum(a < spot.axis for a in over))
 
 
-def _transpose(node: ir.Node, spot: Spot) -> Spot | str:
+def _transpose(node: ir.Node, spot: Spot) -> Spot | Message:
     before = dims(node.inputs[0])
     if before is None:
         return say("skipped.transpose")
@@ -104,7 +104,7 @@ def _transpose(node: ir.Node, spot: Spot) -> Spot | str:
     return replace(spot, axis=list(order).index(spot.axis))
 
 
-def _reshape(node: ir.Node, spot: Spot) -> Spot | str:
+def _reshape(node: ir.Node, spot: Spot) -> Spot | Message:
     """Flattened behind the batch axis, split elsewhere, or the last axis left as it is."""
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
     unclear = say("skipped.mixes", op=node.op_type)
@@ -129,7 +129,7 @@ def _around(axis: int) -> tuple[slice, slice, slice]:
     return slice(1, None), slice(1, axis), slice(axis + 1, None)
 
 
-def _resize(node: ir.Node, spot: Spot) -> Spot | str:
+def _resize(node: ir.Node, spot: Spot) -> Spot | Message:
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
     cropped = node.attributes.get_string("coordinate_transformation_mode", "") == (
         "tf_crop_and_resize"

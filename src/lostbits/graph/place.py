@@ -11,11 +11,12 @@ from typing import final
 
 import onnx_ir as ir
 
-from lostbits.graph.activations import find_activations
+from lostbits.graph.activations import FUSED, find_activations
 from lostbits.graph.parameters import find_parameters
 from lostbits.graph.queries import node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import Message
 from lostbits.target import Target
 
 _ROLES = {"weight": 0, "bias": 1, "activation": 2, "output": 2}  # order within a node
@@ -35,9 +36,14 @@ class Placed:
     """
 
     sites: tuple[Site, ...]
-    left_in_float: dict[str, str]
+    left_in_float: dict[str, Message]
     float_biases: tuple[Site, ...] = ()
     inherited: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fused(self) -> frozenset[str]:
+        """Tensors that only the activation or bias behind them reads, which is fused with them."""
+        return frozenset(name for name, why in self.left_in_float.items() if why.code == FUSED)
 
     @property
     def biases(self) -> tuple[Site, ...]:

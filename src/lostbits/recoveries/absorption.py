@@ -23,7 +23,7 @@ from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.passage import zero_pads
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -86,7 +86,7 @@ class _Absorbed:
         nodes = {node_name(n): n for n in case.model.graph}
         for pair in chains.pairs:
             found = _lookup(pair, nodes, case)
-            if isinstance(found, str):
+            if isinstance(found, Message):
                 self.skipped[pair.tensors[0]] = found
             else:
                 self._absorb(pair, *found)
@@ -110,7 +110,7 @@ def _shift(pair: Pair, seen: Seen) -> tuple[Doubles, float]:
     return shift, float((hi - shift).max())
 
 
-def _lookup(pair: Pair, nodes: dict[str, ir.Node], case: Case) -> tuple[str, Seen] | str:
+def _lookup(pair: Pair, nodes: dict[str, ir.Node], case: Case) -> tuple[str, Seen] | Message:
     """Statistics of the activation, or why its channels cannot be shifted exactly."""
     steps = [nodes[name] for name in pair.steps]
     if not steps or not _passes_positive(steps[0]):

@@ -15,7 +15,7 @@ import torch
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
-from lostbits.language import say
+from lostbits.language import Message, say, verbatim
 from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
 from lostbits.rounding import (
     Gram,
@@ -76,7 +76,7 @@ class _Learned(NamedTuple):
 
     solved: Solved | None = None
     loss: tuple[float, float] = (0.0, 0.0)
-    reason: str = ""
+    reason: Message | None = None
 
 
 @final
@@ -90,14 +90,14 @@ class _Solver:
         self.apart = effort.inputs is Inputs.FLOAT
         self.how = Reconstruction(iterations=effort.iterations, seed=effort.seed)
         self.losses: list[tuple[float, float]] = []
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[str, Message] = {}
 
     def look(self, layer: Layer) -> _Learned:
         """By whoever has the layer; it is passed over where no gradient leads through it."""
         try:
             return self._learned(layer)
         except RecoveryError as error:
-            return _Learned(reason=str(error))
+            return _Learned(reason=verbatim(str(error)))
 
     def _learned(self, layer: Layer) -> _Learned:
         start = self.case.written.get(layer.weight.tensor)
@@ -115,13 +115,13 @@ class _Solver:
     def solve(self, layer: Layer, found: Sequence[_Learned], crew: Crew) -> Solved | None:
         """Nobody else has seen anything."""
         (learned,) = found
-        if learned.solved is None:
+        if learned.reason is not None:
             self.skipped[layer.weight.tensor] = learned.reason
         else:
             self.losses.append(learned.loss)
         return learned.solved
 
-    def summary(self) -> str:
+    def summary(self) -> Message:
         """How much of the error before is left."""
         share = median_left(self.losses)
         return say("ledger.adaround", layers=str(len(self.losses)), share=share)

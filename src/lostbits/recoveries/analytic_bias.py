@@ -22,7 +22,7 @@ from lostbits.data import Source
 from lostbits.graph.linear import Doubles, Linear, linear_of
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
 from lostbits.runtime.progress import Progress
 
@@ -64,7 +64,7 @@ class _Corrected:
 
     case: Case
     biases: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, Message] = field(default_factory=dict)
     largest: float = 0.0
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class _Corrected:
         bias, layer = self.known.get(weight.key), linear_of(node)
         if bias is None:
             self.skipped[weight.tensor] = say("skipped.no_bias")
-        elif isinstance(layer, str):
+        elif isinstance(layer, Message):
             self.skipped[weight.tensor] = layer
         elif (means := self._means(node, layer)) is None:
             self.skipped[weight.tensor] = say("skipped.no_means")

@@ -20,7 +20,7 @@ from lostbits.graph.chains import Bound, find_chains
 from lostbits.graph.equal_ranges import SETTLED, equal_ranges
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -107,7 +107,7 @@ class _Solution:
         """The factor farthest from 1, or its inverse."""
         return max((float(np.exp(np.abs(np.log(f)).max())) for f in self.factors), default=1.0)
 
-    def summary(self, dropped: int) -> str:
+    def summary(self, dropped: int) -> Message:
         """How far the channels were apart, and how far they are now."""
         bounded = sum(p.bound is not None for p in self.pairs)
         sizes = np.concatenate([np.exp(np.abs(np.log(f))) for f in self.factors])

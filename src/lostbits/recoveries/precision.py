@@ -12,7 +12,7 @@ from lostbits.case import Case, Plan, constant_of, replanned
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
 from lostbits.runtime.judge import Judge
@@ -45,7 +45,7 @@ class Precision:
     ) -> Change:
         """Search the groups in the order of their shares."""
         if effort.goal is None:
-            return Change(self.name, "nothing: without --goal no number of bits is enough")
+            return Change(self.name, say("ledger.precision_no_goal"))
         few = source.slice(0, min(_SAMPLES, len(source)))
         judge = Judge(case.model, few, pool=effort.pool)
         goal = effort.goal
@@ -164,7 +164,7 @@ def _widened(case: Case, groups: Sequence[Group]) -> Change:
     )
 
 
-def _summary(case: Case, sites: Sequence[Site], constants: Sequence[Site]) -> str:
+def _summary(case: Case, sites: Sequence[Site], constants: Sequence[Site]) -> Message:
     bits = case.target.wide_bits
     width = say("ledger.float") if bits is None else say("ledger.bits", bits=str(bits))
     more = (32 if bits is None else bits) - case.target.weights.grid.bits

@@ -21,7 +21,7 @@ from lostbits.errors import DataError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
-from lostbits.language import listed, say
+from lostbits.language import Figure, Message, listed, say, verbatim
 from lostbits.override import Override
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.layer import Layer
@@ -80,7 +80,7 @@ class _Trial:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[str, Message] = {}
         self.groups: dict[str, list[Site]] = {}
         for site in case.sites:
             if site.streams:
@@ -89,25 +89,25 @@ class _Trial:
             s.scales[1]: s.scales[0] for s in case.placed.biases if s.scales is not None
         }
         self.candidates = {g: self._candidates(mates) for g, mates in self.groups.items()}
-        self.costs: dict[str, dict[str, float]] = {}
+        self.costs: dict[str, dict[Figure, float]] = {}
 
-    def _candidates(self, mates: list[Site]) -> Mapping[str, Affine]:
+    def _candidates(self, mates: list[Site]) -> Mapping[Figure, Affine]:
         site = mates[0]
         now = self.case.plan[site.key]
-        found = {"in use": now}
+        found: dict[Figure, Affine] = {"in use": now}
         for method in ESTIMATORS:
             try:
                 wish = Override(site.tensor, method=method.name)
                 found[method.name] = replanned(self.case, mates, wish)[site.key]
             except DataError as error:  # too few samples for this method
-                self.skipped[f"{method.name} of {site.tensor}"] = str(error)
+                self.skipped[f"{method.name} of {site.tensor}"] = verbatim(str(error))
         if now.axis is None:
             found |= {
                 say("ledger.part", share=f"{f:.0%}"): _shrunk(now, f, self.case) for f in _FRACTIONS
             }
         return found
 
-    def look(self, layer: Layer) -> tuple[float, dict[str, float]] | None:
+    def look(self, layer: Layer) -> tuple[float, dict[Figure, float]] | None:
         """Power of the layer's output, and the error of each candidate of its input."""
         group = self.readers.get(layer.weight.key)
         if group not in self.candidates:
@@ -120,7 +120,7 @@ class _Trial:
     def solve(
         self,
         layer: Layer,
-        found: Sequence[tuple[float, dict[str, float]] | None],
+        found: Sequence[tuple[float, dict[Figure, float]] | None],
         crew: Crew,
     ) -> None:
         """Add the errors up, relative to the power."""
@@ -139,10 +139,10 @@ class _Trial:
         changes = (fake_quantize(x, affine).sub_(x) for x in layer.inputs)
         return sum(_energy(layer.output(e, weight)) for e in changes)
 
-    def choices(self) -> tuple[dict[str, Affine | None], list[str]]:
+    def choices(self) -> tuple[dict[str, Affine | None], list[Figure]]:
         """The cheapest candidate of every group, where it is clearly better, and their names."""
         plan: dict[str, Affine | None] = {}
-        names = []
+        names: list[Figure] = []
         for group, mates in self.groups.items():
             if group not in self.costs:
                 self.skipped[group] = say("skipped.range_kept")

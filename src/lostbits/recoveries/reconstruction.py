@@ -18,7 +18,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.graph.site import Site
-from lostbits.language import say
+from lostbits.language import Message, say, verbatim
 from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
 from lostbits.rounding import LearnedScale, Reconstruction, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
@@ -66,7 +66,7 @@ class _Solver:
         self.how = Reconstruction(iterations=effort.iterations, checks=_CHECKS, seed=effort.seed)
         self.losses: list[tuple[float, float]] = []
         self.moved: list[float] = []
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[str, Message] = {}
 
     def take(self, solved: Reconstructed) -> None:
         """Remember what became of a block, for the summary."""
@@ -83,7 +83,7 @@ class _Solver:
         try:
             return self._learned(block)
         except RecoveryError as error:
-            return Reconstructed(skipped=dict.fromkeys(names, str(error)))
+            return Reconstructed(skipped=dict.fromkeys(names, verbatim(str(error))))
 
     def _learned(self, block: Block) -> Reconstructed:
         scales, skipped = self._scales(block)
@@ -116,7 +116,7 @@ class _Solver:
         start = networks.written.constants.get(site.tensor)
         return RoundedWeight.begun(values, networks.plan[site.key], start)
 
-    def _scales(self, block: Block) -> tuple[dict[str, LearnedScale], dict[str, str]]:
+    def _scales(self, block: Block) -> tuple[dict[str, LearnedScale], dict[str, Message]]:
         """Of the activations that nothing outside of the block depends on; and why of no others."""
         found, skipped = {}, {}
         for key, site in block.activations.items():
@@ -129,7 +129,7 @@ class _Solver:
                 found[key] = LearnedScale(affine, seed=self.how.seed)
         return found, skipped
 
-    def _reason_to_keep(self, block: Block, site: Site) -> str:
+    def _reason_to_keep(self, block: Block, site: Site) -> Message | None:
         inside = {step.name for step in block.stretch.steps}
         if not all(use.node in inside for use in site.uses):
             return say("skipped.other_block")
@@ -137,9 +137,9 @@ class _Solver:
             return say("skipped.shared_scale")
         if block.networks.plan[site.key].axis is not None:
             return say("skipped.per_channel")
-        return say("skipped.powers") if self.case.target.activations.power_of_two else ""
+        return say("skipped.powers") if self.case.target.activations.power_of_two else None
 
-    def summary(self) -> str:
+    def summary(self) -> Message:
         """How much of the error before is left, and how far ranges moved."""
         widest = max((abs(m) for m in self.moved), default=0.0)
         return say(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.grid import Affine
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
 from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Solution
 from lostbits.rounding.ridge import DAMPINGS
@@ -106,7 +106,7 @@ class _Solver:
         self.powers = case.target.weights.power_of_two
         self.positions, self.seed = effort.positions, effort.seed
         self.errors: list[tuple[float, float]] = []
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[str, Message] = {}
 
     def look(self, layer: Layer) -> _Moments | None:
         """None for a layer that is no ``W x``."""
@@ -196,7 +196,7 @@ class _Solver:
         errors = crew.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
         return _STRENGTHS[int(np.argmin(list(errors)))]
 
-    def summary(self) -> str:
+    def summary(self) -> Message:
         """How much of nearest rounding's error the layers have left."""
         share = median_left(self.errors)
         return say("ledger.second_order", count=str(len(self.errors)), share=share)

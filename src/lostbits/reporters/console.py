@@ -8,15 +8,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lostbits.language import say
+from lostbits.diagnosis import STEPS, Diagnosis, Finding, Outcome
+from lostbits.language import Message, say
 from lostbits.quoting import visible
-from lostbits.reporter import Reporter, Result
+from lostbits.reporter import Reporter
 from lostbits.reporters.first_screen import loss, prescription
 
 _ROWS = 10
 _FINDINGS = 5
-_WIDTH = 30  # letters of the longest bar
-_STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
+_WIDTH, _MOST = 30, 2.0  # letters of the bar of all of the loss, and bars that are longer
 
 
 @final
@@ -26,7 +26,7 @@ class Terminal(Reporter):
     name: ClassVar[str] = "console"
     file: ClassVar[str | None] = None
 
-    def render(self, result: Result) -> str:
+    def render(self, result: Diagnosis) -> str:
         """The summary without colour."""
         options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
         console = Console(file=io.StringIO(), width=110, force_terminal=False, **options)
@@ -35,11 +35,11 @@ class Terminal(Reporter):
         return text
 
 
-def screen(result: Result) -> RenderableType:
+def screen(result: Diagnosis) -> RenderableType:
     """The summary as something rich can print."""
-    parts: list[RenderableType] = [_text(result["verdict"], style="bold"), Text("")]
+    parts: list[RenderableType] = [_text(result.verdict, style="bold"), Text("")]
     parts += [_loss(result), Text("")]
-    for number, finding in enumerate(result["findings"][:_FINDINGS], 1):
+    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
         parts += [_finding(number, finding), Text("")]
     parts += [
         _attributions(result),
@@ -48,39 +48,39 @@ def screen(result: Result) -> RenderableType:
         Text(""),
         Text(_trust(result), style="dim"),
     ]
-    if "recovered" in result:
-        parts += [Text(""), *_recovery(result)]
-    elif result["findings"]:
+    if result.recovered is not None:
+        parts += [Text(""), *_recovery(result, result.recovered)]
+    elif result.findings:
         parts += _next(result)
-    parts += [_text(note, style="yellow") for note in result["notes"]]
+    parts += [_text(note, style="yellow") for note in result.notes]
     return Group(*parts)
 
 
-def _text(text: str, style: str = "") -> Text:
+def _text(text: str | Message, style: str = "") -> Text:
     """Text of a result as it is: no markup in it, and no letter that moves the cursor."""
-    return Text(visible(text), style=style)
+    return Text(visible(str(text)), style=style)
 
 
 def _bar(share: float) -> str:
-    """As long as a share is large; none for what is not finite."""
-    return "█" * round(_WIDTH * abs(share)) if math.isfinite(share) else ""
+    """As long as a share is large, and no longer than the line; none for what is not finite."""
+    return "█" * round(_WIDTH * min(abs(share), _MOST)) if math.isfinite(share) else ""
 
 
-def _loss(result: Result) -> Table:
+def _loss(result: Diagnosis) -> Table:
     """The loss by its cause, each part as long as it is large."""
     table = Table(title="The loss, split by its cause", title_justify="left", box=None)
     table.add_column("", justify="right")
     table.add_column("")
     table.add_column("", overflow="fold")
     for part in loss(result):
-        reason, bar = say(f"reason.{part.reason}"), Text(_bar(part.width), style="cyan")
+        reason, bar = str(say(f"reason.{part.reason}")), Text(_bar(part.width), style="cyan")
         table.add_row(f"{part.share:.1%}", reason, bar)
     return table
 
 
-def _next(result: Result) -> list[RenderableType]:
+def _next(result: Diagnosis) -> list[RenderableType]:
     """The command that treats all of it."""
-    command = prescription(result["command"])
+    command = prescription(result.command)
     if command is None:
         return []
     return [Text(""), Text("What to run next", style="bold"), _command(command)]
@@ -91,35 +91,35 @@ def _command(text: str) -> Text:
     return Text(f"   {visible(text)}", style="green", no_wrap=True, overflow="ignore")
 
 
-def _recovery(result: Result) -> list[RenderableType]:
+def _recovery(result: Diagnosis, outcome: Outcome) -> list[RenderableType]:
     """The ledger, and what came of it."""
     table = Table(title="What was tried", title_justify="left", expand=False)
     for name in ("attempt", "predicted dB", "measured dB", "SQNR dB", "agreement", ""):
         table.add_column(name, justify="left" if name in ("attempt", "") else "right")
-    for row in result["ledger"]:
+    for row in result.ledger:
         table.add_row(
-            _text(row["method"]),
-            f"{row['predicted_gain_db']:+.1f}",
-            f"{row['gain_db']:+.1f}",
-            _figure(row["after"]["sqnr_db"], "{:.1f}"),
-            _figure(row["after"]["agreement"], "{:.1%}"),
-            Text("kept", style="green") if row["kept"] else Text("dropped", style="dim"),
+            _text(row.method),
+            f"{row.predicted_gain_db:+.1f}",
+            f"{row.gain_db:+.1f}",
+            _figure(row.after.sqnr_db, "{:.1f}"),
+            _figure(row.after.agreement, "{:.1%}"),
+            Text("kept", style="green") if row.kept else Text("dropped", style="dim"),
         )
-    notes = [_text(f"{row['method']}: {row['note']}", style="dim") for row in result["ledger"]]
-    return [table, *notes, _text(result["recovered"]["text"], style="bold")]
+    notes = [_text(f"{row.method}: {row.note}", style="dim") for row in result.ledger]
+    return [table, *notes, _text(outcome.text, style="bold")]
 
 
 def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _finding(number: int, finding: dict[str, Any]) -> RenderableType:
+def _finding(number: int, finding: Finding) -> RenderableType:
     title = Text(f"{number}. ", style="bold cyan")
-    title.append(visible(finding["text"]), style="default")
-    return Group(title, _command(finding["command"]))
+    title.append(visible(str(finding.text)), style="default")
+    return Group(title, _command(finding.command))
 
 
-def _attributions(result: Result) -> Table:
+def _attributions(result: Diagnosis) -> Table:
     table = Table(title="Where the output error comes from", title_justify="left", expand=False)
     for name, justify in (
         ("tensor", "left"),
@@ -129,29 +129,29 @@ def _attributions(result: Result) -> Table:
     ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("")
-    rows = result["network"]["attributions"]
+    rows = result.network.attributions
     for row in rows[:_ROWS]:
-        cells = (_text(row[name]) for name in ("tensor", "role", "cause"))
-        table.add_row(*cells, f"{row['share']:.1%}", _bar(row["share"]))
-    rest = sum(row["share"] for row in rows[_ROWS:])
+        cells = (_text(name) for name in (row.tensor, row.role, row.cause))
+        table.add_row(*cells, f"{row.share:.1%}", _bar(row.share))
+    rest = sum(row.share for row in rows[_ROWS:])
     if rows[_ROWS:]:
         table.add_row(f"{len(rows) - _ROWS} others", "", "", f"{rest:.1%}", "")
     return table
 
 
-def _lost_bits(result: Result) -> Table:
+def _lost_bits(result: Diagnosis) -> Table:
     table = Table(title="Bits lost by the tensors that matter most", title_justify="left")
     table.add_column("tensor", overflow="fold")
-    for name in ("grid", *_STEPS, "left"):
+    for name in ("grid", *STEPS, "left"):
         table.add_column(name.replace("_", "\n"), justify="right")
-    sites = {(s["tensor"], s["role"]): s for s in result["sites"]}
-    leading = dict.fromkeys((a["tensor"], a["role"]) for a in result["network"]["attributions"])
+    sites = {site.key: site for site in result.sites}
+    leading = dict.fromkeys(a.key for a in result.network.attributions)
     # A float bias of other values than the model's carries error, and is no site.
     for site in [sites[key] for key in leading if key in sites][:_ROWS]:
-        lost = site["lost_bits"]
-        steps = ["" if lost is None else _bits(lost[step]) for step in _STEPS]
-        tensor = _text(site["tensor"])
-        table.add_row(tensor, site["grid"], *steps, f"{site['effective_bits']:.1f}")
+        lost = site.lost_bits
+        steps = [""] * len(STEPS) if lost is None else [_bits(v) for v in lost.steps.values()]
+        tensor = _text(site.tensor)
+        table.add_row(tensor, site.grid, *steps, f"{site.effective_bits:.1f}")
     return table
 
 
@@ -159,12 +159,12 @@ def _bits(value: float) -> str:
     return f"-{value:.1f}" if value >= 0.05 else "·"
 
 
-def _trust(result: Result) -> str:
-    coverage, network = result["coverage"], result["network"]
+def _trust(result: Diagnosis) -> str:
+    coverage, network = result.coverage, result.network
     return (
-        f"{coverage['sites_matched']} of {coverage['sites_total']} sites matched; attributed "
-        f"{1 + network['residual']:.1%} of the output error ({network['method']}, "
-        f"residual {network['residual']:+.2%}); {result['data']['samples']} samples; "
-        f"{sum(result['seconds'].values()):.1f} s; "
-        f"peak memory {result['peak_memory_bytes'] / 2**20:.0f} MiB"
+        f"{coverage.sites_matched} of {coverage.sites_total} sites matched; attributed "
+        f"{1 + network.residual:.1%} of the output error ({network.method}, "
+        f"residual {network.residual:+.2%}); {result.data.samples} samples; "
+        f"{sum(result.seconds.values()):.1f} s; "
+        f"peak memory {result.peak_memory_bytes / 2**20:.0f} MiB"
     )

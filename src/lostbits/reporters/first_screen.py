@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
 from lostbits import quoting
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis
 
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
 _LEFT_OUT = {
@@ -12,7 +12,6 @@ _LEFT_OUT = {
     *("--out", "--format", "--lang", "--json"),
 }
 _FLAGS = {"--quiet"}
-_RENAMED = {"--data": "--evaluation", "--calibration": "--data"}
 
 
 @final
@@ -32,12 +31,12 @@ class Segment(NamedTuple):
     roles: list[tuple[str, float]]
 
 
-def loss(result: Result) -> list[Segment]:
+def loss(result: Diagnosis) -> list[Segment]:
     """The loss split by its reason, largest first; together they are what was attributed."""
     table: dict[str, dict[str, float]] = {}
-    for a in result["network"]["attributions"]:
-        roles = table.setdefault(a["reason"], {})
-        roles[a["role"]] = roles.get(a["role"], 0.0) + a["share"]
+    for a in result.network.attributions:
+        roles = table.setdefault(a.reason or "resolution", {})
+        roles[a.role] = roles.get(a.role, 0.0) + a.share
     shares = {reason: sum(roles.values()) for reason, roles in table.items()}
     whole = sum(max(share, 0.0) for share in shares.values()) or 1.0
     ranked = sorted(shares, key=lambda reason: -shares[reason])
@@ -67,12 +66,11 @@ def prescription(command: str) -> str | None:
     if words[:2] != ["lostbits", "diagnose"]:
         return None
     options = list(_options(words[2:]))
-    renamed = _RENAMED if any(name == "--calibration" for name, _ in options) else {}
     kept = [
         part
         for name, value in options
         if name not in _LEFT_OUT
-        for part in ((renamed.get(name, name), value) if name else (value,))
+        for part in ((name, value) if name else (value,))
     ]
     data = [] if any(name == "--data" for name, _ in options) else ["--data", "DATA"]
     return quoting.command(["lostbits", "recover", *kept, *data, "--out", "recovered"])

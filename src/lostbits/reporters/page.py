@@ -7,11 +7,13 @@ from typing import Any, ClassVar, final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lostbits.diagnosis import STEPS, Diagnosis
 from lostbits.language import Language, catalogue
-from lostbits.reporter import Reporter, Result
+from lostbits.reporter import Reporter
 from lostbits.reporters import first_screen
 from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
-from lostbits.reporters.html.wording import LANGUAGES, Wording, word
+from lostbits.reporters.html.tables import Row
+from lostbits.reporters.html.wording import LANGUAGES, Wording
 
 _SCRIPTS = (
     "echarts.common.min.js",
@@ -38,9 +40,9 @@ class Html(Reporter):
         """The page that opens with a language."""
         return Html(language)
 
-    def render(self, result: Result) -> str:
+    def render(self, result: Diagnosis) -> str:
         """The page; the same result gives the same bytes."""
-        page, wording = _environment(), Wording(result, self.language)
+        page, wording = _environment(), Wording(self.language)
         rows = tables.rows(result)
         chart = network_map.network_map(result, rows)
         data = plots.figures(result, rows, wording, chart.rows)
@@ -71,23 +73,21 @@ def _words(wording: Wording) -> dict[str, Any]:
         "parts": wording.parts,
         "attr": wording.attribute,
         "plain": wording.plain,
-        "said": wording.entry,
-        "word": word,
         "known": catalogue(wording.language),
         "language": wording.language,
         "languages": [(each, catalogue(each)["language.name"]) for each in LANGUAGES],
     }
 
 
-def _computed(result: Result, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _computed(result: Diagnosis, rows: list[Row]) -> dict[str, Any]:
     """What the text of the page names."""
     return {
         "columns": tables.COLUMNS,
-        "steps": plots.STEPS,
+        "steps": STEPS,
         "terms": plots.TERMS,
-        "floats": summary.by_reason(result["coverage"]["left_in_float"]),
+        "floats": summary.by_reason(result.coverage.left_in_float),
         "loss": first_screen.loss(result),
-        "prescription": first_screen.prescription(result["command"]),
+        "prescription": first_screen.prescription(result.command),
         "ledger": plots.ledger(result),
         "reached": summary.reached(result, rows),
     }

@@ -16,7 +16,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.language import say
+from lostbits.language import Message, say
 from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.layer import Shard, whole
@@ -117,7 +117,7 @@ class Reconstructed:
     plan: Mapping[str, Affine] = field(default_factory=dict)
     loss: tuple[float, float] | None = None
     moved: tuple[float, ...] = ()
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, Message] = field(default_factory=dict)
 
 
 class BlockSolver(Protocol):
@@ -264,9 +264,9 @@ def _sites(executor: Executor, stretch: Stretch) -> tuple[dict[str, Site], dict[
     return {site.key: site for _, site in found}, streamed
 
 
-def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> str:
+def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> Message | None:
     if not stretch.entrance or not stretch.exit:
         return say("skipped.no_block")
     if len(weights) > _MOST:
         return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))
-    return ""
+    return None

@@ -20,6 +20,7 @@ from lostbits.data import Batch, Source
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import Message
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.spill import spilled
@@ -43,7 +44,7 @@ class Written:
 
     constants: dict[str, Array] = field(default_factory=dict)
     plan: dict[str, Affine] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, Message] = field(default_factory=dict)
     cached: int = 0
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import final
 
+import onnx
 import onnx_ir as ir
 
 from lostbits.data import InputSpec
@@ -53,31 +54,36 @@ class Reference:
         model: Normalised.
         plain: The file's network without Q/DQ pairs, otherwise as it came.
         changes: What normalising did.
+        path: Of the file; for a model in memory its name, which is no path.
+        sha256: Of the file; of a model in memory, as a protobuf message.
         repeated: Outputs that the file lists more than once, and that are looked at once.
     """
 
     model: ir.Model
     plain: ir.Model
     changes: Normalisation
+    path: Path
+    sha256: str
     repeated: Sequence[str] = ()
 
 
-def open_reference(path: Path, *, fold: bool = True) -> Reference:
-    """Load and normalise the model at ``path``; without ``fold``, BatchNorms stay.
+def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = True) -> Reference:
+    """Load and normalise a model; without ``fold``, BatchNorms stay.
 
     Raises:
         ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
             not tensors, M009 when it does not compute in float32, M012 for random nodes,
             M013 for tensors that memory does not hold.
     """
-    file = load(path)
-    repeated = repeated_outputs(file)
+    file = load(source)
+    path, repeated = file.path, repeated_outputs(file.model)
     with edge(partial(invalid, str(path))):
-        plain, quantizers = without_quantizers(file)
+        plain, quantizers = without_quantizers(file.model)
         _check_executable(plain, path)
         model, changes = normalise(plain, fold=fold)
         _check_executable(model, path)
-    return Reference(model, plain, replace(changes, quantizers=quantizers), repeated)
+    changes = replace(changes, quantizers=quantizers)
+    return Reference(model, plain, changes, path, file.sha256, repeated)
 
 
 def input_specs(model: ir.Model) -> list[InputSpec]:

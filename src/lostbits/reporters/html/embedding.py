@@ -6,6 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lostbits.language import Message
+
 _DIGITS = 4  # significant digits of what is plotted; exact figures are text
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -28,6 +30,8 @@ def short(data: Any) -> Any:
         case float():
             cut = float(f"{data:.{_DIGITS}g}")
             return int(cut) if cut.is_integer() and abs(cut) < 1e15 else cut
+        case Message():
+            return {"code": data.code, "figures": short(data.figures)}
         case dict():
             return {k: short(v) for k, v in data.items()}
         case list() | tuple():

@@ -5,11 +5,11 @@ a lane is free again behind that row. So a chain of layers is one straight line,
 around a block, with the layers of the block to its right.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, final
+from collections.abc import Sequence
+from typing import NamedTuple, final
 
-from lostbits.reporter import Result
-from lostbits.reporters.html import formats
+from lostbits.diagnosis import Diagnosis
+from lostbits.reporters.html import formats, tables
 
 ROW = 30  # pixels a layer
 _LANE, _MOST = 15.0, 150.0  # pixels between lanes, and of all lanes together
@@ -17,7 +17,7 @@ _RADIUS = 5.5
 
 
 @final
-class Row(NamedTuple):
+class Stop(NamedTuple):
     """A layer on the map.
 
     Attributes:
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 class Map(NamedTuple):
     """Rows, the lines between them as SVG paths, and the size of the picture of the lines."""
 
-    rows: list[Row]
+    rows: list[Stop]
     paths: list[str]
     width: float
     height: float
@@ -52,21 +52,21 @@ class Map(NamedTuple):
     pitch: int = ROW
 
 
-def network_map(result: Result, ranked: Sequence[Mapping[str, Any]]) -> Map:
+def network_map(result: Diagnosis, ranked: Sequence[tables.Row]) -> Map:
     """The rows, inputs of the network first, and their lines."""
-    stations = [_Station(name, "", "", [], None) for name in result["model"]["inputs"]]
+    stations = [_Station(name, "", "", [], None) for name in result.model.inputs]
     stations += [
-        _Station(layer["tensor"], layer["node"], layer["op"], layer["inputs"], number)
-        for number, layer in enumerate(result["layers"])
+        _Station(layer.tensor, layer.node, layer.op, layer.inputs, number)
+        for number, layer in enumerate(result.layers)
     ]
     lanes = _lanes(stations)
     step = min(_LANE, _MOST / max(len(set(lanes)), 1))
     spots = [(step * (lane + 0.7), ROW * (i + 0.5)) for i, lane in enumerate(lanes)]
     sites = [_sites(station, ranked) for station in stations]
-    shares = [sum(sum(ranked[i]["causes"].values()) for i in found) for found in sites]
+    shares = [sum(ranked[i].share for i in found) for found in sites]
     most = max([*shares, 0.0])
     rows = [
-        Row(s.node or s.tensor, s.op, share, _fill(share, most), found, *spot, s.layer)
+        Stop(s.node or s.tensor, s.op, share, _fill(share, most), found, *spot, s.layer)
         for s, share, found, spot in zip(stations, shares, sites, spots, strict=True)
     ]
     width = round(step * (max(lanes, default=0) + 1.4), 1)
@@ -82,13 +82,13 @@ class _Station(NamedTuple):
     layer: int | None
 
 
-def _sites(station: _Station, ranked: Sequence[Mapping[str, Any]]) -> list[int]:
+def _sites(station: _Station, ranked: Sequence[tables.Row]) -> list[int]:
     """Its own constants, by node, and the tensor that it makes."""
     return [
-        row["index"]
+        row.number
         for row in ranked
-        if row["site"]["tensor"] == station.tensor
-        or (row["site"]["role"] in ("weight", "bias") and row["site"]["node"] == station.node != "")
+        if row.site.tensor == station.tensor
+        or (row.site.role in ("weight", "bias") and row.site.node == station.node != "")
     ]
 
 

@@ -4,68 +4,78 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lostbits.reporter import Result
+from lostbits.diagnosis import Bins, Diagnosis, LayerReport, NetworkReport, SiteReport, TradeOff
+from lostbits.grid import Grid
 from lostbits.reporters.html import facts, formats
+from lostbits.reporters.html.network_map import Stop
+from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import Wording
 
 _BARS = 25  # tensors that the chart names one by one
-_CAUSES = ("round", "clip")
-# Steps of the waterfall, and terms of a layer, by their names in the result and the catalogues.
-STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
+# Terms of a layer, by their names in the result and the catalogues.
 TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
 
 def figures(
-    result: Result, rows: Sequence[Mapping[str, Any]], wording: Wording, stations: Sequence[Any]
+    result: Diagnosis, rows: Sequence[Row], wording: Wording, stops: Sequence[Stop]
 ) -> dict[str, Any]:
     """One entry a figure; ``sites`` in the order of the table, ``map`` in that of the map."""
     return {
         "attribution": _attribution(rows),
         "roles": _roles(rows),
-        "layers": _layers(result["layers"]),
+        "layers": _layers(result.layers),
         "ledger": ledger(result),
-        "map": [_station(row, result["layers"]) for row in stations],
+        "map": [_stop(row, result.layers) for row in stops],
         "sites": [_site(row, result, wording) for row in rows],
     }
 
 
-def _attribution(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _attribution(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The largest tensors, and all others as one bar."""
-    ranked = sorted(rows, key=lambda row: -abs(sum(row["causes"].values())))
+    ranked = sorted(rows, key=lambda row: -abs(row.share))
     first, rest = ranked[:_BARS], ranked[_BARS:]
-    bars = [
+    bars: list[dict[str, Any]] = [
         {
-            "name": row["site"]["tensor"],
-            "role": row["site"]["role"],
-            "index": row["index"],
-            **row["causes"],
+            "name": row.site.tensor,
+            "role": row.site.role,
+            "index": row.number,
+            "round": row.round,
+            "clip": row.clip,
         }
         for row in first
     ]
     if rest:
-        sums = {c: sum(row["causes"][c] for row in rest) for c in _CAUSES}
+        sums = {"round": sum(row.round for row in rest), "clip": sum(row.clip for row in rest)}
         bars.append({"others": len(rest), "role": "", "index": None, **sums})
     return bars
 
 
-def _roles(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _roles(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Shares by role, largest first."""
-    table: dict[str, dict[str, float]] = {}
+    table: dict[str, list[Row]] = {}
     for row in rows:
-        sums = table.setdefault(row["site"]["role"], dict.fromkeys(_CAUSES, 0.0))
-        for cause in _CAUSES:
-            sums[cause] += row["causes"][cause]
-    bars = [{"role": role, "index": None, **sums} for role, sums in table.items()]
-    return sorted(bars, key=lambda bar: -(bar["round"] + bar["clip"]))
+        table.setdefault(row.site.role, []).append(row)
+    ranked = sorted(table, key=lambda role: -sum(row.share for row in table[role]))
+    return [
+        {
+            "role": role,
+            "index": None,
+            "round": sum(row.round for row in table[role]),
+            "clip": sum(row.clip for row in table[role]),
+        }
+        for role in ranked
+    ]
 
 
-def _layers(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _layers(layers: Sequence[LayerReport]) -> list[dict[str, Any]]:
     """Errors along the depth; a logarithmic axis has no place for zero."""
     return [
         {
-            "name": layer["node"] or layer["tensor"],
-            "op": layer["op"],
-            **{kind: _positive(layer[kind]) for kind in ("own_error", "inherited_error", "error")},
+            "name": layer.node or layer.tensor,
+            "op": layer.op,
+            "own_error": _positive(layer.own_error),
+            "inherited_error": _positive(layer.inherited_error),
+            "error": _positive(layer.error),
         }
         for layer in layers
     ]
@@ -75,105 +85,101 @@ def _positive(value: float) -> float | None:
     return value if value > 0 else None
 
 
-def ledger(result: Result) -> list[dict[str, Any]]:
+def ledger(result: Diagnosis) -> list[dict[str, Any]]:
     """What every attempt started from, reached, and was predicted to reach, in dB of SQNR.
 
     An attempt without a finite figure, whose output has no error at all, has no bar.
     """
-    bars = [
+    bars: list[dict[str, Any]] = [
         {
-            "method": row["method"],
-            "kept": row["kept"],
-            "before": row["before"]["sqnr_db"],
-            "after": row["after"]["sqnr_db"],
-            "predicted": row["before"]["sqnr_db"] + row["predicted_gain_db"],
-            "texts": [formats.signed(row[k]) for k in ("predicted_gain_db", "gain_db")],
+            "method": row.method,
+            "kept": row.kept,
+            "before": row.before.sqnr_db,
+            "after": row.after.sqnr_db,
+            "predicted": row.before.sqnr_db + row.predicted_gain_db,
+            "texts": [formats.signed(row.predicted_gain_db), formats.signed(row.gain_db)],
         }
-        for row in result["ledger"]
-        if None not in (row["before"]["sqnr_db"], row["after"]["sqnr_db"])
+        for row in result.ledger
+        if row.before.sqnr_db is not None and row.after.sqnr_db is not None
     ]
-    if bars:
-        ends = [result["recovered"][when]["sqnr_db"] for when in ("before", "after")]
-        bars = [{"start": ends[0]}, *bars, {"end": ends[1]}]
+    if bars and (outcome := result.recovered) is not None:
+        bars = [{"start": outcome.before.sqnr_db}, *bars, {"end": outcome.after.sqnr_db}]
     return bars
 
 
-def _station(row: Any, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _stop(row: Stop, layers: Sequence[LayerReport]) -> dict[str, Any]:
     """What the panel beside the map says of a layer."""
-    layer = {} if row.layer is None else layers[row.layer]
-    errors = [formats.brief(layer.get(k)) for k in ("own_error", "inherited_error")]
+    layer = None if row.layer is None else layers[row.layer]
+    both = (None, None) if layer is None else (layer.own_error, layer.inherited_error)
+    errors = [formats.brief(error) for error in both]
     return {"name": row.name, "op": row.op, "sites": row.sites, "errors": errors}
 
 
-def _site(row: Mapping[str, Any], result: Result, wording: Wording) -> dict[str, Any]:
-    site = row["site"]
-    key = (site["tensor"], site["role"])
-    mine = [f for f in result["findings"] if (f["tensor"], f["role"]) == key]
+def _site(row: Row, result: Diagnosis, wording: Wording) -> dict[str, Any]:
+    site = row.site
+    mine = [f for f in result.findings if (f.tensor, f.role) == (site.tensor, site.role)]
     return {
-        "name": site["tensor"],
-        "role": site["role"],
-        "node": site["node"],
-        "op": site["op"],
-        "grid": site["grid"],
-        "share": formats.percent(sum(row["causes"].values())),
-        "findings": [wording.number(f["text"]) for f in mine],
+        "name": site.tensor,
+        "role": site.role,
+        "node": site.node,
+        "op": site.op,
+        "grid": site.grid,
+        "share": formats.percent(row.share),
+        "findings": [wording.number(f.text) for f in mine],
         "facts": facts.facts(row),
-        "compared": compared(result, key),
+        "compared": compared(result, site),
         "meters": facts.meters(site),
         "waterfall": waterfall(site),
-        "histogram": _histogram(site),
+        "histogram": _histogram(site, site.histogram),
         "levels": _levels(site),
-        "trade_off": _trade_off(site["trade_off"]),
+        "trade_off": _trade_off(site.trade_off),
         "channels": _channels(site),
-        "by_channel": _by_channel(site, result["network"]),
+        "by_channel": _by_channel(site, result.network),
     }
 
 
-def compared(result: Result, key: tuple[str, str]) -> list[facts.Comparison] | None:
-    """What a recovery made of a site, by tensor and role."""
-    changes = result.get("recovered", {}).get("sites", [])
-    mine = [c for c in changes if (c["tensor"], c["role"]) == key]
+def compared(result: Diagnosis, site: SiteReport) -> list[facts.Comparison] | None:
+    """What a recovery made of a site."""
+    changes = [] if result.recovered is None else result.recovered.sites
+    mine = [c for c in changes if (c.tensor, c.role) == (site.tensor, site.role)]
     return facts.compared(mine[0]) if mine else None
 
 
-def waterfall(site: Mapping[str, Any]) -> list[tuple[str, float, float]] | None:
+def waterfall(site: SiteReport) -> list[tuple[str, float, float]] | None:
     """Name, start and length of every bar, from the bits of the grid to those that are left."""
-    lost = site["lost_bits"]
-    if lost is None:
+    if site.lost_bits is None:
         return None
-    bars = [("", 0.0, float(site["bits"]))]
-    level = float(site["bits"])
-    for step in STEPS:
-        level -= lost[step]
-        bars.append((step, level, lost[step]))
-    return [*bars, ("left", 0.0, site["effective_bits"])]
+    level = float(site.bits)
+    bars = [("", 0.0, level)]
+    for step, lost in site.lost_bits.steps.items():
+        level -= lost
+        bars.append((step, level, lost))
+    return [*bars, ("left", 0.0, site.effective_bits)]
 
 
-def _histogram(site: Mapping[str, Any]) -> dict[str, Any] | None:
+def _histogram(site: SiteReport, known: Bins | None) -> dict[str, Any] | None:
     """Counts, where the bins lie, and the range in use; empty bins have no logarithm."""
-    known = site["histogram"]
     if known is None:
         return None
-    (first, last), counts = known["edges"], known["counts"]
-    width = (last - first) / len(counts)
-    margin = 0.02 * (max(last, site["hi"]) - min(first, site["lo"]))
+    first, last = known.edges
+    width = (last - first) / len(known.counts)
+    margin = 0.02 * (max(last, site.hi) - min(first, site.lo))
     return {
-        "counts": [round(c, 1) if c >= 0.5 else None for c in counts],
+        "counts": [round(c, 1) if c >= 0.5 else None for c in known.counts],
         "middle": first + width / 2,
         "width": width,
-        "range": (site["lo"], site["hi"]),
-        "axis": (min(first, site["lo"]) - margin, max(last, site["hi"]) + margin),
-        "zeros": formats.count(sum(known["zeros"])),
+        "range": (site.lo, site.hi),
+        "axis": (min(first, site.lo) - margin, max(last, site.hi) + margin),
+        "zeros": formats.count(sum(known.zeros)),
     }
 
 
-def _levels(site: Mapping[str, Any]) -> dict[str, Any] | None:
+def _levels(site: SiteReport) -> dict[str, Any] | None:
     """Share of the values in every group of codes, and the share that even use would give."""
-    shares = site["levels"]
+    shares = site.levels
     if not shares:
         return None
-    size = 2 ** site["bits"] / len(shares)
-    first = 0 if site["grid"].startswith("u") else -(2 ** (site["bits"] - 1))
+    first, size = Grid.named(site.grid).qmin, 2**site.bits / len(shares)
     return {
         "shares": [_positive(share) for share in shares],
         "first": [round(first + i * size) for i in range(len(shares))],
@@ -183,39 +189,39 @@ def _levels(site: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _trade_off(known: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _trade_off(known: TradeOff | None) -> dict[str, Any] | None:
     """Curves over the factors, and marks; zero has no place on a logarithmic axis."""
     if known is None:
         return None
-    kinds = {kind: known[kind] for kind in _CAUSES}
-    kinds["total"] = [r + c for r, c in zip(known["round"], known["clip"], strict=True)]
+    total = [r + c for r, c in zip(known.round, known.clip, strict=True)]
+    kinds: Mapping[str, list[float]] = {"round": known.round, "clip": known.clip, "total": total}
     return {
-        "factor": known["factor"],
+        "factor": known.factor,
         **{kind: [_positive(v) for v in values] for kind, values in kinds.items()},
         "marks": [
-            (name.replace(" ", "_"), m["factor"], m["round"] + m["clip"], m["round"], m["clip"])
-            for name, m in known["marks"].items()
-            if m["factor"] > 0 and m["round"] + m["clip"] > 0
+            (name.replace(" ", "_"), m.factor, m.round + m.clip, m.round, m.clip)
+            for name, m in known.marks.items()
+            if m.factor > 0 and m.round + m.clip > 0
         ],
     }
 
 
-def _channels(site: Mapping[str, Any]) -> dict[str, Any] | None:
+def _channels(site: SiteReport) -> dict[str, Any] | None:
     """Lowest value, extent and number of each channel, with the range in use."""
-    known = site["channel_range"]
+    known = site.channel_range
     if not known:
         return None
     return {
         "index": [c for c, _, _ in known],
         "lo": [lo for _, lo, _ in known],
         "extent": [hi - lo for _, lo, hi in known],
-        "range": (site["lo"], site["hi"]) if site["axis"] is None else None,
+        "range": (site.lo, site.hi) if site.axis is None else None,
     }
 
 
-def _by_channel(site: Mapping[str, Any], network: Mapping[str, Any]) -> list[float] | None:
+def _by_channel(site: SiteReport, network: NetworkReport) -> list[float] | None:
     """Share of the output error by channel, for the sites that matter most."""
-    values = network["channels"].get(f"{site['tensor']}:{site['role']}")
-    if values is None or not network["total"]:
+    values = network.channels.get(site.key)
+    if values is None or not network.total:
         return None
-    return [value / network["total"] for value in values]
+    return [value / network.total for value in values]

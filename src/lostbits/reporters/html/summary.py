@@ -1,47 +1,69 @@
 """The sums that the text of the page names."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, final
 
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis, Reasoned, SiteReport
+from lostbits.language import Message
+from lostbits.reporters.html.tables import Row
 
 _FIRST = 5
 
 
-def by_reason(left: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+@final
+class Halves(NamedTuple):
+    """How much the two halves of the samples agree, over all sites that can tell."""
+
+    median: float
+    least: float
+    tensor: str
+    sites: int
+
+
+@final
+class Reached(NamedTuple):
+    """Sums that the text of the page names; shares are parts of the output error."""
+
+    attributed: float
+    matched: float
+    first: int
+    first_share: float
+    round: float
+    clip: float
+    finding_sites: list[int | None]
+    seconds: float
+    halves: Halves | None
+
+
+def by_reason(left: Iterable[Reasoned]) -> dict[Message, list[str]]:
     """Tensors left in float, under the reason why."""
-    table: dict[str, list[str]] = {}
+    table: dict[Message, list[str]] = {}
     for entry in left:
-        table.setdefault(entry["reason"], []).append(entry["tensor"])
+        table.setdefault(entry.reason, []).append(entry.tensor)
     return table
 
 
-def reached(result: Result, ranked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sums that the text of the page names."""
-    shares = [sum(row["causes"].values()) for row in ranked]
-    keys = {(row["site"]["tensor"], row["site"]["role"]): row["index"] for row in ranked}
-    return {
-        "attributed": 1 + result["network"]["residual"],
-        "matched": result["coverage"]["sites_matched"] / max(result["coverage"]["sites_total"], 1),
-        "first": min(_FIRST, len(shares)),
-        "first_share": sum(shares[:_FIRST]),
-        "causes": {c: sum(row["causes"][c] for row in ranked) for c in ("round", "clip")},
-        "finding_sites": [keys.get((f["tensor"], f["role"])) for f in result["findings"]],
-        "seconds": sum(result["seconds"].values()),
-        "halves": _halves(result["sites"]),
-    }
+def reached(result: Diagnosis, ranked: Sequence[Row]) -> Reached:
+    """Of the rows, those that cost most first."""
+    shares = [row.share for row in ranked]
+    index = {row.site.key: row.number for row in ranked}
+    return Reached(
+        attributed=1 + result.network.residual,
+        matched=result.coverage.sites_matched / max(result.coverage.sites_total, 1),
+        first=min(_FIRST, len(shares)),
+        first_share=sum(shares[:_FIRST]),
+        round=sum(row.round for row in ranked),
+        clip=sum(row.clip for row in ranked),
+        finding_sites=[index.get(f"{f.tensor}:{f.role}") for f in result.findings],
+        seconds=sum(result.seconds.values()),
+        halves=_halves(result.sites),
+    )
 
 
-def _halves(sites: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How much the two halves of the samples agree, over all sites that can tell."""
-    ratios = {s["tensor"]: s["stability"]["ratio"] for s in sites if s["stability"]}
+def _halves(sites: Sequence[SiteReport]) -> Halves | None:
+    ratios = {s.tensor: s.stability.ratio for s in sites if s.stability}
     if not ratios:
         return None
     least = min(ratios, key=lambda tensor: ratios[tensor])
-    return {
-        "median": statistics.median(ratios.values()),
-        "least": ratios[least],
-        "tensor": least,
-        "count": len(ratios),
-    }
+    return Halves(statistics.median(ratios.values()), ratios[least], least, len(ratios))

@@ -1,14 +1,11 @@
 """The rows of the page's tables, laid out and sorted."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, final
 
-from lostbits.reporter import Result
+from lostbits.diagnosis import STEPS, Diagnosis, LostBits, SiteReport, Utilisation
 from lostbits.reporters.html import formats
-from lostbits.reporters.html.plots import STEPS
 
 _HEAT = 3.0  # bits lost at which a cell has its full colour
-_NO_CAUSE = {"round": 0.0, "clip": 0.0}
 
 
 @final
@@ -38,37 +35,51 @@ COLUMNS: tuple[str, ...] = (
 )
 
 
-def rows(result: Result) -> list[dict[str, Any]]:
+@final
+class Row(NamedTuple):
+    """A site on the page; shares are parts of the output error, by cause."""
+
+    site: SiteReport
+    round: float
+    clip: float
+    number: int
+    cells: list[Cell]
+
+    @property
+    def share(self) -> float:
+        """Of both causes."""
+        return self.round + self.clip
+
+
+def rows(result: Diagnosis) -> list[Row]:
     """The sites, those that cost most first, each with its share by cause and its cells."""
-    causes: dict[tuple[str, str], dict[str, float]] = {}
-    for a in result["network"]["attributions"]:
-        causes.setdefault((a["tensor"], a["role"]), dict(_NO_CAUSE))[a["cause"]] += a["share"]
-    found = [
-        {"site": s, "causes": causes.get((s["tensor"], s["role"]), _NO_CAUSE)}
-        for s in result["sites"]
-    ]
-    found.sort(key=lambda row: -sum(row["causes"].values()))
-    return [{**row, "index": i, "cells": _cells(**row)} for i, row in enumerate(found)]
+    round_, clip = dict[str, float](), dict[str, float]()
+    for a in result.network.attributions:
+        table = clip if a.cause == "clip" else round_
+        table[a.key] = table.get(a.key, 0.0) + a.share
+    found = [(s, round_.get(s.key, 0.0), clip.get(s.key, 0.0)) for s in result.sites]
+    found.sort(key=lambda row: -(row[1] + row[2]))
+    return [Row(s, r, c, i, _cells(s, r + c)) for i, (s, r, c) in enumerate(found)]
 
 
-def _cells(site: Mapping[str, Any], causes: Mapping[str, float]) -> list[Cell]:
-    share = sum(causes.values())
+def _cells(site: SiteReport, share: float) -> list[Cell]:
+    used, stable = site.utilisation, site.stability
     return [
-        Cell(site["role"], site["role"], "name", word=f"role.{site['role']}"),
-        Cell(site["node"] or formats.NONE, site["node"], "name long", long=True),
-        Cell(site["grid"], site["bits"], "name"),
+        Cell(site.role, site.role, "name", word=f"role.{site.role}"),
+        Cell(site.node or formats.NONE, site.node, "name long", long=True),
+        Cell(site.grid, site.bits, "name"),
         Cell(formats.percent(share), share, "figure bar", formats.fill(share)),
-        _figure(site["sqnr_db"], formats.decibel),
-        Cell(f"{site['effective_bits']:.1f}", site["effective_bits"]),
-        *_lost(site["lost_bits"]),
-        Cell(formats.span(site["lo"], site["hi"]), site["hi"] - site["lo"]),
+        _figure(site.sqnr_db, formats.decibel),
+        Cell(f"{site.effective_bits:.1f}", site.effective_bits),
+        *_lost(site.lost_bits),
+        Cell(formats.span(site.lo, site.hi), site.hi - site.lo),
         *(
-            _figure(site[k], formats.brief)
-            for k in ("mse", "mse_round", "mse_clip", "mse_dead_zone")
+            _figure(value, formats.brief)
+            for value in (site.mse, site.mse_round, site.mse_clip, site.mse_dead_zone)
         ),
-        _codes(site["utilisation"]),
-        _figure(site["utilisation"].get("range_share"), formats.percent),
-        _figure((site["stability"] or {}).get("ratio"), formats.brief),
+        _codes(used),
+        _figure(None if used is None else used.range_share, formats.percent),
+        _figure(None if stable is None else stable.ratio, formats.brief),
     ]
 
 
@@ -76,15 +87,15 @@ def _figure(value: float | None, text: Any) -> Cell:
     return Cell(text(value), "" if value is None else value)
 
 
-def _lost(lost: Mapping[str, float] | None) -> list[Cell]:
+def _lost(lost: LostBits | None) -> list[Cell]:
     if lost is None:
         return [Cell(formats.NONE, "")] * len(STEPS)
-    losses = [lost[step] for step in STEPS]
+    losses = lost.steps.values()
     return [Cell(formats.bits(v), v, "figure heat", formats.fill(v / _HEAT)) for v in losses]
 
 
-def _codes(used: Mapping[str, float]) -> Cell:
-    if "codes_used" not in used:
+def _codes(used: Utilisation | None) -> Cell:
+    if used is None:
         return Cell(formats.NONE, "")
-    text = f"{formats.count(used['codes_used'])} / {formats.count(used['codes_total'])}"
-    return Cell(text, used["codes_used"] / used["codes_total"])
+    text = f"{formats.count(used.codes_used)} / {formats.count(used.codes_total)}"
+    return Cell(text, used.codes_used / used.codes_total)

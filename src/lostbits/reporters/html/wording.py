@@ -1,14 +1,11 @@
 """The words of a page in every language, of which it shows one at a time."""
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 from markupsafe import Markup, escape
 
-from lostbits.language import Language, catalogue, translated
-from lostbits.reporter import Result
+from lostbits.language import Figure, Language, Message, catalogue, say
 
-Figure = str | Mapping[str, Any]
 LANGUAGES = tuple(Language)
 # Sections of the catalogues that the scripts take words from.
 _SCRIPTED = ("chart", "fact", "meter", "where", "role", "step", "range_method", "recovery_name")
@@ -23,9 +20,8 @@ class Wording:
         texts: What the switch chooses from: for every text its form in each language.
     """
 
-    def __init__(self, result: Result, language: Language) -> None:
+    def __init__(self, language: Language) -> None:
         self.language = language
-        self._sentences: Mapping[str, Any] = result["sentences"]
         self._known: dict[tuple[str, ...], int] = {}
 
     @property
@@ -35,38 +31,34 @@ class Wording:
 
     def say(self, code: str, **figures: Figure) -> Markup:
         """A text of the catalogue as an element that the switch finds."""
-        return self._element({"code": code, "figures": figures})
+        return self.own(say(code, **figures))
 
-    def own(self, text: str) -> Markup:
-        """A sentence of the result; one that no catalogue knows stays as it is."""
-        return self._element(self.entry(text))
+    def own(self, text: Figure) -> Markup:
+        """A text of the result as an element that the switch finds."""
+        forms = self._forms(text)
+        if len(set(forms)) == 1:
+            return escape(forms[0])
+        return Markup('<span data-t="{}">{}</span>').format(self._place(forms), self._shown(forms))
 
-    def parts(self, text: str) -> list[Markup]:
-        """The sentences that a sentence of the result is made of, if it is made of such."""
-        entry = self.entry(text)
-        figures = {} if isinstance(entry, str) else entry["figures"]
-        inner = [part for part in figures.values() if not isinstance(part, str)]
-        made_of_them = len(inner) == len(figures) > 0
-        return [self._element(part) for part in (inner if made_of_them else [entry])]
+    def parts(self, text: Message) -> list[Markup]:
+        """The messages that a message is made of, if it is made of nothing else."""
+        inner = [part for part in text.figures.values() if isinstance(part, Message)]
+        made_of_them = len(inner) == len(text.figures) > 0
+        return [self.own(part) for part in (inner if made_of_them else [text])]
 
     def attribute(self, name: str, code: str, **figures: Figure) -> Markup:
         """An attribute of an element, as the switch finds it."""
-        forms = self._forms({"code": code, "figures": figures})
+        forms = self._forms(say(code, **figures))
         place = self._place(forms)
         return Markup(' {}="{}" data-t-{}="{}"').format(name, self._shown(forms), name, place)
 
     def plain(self, code: str, **figures: Figure) -> str:
         """A text of the catalogue, for where no element may stand."""
-        return self._shown(self._forms({"code": code, "figures": figures}))
+        return self._shown(self._forms(say(code, **figures)))
 
-    def number(self, text: str) -> int:
-        """Where the switch finds a sentence of the result."""
-        return self._place(self._forms(self.entry(text)))
-
-    def entry(self, text: str) -> Figure:
-        """What a sentence of the result was composed from."""
-        found: Figure = self._sentences.get(text, text)
-        return found
+    def number(self, text: Figure) -> int:
+        """Where the switch finds a text."""
+        return self._place(self._forms(text))
 
     def scripted(self) -> dict[str, dict[str, str]]:
         """What the scripts say, by language and code."""
@@ -75,12 +67,6 @@ class Wording:
             for language in LANGUAGES
         }
 
-    def _element(self, entry: Figure) -> Markup:
-        forms = self._forms(entry)
-        if len(set(forms)) == 1:
-            return escape(forms[0])
-        return Markup('<span data-t="{}">{}</span>').format(self._place(forms), self._shown(forms))
-
     def _shown(self, forms: tuple[str, ...]) -> str:
         return forms[LANGUAGES.index(self.language)]
 
@@ -88,17 +74,8 @@ class Wording:
         return self._known.setdefault(forms, len(self._known))
 
     @staticmethod
-    def _forms(entry: Figure) -> tuple[str, ...]:
-        return tuple(_said(language, entry) for language in LANGUAGES)
+    def _forms(text: Figure) -> tuple[str, ...]:
+        return tuple(text if isinstance(text, str) else text.told(each) for each in LANGUAGES)
 
 
-def word(code: str) -> Figure:
-    """A text of the catalogue as a figure of another."""
-    return {"code": code, "figures": {}}
-
-
-def _said(language: Language, entry: Figure) -> str:
-    return entry if isinstance(entry, str) else translated(language, entry)
-
-
-__all__ = ["LANGUAGES", "Figure", "Wording", "word"]
+__all__ = ["LANGUAGES", "Wording"]

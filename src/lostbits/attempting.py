@@ -2,30 +2,28 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, final
+from dataclasses import dataclass, field, replace
+from typing import final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, look_at_constants, make_plan
+from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import Standing
-from lostbits.errors import DataError, RecoveryError, close_match
+from lostbits.diagnosis import Attempt, Outcome, SiteChange
+from lostbits.errors import RecoveryError, close_match
 from lostbits.goal import Goal
-from lostbits.graph.place import Placed, place
-from lostbits.language import listed, say
+from lostbits.graph.place import place
+from lostbits.language import Message, listed, say
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Diagnosed, Effort, Recovery
-from lostbits.runtime.cache import Cache
-from lostbits.runtime.calibration import calibrate, trimmed
-from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
+from lostbits.runtime.calibrated import calibrated
+from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
@@ -33,9 +31,6 @@ from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.session import Session
-from lostbits.store import files_of
-from lostbits.system.files import Content
-from lostbits.target import Target
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
@@ -45,8 +40,6 @@ _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
 # Of attributions between attempts: samples, and what they may miss the total by. They choose the
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
 _BETWEEN, _ROUGHLY = 8, 0.1
-_HELD_OUT = 4  # one in so many samples judges, where no others are given
-_MOST_HELD = 64
 # Runs that a pass is timed by: a neighbour's work makes single ones half as long again.
 _LEAST_TIMED, _TIMED, _TIMING_SECONDS = 4, 12, 1.0
 
@@ -61,89 +54,14 @@ class Wishes:
     Attributes:
         goal: Where to stop; None tries everything that there is time for.
         budget: Seconds that the attempts may take together.
-        methods: Names of recoveries: only these, or, with a minus sign before each, all others.
-        evaluation: Samples that judge; None takes every fourth of the data away for that.
+        methods: What may be tried.
         effort: How hard to try.
     """
 
     goal: Goal | None = None
     budget: float = 600.0
-    methods: tuple[str, ...] = ()
-    evaluation: object = None
+    methods: tuple[Recovery, ...] = RECOVERIES
     effort: Effort = field(default_factory=Effort)
-
-
-@final
-@dataclass(frozen=True)
-class SiteChange:
-    """One site before and after; None where it is, or came, in float.
-
-    Shares are of the output error before, on the same samples.
-    """
-
-    tensor: str
-    role: str
-    before: Standing | None
-    after: Standing | None
-
-
-@final
-@dataclass(frozen=True)
-class Recovered:
-    """What came of it."""
-
-    case: Case
-    before: Baseline
-    after: Baseline
-    ledger: tuple[Entry, ...]
-    stopped: str
-    met: bool | None
-    floors: dict[str, float | None]
-    sites: tuple[SiteChange, ...]
-
-    def result(self) -> dict[str, Any]:
-        """The fields that a recovery adds to result.json."""
-        return {
-            "ledger": [entry.row() for entry in self.ledger],
-            "recovered": {
-                "before": asdict(self.before),
-                "after": asdict(self.after),
-                "stopped": self.stopped,
-                "goal_met": self.met,
-                "floors_db": self.floors,
-                "sites": [asdict(site) for site in self.sites],
-                "text": self.text,
-            },
-        }
-
-    @property
-    def text(self) -> str:
-        """Before and after, why it ended, and what bounds it, in words."""
-        figures = (
-            ("sqnr", self.before.sqnr_db, self.after.sqnr_db, "{:.1f}"),
-            ("agreement", self.before.agreement, self.after.agreement, "{:.1%}"),
-            (
-                "accuracy",
-                self.before.accuracy_quantized,
-                self.after.accuracy_quantized,
-                "{:.1%}",
-            ),
-        )
-        moved = [
-            say(f"recovered.{name}", before=form.format(first), after=form.format(last))
-            for name, first, last, form in figures
-            if first is not None and last is not None
-        ]
-        floor, now = self.floors["weights_in_float"], self.after.sqnr_db
-        # Rounded weights also make up for what activations lost, so that the float ones may lose.
-        bound = floor is not None and now is not None and floor > now
-        return say(
-            "recovered.text",
-            moved=listed(moved),
-            stopped=self.stopped,
-            goal=say("recovered.goal_missed") if self.met is False else "",
-            limit=say("recovered.limit", floor=f"{floor:.1f}") if bound else "",
-        )
 
 
 def choose(names: Sequence[str]) -> tuple[Recovery, ...]:
@@ -176,55 +94,6 @@ def choose(names: Sequence[str]) -> tuple[Recovery, ...]:
     return tuple(r for r in RECOVERIES if r.name in wanted)
 
 
-def held_out(source: Source) -> tuple[Source, Source]:
-    """Samples to work on, and samples that judge: the last ones.
-
-    Raises:
-        DataError: D033 when there are too few for both.
-    """
-    count = min(len(source) // _HELD_OUT, _MOST_HELD)
-    if count < 2 or len(source) - count < 2:
-        raise DataError(
-            "D033",
-            source.description,
-            "a recovery needs at least 8 samples, one quarter of which judges the others",
-            f"{len(source)}",
-            "give more samples, or others to judge with --evaluation",
-        )
-    split = len(source) - count
-    return source.slice(0, split), source.slice(split, len(source))
-
-
-def calibrated(
-    model: ir.Model,
-    placed: Placed,
-    target: Target,
-    sources: tuple[Source, Source],
-    settings: Settings,
-    progress: Progress = silent,
-    pool: Pool | None = None,
-) -> Case:
-    """The case of a float network; ``sources`` are samples to diagnose, and to set ranges from."""
-    source, shown = sources
-    checkpoint = _checkpoint(model, placed, shown, settings)
-    folding = Folding(pool or InProcess(), progress, checkpoint)
-    seen, energy = calibrate(model, placed.sites, shown, settings.batch, folding)
-    seen |= look_at_constants(model, placed.sites)
-    plan = make_plan(model, placed, seen, target, settings.overrides)
-    scale = len(source) / len(shown)
-    energy = {name: e * scale for name, e in energy.items()}
-    return Case(model, target, placed, seen, plan, energy, len(source), shown=len(shown))
-
-
-def _checkpoint(model: ir.Model, placed: Placed, shown: Source, settings: Settings) -> Checkpoint:
-    """Of all that decides what a calibration adds up."""
-    if settings.cache is None:
-        return NOWHERE
-    sites = [(s.key, s.axis, s.group) for s in placed.sites if s.streams]
-    named = f"calibration {settings.batch} {sites}"
-    return Checkpoint(Cache.of_model(settings.cache, model, shown, named))
-
-
 @final
 @dataclass(frozen=True)
 class Bench:
@@ -255,9 +124,7 @@ class Bench:
     ) -> Run:
         """A diagnosis of the first samples."""
         few = self.source.slice(0, min(self._few(case), most))
-        scale = len(few) / case.samples
-        energy = {name: e * scale for name, e in case.output_energy.items()}
-        part = replace(case, samples=len(few), output_energy=energy)
+        part = case.over(len(few))
         run = Run(part, few, self.settings, None, tolerance)
         run.diagnose(progress, self.pool)
         return run
@@ -277,8 +144,17 @@ class Bench:
 
     def recalibrate(self, case: Case, model: ir.Model) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
-        placed, sources = place(model, case.target), (self.source, self.source)
-        return calibrated(model, placed, case.target, sources, self.settings, pool=self.pool)
+        placed, told = place(model, case.target), self.settings
+        return calibrated(
+            model,
+            placed,
+            case.target,
+            self.source,
+            batch=told.batch,
+            overrides=told.overrides,
+            work=told.cache,
+            pool=self.pool,
+        )
 
     def pass_seconds(self, model: ir.Model) -> float:
         """How long ``model`` takes over the samples to work on, from the fastest of some runs."""
@@ -304,40 +180,67 @@ class Bench:
 
 
 def recover(
-    run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
-) -> Recovered:
-    """Win back what can be won of the case that ``run`` has diagnosed."""
-    case = replace(run.case, samples=len(bench.source))
-    chosen = choose(wishes.methods)
+    case: Case, run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
+) -> tuple[Case, list[Attempt], Outcome]:
+    """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
     judge = Judge(case.model, bench.judges, bench.labels, bench.pool)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
-    planner = Planner(case, first, bench.source, chosen, deadline, effort, tools, *seconds)
+    planner = Planner(case, first, bench.source, wishes.methods, deadline, effort, tools, *seconds)
     planner.run(progress)
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
-    return Recovered(
-        planner.case,
-        planner.before,
-        planner.now,
-        tuple(planner.ledger),
-        planner.stopped,
-        met,
-        floors(planner.case, judge),
-        site_changes(run, bench.run(planner.case, progress, _ROUGHLY)),
+    best, bounds = planner.case, floors(planner.case, judge)
+    sites = site_changes(run, bench.run(best, progress, _ROUGHLY))
+    figures = (planner.before, planner.now, planner.stopped, met, bounds)
+    outcome = Outcome(*figures, sites, _in_words(*figures))
+    return best, [_attempt(entry) for entry in planner.ledger], outcome
+
+
+def _attempt(entry: Entry) -> Attempt:
+    return Attempt(**vars(entry), gain_db=entry.gain_db)
+
+
+def _in_words(
+    before: Baseline,
+    after: Baseline,
+    stopped: Message,
+    met: bool | None,
+    floors: dict[str, float | None],
+) -> Message:
+    """Before and after, why it ended, and what bounds it."""
+    figures = (
+        ("sqnr", before.sqnr_db, after.sqnr_db, "{:.1f}"),
+        ("agreement", before.agreement, after.agreement, "{:.1%}"),
+        ("accuracy", before.accuracy_quantized, after.accuracy_quantized, "{:.1%}"),
+    )
+    moved = [
+        say(f"recovered.{name}", before=form.format(first), after=form.format(last))
+        for name, first, last, form in figures
+        if first is not None and last is not None
+    ]
+    floor, now = floors["weights_in_float"], after.sqnr_db
+    # Rounded weights also make up for what activations lost, so that the float ones may lose.
+    bound = floor is not None and now is not None and floor > now
+    return say(
+        "recovered.text",
+        moved=listed(moved),
+        stopped=stopped,
+        goal=say("recovered.goal_missed") if met is False else "",
+        limit=say("recovered.limit", floor=f"{floor:.1f}") if bound else "",
     )
 
 
-def site_changes(before: Run, after: Run) -> tuple[SiteChange, ...]:
+def site_changes(before: Run, after: Run) -> list[SiteChange]:
     """Every site of two diagnoses of the same samples, before and after."""
     error = before.network().total
     old, new = (run.standings(error) for run in (before, after))
     parts = {key: key.rpartition(":") for key in {**old, **new}}
-    return tuple(
+    return [
         SiteChange(tensor, role, old.get(key), new.get(key))
         for key, (tensor, _, role) in parts.items()
-    )
+    ]
 
 
 def floors(case: Case, judge: Callable[[Case], Baseline]) -> dict[str, float | None]:
@@ -357,15 +260,3 @@ def _each(case: Case) -> float:
 
 def _diagnosed(run: Run) -> Diagnosed:
     return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
-
-
-def saver(folder: Path, write: Callable[[Path, Content], None]) -> Save:
-    """Keeps the best case in ``folder``; see lostbits.store."""
-
-    def save(case: Case, ledger: Sequence[Entry]) -> None:
-        if ledger and not ledger[-1].kept:
-            return
-        for name, content in files_of(case).items():
-            write(folder / name, content)
-
-    return save

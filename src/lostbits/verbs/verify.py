@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -15,21 +15,20 @@ from numpy.typing import NDArray
 from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
-from lostbits.data import Batch, Source, open_source, read_labels
-from lostbits.defect import Defect, defects_of
+from lostbits.data import Batch, Preprocess, Source, open_source
+from lostbits.defect import defects_of
 from lostbits.deviation import SOME, Deviation, Trace, first_deviation, own_deviation
-from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import ExecutedNodes, FloatNodes, KernelsReport, Verification
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.exporting import Origin
+from lostbits.foreign_file import Foreign, content_of, foreign_of
 from lostbits.graph.external import with_external_data
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
 from lostbits.graph.tensors import tensors_of
-from lostbits.inspecting import content_of, read_parameters
-from lostbits.language import Sentence, say, sentences
+from lostbits.language import Message, say
 from lostbits.readers.onnx_model import PLAN_KEY
 from lostbits.results import read, write
 from lostbits.runtime.measure import Comparison
@@ -38,6 +37,8 @@ from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import holds_case
+from lostbits.verbs.load import load
+from lostbits.verbs.origin import Samples, origin_of, wrong_type
 
 TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
 _BATCH = 8
@@ -70,47 +71,36 @@ class Subject:
         return [name_of(v) for v in self.floats.graph.outputs if is_float(v)]
 
 
-@final
-@dataclass(frozen=True)
-class Verdict:
-    """What came of it.
-
-    Attributes:
-        row: The entry in result.json.
-        passed: Whether everything is within tolerance, and the file is the planned one.
-        executed: Nodes as the runtime ran them.
-    """
-
-    row: dict[str, Any]
-    passed: bool
-    executed: tuple[Executed, ...] = field(default_factory=tuple)
-
-
-def subject_of(
-    origin: Origin, against: Path | None, backend: Backend, progress: Progress = silent
+def _subject_of(
+    case: Case | str | Path,
+    against: Case | str | Path | onnx.ModelProto | ir.Model | None,
+    backend: Backend,
 ) -> Subject:
     """The file, the simulation and the float network of what the user named.
-
-    Args:
-        origin: A recovered folder, a float model (planned by the target's rules), or a Q/DQ file.
-        against: For a file, the folder or the float model that it was made from; else a float
-            model other than the case's own.
-        backend: Whose format a case is exported to.
-        progress: Told after every batch of a calibration.
 
     Raises:
         BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
         LostbitsError: Whatever is wrong with the parts.
     """
-    floats = None if against is None or against.is_dir() else open_reference(against).model
-    if origin.path.is_dir() or not _is_quantized(origin.path):
-        case = origin.case(progress)
+    other = against if isinstance(against, Case) or against is None else _float_of(against)
+    floats = other if isinstance(other, ir.Model) else None
+    if isinstance(case, Case):
         return _of_case(case, _exported(case, backend), floats)
-    content = _content(origin.path)
-    if against is not None and against.is_dir():
-        return _of_case(Origin(against, target=origin.target).case(), content, None)
-    own = open_reference(origin.path).model if floats is None else floats
+    if not isinstance(case, str | Path):
+        takes = "what lostbits.load returns, or the path of a quantized model"
+        raise wrong_type("case", takes, case, "case = lostbits.load(...)")
+    content = quantized_content(Path(case))
+    if isinstance(other, Case):
+        return _of_case(other, content, None)
+    own = open_reference(Path(case)).model if floats is None else floats
     return Subject(content, _graph(content), own, planned=False)
+
+
+def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Case:
+    """A float model, or the case of a recovery's folder."""
+    if not isinstance(against, str | Path):
+        return open_reference(against).model
+    return load(against) if Path(against).is_dir() else open_reference(Path(against)).model
 
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
@@ -122,25 +112,41 @@ def _exported(case: Case, backend: Backend) -> bytes:
     return next(content for name, content in files.items() if name.endswith(".onnx"))
 
 
-def _is_quantized(path: Path) -> bool:
+def is_quantized(path: Path) -> bool:
+    """Whether a file is a quantized model; what cannot be read is none, and its opening says why.
+
+    Raises:
+        BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
+    """
     if path.suffix != ".onnx":
         rule = "must be a model, which encodings, caches and lists of ranges are not"
         todo = "export the plan to qdq as well, and verify that"
         raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
-    if not path.is_file():
-        return False  # opening it as a float model says what is wrong
-    _, parameters, model = read_parameters(path)
-    entries = parameters.entries
+    return path.is_file() and _quantizes(foreign_of(content_of(path), path))
+
+
+def _quantizes(foreign: Foreign) -> bool:
+    entries, model = foreign.parameters.entries, foreign.model
     if entries and model is not None and PLAN_KEY in model.metadata_props:
         rule, found = "must hold its quantizers", "a baked model, which is float"
         todo = "its platform's converter puts them in; export the plan to qdq, and verify that"
-        raise BackendError("B006", str(path), rule, found, todo)
+        raise BackendError("B006", str(foreign.path), rule, found, todo)
     return bool(entries)
 
 
-def _content(path: Path) -> bytes:
-    """What a runtime is handed: the file, and inside it the data that lie beside it."""
+def quantized_content(path: Path) -> bytes:
+    """What a runtime is handed: the file, and inside it the data that lie beside it.
+
+    Raises:
+        BackendError: B006 for a baked model, B008 for one that quantizes nothing.
+    """
     content = content_of(path)
+    if not _quantizes(foreign_of(content, path)):
+        rule, todo = (
+            "must be a quantized model",
+            "case = lostbits.load(path, ...) plans a float one",
+        )
+        raise BackendError("B008", str(path), rule, "no quantizer in it", todo)
     proto = onnx.ModelProto.FromString(content)
     if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
         return serialized(with_external_data(proto, path))
@@ -152,60 +158,81 @@ def _graph(content: bytes) -> ir.Model:
     return opened(ir.from_proto(onnx.load_from_string(content)))
 
 
-def verify(
-    origin: Origin,
-    backend: str,
-    data: object,
-    against: Path | None = None,
+def verify(  # noqa: PLR0913 - options are keywords
+    case: Case | str | Path,
+    backend: str | Backend = "onnxruntime",
+    data: object = None,
+    *,
+    against: Case | str | Path | onnx.ModelProto | ir.Model | None = None,
+    labels: object = None,
     tolerance: float = TOLERANCE_DB,
+    samples: int | None = None,
+    preprocess: str | Path | Preprocess | None = None,
     progress: Progress = silent,
-) -> Verdict:
-    """Run a file on a runtime and compare it with simulation and float network.
+) -> Verification:
+    """Run a case, or a quantized file, on a runtime and compare it with simulation and float.
 
     Args:
-        origin: See ``subject_of``; its settings' labels are those of ``data``.
-        backend: Name.
-        data: Samples.
-        against: See ``subject_of``.
+        case: Of ``load`` or ``recover``, which is exported to the runtime's format; or the path of
+            a Q/DQ file.
+        backend: Name of a runtime, or the object.
+        data: Samples; default, those of the case.
+        against: What a file was made from: its case, the folder of a recovery, or the float model;
+            for a case a float model other than its own.
+        labels: Class numbers of the samples.
         tolerance: Least SQNR of the runtime's outputs against the simulation, in dB.
+        samples: Use only the first of the data.
+        preprocess: How images become values.
         progress: Told after every batch.
 
     Raises:
-        BackendError: B001 to B007.
+        BackendError: B001 to B008.
         LostbitsError: Whatever is wrong with the parts.
     """
-    chosen = find_backend(backend)
+    chosen = find_backend(backend) if isinstance(backend, str) else backend
     if not chosen.installed():
-        chosen.open(b"")  # raises, before a calibration has cost anything
-    subject = subject_of(origin, against, chosen, progress)
-    source, labels = _samples(data, subject, origin.settings)
-    run = _Run(subject, chosen, labels)
-    run.compare(source, progress)
-    verdict = run.verdict(tolerance, source)
-    for folder in {origin.path, against}:
-        if folder is not None and holds_case(folder) and (folder / "result.json").is_file():
-            _note(folder, verdict.row)
-    return verdict
+        chosen.open(b"")  # raises, before anything has cost time
+    subject = _subject_of(case, against, chosen)
+    used = _samples(case, data, subject, samples, Preprocess.of(preprocess))
+    run = _Run(subject, chosen, used.labels(labels))
+    run.compare(used.source, progress)
+    found = run.verification(tolerance, used.source)
+    for folder in {f for f in map(_folder, (case, against)) if f is not None}:
+        _note(folder, found)
+    return found
 
 
 def _samples(
-    data: object, subject: Subject, settings: Settings
-) -> tuple[Source, NDArray[np.int64] | None]:
-    source = open_source(data, input_specs(subject.floats), preprocess=settings.preprocess)
-    labels = None if settings.labels is None else read_labels(settings.labels, len(source))
-    if settings.samples is not None and settings.samples < len(source):
-        source = source.slice(0, settings.samples)
-    return source, labels
+    case: Case | str | Path,
+    data: object,
+    subject: Subject,
+    count: int | None,
+    preprocess: Preprocess | None,
+) -> Samples:
+    if data is None and isinstance(case, Case):
+        return origin_of(case).judged
+    source = whole = open_source(data, input_specs(subject.floats), preprocess=preprocess)
+    if count is not None and count < len(source):
+        source = source.slice(0, count)
+    return Samples(source, 0, len(whole))
 
 
-def _note(folder: Path, row: dict[str, Any]) -> None:
+def _folder(part: object) -> Path | None:
+    """The folder of a recovery that a part comes from, if it holds a result."""
+    if isinstance(part, Case):
+        folder = origin_of(part).folder
+    else:
+        folder = Path(part) if isinstance(part, str | Path) and Path(part).is_dir() else None
+    known = folder is not None and holds_case(folder) and (folder / "result.json").is_file()
+    return folder if known else None
+
+
+def _note(folder: Path, found: Verification) -> None:
     """Put the check into result.json, in place of an earlier one of the same file and backend."""
     result = read(folder)
-    same = {key: row[key] for key in ("backend", "sha256")}
-    others = [r for r in result["verify"] if {k: r.get(k) for k in same} != same]
-    result["verify"] = [*others, row]
-    result["sentences"] |= sentences(row)
-    write(result, folder, ["json"])
+    same = found.backend, found.sha256
+    others = [each for each in result.verify if (each.backend, each.sha256) != same]
+    write(replace(result, verify=[*others, found]), folder, ["json"])
 
 
 @final
@@ -313,56 +340,56 @@ class _Run:
         outputs = list(values.values())[: len(self.subject.floats.graph.outputs)]
         return [part.real(v) for v in outputs if v.dtype.kind == "f"]
 
-    def verdict(self, tolerance: float, source: Source) -> Verdict:
+    def verification(self, tolerance: float, source: Source) -> Verification:
         """Figures, deviations, and whether they are within tolerance."""
         names = self.subject.outputs
-        distance = self.to_simulation.baseline(names).sqnr_db
-        passed = not self.defects and (distance is None or distance >= tolerance)
-        executed = tuple(self.loaded.executed)
-        row = {
-            "backend": self.backend.name,
-            "version": self.backend.version(),
-            "precision": self.loaded.precision,
-            "sha256": hashlib.sha256(self.subject.content).hexdigest(),
-            "samples": len(source),
-            "sqnr_db_vs_simulation": distance,
-            "max_abs": self.max_abs,
-            "agreement_vs_simulation": self.to_simulation.baseline(names).agreement,
-            "vs_float": asdict(self.to_float.baseline(names)),
-            "simulation_vs_float": asdict(self.simulated_to_float.baseline(names)),
-            "executed": _executed(executed),
-            "tensors_compared": len(self.trace.taps),
-            "tensors_hidden": len(self.taps) - len(self.trace.taps),
-            "first_deviation": self._deviation(first_deviation),
-            "first_own_deviation": self._deviation(own_deviation),
-            "defects": [asdict(d) for d in self.defects],
-            "kernels": self._kernels(names),
-            "tolerance_db": tolerance,
-            "passed": passed,
-        }
-        return Verdict(row | {"text": _in_words(row)}, passed, executed)
+        simulation = self.to_simulation.baseline(names)
+        distance, floats = simulation.sqnr_db, self.to_float.baseline(names)
+        backend, version = self.backend.name, self.backend.version()
+        return Verification(
+            backend=backend,
+            version=version,
+            precision=self.loaded.precision,
+            sha256=hashlib.sha256(self.subject.content).hexdigest(),
+            samples=len(source),
+            sqnr_db_vs_simulation=distance,
+            max_abs=self.max_abs,
+            agreement_vs_simulation=simulation.agreement,
+            vs_float=floats,
+            simulation_vs_float=self.simulated_to_float.baseline(names),
+            executed=_executed(self.loaded.executed),
+            tensors_compared=len(self.trace.taps),
+            tensors_hidden=len(self.taps) - len(self.trace.taps),
+            first_deviation=self._deviation(first_deviation),
+            first_own_deviation=self._deviation(own_deviation),
+            defects=self.defects,
+            kernels=self._kernels(names),
+            tolerance_db=tolerance,
+            passed=not self.defects and (distance is None or distance >= tolerance),
+            text=_in_words(backend, version, distance, floats.agreement),
+        )
 
-    def _kernels(self, outputs: Sequence[str]) -> dict[str, Any] | None:
+    def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:
         """How near the simulation in the runtime's own arithmetic is, and where it is not."""
         kernels = self.kernels
         if kernels is None or kernels.trace is None:
             return None
         search = partial(first_deviation, least=SOME)
-        return {
-            "layers": kernels.layers,
-            "sqnr_db": kernels.comparison.baseline(outputs).sqnr_db,
-            "tensors_equal": sum(figures.codes <= SOME for _, figures in kernels.trace.rows()),
-            "first_deviation": self._deviation(search, kernels.trace),
-        }
+        return KernelsReport(
+            layers=kernels.layers,
+            sqnr_db=kernels.comparison.baseline(outputs).sqnr_db,
+            tensors_equal=sum(figures.codes <= SOME for _, figures in kernels.trace.rows()),
+            first_deviation=self._deviation(search, kernels.trace),
+        )
 
-    def _deviation(self, search: Any, trace: Trace | None = None) -> dict[str, Any] | None:
+    def _deviation(self, search: Any, trace: Trace | None = None) -> Deviation | None:
         found: Deviation | None = search(
             trace or self.trace,
             self.defects,
             self.floats,
             on_this_processor=self.backend.on_this_processor,
         )
-        return None if found is None else asdict(found)
+        return found
 
 
 def _check_same(floats: Values, *others: Values) -> None:
@@ -375,23 +402,19 @@ def _check_same(floats: Values, *others: Values) -> None:
             raise BackendError("B007", "file to be verified", rule, f"{each}", todo)
 
 
-def _in_words(row: dict[str, Any]) -> Sentence:
+def _in_words(
+    backend: str, version: str, distance: float | None, agreement: float | None
+) -> Message:
     """One sentence for reports."""
-    distance, agreement = row["sqnr_db_vs_simulation"], row["vs_float"]["agreement"]
-    words = {name: row[name] for name in ("backend", "version")}
+    words = {"backend": backend, "version": version}
     words["agreement"] = "-" if agreement is None else f"{agreement:.1%}"
     if distance is None:
         return say("trust.verify_equal", **words)
     return say("trust.verify_value", distance=f"{distance:.1f}", **words)
 
 
-def _executed(nodes: tuple[Executed, ...]) -> dict[str, Any]:
+def _executed(nodes: Sequence[Executed]) -> ExecutedNodes:
     """Counts, and the nodes that were not run in integers."""
     floats = [e for e in nodes if not e.integer]
-    return {
-        "integer": len(nodes) - len(floats),
-        "float": [{"op": e.op, "precision": e.precision, "nodes": list(e.nodes)} for e in floats],
-    }
-
-
-__all__ = ["Defect", "Subject", "Verdict", "subject_of", "verify"]
+    kinds = [FloatNodes(e.op, e.precision, list(e.nodes)) for e in floats]
+    return ExecutedNodes(len(nodes) - len(floats), kinds)

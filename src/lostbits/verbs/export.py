@@ -6,22 +6,19 @@ leaves no other format's files behind.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
-from lostbits.api import build_case
 from lostbits.case import Case
-from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import ExportedFile
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
 from lostbits.results import read, replace_file, write
-from lostbits.runtime.progress import Progress, silent
-from lostbits.store import holds_case, load_case
 from lostbits.target import Target
-from lostbits.targets import target as find_target
+from lostbits.verbs.origin import origin_of
 
 _QDQ = "qdq"
 _VARIANTS = {
@@ -60,51 +57,11 @@ class Exported:
     lint: tuple[ExportError, ...]
     left_out: Mapping[str, str]
 
-    def rows(self) -> list[dict[str, Any]]:
+    @property
+    def rows(self) -> list[ExportedFile]:
         """Entries of ``exports`` in result.json."""
         lint = [str(problem) for problem in self.lint]
-        return [
-            {"format": self.format, "path": str(f.path), "sha256": f.sha256, "lint": lint}
-            for f in self.files
-        ]
-
-
-@final
-@dataclass(frozen=True)
-class Origin:
-    """Where a case comes from: a folder of ``recover``, or a float model with samples.
-
-    Attributes:
-        path: Folder or model.
-        data: Samples that set the ranges of a model; a folder has its plan.
-        target: Name or file; a folder needs it only if the recovery's was a file.
-        settings: Of the calibration.
-    """
-
-    path: Path
-    data: object = None
-    target: str | None = None
-    settings: Settings = field(default_factory=Settings)
-
-    def case(self, progress: Progress = silent) -> Case:
-        """Load or plan it.
-
-        Raises:
-            ExportError: E020 for a model without samples.
-            LostbitsError: Whatever is wrong with folder, model, samples or target.
-        """
-        if self.path.is_dir():
-            return load_case(self.path, self._target(None))
-        if self.data is None:
-            rule, todo = "needs samples that set the ranges", "give --data, or a recovered folder"
-            raise ExportError("E020", str(self.path), rule, "a model alone", todo)
-        chosen = self._target("onnxruntime")
-        assert chosen is not None
-        return build_case(self.path, self.data, chosen, self.settings, progress)[2]
-
-    def _target(self, default: str | None) -> Target | None:
-        name = self.target or default
-        return None if name is None else find_target(name)
+        return [ExportedFile(self.format, str(f.path), f.sha256, lint) for f in self.files]
 
 
 def chosen_exporters(
@@ -129,10 +86,10 @@ def chosen_exporters(
 
 
 def export(
-    origin: Origin,
-    formats: Sequence[str],
-    out: Path,
-    progress: Progress = silent,
+    case: Case,
+    formats: str | Sequence[str],
+    out: str | Path,
+    *,
     tensorrt: str | None = None,
 ) -> list[Exported]:
     """Write a case for platforms, each format into a folder of its name under ``out``.
@@ -141,22 +98,22 @@ def export(
     weights belong to: after a recovery it is not the user's any more.
 
     Args:
-        origin: What is exported.
+        case: What is exported.
         formats: Names; see ``chosen_exporters``, for ``tensorrt`` as well.
         out: Folder for the folders.
-        progress: Told after every batch of a calibration.
         tensorrt: See ``formats``.
 
     Raises:
-        LostbitsError: ExportError for what a format cannot hold; else see ``Origin.case``.
+        ExportError: For what a format cannot hold.
+        OutputError: O001.
     """
-    chosen_exporters(formats, None, tensorrt)  # a misspelt name should not cost a calibration
-    case = origin.case(progress)
-    members = chosen_exporters(formats, case.target, tensorrt)
+    origin = origin_of(case)
+    names = [formats] if isinstance(formats, str) else formats
+    members = chosen_exporters(names, case.target, tensorrt)
     rendered = [(member, _complete(case, member.write(case))) for member in members]
-    done = [_write(case, member, files, out / member.name) for member, files in rendered]
-    if (origin.path / "result.json").is_file() and holds_case(origin.path):
-        _note(origin.path, done)
+    done = [_write(case, member, files, Path(out) / member.name) for member, files in rendered]
+    if origin.folder is not None and (origin.folder / "result.json").is_file():
+        _note(origin.folder, done)
     return done
 
 
@@ -180,7 +137,7 @@ def _write(case: Case, member: Exporter, files: Files, folder: Path) -> Exported
 def _note(folder: Path, done: Sequence[Exported]) -> None:
     """Put the files into result.json, in place of those of the same path."""
     result = read(folder)
-    rows = [row for each in done for row in each.rows()]
-    paths = {row["path"] for row in rows}
-    result["exports"] = [r for r in result["exports"] if r["path"] not in paths] + rows
-    write(result, folder, ["json"])
+    rows = [row for each in done for row in each.rows]
+    paths = {row.path for row in rows}
+    others = [row for row in result.exports if row.path not in paths]
+    write(replace(result, exports=[*others, *rows]), folder, ["json"])

@@ -1,6 +1,7 @@
 """The verb ``inspect``: what somebody else's file says, and what of it is doubtful."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -8,24 +9,15 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from lostbits.data.access import existing, reading
 from lostbits.errors import ReadError, edge
-from lostbits.graph.external import with_external_data
-from lostbits.graph.functions import check_functions
-from lostbits.graph.normalise import opened
-from lostbits.graph.order import sort
+from lostbits.foreign_file import candidates, read_foreign
 from lostbits.grid import Affine
+from lostbits.language import Message
 from lostbits.matching import Match, best_target, without_folded
 from lostbits.reader import Entry, Parameters, damaged
-from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.runtime.reference import open_reference
 from lostbits.suspicions import suspicions_of_graph
-from lostbits.system.files import PROTOBUF, read_file, size_of
-from lostbits.system.memory import excess
 from lostbits.target import Target
-from lostbits.targets import ALL as TARGETS
-from lostbits.targets import ONNXRUNTIME
-from lostbits.targets import target as find_target
 
 FORMAT = "lostbits-inspection/1"
 
@@ -89,51 +81,17 @@ class Inspection:
         }
 
 
-def _reasons(found: dict[str, str] | None) -> list[dict[str, str]] | None:
+def _reasons(found: Mapping[str, Message] | None) -> list[dict[str, str]] | None:
     if found is None:
         return None
-    return [{"tensor": tensor, "reason": reason} for tensor, reason in found.items()]
+    return [{"tensor": tensor, "reason": str(reason)} for tensor, reason in found.items()]
 
 
-def read_parameters(path: Path) -> tuple[str, Parameters, ir.Model | None]:
-    """Title of the format, content, and, if the file is one, the quantized model.
-
-    Raises:
-        DataError: D001 or D002 when there is nothing to read.
-        ReadError: I001 to I004.
-        ModelError: M002 for constants that do not fit their shapes, M004 for external data.
-    """
-    content = content_of(path)
-    reader = reader_of(content)
-    if reader.name != OnnxModel.name:
-        return reader.title, reader.read(content), None
-    with edge(damaged):
-        model = _parsed(content, path)
-        return reader.title, parameters_of(model), model
-
-
-def content_of(path: Path) -> bytes:
-    """All bytes of a regular file.
-
-    Raises:
-        DataError: D001 or D002 when there is nothing to read, or more than memory holds.
-    """
-    existing(path)
-    with reading(str(path)):
-        if found := excess(size_of(path)):
-            raise ValueError(found)
-        return read_file(path, most=PROTOBUF)
-
-
-def _parsed(content: bytes, path: Path) -> ir.Model:
-    """The model with the data that lie beside it; sorted, as a runtime would do it."""
-    proto = onnx.ModelProto.FromString(content)
-    check_functions(proto)
-    sort(proto)
-    return with_external_data(proto, path)
-
-
-def inspect(path: Path, model: Path | None = None, target: str | None = None) -> Inspection:
+def inspect(
+    path: str | Path,
+    model: str | Path | onnx.ModelProto | ir.Model | None = None,
+    target: str | Target | None = None,
+) -> Inspection:
     """Read a file of parameters, and look for its tensors in the float model.
 
     Args:
@@ -145,10 +103,12 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
         LostbitsError: DataError for the paths, ReadError for the file, ModelError for the model,
             TargetError for the target.
     """
-    title, parameters, own = read_parameters(path)
-    reference = None if model is None else open_reference(model)
+    path = Path(path)
+    foreign = read_foreign(path)
+    title, parameters = foreign.title, foreign.parameters
+    reference = None if model is None else open_reference(_named(model))
     with edge(damaged):  # whatever a graph holds that nobody has thought of
-        graph = None if own is None else opened(own)
+        graph = foreign.graph
         if reference is None:
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
             return Inspection(path, title, parameters, tuple(doubts))
@@ -159,17 +119,8 @@ def inspect(path: Path, model: Path | None = None, target: str | None = None) ->
         return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
 
 
-def candidates(target: str | None) -> list[Target]:
-    """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
-
-    The last one is ONNX Runtime's with activation functions by themselves: there are tools that
-    round before and behind a Clip, and their files run so.
-    """
-    if target is not None:
-        return [find_target(target)]
-    alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
-    unfused = replace(ONNXRUNTIME, placement=alone)
-    return [ONNXRUNTIME, *(t for t in TARGETS if t is not ONNXRUNTIME), unfused]
+def _named(model: str | Path | onnx.ModelProto | ir.Model) -> Path | onnx.ModelProto | ir.Model:
+    return Path(model) if isinstance(model, str) else model
 
 
 def summary(affine: Affine) -> tuple[str, str, str, str]:

@@ -1,0 +1,97 @@
+"""The verb ``diagnose``: a case -> where, why and how much accuracy it loses."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from lostbits import quoting
+from lostbits.case import Case
+from lostbits.diagnoses.result import assemble
+from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import Diagnosis
+from lostbits.runtime.measure import check_metric
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.progress import Progress, silent
+from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
+
+
+def diagnose(  # noqa: PLR0913 - options are keywords
+    case: Case,
+    *,
+    labels: object = None,
+    metric: str = "nsr",
+    method: str = "auto",
+    permutations: int = 2,
+    seed: int = 0,
+    workers: int | Pool | None = None,
+    threads: int | None = None,
+    command: str = "",
+    progress: Progress = silent,
+) -> Diagnosis:
+    """Where, why and how much accuracy the quantized network loses on the case's data.
+
+    Args:
+        case: Of ``load``, with data; or what a recovery made of one.
+        labels: Class numbers of the data, for accuracy: a path or an array.
+        metric: ``nsr`` or ``kl``: what is attributed.
+        method: Of the network attribution: ``auto``, ``aumann-shapley`` or ``permutation``.
+        permutations: Orders that the permutation method walks; an even number.
+        seed: Of permutations beyond the first two.
+        workers: Processes, or a pool that is open; default, as for ``load``.
+        threads: Of each worker; default, as for ``load``.
+        command: The command line that stands in findings; default, one that gives the same.
+        progress: Told after every batch.
+
+    Raises:
+        LostbitsError: With code, place, rule, what was found and what to do.
+    """
+    origin = origin_of(case)
+    data, settings = origin.judged, adjusted(origin.settings, workers, threads)
+    settings = replace(
+        settings,
+        metric=check_metric(metric),
+        method=method,
+        permutations=permutations,
+        seed=seed,
+        command=command or command_of(origin, labels),
+    )
+    classes, seconds = data.labels(labels), {"calibrate": origin.seconds}
+    with working(settings, settings.resources.workers if workers is None else workers) as (
+        pool,
+        peak,
+    ):
+        start = time.perf_counter()
+        bare = replace(case.over(len(data.source)), origin=None)  # workers need nothing of it
+        run = Run(bare, data.source, settings, classes)
+        run.diagnose(progress, pool)
+        seconds["diagnose"] = time.perf_counter() - start
+        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+
+
+def explained(
+    run: Run,
+    origin: Provenance,
+    settings: Settings,
+    seconds: dict[str, float],
+    peaks: tuple[int, int],
+) -> Diagnosis:
+    """What a run has found, with what is to be said of its file and its memory."""
+    start = time.perf_counter()
+    found = assemble(run, origin.reference, seconds, adopted=origin.adopted is not None)
+    seconds["explain"] = time.perf_counter() - start
+    return origin.completed(replace(found, seconds=seconds), peaks)
+
+
+def command_of(origin: Provenance, labels: object = None) -> str:
+    """The command line that gives the same, as far as paths were named."""
+    words = ["lostbits", "diagnose", quoting.operand(str(origin.reference.path))]
+    words += ["--target", origin.target.name]
+    named: dict[str, Any] = {
+        "--data": origin.data and origin.data.path,
+        "--calibration": origin.calibration and origin.calibration.path,
+        "--plan": origin.foreign and origin.foreign.path,
+        "--labels": labels if isinstance(labels, str) else None,
+    }
+    words += [word for option, path in named.items() if path for word in (option, str(path))]
+    return quoting.command(words)

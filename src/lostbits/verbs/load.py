@@ -1,0 +1,228 @@
+"""The verb ``load``: a model, data and a target -> the case that every other verb works on."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from lostbits.adoption import fitting_target
+from lostbits.case import Case
+from lostbits.data import Preprocess
+from lostbits.diagnoses.footprint import Footprint
+from lostbits.diagnoses.settings import Settings
+from lostbits.errors import ExportError, ModelError, TargetError, edge
+from lostbits.foreign_file import Foreign, read_foreign
+from lostbits.graph.invalid import invalid
+from lostbits.graph.place import Placed, place
+from lostbits.override import Override
+from lostbits.runtime.equality import check_equal
+from lostbits.runtime.pool import Pool, Resources, size
+from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.reference import Reference, open_reference
+from lostbits.runtime.torch_model import exported, is_torch
+from lostbits.runtime.work import Work, nobody
+from lostbits.store import holds_case, load_case
+from lostbits.target import Target
+from lostbits.targets import target as find_target
+from lostbits.verbs.holdout import held_out
+from lostbits.verbs.origin import Provenance, Samples, samples_of, working, wrong_type
+
+_COMPARED = 2  # samples that show whether normalising kept the network
+_USUAL = "onnxruntime"  # whose rules most tools have taken over
+Model = str | Path | onnx.ModelProto | ir.Model  # or a torch module, which is not imported for this
+
+
+def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
+    model: Any,
+    data: object = None,
+    target: str | Path | Target | None = None,
+    *,
+    calibration: object = None,
+    plan: str | Path | None = None,
+    inputs: Sequence[Any] | None = None,
+    hold_out: bool = False,
+    samples: int | None = None,
+    overrides: Iterable[str | Override] = (),
+    preprocess: str | Path | Preprocess | None = None,
+    batch: int = 8,
+    workers: int | Pool = 1,
+    threads: int = 0,
+    memory: int | str | None = None,
+    ray: str | None = None,
+    cache: Work | None = None,
+    announce: Callable[[str], None] = nobody,
+    progress: Progress = silent,
+) -> Case:
+    """The case of a model on a target: loaded, checked, calibrated and planned.
+
+    No other function makes a case from the outside, and everything that is named is read once.
+
+    Args:
+        model: Path of an ONNX file, an ``onnx.ModelProto``, an ``onnx_ir.Model``, a
+            ``torch.nn.Module`` or ``torch.export.ExportedProgram``, or the folder of a recovery.
+        data: Samples that are measured and judged: paths, arrays, iterables; see lostbits.data.
+        target: Name, path of a TOML file, or a Target. Default: that of the folder, the one whose
+            rules fit ``plan`` best, or ``onnxruntime``.
+        calibration: Samples that set the ranges and teach; default, the data.
+        plan: Somebody else's file: its parameters, instead of those of the target's own rules.
+        inputs: Sample inputs that a torch module is exported with; default, from the data.
+        hold_out: Keep the last quarter of the data, at most 64 samples, to judge a recovery; the
+            others set the ranges.
+        samples: Use only the first of the data.
+        overrides: Wishes for single tensors, as ``--set`` has them.
+        preprocess: How images become values; for folders of images.
+        batch: Samples a run while calibrating.
+        workers: Processes on this machine, or a pool that is open.
+        threads: Of each worker; 0 divides the cores among them.
+        memory: Bytes that each process may take, or text such as ``4GiB``.
+        ray: Address of a Ray cluster.
+        cache: Where the sums over the data are kept as they grow.
+        announce: Told in a sentence what a bounded run will take.
+        progress: Told after every batch.
+
+    Raises:
+        LostbitsError: With code, place, rule, what was found and what to do.
+    """
+    start = time.perf_counter()
+    bound = size(memory) if isinstance(memory, str) else memory
+    count = workers if isinstance(workers, int) else 1
+    settings = Settings(
+        batch=batch,
+        overrides=tuple(o if isinstance(o, Override) else Override.parse(o) for o in overrides),
+        resources=Resources(count, threads, ray, bound),
+        cache=cache,
+        announce=announce,
+    )
+    opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
+    foreign = None if plan is None else read_foreign(Path(plan))
+    if isinstance(model, str | Path) and Path(model).is_dir():
+        if foreign is not None:
+            raise _two_plans(Path(model))
+        return _of_folder(Path(model), data, target, opener, settings)
+    reference = _reference(model, inputs, data, foreign)
+    chosen = _target(target, foreign, reference)
+    origin = _opened(reference, chosen, settings, foreign)
+    judged, teaching = _samples(partial(opener, reference=reference), data, calibration, hold_out)
+    shown = teaching or judged
+    if shown is None:
+        raise _no_samples(reference)
+    origin = _bounded(replace(origin, data=judged, calibration=teaching), shown)
+    with working(origin.settings, workers) as (pool, peak):
+        check_equal(reference, shown.source, min(origin.settings.batch, _COMPARED))
+        case = origin.calibrate(shown.source, progress, pool)
+        peaks = (peak.bytes, pool.peak)
+    done = case.origin
+    assert isinstance(done, Provenance)
+    return replace(case, origin=replace(done, seconds=time.perf_counter() - start, peaks=peaks))
+
+
+def _reference(
+    model: Any, inputs: Sequence[Any] | None, data: object, foreign: Foreign | None
+) -> Reference:
+    """The float network of whatever was given."""
+    fold = foreign is None or foreign.folds
+    if isinstance(model, str | Path):
+        return open_reference(Path(model), fold=fold)
+    if isinstance(model, onnx.ModelProto | ir.Model):
+        return open_reference(model, fold=fold)
+    if is_torch(model):
+        return open_reference(exported(model, inputs, data), fold=fold)
+    takes = "a path, onnx.ModelProto, onnx_ir.Model, torch module or exported program"
+    raise wrong_type("model", takes, model, "give the float model in one of these forms")
+
+
+def _samples(
+    opener: Callable[[object], Samples], data: object, calibration: object, hold_out: bool
+) -> tuple[Samples | None, Samples | None]:
+    """What is judged, and what sets ranges and teaches."""
+    judged = None if data is None else opener(data)
+    teaching = None if calibration is None else opener(calibration)
+    if hold_out and judged is not None and teaching is None:
+        return held_out(judged)
+    return judged, teaching
+
+
+def _target(
+    target: str | Path | Target | None, foreign: Foreign | None, reference: Reference
+) -> Target:
+    if isinstance(target, Target):
+        return target
+    if target is None:
+        return find_target(_USUAL) if foreign is None else fitting_target(foreign, reference.model)
+    if isinstance(target, str | Path):
+        return find_target(str(target))
+    takes = "a name, the path of a TOML file, or a lostbits.Target"
+    raise wrong_type("target", takes, target, "see lostbits targets")
+
+
+def _opened(
+    reference: Reference, target: Target, settings: Settings, foreign: Foreign | None
+) -> Provenance:
+    with edge(partial(invalid, str(reference.path))):
+        placed = place(reference.model, target)
+    _check_sites(placed, reference.path, target)
+    return Provenance(reference, placed, target, None, None, settings, foreign=foreign)
+
+
+def _check_sites(placed: Placed, model: Path, target: Target) -> None:
+    if not placed.sites:
+        raise ModelError(
+            "M011",
+            str(model),
+            f"target {target.name!r} must find something to quantize",
+            f"no site; {len(placed.left_in_float)} tensors stay in float",
+            "check that the model has Conv, Gemm or MatMul with constant weights",
+        )
+
+
+def _bounded(origin: Provenance, shown: Samples) -> Provenance:
+    """With batches that the memory has room for; says what the run will take."""
+    settings = origin.settings
+    if settings.resources.memory is None:
+        return origin
+    footprint = Footprint.of(origin.reference.model, origin.placed, shown.source)
+    settings = footprint.fit(settings)
+    settings.announce(str(footprint.said(settings)))
+    return replace(origin, settings=settings, footprint=footprint)
+
+
+def _two_plans(folder: Path) -> TargetError:
+    rule, todo = "is for a float model", "leave plan out, or give the float model"
+    return TargetError("T019", "argument plan", rule, f"{folder}, which has its own plan", todo)
+
+
+def _no_samples(reference: Reference) -> ExportError:
+    return ExportError(
+        "E020",
+        str(reference.path),
+        "needs samples that set the ranges",
+        "a model alone",
+        "give data or calibration samples, or a recovered folder",
+    )
+
+
+def _of_folder(
+    folder: Path,
+    data: object,
+    target: str | Path | Target | None,
+    opener: Callable[..., Samples],
+    settings: Settings,
+) -> Case:
+    """The case that a recovery has kept; with data it can be diagnosed, too."""
+    chosen = find_target(str(target)) if isinstance(target, str | Path) else target
+    case, reference = load_case(folder, chosen)
+    judged = None if data is None else opener(data, reference=reference)
+    parts = (reference, case.placed, case.target, judged, None)
+    origin = Provenance(*parts, settings, folder=folder)
+    if judged is None:
+        return replace(case, origin=origin)
+    fresh = origin.calibrate(judged.source, silent, None)
+    return replace(fresh, plan=case.plan, written=case.written)
+
+
+__all__ = ["holds_case", "load"]

@@ -1,0 +1,209 @@
+"""Where a case comes from: what ``load`` has opened and was told, for every later verb."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.adoption import Adopted, adopt
+from lostbits.case import Case, Origin
+from lostbits.data import Preprocess, Source, open_source, read_labels
+from lostbits.diagnoses.footprint import Footprint
+from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import Diagnosis
+from lostbits.errors import DataError, TargetError, first_line
+from lostbits.foreign_file import Foreign
+from lostbits.graph.place import Placed
+from lostbits.runtime.calibrated import calibrated
+from lostbits.runtime.peak import Peak
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.pools import pool as pool_of
+from lostbits.runtime.progress import Progress
+from lostbits.runtime.reference import Reference, input_specs
+from lostbits.system.memory import lacks_memory, out_of_memory
+from lostbits.target import Target
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """Samples in use, and which they are of the data that were named.
+
+    Attributes:
+        source: Those in use.
+        first: Number of the first of them in the whole.
+        whole: How many the whole has, which labels are for.
+        path: What was named, if it was a path; for commands that are printed.
+    """
+
+    source: Source
+    first: int
+    whole: int
+    path: str = ""
+
+    def labels(self, given: object) -> NDArray[np.int64] | None:
+        """Labels of the samples in use; what is given holds those of the whole.
+
+        Raises:
+            DataError: See ``data.read_labels``.
+        """
+        if given is None:
+            return None
+        return read_labels(given, self.whole)[self.first : self.first + len(self.source)]
+
+    def part(self, start: int, stop: int) -> "Samples":
+        """Some of them."""
+        return replace(self, source=self.source.slice(start, stop), first=self.first + start)
+
+
+@final
+@dataclass(frozen=True)
+class Provenance(Origin):
+    """What a case was made of.
+
+    Attributes:
+        reference: The float network.
+        placed: Sites of the target.
+        target: Whose rules.
+        data: What is measured and judged; None where nothing was given.
+        calibration: What sets ranges and teaches; None: the data do.
+        settings: How it was calibrated, which later verbs inherit.
+        footprint: Of a run with bounded memory.
+        foreign: Somebody else's parameters.
+        adopted: What became of those.
+        folder: Of the recovery that it was read from.
+        seconds: That loading took.
+        peaks: Bytes, of this process and of a worker, while it was loaded.
+    """
+
+    reference: Reference
+    placed: Placed
+    target: Target
+    data: Samples | None
+    calibration: Samples | None
+    settings: Settings
+    footprint: Footprint | None = None
+    foreign: Foreign | None = None
+    adopted: Adopted | None = None
+    folder: Path | None = None
+    seconds: float = 0.0
+    peaks: tuple[int, int] = (0, 0)
+
+    @property
+    def judged(self) -> Samples:
+        """The data.
+
+        Raises:
+            DataError: D036 where there are none.
+        """
+        if self.data is None:
+            raise DataError(
+                "D036",
+                str(self.reference.path),
+                "what is measured needs samples",
+                "a case without data",
+                "give data= to load",
+            )
+        return self.data
+
+    def calibrate(self, source: Source, progress: Progress, pool: Pool | None) -> Case:
+        """The case that these samples make, by the target's rules or the file's parameters."""
+        told = self.settings
+        case = calibrated(
+            self.reference.model,
+            self.placed,
+            self.target,
+            source,
+            batch=told.batch,
+            overrides=told.overrides,
+            work=told.cache,
+            progress=progress,
+            pool=pool,
+        )
+        if self.foreign is None:
+            return replace(case, origin=self)
+        adopted = adopt(case, self.foreign, source, told.overrides)
+        return replace(adopted.case, origin=replace(self, adopted=adopted))
+
+    def completed(self, found: Diagnosis, peaks: tuple[int, int]) -> Diagnosis:
+        """The diagnosis, with what is to be said of the file and of the memory."""
+        if self.adopted is not None:
+            found = self.adopted.complete(found, self.reference)
+        if self.footprint is None:
+            return found
+        most = tuple(map(max, zip(self.peaks, peaks, strict=True)))
+        return self.footprint.reported(found, self.settings, (most[0], most[1]))
+
+
+def origin_of(case: object) -> Provenance:
+    """What a case was made of.
+
+    Raises:
+        TargetError: T018 for what ``load`` has not made.
+    """
+    if isinstance(case, Case) and isinstance(case.origin, Provenance):
+        return case.origin
+    raise wrong_type("case", "what lostbits.load returns", case, "case = lostbits.load(...)")
+
+
+def wrong_type(argument: str, takes: str, found: object, todo: str) -> TargetError:
+    """T018."""
+    kind = type(found)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return TargetError("T018", f"argument {argument}", f"must be {takes}", f"of type {name}", todo)
+
+
+def samples_of(
+    data: object, reference: Reference, count: int | None, preprocess: Preprocess | None
+) -> Samples:
+    """The first samples of what was named.
+
+    Raises:
+        DataError: D032 for fewer than two; see ``data.open_source``.
+    """
+    source = whole = open_source(data, input_specs(reference.model), preprocess=preprocess)
+    if count is not None and count < len(source):
+        source = source.slice(0, count)
+    if len(source) < 2:
+        raise DataError(
+            "D032",
+            source.description,
+            "a diagnosis needs at least 2 samples (it compares halves)",
+            f"{len(source)}",
+            "give more samples",
+        )
+    return Samples(source, 0, len(whole), str(data) if isinstance(data, str | Path) else "")
+
+
+@contextmanager
+def working(settings: Settings, workers: int | Pool | None) -> Iterator[tuple[Pool, Peak]]:
+    """Who works, and how much memory that takes; a pool that was given stays open.
+
+    Raises:
+        WorkerError: W001 when there is no memory left; see ``pools.pool``.
+    """
+    with Peak() as peak:
+        try:
+            if isinstance(workers, Pool):
+                yield workers, peak
+                return
+            with pool_of(settings.resources) as pool:
+                yield pool, peak
+        except (MemoryError, RuntimeError) as error:
+            if lacks_memory(error):
+                raise out_of_memory(first_line(error)) from error
+            raise
+
+
+def adjusted(settings: Settings, workers: int | Pool | None, threads: int | None) -> Settings:
+    """The settings with other workers, where this verb was told of some."""
+    resources = settings.resources
+    if isinstance(workers, int):
+        resources = replace(resources, workers=workers)
+    if threads is not None:
+        resources = replace(resources, threads=threads)
+    return replace(settings, resources=resources)

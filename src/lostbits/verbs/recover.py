@@ -1,0 +1,123 @@
+"""The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lostbits.attempting import Bench, Save, Wishes, choose
+from lostbits.attempting import recover as recovered
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.diagnosis import Recovery
+from lostbits.goal import Goal
+from lostbits.goal import seconds as parsed
+from lostbits.planner import Entry
+from lostbits.recovery import Effort, Inputs
+from lostbits.results import replace_file
+from lostbits.runtime.pool import Pool
+from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.work import NAME as WORK
+from lostbits.runtime.work import Work
+from lostbits.store import files_of
+from lostbits.verbs.diagnose import command_of, explained
+from lostbits.verbs.holdout import held_out
+from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
+
+
+def recover(  # noqa: PLR0913 - options are keywords
+    case: Case,
+    *,
+    goal: str | Goal | None = None,
+    budget: str | float = 600.0,
+    methods: Sequence[str] = (),
+    labels: object = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    inputs: str = Inputs.RECOVERED,
+    iterations: int = 500,
+    workers: int | Pool | None = None,
+    threads: int | None = None,
+    command: str = "",
+    progress: Progress = silent,
+) -> Recovery:
+    """Win back what can be won, judged on samples that no attempt has seen.
+
+    Args:
+        case: Of ``load``. Its data judge, and its calibration samples teach; where it has data
+            alone, the last quarter of them judges, and the plan is made anew from the others.
+        goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
+        budget: Seconds for all attempts, or text such as ``10m``.
+        methods: Recoveries: only these, or, with a minus sign before each name, all others.
+        labels: Class numbers of the data: a path or an array.
+        out: Folder that keeps the best case so far; see lostbits.store.
+        seed: Of everything random.
+        inputs: What enters a layer that is learned: ``recovered`` or ``float`` values.
+        iterations: Steps of recoveries that learn.
+        workers: Processes, or a pool that is open; default, as for ``load``.
+        threads: Of each worker; default, as for ``load``.
+        command: The command line that stands in findings; default, one that diagnoses the same.
+        progress: Told after every batch or layer.
+
+    Raises:
+        LostbitsError: With code, place, rule, what was found and what to do.
+    """
+    origin = origin_of(case)
+    settings = adjusted(origin.settings, workers, threads)
+    settings = replace(settings, command=command or command_of(origin))
+    effort = Effort(iterations=iterations, seed=seed, inputs=Inputs(inputs))
+    if out is not None:
+        work = Work(Path(out) / WORK, settings.announce)
+        settings, effort = replace(settings, cache=work), replace(effort, cache=work)
+    wishes = Wishes(
+        goal=Goal.parse(goal) if isinstance(goal, str) else goal,
+        budget=parsed(budget) if isinstance(budget, str) else budget,
+        methods=choose(methods),
+        effort=effort,
+    )
+    judges, teaching = _parts(origin)
+    seconds = {"calibrate": origin.seconds}
+    with working(settings, settings.resources.workers if workers is None else workers) as (
+        pool,
+        peak,
+    ):
+        start = time.perf_counter()
+        bare = _taught(case, origin, teaching.source, progress, pool)
+        source, wanted = teaching.source, judges.labels(labels)
+        bench = Bench(source, judges.source, wanted, settings, wishes.budget, pool)
+        seconds["calibrate"] += time.perf_counter() - start
+        start = time.perf_counter()
+        run = bench.run(bare, progress)
+        seconds["diagnose"] = time.perf_counter() - start
+        start = time.perf_counter()
+        best, ledger, outcome = recovered(bare, run, bench, wishes, _saver(out), progress)
+        seconds["recover"] = time.perf_counter() - start
+        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+    report = replace(found, ledger=ledger, recovered=outcome)
+    return Recovery(replace(best, origin=origin), report)
+
+
+def _parts(origin: Provenance) -> tuple[Samples, Samples]:
+    """Samples that judge, and samples to work on."""
+    if origin.calibration is not None:
+        return origin.judged, origin.calibration
+    return held_out(origin.judged)
+
+
+def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, pool: Pool) -> Case:
+    """The case that only the samples to work on have made."""
+    if origin.calibration is None:
+        case = origin.calibrate(source, progress, pool)
+    return replace(case.over(len(source)), origin=None)
+
+
+def _saver(out: str | Path | None) -> Save:
+    """Keeps the best case in a folder; see lostbits.store."""
+
+    def save(case: Case, ledger: Sequence[Entry]) -> None:
+        if out is None or (ledger and not ledger[-1].kept):
+            return
+        for name, content in files_of(case).items():
+            replace_file(Path(out) / name, content)
+
+    return save
