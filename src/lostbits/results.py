@@ -58,6 +58,17 @@ def check_writable(folder: Path) -> None:
         _leave(missing)
 
 
+def check_replaceable(path: Path) -> None:
+    """Fail before the work where a file cannot be put in this place.
+
+    Raises:
+        OutputError: O001.
+    """
+    check_writable(path.parent)
+    if path.is_dir():
+        raise _unwritable(path, IsADirectoryError(None, "it is a folder"))
+
+
 def _missing(folder: Path) -> list[Path]:
     """The folder and those that it lies in, as far as they are not there yet."""
     return [path for path in (folder, *folder.parents) if not path.exists()]

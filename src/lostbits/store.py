@@ -39,12 +39,13 @@ from lostbits.runtime.reference import Reference, open_reference
 from lostbits.runtime.simulation import quantized_model
 from lostbits.spill import spooled
 from lostbits.system.archive import arrays
-from lostbits.system.files import Content, open_file, read_file
+from lostbits.system.files import PROTOBUF, Content, open_file, read_file, size_of
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 
 FLOAT, QUANTIZED, WRITTEN, PLAN = "float.onnx", "quantized.onnx", "written.npz", "plan.json"
 _DIGESTS = "digests"
+_NAMED = 1 << 26  # bytes of the names of written.npz, and of its headers, at the very most
 _VERSION, _FORMAT = "case", 1  # version 0.1 wrote none, which is the first
 _NAMES = "names"  # in written.npz: savez could not take a tensor whose name is ``file``
 _DATA = ".data"  # after the name of a model, the file beside it
@@ -95,24 +96,33 @@ def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Referen
 
 
 def _loaded(folder: Path, target: Target | None) -> tuple[Case, Reference]:
-    content = {name: _part(folder, name) for name in (FLOAT, WRITTEN, PLAN)}
-    parameters = Plan().read(content[PLAN])
-    facts = json.loads(content[PLAN])
+    plan = _part(folder, PLAN, PROTOBUF)
+    parameters, facts = Plan().read(plan), json.loads(plan)
     _check_version(folder, facts)
+    written = _part(folder, WRITTEN, _most(folder))
     _check_digests(folder, facts)
     chosen = target or find_target(str(facts.get("target")))
     reference = open_reference(folder / FLOAT)
     model = reference.model
     placed = place(model, chosen)
-    plan = _whole(folder, parameters, model, placed)
-    written = _unpacked(folder, content[WRITTEN])
-    _check_written(folder, written, model)
-    return Case(model, chosen, placed, {}, plan, {}, 0, written), reference
+    whole = _whole(folder, parameters, model, placed)
+    constants = _unpacked(folder, written)
+    _check_written(folder, constants, model)
+    return Case(model, chosen, placed, {}, whole, {}, 0, constants), reference
 
 
-def _part(folder: Path, name: str) -> bytes:
+def _most(folder: Path) -> int:
+    """Bytes that constants chosen by a recovery can take: no more than those of the model."""
     try:
-        return read_file(folder / name)
+        files = (folder / FLOAT, folder / f"{FLOAT}{_DATA}")
+        return _NAMED + sum(size_of(path) for path in files if path.exists())
+    except (OSError, ValueError) as error:
+        raise _no_case(folder / FLOAT, described(error)) from error
+
+
+def _part(folder: Path, name: str, most: int) -> bytes:
+    try:
+        return read_file(folder / name, most=most)
     except (OSError, ValueError) as error:
         raise _no_case(folder / name, described(error)) from error
 

@@ -52,10 +52,13 @@ class Delivery:
 
         Raises:
             TargetError: T009.
+            OutputError: O001 where the file for the result cannot be written.
         """
         names = tuple(listed(formats))
         for name in names:
             results.reporter(name)
+        if json not in (None, _STANDARD_OUTPUT):
+            results.check_replaceable(Path(json))
         return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
 
     def __call__(self, result: Diagnosis, out: Path) -> None:

@@ -1,5 +1,6 @@
 """Samples from image files, one each."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -133,7 +134,9 @@ class ImageReader:
 
 def _opened(path: Path) -> Image.Image:
     size_of(path)
-    return Image.open(path, formats=_FORMATS)
+    with warnings.catch_warnings():  # of many pixels; whether memory holds them is checked here
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=_FORMATS)
 
 
 def _is_deep(image: Image.Image) -> bool:

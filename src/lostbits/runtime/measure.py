@@ -94,6 +94,18 @@ class Baseline:
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
 
 
+def _other_shape(
+    number: int, floats: tuple[int, ...], quantized: tuple[int, ...]
+) -> SimulationError:
+    return SimulationError(
+        "S009",
+        f"output {number}",
+        "must have the shape that it has in float, to be compared with it",
+        f"{quantized} instead of {floats}: its shape depends on its values",
+        "leave out what selects values (NonZero, NonMaxSuppression, TopK), and compare before it",
+    )
+
+
 @final
 @dataclass
 class Comparison:
@@ -117,6 +129,9 @@ class Comparison:
             (f.astype(np.float64), q.astype(np.float64))
             for f, q in zip(floats, others, strict=True)
         ]
+        for number, (f, q) in enumerate(pairs):
+            if f.shape != q.shape:
+                raise _other_shape(number, f.shape, q.shape)
         error = np.array([((q - f) ** 2).sum() for f, q in pairs])
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error
