@@ -27,7 +27,7 @@ def silenced(library: str) -> Iterator[list[str]]:
     known = [n for n in logging.root.manager.loggerDict if f"{n}.".startswith(f"{library}.")]
     loggers = [logging.getLogger(name) for name in known]
     # Handlers too: a logger that is made meanwhile passes its records up to them.
-    filtered = [*loggers, *logging.getLogger(library).handlers]
+    filtered = [*loggers, *{handler for logger in loggers for handler in logger.handlers}]
     for each in filtered:
         each.addFilter(kept)
     try:
