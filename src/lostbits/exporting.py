@@ -24,12 +24,6 @@ from lostbits.target import Target
 from lostbits.targets import target as find_target
 
 _QDQ = "qdq"
-_VARIANTS = {
-    "openvino": "qdq-openvino",
-    "tensorrt": "qdq-tensorrt",
-    "qnn-htp": "qdq-qnn",
-}
-_WIDEST = "qdq-onnxruntime"  # takes every plan; the variant of all other targets
 _MODEL = "model.onnx"
 
 
@@ -108,20 +102,21 @@ class Origin:
 
 
 def chosen_exporters(
-    names: Sequence[str], target: Target | None = None, tensorrt: str | None = None
+    formats: Sequence[str | Exporter], target: Target | None = None, tensorrt: str | None = None
 ) -> list[Exporter]:
     """The exporters that ``--to`` names; ``qdq`` stands for the variant of the target.
 
     Args:
-        names: Of formats.
+        formats: Exporters, by name or made.
         target: Whose variant of ``qdq`` is meant.
         tensorrt: Version for the header of a calibration cache.
 
     Raises:
         ExportError: E016 for an unknown name, E021 for a version that is none.
     """
-    variant = _WIDEST if target is None else _VARIANTS.get(target.name, _WIDEST)
-    members = [exporter(variant if name == _QDQ else name) for name in dict.fromkeys(names)]
+    variant = Target.qdq if target is None else target.qdq
+    named = [exporter(variant if each == _QDQ else each) for each in formats]
+    members = list({member.name: member for member in named}.values())
     if tensorrt is None:
         return members
     version = parsed_version(tensorrt)
@@ -130,7 +125,7 @@ def chosen_exporters(
 
 def export(
     origin: Origin,
-    formats: Sequence[str],
+    formats: Sequence[str | Exporter],
     out: Path,
     progress: Progress = silent,
     tensorrt: str | None = None,
@@ -142,7 +137,7 @@ def export(
 
     Args:
         origin: What is exported.
-        formats: Names; see ``chosen_exporters``, for ``tensorrt`` as well.
+        formats: By name or made; see ``chosen_exporters``, for ``tensorrt`` as well.
         out: Folder for the folders.
         progress: Told after every batch of a calibration.
         tensorrt: See ``formats``.

@@ -1,8 +1,8 @@
 """Contract of a recovery: a case in, a change out; nothing is applied here but by ``applied``.
 
-A recovery is a value: a dataclass whose fields are its settings. There are two kinds. What is known
-from the case alone is a ``Rewriting``: it solves its problem once, and answers twice from that, with
-the gain and with the change. What has to work through samples is a ``Sweeping``: its change costs
+A recovery is a value: a dataclass whose fields are its settings. There are two kinds. What needs
+the case alone is a ``Rewriting``: it solves its problem once, and answers twice from that, with the
+gain and with the change. What has to work through samples is a ``Sweeping``: its change costs
 seconds to hours, so that its gain is a forecast from the diagnosis, and it is given what a sweep
 needs. One contract for both would hand five things to members of which most use one.
 """

@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
+from lostbits.errors import LostbitsError, OutputError, edge
 from lostbits.language import Language
 from lostbits.reporter import FORMAT, Reporter, Result
-from lostbits.reporters import ALL as REPORTERS
+from lostbits.reporters import MEMBERS as REPORTERS
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work, nobody
 from lostbits.schema import misfit
@@ -21,22 +21,14 @@ _MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
 _replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
-def reporter(name: str) -> Reporter:
-    """The reporter of that name.
+def reporter(given: str | Reporter) -> Reporter:
+    """The reporter of that name; one that is given itself stays as it is.
 
     Raises:
-        TargetError: T009.
+        TargetError: T009, if there is none of that name.
+        MemberError: See ``Members``.
     """
-    for known in REPORTERS:
-        if known.name == name:
-            return known
-    raise TargetError(
-        "T009",
-        f"--format {name}",
-        "must name a report",
-        "no such format",
-        close_match(name, [r.name for r in REPORTERS]),
-    )
+    return REPORTERS.find(given)
 
 
 def check_writable(folder: Path) -> None:

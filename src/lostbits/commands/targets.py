@@ -20,7 +20,7 @@ def targets() -> None:
             f"{'per channel' if r.per_channel else 'per tensor'}"
             for r in (t.weights, t.activations)
         ]
-        method = f"{t.weights.method}, {t.activations.method}"
+        method = f"{t.weights.method_name}, {t.activations.method_name}"
         bias = "float" if t.bias_bits is None else f"int{t.bias_bits}"
         table.add_row(t.name, *rules, method, bias, t.takes)
     stdout.print(table)

@@ -23,7 +23,7 @@ from lostbits.quoting import operand
 from lostbits.reporter import FORMAT, Result
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
-from lostbits.target import Target
+from lostbits.target import Rule, Target
 
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
@@ -165,12 +165,16 @@ def _model(path: Path, reference: Reference, sites: int) -> dict[str, Any]:
     }
 
 
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {**asdict(rule), "method": rule.method_name}
+
+
 def _target(target: Target) -> dict[str, Any]:
     return {
         "name": target.name,
         "title": target.title,
-        "weights": asdict(target.weights),
-        "activations": asdict(target.activations),
+        "weights": _rule(target.weights),
+        "activations": _rule(target.activations),
         "bias_bits": target.bias_bits,
         "takes": target.takes,
         "sources": [asdict(s) for s in target.sources],

@@ -183,9 +183,7 @@ def _whole(layer: Layer, samples: int) -> tuple[Batches, Forward]:
     return pairs, layer.activated
 
 
-def _drawn(
-    layer: Layer, matrix: Matrix, positions: int, seed: int
-) -> tuple[Batches, Forward]:
+def _drawn(layer: Layer, matrix: Matrix, positions: int, seed: int) -> tuple[Batches, Forward]:
     """Positions of all samples, mixed: neighbours are alike, and more of them teach little."""
     weight, generator = torch.from_numpy(layer.values), torch.Generator().manual_seed(seed)
 

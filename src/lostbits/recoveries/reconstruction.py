@@ -119,7 +119,9 @@ class _Solver:
 
         others = [scale.shift for scale in scales.values()]
         with torch.enable_grad():
-            rounded = adaround_block(weights, _batches(block, self.samples), forward, self.how, others)
+            rounded = adaround_block(
+                weights, _batches(block, self.samples), forward, self.how, others
+            )
         grids = zip(scales.items(), rounded.others, strict=True)
         return Reconstructed(
             {key: weights[key].values(codes).numpy() for key, codes in rounded.codes.items()},

@@ -14,14 +14,13 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, constant_of
+from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.grid import Affine
 from lostbits.language import say
@@ -72,9 +71,10 @@ class SecondOrder(Sweeping):
 
     def cost(self, case: Case) -> float:
         """One sweep, and the solutions: a product of weights and Gram matrix for each."""
-        shapes = [constant_of(case.model, s).shape for s in case.sites if s.role == "weight"]
-        products = sum(prod(shape) ** 2 / shape[0] for shape in shapes if shape)
-        return sweep_cost(case) + _SOLUTIONS * (len(shapes) * STEP + products * _PRODUCT)
+        sites = [s for s in case.sites if s.role == "weight" and s.key in case.seen]
+        sizes = [(case.seen[s.key].whole.size, case.seen[s.key].channels.hi.size) for s in sites]
+        products = sum(size**2 / rows for size, rows in sizes)
+        return sweep_cost(case) + _SOLUTIONS * (len(sizes) * STEP + products * _PRODUCT)
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """All but a fifth of what weights cost."""
