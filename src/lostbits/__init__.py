@@ -8,12 +8,60 @@ from lostbits import environment as environment  # first: read when others are i
 if typing.TYPE_CHECKING:
     from lostbits.api import Settings, diagnose
     from lostbits.errors import LostbitsError
+    from lostbits.estimators import (
+        AciqGauss,
+        AciqLaplace,
+        Entropy,
+        MeanSquaredError,
+        MinMax,
+        Percentile,
+        SnpeEnhanced,
+    )
     from lostbits.override import Override
+    from lostbits.recoveries import (
+        Absorption,
+        AdaRound,
+        AnalyticBias,
+        BiasCorrection,
+        BlockReconstruction,
+        Equalization,
+        Migration,
+        Precision,
+        Ranges,
+        SecondOrder,
+        Splitting,
+    )
     from lostbits.results import write
     from lostbits.target import Target
     from lostbits.targets import target as find_target
 
-__all__ = ["LostbitsError", "Override", "Settings", "Target", "diagnose", "find_target", "write"]
+__all__ = [
+    "Absorption",
+    "AciqGauss",
+    "AciqLaplace",
+    "AdaRound",
+    "AnalyticBias",
+    "BiasCorrection",
+    "BlockReconstruction",
+    "Entropy",
+    "Equalization",
+    "LostbitsError",
+    "MeanSquaredError",
+    "Migration",
+    "MinMax",
+    "Override",
+    "Percentile",
+    "Precision",
+    "Ranges",
+    "SecondOrder",
+    "Settings",
+    "SnpeEnhanced",
+    "Splitting",
+    "Target",
+    "diagnose",
+    "find_target",
+    "write",
+]
 
 # Imported when they are first asked for (PEP 562): torch alone costs more than a second, which
 # `lostbits --help` and a program that only catches LostbitsError need not wait for.
@@ -25,14 +73,42 @@ _HOMES = {
     "diagnose": "api:diagnose",
     "find_target": "targets:target",
     "write": "results:write",
+    **dict.fromkeys(
+        (
+            "AciqGauss",
+            "AciqLaplace",
+            "Entropy",
+            "MeanSquaredError",
+            "MinMax",
+            "Percentile",
+            "SnpeEnhanced",
+        ),
+        "estimators",
+    ),
+    **dict.fromkeys(
+        (
+            "Absorption",
+            "AdaRound",
+            "AnalyticBias",
+            "BiasCorrection",
+            "BlockReconstruction",
+            "Equalization",
+            "Migration",
+            "Precision",
+            "Ranges",
+            "SecondOrder",
+            "Splitting",
+        ),
+        "recoveries",
+    ),
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _HOMES[name].split(":")
-    value: object = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    module, _, attribute = _HOMES[name].partition(":")  # without one, the name is the same there
+    value: object = getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
     globals()[name] = value
     return value
 

@@ -64,7 +64,8 @@ class Members(Generic[M]):
         """
         if isinstance(given, str):
             return self._named(given)
-        if isinstance(given, self.contract):
+        fitting: bool = isinstance(given, self.contract)
+        if fitting:
             return given
         raise MemberError(
             "P004",

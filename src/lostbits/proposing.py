@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard, final
 
 from lostbits.case import Case
+from lostbits.data import Source
 from lostbits.recovery import Change, Context, Effort, Inputs, Recovery, Sweeping
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
@@ -24,6 +25,11 @@ class _Proposals:
     case: Case
     context: Context
     by_threads: bool = False
+
+    @property
+    def source(self) -> Source:
+        """See ``Job``."""
+        return self.context.source
 
     def open(self) -> Callable[[Sweeping], Change]:
         def work(recovery: Sweeping) -> Change:

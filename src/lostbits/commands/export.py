@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lostbits.api import Settings
-from lostbits.exporters import ALL as EXPORTERS
+from lostbits.exporters import MEMBERS as EXPORTERS
 from lostbits.exporting import Exported, Origin
 from lostbits.exporting import export as exported
 from lostbits.results import check_writable
@@ -24,7 +24,7 @@ from lostbits.terminal import (
     say,
 )
 
-_FORMATS = ", ".join(("qdq (that of the target)", *(e.name for e in EXPORTERS)))
+_FORMATS = ", ".join(("qdq (that of the target)", *EXPORTERS.names))
 _SHOWN = 10  # remarks and tensors in full; the rest is counted
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lostbits.api import Settings
-from lostbits.backends import ALL as BACKENDS
+from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.exporting import Origin
 from lostbits.terminal import (
     DATA_HELP,
@@ -33,7 +33,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
             help="Folder of recover, Q/DQ file, or float model (planned by the target's rules).",
         ),
     ],
-    backend: Annotated[str, typer.Option(help=", ".join(b.name for b in BACKENDS))],
+    backend: Annotated[str, typer.Option(help=", ".join(BACKENDS.names))],
     data: Annotated[str, typer.Option(help=DATA_HELP)],
     against: Annotated[
         Path | None,
@@ -72,11 +72,13 @@ def backends() -> None:
     Example: **lostbits backends**
     """
     rows = [("name", "runtime", "runs", "installed")]
-    for each in BACKENDS:
+    for each in BACKENDS.all():
         found = f"yes, {each.version()}" if each.installed() else f"no: {_install(each.extra)}"
         rows.append((each.name, each.title, each.format, found))
     for line in aligned(rows):
         say(line)
+    for name, error in BACKENDS.broken.items():
+        say(f"{name}: broken: {error}", "yellow")
 
 
 def _install(extra: str | None) -> str:

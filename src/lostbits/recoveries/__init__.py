@@ -39,4 +39,18 @@ def _unknown(name: str, todo: str) -> RecoveryError:
 
 MEMBERS: Members[Recovery] = Members("lostbits.recoveries", Recovery, ALL, _unknown)
 
-__all__ = ["ALL", "MEMBERS"]
+__all__ = [
+    "ALL",
+    "MEMBERS",
+    "Absorption",
+    "AdaRound",
+    "AnalyticBias",
+    "BiasCorrection",
+    "BlockReconstruction",
+    "Equalization",
+    "Migration",
+    "Precision",
+    "Ranges",
+    "SecondOrder",
+    "Splitting",
+]
