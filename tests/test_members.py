@@ -161,7 +161,7 @@ def test_a_name_belongs_to_one_member(site: Path) -> None:
     install(site, "same", same, same=f"{text}TWIN = replace(SNPE, name='twin')\n")
     install(site, "other", {"targets": {"twin": "same:TWIN"}})
     assert lb.find_target("snpe") is SNPE
-    with pytest.raises(MemberError, match=r"P003: .*other and by same"):
+    with pytest.raises(MemberError, match=r"P003: .*brought by other and by same"):
         lb.find_target("twin")
     assert {name: e.code for name, e in built_in.MEMBERS.broken.items()} == {
         "snpe": "P003",

@@ -100,7 +100,7 @@ class Members(Generic[M]):
     def _points(self) -> Mapping[str, list[EntryPoint]]:
         """What is installed in this environment, by name."""
         found: dict[str, list[EntryPoint]] = defaultdict(list)
-        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, _package(p))):
             found[point.name].append(point)
         return dict(found)
 
