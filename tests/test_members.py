@@ -2,9 +2,9 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lostbits as lb
-from lostbits import api, backends, cli, estimators, exporters, readers, recoveries, reporters
+from lostbits import api, cli, estimators, exporters
 from lostbits import targets as built_in
 from lostbits.errors import LostbitsError, MemberError, TargetError
 from lostbits.estimator import Estimator
@@ -22,44 +22,9 @@ from lostbits.exporting import chosen_exporters
 from lostbits.grid import affine_from_range
 from lostbits.members import Members
 from lostbits.targets import SNPE
+from other_packages import FAMILIES, install
 
-FAMILIES: list[Members[Any]] = [
-    module.MEMBERS
-    for module in (built_in, estimators, recoveries, exporters, backends, reporters, readers)
-]
-EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 DEMO = api.demo_files()
-
-
-def install(folder: Path, package: str, points: dict[str, dict[str, str]], **modules: str) -> None:
-    """A package as pip leaves it: modules, and a dist-info with entry points."""
-    info = folder / f"{package}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    groups = (
-        f"[lostbits.{group}]\n" + "".join(f"{name} = {value}\n" for name, value in named.items())
-        for group, named in points.items()
-    )
-    (info / "entry_points.txt").write_text("\n".join(groups))
-    for name, text in modules.items():
-        (folder / f"{name}.py").write_text(text)
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of packages; what was found of others is forgotten before and after."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    forget()
-    yield folder
-    forget()
-
-
-def forget() -> None:
-    for family in FAMILIES:
-        for name in ("_points", "_loaded"):
-            family.__dict__.pop(name, None)
 
 
 WHOLE = """
@@ -91,10 +56,8 @@ def test_members_of_another_package_are_used_by_name(site: Path, tmp_path: Path)
         "recoveries": {"their_bias": "their_package:Bias"},
         "exporters": {"their-plan": "their_package:Plan"},
     }
-    # The contracts close their members by @final, which only type checkers mind.
     install(site, "theirs", points, their_package=WHOLE)
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "lostbits.cli"]
     words = [sys.executable, "-c", "from lostbits.cli import main; main()"]
     data = ("--data", str(DEMO["calibration"]), "--samples", "16", "--target", "theirs")
     tensor = "block3.depthwise.act.Clip"
@@ -115,8 +78,6 @@ def test_members_of_another_package_are_used_by_name(site: Path, tmp_path: Path)
 
 
 def environment(site: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
 
 
