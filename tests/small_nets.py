@@ -18,7 +18,7 @@ from lostbits.data import Batch, Source
 from lostbits.diagnoses.network import NetworkErrors
 from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Affine
-from lostbits.recovery import Diagnosed
+from lostbits.recovery import Change, Context, Diagnosed, Effort, Sweeping
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value
@@ -28,6 +28,13 @@ from lostbits.targets import target
 
 Floats = NDArray[np.float32]
 NOTHING = Diagnosed(None, ())  # type: ignore[arg-type] # for what asks for no diagnosis
+
+
+def change_by(
+    recovery: Sweeping, case: Case, source: Source, diagnosed: Diagnosed = NOTHING, **effort: Any
+) -> Change:
+    """What a sweep proposes, with the effort that the keywords tell."""
+    return recovery.change(case, Context(source, diagnosed, Effort(**effort)))
 
 
 class Net:

@@ -28,19 +28,18 @@ from lostbits.graph import large
 from lostbits.graph.load import load
 from lostbits.graph.queries import constant
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recovery import Diagnosed, Effort
+from lostbits.recovery import Effort
 from lostbits.runtime import executor
 from lostbits.runtime.again import Again
 from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.pool import Resources, size
-from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
 from lostbits.system import memory
 from lostbits.targets import target
-from small_nets import cnn
+from small_nets import change_by, cnn
 
 WIDTH = 24
 VOLATILE = ("seconds", "created", "peak_memory_bytes", "memory", "notes", "sentences")
@@ -153,8 +152,7 @@ def test_what_is_too_much_for_the_bound_waits_in_files(
 
     monkeypatch.setattr(executor, "in_file", watched)
     memory.limit(32 * 6 * 16 * WIDTH * 4)  # what six batches of a tensor take, times 32
-    nothing = Diagnosed(None, ())  # type: ignore[arg-type]
-    BiasCorrection().propose(case, source, nothing, Effort(), silent)
+    change_by(BiasCorrection(), case, source)
     assert set(laid) == {16 * 2 * WIDTH * 4}, "those of whole batches that are twice as wide"
 
 
@@ -398,7 +396,7 @@ from lostbits.api import Settings, build_case
 from lostbits.diagnoses.run import Run
 from lostbits.graph import large
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recovery import Diagnosed, Effort
+from lostbits.recovery import Context, Diagnosed
 from lostbits.runtime import executor
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.peak import Peak
@@ -414,7 +412,7 @@ for net in sys.argv[2:]:
     with Peak() as peak:
         _, source, case = build_case(Path(net), x, target("snpe"), Settings())
         Run(case, source, Settings(), None).diagnose(silent)
-        BiasCorrection().propose(case, source, Diagnosed(None, ()), Effort(), silent)
+        BiasCorrection().change(case, Context(source, Diagnosed(None, ())))
         Judge(case.model, source)(case)
     print(peak.bytes)
 """

@@ -20,7 +20,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import NetworkReport
 from lostbits.graph.place import place
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Diagnosed, Effort
+from lostbits.recovery import Context, Diagnosed, Effort
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.pool import Pool
@@ -101,7 +101,8 @@ def _case() -> Case:
 
 def _reconstructed(source: Source, several: Pool) -> str:
     nothing = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
-    change = SecondOrder().propose(_case(), source, nothing, Effort(pool=several), silent)
+    context = Context(source, nothing, Effort(pool=several))
+    change = SecondOrder().change(_case(), context)
     digest = hashlib.sha256()
     for name, values in sorted(change.written.items()):
         digest.update(name.encode() + values.tobytes())

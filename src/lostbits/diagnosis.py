@@ -12,9 +12,10 @@ from lostbits.case import Case
 from lostbits.defect import Defect
 from lostbits.deviation import Deviation
 from lostbits.graph.normalise import Normalisation
+from lostbits.grid import Grid
 from lostbits.language import Message
 from lostbits.runtime.measure import Baseline
-from lostbits.target import Rule, Source
+from lostbits.target import Source
 
 FORMAT = "lostbits-result/2"
 Cause = Literal["round", "clip"]
@@ -382,13 +383,30 @@ class DataFacts:
 
 @final
 @dataclass(frozen=True)
+class RuleFacts:
+    """How one role is quantized; see ``target.Rule``.
+
+    Attributes:
+        method: Name of the native range method.
+    """
+
+    grid: Grid
+    symmetric: bool
+    per_channel: bool
+    method: str
+    power_of_two: bool
+    minimum_range: float
+
+
+@final
+@dataclass(frozen=True)
 class TargetFacts:
     """The platform's rules."""
 
     name: str
     title: Message
-    weights: Rule
-    activations: Rule
+    weights: RuleFacts
+    activations: RuleFacts
     bias_bits: int | None
     takes: Message
     sources: list[Source]

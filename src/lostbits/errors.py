@@ -13,6 +13,7 @@
     ├── ReadError       I...  somebody else's parameters (``inspect``)
     ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
     ├── WorkerError     W...  processes and machines that share the work
+    ├── MemberError     P...  a member of another package that cannot be used
     └── CommandError    U...  the use of the command line, and its last resort
 
 A message reads ``CODE: where: rule: found: what to do``.
@@ -117,6 +118,10 @@ class BackendError(LostbitsError):
 
 class WorkerError(LostbitsError):
     """A process or machine that shares the work cannot be had, or does not survive it."""
+
+
+class MemberError(LostbitsError):
+    """A target, method or another member, of another package or of the caller, is none."""
 
 
 class CommandError(LostbitsError):

@@ -1,6 +1,7 @@
 """Results on disk: each file is replaced as a whole, or stays as it was."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,10 +9,10 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
-from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
+from lostbits.errors import LostbitsError, OutputError, edge
 from lostbits.language import Language
 from lostbits.reporter import Reporter
-from lostbits.reporters import ALL as REPORTERS
+from lostbits.reporters import MEMBERS as REPORTERS
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work, nobody
 from lostbits.schema import OLD_FORMAT, diagnosis_of
@@ -22,22 +23,14 @@ _MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
 _replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
-def reporter(name: str) -> Reporter:
-    """The reporter of that name.
+def reporter(given: str | Reporter) -> Reporter:
+    """The reporter of that name; one that is given itself stays as it is.
 
     Raises:
-        TargetError: T009.
+        TargetError: T009, if there is none of that name.
+        MemberError: See ``Members``.
     """
-    for known in REPORTERS:
-        if known.name == name:
-            return known
-    raise TargetError(
-        "T009",
-        f"--format {name}",
-        "must name a report",
-        "no such format",
-        close_match(name, [r.name for r in REPORTERS]),
-    )
+    return REPORTERS.find(given)
 
 
 def check_writable(folder: Path) -> None:
@@ -65,7 +58,7 @@ def check_replaceable(path: Path) -> None:
         OutputError: O001.
     """
     check_writable(path.parent)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise _unwritable(path, IsADirectoryError(None, "it is a folder"))
 
 

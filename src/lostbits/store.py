@@ -17,6 +17,7 @@ different moments, which the digests tell apart; nothing is ever made of such a 
 import hashlib
 import io
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def _model(name: str, model: ir.Model) -> dict[str, Content]:
 
 def holds_case(folder: Path) -> bool:
     """Whether ``folder`` is one that a recovery has written."""
-    return (folder / PLAN).is_file()
+    return os.path.isfile(folder / PLAN)
 
 
 def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Reference]:

@@ -18,6 +18,7 @@ from lostbits.diagnosis import (
     ModelFacts,
     NetworkReport,
     Reasoned,
+    RuleFacts,
     TargetFacts,
 )
 from lostbits.graph.queries import name_of
@@ -26,7 +27,7 @@ from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
-from lostbits.target import Target
+from lostbits.target import Rule, Target
 
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
 _SHOWN = 5  # tensors that a note names
@@ -157,12 +158,24 @@ def _model(reference: Reference, sites: int) -> ModelFacts:
     )
 
 
+def _rule(rule: Rule) -> RuleFacts:
+    method = rule.method_name
+    return RuleFacts(
+        rule.grid,
+        rule.symmetric,
+        rule.per_channel,
+        method,
+        rule.power_of_two,
+        rule.minimum_range,
+    )
+
+
 def _target(target: Target) -> TargetFacts:
     return TargetFacts(
         name=target.name,
         title=verbatim(target.title),
-        weights=target.weights,
-        activations=target.activations,
+        weights=_rule(target.weights),
+        activations=_rule(target.activations),
         bias_bits=target.bias_bits,
         takes=verbatim(target.takes),
         sources=list(target.sources),

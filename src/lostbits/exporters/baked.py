@@ -51,7 +51,7 @@ class Baked(Exporter):
 
     def render(self, case: Case, sites: Sequence[Site]) -> Files:
         """One file."""
-        found = [s for s in sites if rule_of(s, case.target).method == _NATIVE]
+        found = [s for s in sites if rule_of(s, case.target).method_name == _NATIVE]
         weights = {s.tensor: reaching(case, s)[0] for s in found if s.role == "weight"}
         model = with_constants(float_model(case), weights)
         for site in found:
@@ -139,9 +139,9 @@ def _extremes(case: Case, site: Site) -> tuple[float, float]:
 
 def _problems(case: Case, site: Site) -> Iterator[ExportError]:
     where = f"{site.role} {site.tensor!r} in {_FILE}"
-    if rule_of(site, case.target).method != _NATIVE:
+    if rule_of(site, case.target).method_name != _NATIVE:
         rule, todo = "ranges must be found by min-max", "export to a format that takes parameters"
-        found = f"{case.target.name} uses {rule_of(site, case.target).method}"
+        found = f"{case.target.name} uses {rule_of(site, case.target).method_name}"
         yield ExportError("E017", where, rule, found, todo)
     elif site.role == "weight":
         count = reaching(case, site)[1]

@@ -196,7 +196,7 @@ def _arguments(case: Case) -> dict[str, Any]:
         "is_symmetric": rules.weights.symmetric,
         "param_bitwidth": rules.weights.grid.bits,
         "per_channel_quantization": rules.weights.per_channel,
-        "quant_scheme": rules.activations.method,
+        "quant_scheme": rules.activations.method_name,
     }
 
 

@@ -1,6 +1,6 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
 
@@ -108,6 +108,13 @@ class Histogram(Statistic):
         sums: Floats = np.einsum("rb,rb->r", self.live.astype(np.float64), middles)
         sums /= np.maximum(self.counts.sum(axis=1), 1)
         return sums
+
+    def by_row(self) -> Iterator["Histogram"]:
+        """A histogram for each row, of that row alone."""
+        for i in range(self.absmax.size):
+            one = Histogram(self.lo[i], self.hi[i], self.bins)
+            one.counts, one.zeros = self.counts[i : i + 1], self.zeros[i : i + 1]
+            yield one
 
     def density(self) -> "Density":
         """What the counts say of the values between the edges; hold it for many grids."""

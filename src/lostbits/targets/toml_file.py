@@ -229,7 +229,9 @@ def _placement(value: Any, where: str, base: Placement | None) -> Placement:
 _text = _typed(str, "a text")
 _flag = _typed(bool, "true or false")
 _READERS: Mapping[str, _Reader] = {
-    **dict.fromkeys(("name", "title", "takes", "method", "rule", "document", "version"), _text),
+    **dict.fromkeys(
+        ("name", "title", "takes", "method", "rule", "document", "version", "qdq"), _text
+    ),
     **dict.fromkeys(
         ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "together"), _flag
     ),

@@ -1,5 +1,6 @@
 """The verb ``load``: a model, data and a target -> the case that every other verb works on."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -100,7 +101,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     )
     opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
     foreign = None if plan is None else read_foreign(Path(plan))
-    if isinstance(model, str | Path) and Path(model).is_dir():
+    if isinstance(model, str | Path) and os.path.isdir(model):
         if foreign is not None:
             raise _two_plans(Path(model))
         return _of_folder(Path(model), data, target, opener, settings)

@@ -1,6 +1,7 @@
 """The verb ``verify``: a file on a real runtime, beside our simulation and the float network."""
 
 import hashlib
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -100,7 +101,7 @@ def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Ca
     """A float model, or the case of a recovery's folder."""
     if not isinstance(against, str | Path):
         return open_reference(against).model
-    return load(against) if Path(against).is_dir() else open_reference(Path(against)).model
+    return load(against) if os.path.isdir(against) else open_reference(Path(against)).model
 
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
@@ -122,7 +123,7 @@ def is_quantized(path: Path) -> bool:
         rule = "must be a model, which encodings, caches and lists of ranges are not"
         todo = "export the plan to qdq as well, and verify that"
         raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
-    return path.is_file() and _quantizes(foreign_of(content_of(path), path))
+    return os.path.isfile(path) and _quantizes(foreign_of(content_of(path), path))
 
 
 def _quantizes(foreign: Foreign) -> bool:
@@ -222,8 +223,8 @@ def _folder(part: object) -> Path | None:
     if isinstance(part, Case):
         folder = origin_of(part).folder
     else:
-        folder = Path(part) if isinstance(part, str | Path) and Path(part).is_dir() else None
-    known = folder is not None and holds_case(folder) and (folder / "result.json").is_file()
+        folder = Path(part) if isinstance(part, str | Path) and os.path.isdir(part) else None
+    known = folder is not None and holds_case(folder) and os.path.isfile(folder / "result.json")
     return folder if known else None
 
 
