@@ -302,9 +302,8 @@ def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
             raise TargetError(
                 "T005",
                 f"--set {tensor}",
-                "must name a quantized tensor",
                 placed.left_in_float.get(tensor, "no such tensor"),
-                close_match(tensor, known),
+                advice=close_match(tensor, known),
             )
 
 
@@ -349,7 +348,7 @@ def _fitting(site: Site, method: Estimator, size: int, wish: Override | None) ->
     raise DataError(
         "D030",
         f"tensor {site.tensor!r}",
-        f"range method {method.name!r} needs at least {method.minimum_values} values",
         f"{size}",
-        "give more samples, or name another method",
+        method=method.name,
+        least=method.minimum_values,
     )

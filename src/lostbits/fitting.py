@@ -40,13 +40,7 @@ def _ranges(channels: Histogram, rule: Rule) -> tuple[NDArray[np.float64], NDArr
     if rule.method == "mse":
         lo, hi, _ = best_ranges(channels, rule.grid, symmetric=rule.symmetric, per_channel=True)
         return lo, hi
-    raise TargetError(
-        "T006",
-        f"range method {rule.method!r}",
-        "per-channel ranges use min_max or mse",
-        rule.method,
-        "name one of the two in the target's weights rule",
-    )
+    raise TargetError("T006", f"range method {rule.method!r}", rule.method)
 
 
 def _finish(

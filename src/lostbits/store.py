@@ -111,8 +111,7 @@ def _part(folder: Path, name: str) -> bytes:
 
 
 def _no_case(path: Path, found: str) -> OutputError:
-    rule, todo = "must be part of a recovered case", "run lostbits recover --out"
-    return OutputError("O003", str(path), rule, found, todo)
+    return OutputError("O003", str(path), found)
 
 
 def _check_digests(folder: Path, facts: dict[str, Any]) -> None:
@@ -135,9 +134,7 @@ def _whole(folder: Path, parameters: Parameters, model: ir.Model, placed: Placed
 
 
 def _mixed(path: Path, found: str) -> OutputError:
-    rule = f"must be the file that {PLAN} was written with, for the target that it was placed by"
-    todo = "give the --target of the recovery if it is a file, or recover again"
-    return OutputError("O004", str(path), rule, found, todo)
+    return OutputError("O004", str(path), found, plan=PLAN)
 
 
 def _packed(written: Any) -> Content:

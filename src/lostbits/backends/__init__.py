@@ -23,8 +23,8 @@ def backend(name: str) -> Backend:
     """
     known = {b.name: b for b in ALL}
     if name not in known:
-        where, rule = f"--backend {name}", "must name a backend"
-        raise BackendError("B004", where, rule, "no such backend", close_match(name, known))
+        where = f"--backend {name}"
+        raise BackendError("B004", where, "no such backend", advice=close_match(name, known))
     return known[name]
 
 

@@ -85,5 +85,5 @@ def check_method(name: str) -> Method:
         if method == name:
             return method
     raise TargetError(
-        "T010", f"--method {name}", "must be known", "no such method", close_match(name, METHODS)
+        "T010", f"--method {name}", "no such method", advice=close_match(name, METHODS)
     )

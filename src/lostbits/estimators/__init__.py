@@ -31,8 +31,8 @@ def estimator(name: str) -> Estimator:
     """
     known = {e.name: e for e in ALL}
     if name not in known:
-        where, rule = f"range method {name!r}", "must be a known one"
-        raise TargetError("T002", where, rule, "no such method", close_match(name, known))
+        where = f"range method {name!r}"
+        raise TargetError("T002", where, "no such method", advice=close_match(name, known))
     return known[name]
 
 

@@ -33,8 +33,8 @@ def exporter(name: str) -> Exporter:
     """
     known = {e.name: e for e in ALL}
     if name not in known:
-        where, rule = f"--to {name}", "must name a format"
-        raise ExportError("E016", where, rule, "no such format", close_match(name, known))
+        where = f"--to {name}"
+        raise ExportError("E016", where, "no such format", advice=close_match(name, known))
     return known[name]
 
 

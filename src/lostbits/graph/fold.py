@@ -111,8 +111,7 @@ def _probe(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> onnx.Mo
 
 def too_big(where: str, found: str) -> ModelError:
     """M013."""
-    rule, todo = "a tensor must fit into memory", "correct the shapes in the model"
-    return ModelError("M013", where, rule, found, todo)
+    return ModelError("M013", where, found)
 
 
 def _replace_by_constants(graph: ir.Graph, node: ir.Node, arrays: Arrays) -> None:

@@ -37,9 +37,8 @@ def reader_of(content: bytes) -> Reader:
     raise ReadError(
         "I001",
         "file of parameters",
-        f"must be one of {', '.join(r.title for r in ALL)}",
         f"{len(content)} bytes that begin with {excerpt(content[:60].decode('utf-8', 'replace'))}",
-        "name another file",
+        formats=", ".join(r.title for r in ALL),
     )
 
 

@@ -240,13 +240,7 @@ def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
     try:
         return channels_last(torch.from_numpy(np.array(array, order="C")))
     except TypeError as error:
-        raise ModelError(
-            "M008",
-            f"tensor {name!r}",
-            "tensors must be of a numeric type",
-            str(array.dtype),
-            "remove pre- and post-processing that works on other types from the graph",
-        ) from error
+        raise ModelError("M008.array", f"tensor {name!r}", str(array.dtype)) from error
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:

@@ -28,8 +28,8 @@ def target(name_or_path: str) -> Target:
         return read_target(Path(name_or_path), ALL)
     known = {t.name: t for t in ALL}
     if name_or_path not in known:
-        where, rule = f"target {name_or_path!r}", "must be a known one or a path to a .toml file"
-        raise TargetError("T001", where, rule, "no such target", close_match(name_or_path, known))
+        where = f"target {name_or_path!r}"
+        raise TargetError("T001", where, "no such target", advice=close_match(name_or_path, known))
     return known[name_or_path]
 
 
