@@ -152,13 +152,7 @@ def _open(data: object, reference: Reference, settings: Settings) -> Source:
     if settings.samples is not None and settings.samples < len(source):
         source = source.slice(0, settings.samples)
     if len(source) < 2:
-        raise DataError(
-            "D032",
-            source.description,
-            "a diagnosis needs at least 2 samples (it compares halves)",
-            f"{len(source)}",
-            "give more samples",
-        )
+        raise DataError("D032", source.description, f"{len(source)}")
     return source
 
 
@@ -308,9 +302,8 @@ def _check_sites(placed: Placed, model: Path, target: Target) -> None:
         raise ModelError(
             "M011",
             str(model),
-            f"target {target.name!r} must find something to quantize",
             f"no site; {len(placed.left_in_float)} tensors stay in float",
-            "check that the model has Conv, Gemm or MatMul with constant weights",
+            target=target.name,
         )
 
 

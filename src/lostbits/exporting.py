@@ -96,8 +96,7 @@ class Origin:
         if self.path.is_dir():
             return load_case(self.path, self._target(None))
         if self.data is None:
-            rule, todo = "needs samples that set the ranges", "give --data, or a recovered folder"
-            raise ExportError("E020", str(self.path), rule, "a model alone", todo)
+            raise ExportError("E020", str(self.path), "a model alone")
         chosen = self._target("onnxruntime")
         assert chosen is not None
         return build_case(self.path, self.data, chosen, self.settings, progress)[2]

@@ -157,22 +157,12 @@ def choose(names: Sequence[str]) -> tuple[Recovery, ...]:
     for name in plain:
         if name not in known:
             raise RecoveryError(
-                "R004",
-                f"--methods {name}",
-                "must name a recovery",
-                "no such recovery",
-                close_match(name, known),
+                "R004", f"--methods {name}", "no such recovery", advice=close_match(name, known)
             )
     forbidden = {n[1:] for n in names if n.startswith("-")}
     wanted = set(plain) - forbidden or set(known) - forbidden
     if (forbidden and len(forbidden) < len(plain)) or not wanted:
-        raise RecoveryError(
-            "R005",
-            f"--methods {','.join(names)}",
-            "must either name recoveries or forbid some with a minus sign",
-            "both, or none left",
-            "see lostbits methods",
-        )
+        raise RecoveryError("R005", f"--methods {','.join(names)}", "both, or none left")
     return tuple(r for r in RECOVERIES if r.name in wanted)
 
 
@@ -184,13 +174,7 @@ def held_out(source: Source) -> tuple[Source, Source]:
     """
     count = min(len(source) // _HELD_OUT, _MOST_HELD)
     if count < 2 or len(source) - count < 2:
-        raise DataError(
-            "D033",
-            source.description,
-            "a recovery needs at least 8 samples, one quarter of which judges the others",
-            f"{len(source)}",
-            "give more samples, or others to judge with --evaluation",
-        )
+        raise DataError("D033", source.description, f"{len(source)}")
     split = len(source) - count
     return source.slice(0, split), source.slice(split, len(source))
 

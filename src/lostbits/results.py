@@ -33,9 +33,8 @@ def reporter(name: str) -> Reporter:
     raise TargetError(
         "T009",
         f"--format {name}",
-        "must name a report",
         "no such format",
-        close_match(name, [r.name for r in REPORTERS]),
+        advice=close_match(name, [r.name for r in REPORTERS]),
     )
 
 
@@ -71,13 +70,7 @@ def _leave(made: Sequence[Path]) -> None:
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
     before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
-    return OutputError(
-        "O001",
-        str(path),
-        "must be writable",
-        error.strerror or str(error),
-        f"free some space or choose another --out; what this run has replaced so far: {before}",
-    )
+    return OutputError("O001", str(path), error.strerror or str(error), replaced=before)
 
 
 @contextmanager
@@ -165,20 +158,17 @@ def read(folder: Path) -> Result:
     path = folder / "result.json"
 
     def unread(found: str) -> OutputError:
-        return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
+        return OutputError("O002.result", str(path), found)
 
     with edge(unread):
         result: Result = json.loads(files.read_file(path, most=_MOST))
     found = result.get("format") if isinstance(result, dict) else "no object"
     if found != FORMAT:
-        raise OutputError(
-            "O002", str(path), f"must be of format {FORMAT}", str(found), "diagnose again"
-        )
+        raise OutputError("O002.format", str(path), str(found), format=FORMAT)
     with edge(unread):
         wrong = misfit(result)
     if wrong:
-        rule, todo = "must hold the fields of its format", "diagnose again with this version"
-        raise OutputError("O002", str(path), rule, wrong, todo)
+        raise OutputError("O002.fields", str(path), wrong)
     return result
 
 
@@ -192,8 +182,8 @@ def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Pat
     result = read(folder)
 
     def unfit(found: str) -> OutputError:
-        where, rule = str(folder / "result.json"), "must be a result of which a page can be made"
-        return OutputError("O002", where, rule, found, "diagnose again with this version")
+        where = str(folder / "result.json")
+        return OutputError("O002.page", where, found)
 
     page = reporter("html").speaking(language)
     assert page.file is not None
