@@ -140,9 +140,10 @@ def _violations(site: Site, affine: Affine, exporter: Exporter) -> Iterator[Expo
         yield ExportError("E002", where, found, middle=middle_code(affine.grid))
     channels = takes.per_channel == "any" or (takes.per_channel == "middle" and middle)
     if affine.axis is not None and not channels:
-        code = "E003.tensor" if takes.per_channel == "no" else "E003.middle"
         found = f"{affine.scale.size} scales on axis {affine.axis}"
-        yield ExportError(code, where, found)
+        yield ExportError(
+            "E003.tensor" if takes.per_channel == "no" else "E003.middle", where, found
+        )
 
 
 def middle_code(grid: Grid) -> int:

@@ -47,8 +47,8 @@ def samples_of(data: object, interface: Interface) -> Samples:
     if isinstance(data, Mapping) or _is_array(data):
         return arrays_in_memory(name, _named(name, data, interface), interface).tried()
     if isinstance(data, Reader | Iterator) and not isinstance(data, Rewindable):
-        code = "D011.reader" if isinstance(data, Reader) else "D011.iterator"
-        raise DataError(code, name, "it can be read once only")
+        found = "it can be read once only"
+        raise DataError("D011.reader" if isinstance(data, Reader) else "D011.iterator", name, found)
     if isinstance(data, Reader | Iterable):
         return _replayed(name, partial(_pull, name, data), interface)
     raise DataError("D003.object", "data", name)

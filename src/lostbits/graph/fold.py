@@ -83,8 +83,9 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
 
 def _check_sizes(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> None:
     """Before anything is computed, because a shape of three numbers may ask for all memory."""
+    probe = _probe(model, feeds)
     try:
-        inferred = onnx.shape_inference.infer_shapes(_probe(model, feeds), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
     except Exception:  # whoever runs the node says what is wrong with it
         return
     for output in inferred.graph.output:

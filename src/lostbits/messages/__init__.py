@@ -9,6 +9,7 @@ A code with several rules has a form for each, ``D012.layout``; the place that r
 the code with the form, and the figures that fill the gaps of ``rule`` and ``todo``.
 """
 
+import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,19 +49,30 @@ class Form:
     Attributes:
         rule: What must hold.
         todo: What to do.
-        words: Where the catalogues of all languages have the two, as ``doubt.scale`` for
+        words: Where the catalogues of all languages have the two instead, as ``doubt.scale`` for
             ``doubt.scale_rule`` and ``doubt.scale_todo``; empty for what is said in English alone.
     """
 
     rule: str
     todo: str
-    words: str = ""
+    words: str
 
     def filled(self, figures: Mapping[str, Any]) -> tuple[str, str]:
         """Rule and what to do, with figures in their gaps."""
         if self.words:
             return say(f"{self.words}_rule", **figures), say(f"{self.words}_todo", **figures)
         return self.rule.format_map(figures), self.todo.format_map(figures)
+
+    def named(self) -> tuple[str, str]:
+        """Rule and what to do, with the name of a figure in its gap.
+
+        >>> form("D019").named()[0]
+        '<count> samples need <count> labels'
+        """
+        if self.words:
+            english = catalogue(Language.ENGLISH)
+            return _named(english[f"{self.words}_rule"]), _named(english[f"{self.words}_todo"])
+        return _named(self.rule), _named(self.todo)
 
 
 @final
@@ -127,10 +139,12 @@ def _entry(code: str, table: Mapping[str, Any]) -> Entry:
 
 
 def _form(table: Mapping[str, Any]) -> Form:
-    if words := table.get("words", ""):
-        english = catalogue(Language.ENGLISH)
-        return Form(english[f"{words}_rule"], english[f"{words}_todo"], words)
-    return Form(table["rule"], table["todo"])
+    return Form(table.get("rule", ""), table.get("todo", ""), table.get("words", ""))
+
+
+def _named(template: str) -> str:
+    parts = string.Formatter().parse(template)
+    return "".join(text + (f"<{name}>" if name else "") for text, name, _, _ in parts)
 
 
 def form(code: str) -> Form:

@@ -111,10 +111,17 @@ def opened(parcel: Parcel) -> Callable[[Any], Any]:
         raise WorkerError("W003", "worker", versions(), versions=parcel.versions)
     try:
         job: Job[Any, Any] = pickle.loads(parcel.content, buffers=parcel.arrays)
+    except (ImportError, AttributeError) as error:  # a module, or a name in it, that is not here
+        raise _unread(error) from error
+    try:
         next(iter(job.source.batches(1)))
-    except (DataError, ImportError, AttributeError) as error:
-        raise DataError("D035", "worker", first_line(error)) from error
+    except (DataError, ImportError) as error:
+        raise _unread(error) from error
     return job.open()
+
+
+def _unread(error: Exception) -> DataError:
+    return DataError("D035", "worker", first_line(error))
 
 
 def died(found: str) -> WorkerError:
