@@ -288,7 +288,7 @@ def test_large_outcomes_come_through_files_that_are_gone_afterwards(
 
 @pytest.mark.parametrize("kind", ["processes", "threads"])
 def test_errors_come_in_their_place_and_keep_their_kind(two: Pool, kind: str) -> None:
-    known = partial(DataError, "D004", "somewhere", "must be there", "nothing", "look")
+    known = partial(DataError, "D004.none", "somewhere", "nothing")
     errors: list[Callable[[], Exception]] = [
         known,
         partial(ValueError, "odd"),

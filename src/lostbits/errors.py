@@ -19,7 +19,6 @@ A message reads ``CODE: where: rule: found: what to do``. The place that raises 
 found, and the figures; rule and what to do are the code's.
 """
 
-import copyreg
 import difflib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,7 +71,12 @@ the same order'
         >>> copied.code, copied.where, str(copied) == str(DataError("D004.none", "x.npy", "none"))
         ('D004', 'x.npy', True)
         """
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return _restored, (type(self), *self.args), self.__dict__
+
+
+def _restored(kind: type[LostbitsError], text: str) -> LostbitsError:
+    """An error of a text alone; copying adds its attributes."""
+    return kind.__new__(kind, text)
 
 
 class ModelError(LostbitsError):

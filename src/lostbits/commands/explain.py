@@ -31,11 +31,12 @@ def explain(
 
 def _index() -> Iterator[str]:
     """A line a code, under the title of its letter."""
-    for letter in messages.LETTERS:
-        kind = messages.kind(letter)
-        yield f"{'' if letter == 'M' else chr(10)}{kind.title}"
+    for kind in map(messages.kind, messages.LETTERS):
+        yield kind.title
         for code, entry in kind.entries.items():
-            yield textwrap.shorten(f"{code}  {_first_sentence(entry)}", _WIDTH, placeholder=" ...")
+            first, width = _first_sentence(entry), _WIDTH - len(code) - 2
+            yield f"{code}  {textwrap.shorten(first, width, placeholder=' ...')}"
+        yield ""
 
 
 def _first_sentence(entry: messages.Entry) -> str:
