@@ -229,7 +229,7 @@ def test_a_block_whose_loss_is_no_number_is_passed_over(
     small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = small
-    lost = RecoveryError("R001", "AdaRound", "the loss must be a number", "it is not", "look")
+    lost = RecoveryError("R001", "AdaRound", "it is not")
 
     def fails(*_: Any) -> None:
         raise lost

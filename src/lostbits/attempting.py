@@ -108,17 +108,14 @@ def _found(given: str | Recovery, iterations: int | None, *, made: bool) -> Reco
 def _check_once(names: Sequence[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            rule, todo = "each recovery once: the ledger knows it by its name", "name one of them"
-            raise RecoveryError("R007", f"--methods {name}", rule, f"{count} of them", todo)
+            raise RecoveryError("R007", f"--methods {name}", f"{count} of them")
 
 
 def _no_choice(methods: Sequence[str | Recovery]) -> RecoveryError:
     return RecoveryError(
         "R005",
         f"--methods {','.join(m if isinstance(m, str) else m.name for m in methods)}",
-        "must either name recoveries or forbid some with a minus sign",
         "both, or none left",
-        "see lostbits methods",
     )
 
 

@@ -326,9 +326,8 @@ def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
             raise TargetError(
                 "T005",
                 f"--set {tensor}",
-                "must name a quantized tensor",
                 str(placed.left_in_float.get(tensor, "no such tensor")),
-                close_match(tensor, known),
+                advice=close_match(tensor, known),
             )
 
 
@@ -372,7 +371,7 @@ def _too_few(site: Site, method: Estimator, found: int) -> DataError:
     return DataError(
         "D030",
         f"tensor {site.tensor!r}",
-        f"range method {method.name!r} needs at least {method.minimum_values} values",
         f"{found}",
-        "give more samples, or name another method",
+        method=method.name,
+        least=method.minimum_values,
     )

@@ -70,9 +70,8 @@ class Members(Generic[M]):
         raise MemberError(
             "P004",
             self.group,
-            f"must be a name or a {self.contract.__name__}",
             f"an object of type {type(given).__name__}",
-            "give the name of a member, or make one",
+            contract=self.contract.__name__,
         )
 
     def all(self) -> tuple[M, ...]:
@@ -120,22 +119,26 @@ class Members(Generic[M]):
         points = self._points[name]
         if len(points) > 1 or name in {member.name for member in self.builtin}:
             others = ["lostbits"] * (len(points) == 1)
-            rule, todo = "a name must be that of one member", "remove one of the packages"
             found = f"brought by {' and by '.join([*others, *map(_package, points)])}"
-            raise MemberError("P003", _where(points[0]), rule, found, todo)
+            raise MemberError("P003", _where(points[0]), found)
         return self._member(points[0])
 
     def _member(self, point: EntryPoint) -> M:
-        where, todo = _where(point), f"repair or remove the package {_package(point)}"
-        with edge(lambda found: MemberError("P001", where, "must be importable", found, todo)):
+        where, package = _where(point), _package(point)
+        with edge(lambda found: MemberError("P001", where, found, package=package)):
             found = point.load()
             member: M = found() if isinstance(found, type) else found
         name = getattr(member, "name", None)
         if isinstance(member, self.contract) and name == point.name:
             return member
-        rule = f"must be a {self.contract.__name__} whose name is {point.name!r}"
-        described = f"a {type(member).__name__} whose name is {name!r}"
-        raise MemberError("P002", where, rule, described, todo)
+        raise MemberError(
+            "P002",
+            where,
+            f"a {type(member).__name__} whose name is {name!r}",
+            contract=self.contract.__name__,
+            name=point.name,
+            package=package,
+        )
 
 
 def _package(point: EntryPoint) -> str:

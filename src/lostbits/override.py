@@ -36,13 +36,7 @@ class Override:
         """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
         tensor, _, setting = text.rpartition("=")
         if not tensor or not setting:
-            raise TargetError(
-                "T004",
-                f"--set {text}",
-                "must read TENSOR=SETTING",
-                repr(text),
-                "--set x=per_channel",
-            )
+            raise TargetError("T004", f"--set {text}", repr(text))
         named = {
             "per_channel": cls(tensor, per_channel=True),
             "asymmetric": cls(tensor, asymmetric=True),
@@ -53,11 +47,7 @@ class Override:
         known = {**named, **methods}
         if setting not in known:
             raise TargetError(
-                "T011",
-                f"--set {text}",
-                "must name a setting or a range method",
-                repr(setting),
-                close_match(setting, known),
+                "T011", f"--set {text}", repr(setting), advice=close_match(setting, known)
             )
         return known[setting]
 

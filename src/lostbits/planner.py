@@ -339,9 +339,8 @@ class Planner:
             raise RecoveryError(
                 "R003",
                 f"recovery {recovery.name!r}",
-                "promises to keep the float network",
                 f"its outputs moved by {distance:.1e}",
-                f"forbid it with --methods -{recovery.name}, and please report the model",
+                name=recovery.name,
             )
         return self.tools.recalibrate(self.case, model)
 
@@ -361,9 +360,8 @@ def _failed(recovery: Recovery, error: Exception) -> Change:
     bug = RecoveryError(
         "R006",
         f"recovery {recovery.name!r}",
-        "must end in a proposal that can be measured",
         f"{described(error)} ({origin(error)})",
-        f"this is a bug of lostbits, please report it; --methods -{recovery.name} does without",
+        name=recovery.name,
     )
     return Change(recovery.name, say("ledger.failed", why=str(bug)))
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
@@ -76,13 +77,7 @@ def _leave(made: Sequence[Path]) -> None:
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
     before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
-    return OutputError(
-        "O001",
-        str(path),
-        "must be writable",
-        error.strerror or str(error),
-        f"free some space or choose another --out; what this run has replaced so far: {before}",
-    )
+    return OutputError("O001", str(path), error.strerror or str(error), replaced=before)
 
 
 @contextmanager
@@ -172,21 +167,14 @@ def read(folder: str | Path) -> Diagnosis:
     path = Path(folder) / "result.json"
 
     def unread(found: str) -> OutputError:
-        return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
+        return OutputError("O002.result", str(path), found)
 
     with edge(unread):
         content = json.loads(files.read_file(path, most=_MOST))
     form = content.get("format") if isinstance(content, dict) else "no object"
     if form not in (FORMAT, OLD_FORMAT):
-        raise OutputError(
-            "O002", str(path), f"must be of format {FORMAT}", str(form), "diagnose again"
-        )
-
-    def misfit(found: str) -> OutputError:
-        rule, todo = "must hold the fields of its format", "diagnose again with this version"
-        return OutputError("O002", str(path), rule, found, todo)
-
-    with edge(misfit):
+        raise OutputError("O002.format", str(path), str(form), format=FORMAT)
+    with edge(partial(OutputError, "O002.fields", str(path))):
         return diagnosis_of(content)
 
 
@@ -200,8 +188,8 @@ def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Pat
     result = read(folder)
 
     def unfit(found: str) -> OutputError:
-        where, rule = str(folder / "result.json"), "must be a result of which a page can be made"
-        return OutputError("O002", where, rule, found, "diagnose again with this version")
+        where = str(folder / "result.json")
+        return OutputError("O002.page", where, found)
 
     page = reporter("html").speaking(language)
     assert page.file is not None

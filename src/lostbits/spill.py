@@ -90,10 +90,4 @@ def in_bytes(array: Array) -> memoryview:
 
 
 def _full(error: OSError) -> OutputError:
-    return OutputError(
-        "O007",
-        tempfile.gettempdir(),
-        "must have room for what does not fit into memory",
-        error.strerror or str(error),
-        "free some space, or point TMPDIR to a larger disk",
-    )
+    return OutputError("O007", tempfile.gettempdir(), error.strerror or str(error))

@@ -16,8 +16,8 @@ ALL: tuple[Backend, ...] = (
 )
 
 
-def _unknown(name: str, todo: str) -> BackendError:
-    return BackendError("B004", f"--backend {name}", "must name a backend", "no such backend", todo)
+def _unknown(name: str, advice: str) -> BackendError:
+    return BackendError("B004", f"--backend {name}", "no such backend", advice=advice)
 
 
 MEMBERS: Members[Backend] = Members("lostbits.backends", Backend, ALL, _unknown)

@@ -159,13 +159,7 @@ def _only(calibration: str | None, data: str) -> str:
     """
     if calibration is None:
         return data
-    raise CommandError(
-        "U005",
-        "--evaluation",
-        "is the old name of --data, where --data named what --calibration names now",
-        "--calibration beside it",
-        "give --data for what judges, and --calibration for what teaches",
-    )
+    raise CommandError("U005", "--evaluation", "--calibration beside it")
 
 
 def _file(target: str) -> str | None:

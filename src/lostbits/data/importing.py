@@ -28,23 +28,23 @@ def imported(target: str) -> Callable[..., Any]:
     """
     module_name, attribute = target.split(":")
     module = _module(target, module_name)
-    rule = f"must be in {module_name!r}"
-    with foreign(lambda found: DataError("D016", target, rule, found, "correct that module")):
+    with foreign(lambda found: DataError("D016.module", target, found, module=module_name)):
         try:
             function: object = operator.attrgetter(attribute)(module)
         except AttributeError:
             known = [name for name, value in vars(module).items() if callable(value)]
-            found, todo = f"{attribute!r} is not there", close_match(attribute, known)
-            raise DataError("D016", target, rule, found, todo) from None
+            found = f"{attribute!r} is not there"
+            raise DataError(
+                "D016.name", target, found, module=module_name, advice=close_match(attribute, known)
+            ) from None
     if not callable(function):
-        found, todo = type(function).__name__, "name a function without arguments"
-        raise DataError("D016", target, "must be callable", found, todo)
+        found = type(function).__name__
+        raise DataError("D016.callable", target, found)
     return function
 
 
 def _module(target: str, name: str) -> ModuleType:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.append(os.getcwd())
-    todo = f'make python -c "import {name}" work in this folder'
-    with foreign(lambda found: DataError("D016", target, "must be importable", found, todo)):
+    with foreign(lambda found: DataError("D016.import", target, found, module=name)):
         return importlib.import_module(name)

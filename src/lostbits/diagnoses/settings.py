@@ -71,4 +71,4 @@ def check_method(name: str) -> None:
     """
     if name not in METHODS:
         advice = close_match(name, METHODS)
-        raise TargetError("T010", f"--method {name}", "must be known", "no such method", advice)
+        raise TargetError("T010", f"--method {name}", "no such method", advice=advice)

@@ -21,9 +21,8 @@ ALL: tuple[Estimator, ...] = (
 )
 
 
-def _unknown(name: str, todo: str) -> TargetError:
-    where, rule = f"range method {name!r}", "must be a known one"
-    return TargetError("T002", where, rule, "no such method", todo)
+def _unknown(name: str, advice: str) -> TargetError:
+    return TargetError("T002", f"range method {name!r}", "no such method", advice=advice)
 
 
 MEMBERS: Members[Estimator] = Members("lostbits.estimators", Estimator, ALL, _unknown)

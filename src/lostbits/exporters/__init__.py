@@ -26,8 +26,8 @@ ALL: tuple[Exporter, ...] = (
 )
 
 
-def _unknown(name: str, todo: str) -> ExportError:
-    return ExportError("E016", f"--to {name}", "must name a format", "no such format", todo)
+def _unknown(name: str, advice: str) -> ExportError:
+    return ExportError("E016", f"--to {name}", "no such format", advice=advice)
 
 
 MEMBERS: Members[Exporter] = Members("lostbits.exporters", Exporter, ALL, _unknown)

@@ -23,8 +23,8 @@ ALL: tuple[Reader, ...] = (
 )
 
 
-def _unknown(name: str, todo: str) -> ReadError:
-    return ReadError("I001", f"reader {name!r}", "must be a known one", "no such reader", todo)
+def _unknown(name: str, advice: str) -> ReadError:
+    return ReadError("I001.name", f"reader {name!r}", "no such reader", advice=advice)
 
 
 MEMBERS: Members[Reader] = Members("lostbits.readers", Reader, ALL, _unknown)
@@ -45,9 +45,8 @@ def reader_of(content: bytes) -> Reader:
     raise ReadError(
         "I001",
         "file of parameters",
-        f"must be one of {', '.join(r.title for r in MEMBERS.all())}",
         f"{len(content)} bytes that begin with {excerpt(content[:60].decode('utf-8', 'replace'))}",
-        "name another file",
+        formats=", ".join(r.title for r in MEMBERS.all()),
     )
 
 

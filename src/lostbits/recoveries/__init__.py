@@ -31,10 +31,8 @@ ALL: tuple[Recovery, ...] = (
 """All of them, in the order of their stages."""
 
 
-def _unknown(name: str, todo: str) -> RecoveryError:
-    return RecoveryError(
-        "R004", f"--methods {name}", "must name recoveries", "no such recovery", todo
-    )
+def _unknown(name: str, advice: str) -> RecoveryError:
+    return RecoveryError("R004", f"--methods {name}", "no such recovery", advice=advice)
 
 
 MEMBERS: Members[Recovery] = Members("lostbits.recoveries", Recovery, ALL, _unknown)

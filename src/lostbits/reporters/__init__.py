@@ -10,8 +10,8 @@ from lostbits.reporters.page import Html
 ALL: tuple[Reporter, ...] = (Terminal(), Json(), Html())
 
 
-def _unknown(name: str, todo: str) -> TargetError:
-    return TargetError("T009", f"--format {name}", "must name a report", "no such format", todo)
+def _unknown(name: str, advice: str) -> TargetError:
+    return TargetError("T009", f"--format {name}", "no such format", advice=advice)
 
 
 MEMBERS: Members[Reporter] = Members("lostbits.reporters", Reporter, ALL, _unknown)

@@ -85,9 +85,9 @@ def _check_magnitude(site: Site, own: Tally, source: Source) -> None:
         raise SimulationError(
             "S007",
             f"tensor {site.tensor!r}",
-            f"the range must lie between {_SMALLEST:.0e} and {_LARGEST:.0e}, or be zero",
             f"largest magnitude {largest:.1e}",
-            "scale the input, or look for a layer that runs away; float32 ends there",
+            smallest=_SMALLEST,
+            largest=_LARGEST,
         )
 
 
@@ -103,13 +103,7 @@ def _seen(sites: Sequence[Site], tallies: Mapping[str, Tally]) -> dict[str, Seen
 
 def _check_finite(site: Site, own: Tally, part: Batch) -> None:
     if not own.finite:
-        raise SimulationError(
-            "S003",
-            f"tensor {site.tensor!r}",
-            "activations of the float network must be finite",
-            f"NaN or infinity {part.span}",
-            "check the preprocessing; run the float model on these samples",
-        )
+        raise SimulationError("S003", f"tensor {site.tensor!r}", f"NaN or infinity {part.span}")
 
 
 @final
@@ -228,13 +222,7 @@ def _total(
 
 
 def _no_values(source: Source, found: str) -> DataError:
-    return DataError(
-        "D031",
-        source.description,
-        "the network must produce values",
-        found,
-        "give samples of a size that the network answers",
-    )
+    return DataError("D031", source.description, found)
 
 
 def _energy(output: NDArray[Any]) -> NDArray[np.float64]:

@@ -34,13 +34,7 @@ def installed(module: str = "ray") -> Any:
         WorkerError: W004 without the package.
     """
     if find_spec("ray") is None:
-        raise WorkerError(
-            "W004",
-            "--ray",
-            "needs the package ray",
-            "not installed",
-            "pip install 'lostbits[ray]', or use --workers on this machine",
-        )
+        raise WorkerError("W004", "--ray", "not installed")
     return import_module(module)
 
 
@@ -122,13 +116,7 @@ def _forget_token() -> None:
 
 def _check_only_here(address: str) -> None:
     if not ip_address(address.rpartition(":")[0].strip("[]")).is_loopback:
-        raise WorkerError(
-            "W010",
-            f"--ray {LOCAL}",
-            "a cluster of this machine's cores must listen on this machine only",
-            f"it listens at {address}",
-            "use --workers, or install the version of Ray that constraints.txt names",
-        )
+        raise WorkerError("W010", f"--ray {LOCAL}", f"it listens at {address}")
 
 
 def _check_answers(address: str) -> None:
@@ -143,20 +131,8 @@ def _check_answers(address: str) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W005",
-        f"--ray {address}",
-        "must be HOST:PORT of a running cluster, auto for the one of this machine, or nothing",
-        first_line(error),
-        "ray start --head starts one and prints its address",
-    )
+    return WorkerError("W005", f"--ray {address}", first_line(error))
 
 
 def _unlike(error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W006",
-        "--ray",
-        "driver and cluster must have the same versions of Ray and Python",
-        " ".join(str(error).split()),
-        "install the cluster's versions here",
-    )
+    return WorkerError("W006", "--ray", " ".join(str(error).split()))

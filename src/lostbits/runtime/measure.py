@@ -26,11 +26,7 @@ def check_metric(name: str) -> Metric:
     """
     if name not in METRICS:
         raise TargetError(
-            "T007",
-            f"metric {name!r}",
-            "must be known",
-            "no such metric",
-            close_match(name, METRICS),
+            "T007", f"metric {name!r}", "no such metric", advice=close_match(name, METRICS)
         )
     return name  # type: ignore[return-value]
 
@@ -50,13 +46,7 @@ class Value:
         self.samples = samples
         self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
         if not any(self.weights):
-            raise SimulationError(
-                "S006",
-                "outputs of the float network",
-                "must carry a signal",
-                "all are zero",
-                "check the preprocessing and the model",
-            )
+            raise SimulationError("S006", "outputs of the float network", "all are zero")
         count = sum(w > 0 for w in self.weights)
         self.weights = [w / count for w in self.weights]
 
@@ -100,9 +90,7 @@ def _other_shape(
     return SimulationError(
         "S009",
         f"output {number}",
-        "must have the shape that it has in float, to be compared with it",
         f"{quantized} instead of {floats}: its shape depends on its values",
-        "leave out what selects values (NonZero, NonMaxSuppression, TopK), and compare before it",
     )
 
 

@@ -68,13 +68,7 @@ def stored(parcel: Parcel, folder: Path) -> None:
     try:
         _write(parcel, folder)
     except OSError as error:
-        raise OutputError(
-            "O005",
-            str(folder.parent),
-            "must have room for a copy of the model, of samples that are arrays, and of moments",
-            error.strerror or str(error),
-            "free some space, or point TMPDIR to another disk",
-        ) from error
+        raise OutputError("O005", str(folder.parent), error.strerror or str(error)) from error
 
 
 def _write(parcel: Parcel, folder: Path) -> None:
@@ -109,9 +103,5 @@ def _check_private(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise WorkerError(
-            "W011",
-            str(folder),
-            "what workers are given must lie in a folder of this user alone",
-            f"mode {stat.filemode(found.st_mode)}, user {found.st_uid}",
-            "point TMPDIR to a folder that keeps owners and modes",
+            "W011", str(folder), f"mode {stat.filemode(found.st_mode)}, user {found.st_uid}"
         )

@@ -88,13 +88,7 @@ class Session:
         except Exception as error:  # ONNX's reference raises whatever an op's code raises
             if lacks_memory(error):
                 raise out_of_memory(first_line(error)) from error
-            raise SimulationError(
-                "S001",
-                "running the model",
-                "every node must run on the given samples",
-                first_line(error),
-                "check that the samples fit the model",
-            ) from error
+            raise SimulationError("S001", "running the model", first_line(error)) from error
         return dict(zip(self.names, values, strict=True))
 
 
@@ -108,13 +102,7 @@ def _lacks_op(error: Exception) -> bool:
 def _refused(error: Exception) -> LostbitsError:
     if lacks_memory(error):
         return out_of_memory(first_line(error))
-    return ModelError(
-        "M014",
-        "model",
-        "ONNX Runtime must load the network",
-        described(error),
-        "correct the node that it names, or export the model again",
-    )
+    return ModelError("M014", "model", described(error))
 
 
 def _native(model: ir.Model, options: ort.SessionOptions) -> Runner:
@@ -173,13 +161,7 @@ def _reference(model: ir.Model, reason: str) -> Runner:
     try:
         return cast(Runner, ReferenceEvaluator(ir.to_proto(model)))
     except Exception as error:  # it raises whatever the op's implementation raises
-        raise ModelError(
-            "M006",
-            "model",
-            "every op must be known to ONNX Runtime or to ONNX's reference",
-            reason.strip().splitlines()[0],
-            "replace the op, or export with another opset",
-        ) from error
+        raise ModelError("M006", "model", reason.strip().splitlines()[0]) from error
 
 
 def run_proto(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:

@@ -98,10 +98,4 @@ def lacks_memory(error: Exception) -> bool:
 
 def out_of_memory(found: str) -> WorkerError:
     """W001."""
-    return WorkerError(
-        "W001",
-        "worker",
-        "must have memory for the model and one batch",
-        found,
-        "take fewer workers (--workers), or bound what each may take (--memory)",
-    )
+    return WorkerError("W001", "worker", found)

@@ -16,9 +16,8 @@ from lostbits.targets.toml_file import read_target
 ALL: tuple[Target, ...] = (TENSORRT, SNPE, QNN_HTP, CNRT, ONNXRUNTIME, OPENVINO)
 
 
-def _unknown(name: str, todo: str) -> TargetError:
-    where, rule = f"target {name!r}", "must be a known one or a path to a .toml file"
-    return TargetError("T001", where, rule, "no such target", todo)
+def _unknown(name: str, advice: str) -> TargetError:
+    return TargetError("T001", f"target {name!r}", "no such target", advice=advice)
 
 
 MEMBERS: Members[Target] = Members("lostbits.targets", Target, ALL, _unknown)

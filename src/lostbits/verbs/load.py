@@ -175,9 +175,8 @@ def _check_sites(placed: Placed, model: Path, target: Target) -> None:
         raise ModelError(
             "M011",
             str(model),
-            f"target {target.name!r} must find something to quantize",
             f"no site; {len(placed.left_in_float)} tensors stay in float",
-            "check that the model has Conv, Gemm or MatMul with constant weights",
+            target=target.name,
         )
 
 
@@ -193,17 +192,14 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
 
 
 def _two_plans(folder: Path) -> TargetError:
-    rule, todo = "is for a float model", "leave plan out, or give the float model"
-    return TargetError("T019", "argument plan", rule, f"{folder}, which has its own plan", todo)
+    return TargetError("T019", "argument plan", f"{folder}, which has its own plan")
 
 
 def _no_samples(reference: Reference) -> ExportError:
     return ExportError(
         "E020",
         str(reference.path),
-        "needs samples that set the ranges",
         "a model alone",
-        "give data or calibration samples, or a recovered folder",
     )
 
 

@@ -106,9 +106,7 @@ class Provenance(Origin):
             raise DataError(
                 "D036",
                 str(self.reference.path),
-                "what is measured needs samples",
                 "a case without data",
-                "give data= to load",
             )
         return self.data
 
@@ -161,7 +159,7 @@ def wrong_type(argument: str, takes: str, found: object, todo: str) -> TargetErr
     """T018."""
     kind = type(found)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    return TargetError("T018", f"argument {argument}", f"must be {takes}", f"of type {name}", todo)
+    return TargetError("T018", f"argument {argument}", f"of type {name}", takes=takes, todo=todo)
 
 
 def samples_of(
@@ -179,9 +177,7 @@ def samples_of(
         raise DataError(
             "D032",
             source.description,
-            "a diagnosis needs at least 2 samples (it compares halves)",
             f"{len(source)}",
-            "give more samples",
         )
     return Samples(source, 0, len(whole), str(data) if isinstance(data, str | Path) else "")
 

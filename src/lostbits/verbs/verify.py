@@ -120,18 +120,15 @@ def is_quantized(path: Path) -> bool:
         BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
     """
     if path.suffix != ".onnx":
-        rule = "must be a model, which encodings, caches and lists of ranges are not"
-        todo = "export the plan to qdq as well, and verify that"
-        raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
+        raise BackendError("B005", str(path), f"a {path.suffix or 'nameless'} file")
     return os.path.isfile(path) and _quantizes(foreign_of(content_of(path), path))
 
 
 def _quantizes(foreign: Foreign) -> bool:
     entries, model = foreign.parameters.entries, foreign.model
     if entries and model is not None and PLAN_KEY in model.metadata_props:
-        rule, found = "must hold its quantizers", "a baked model, which is float"
-        todo = "its platform's converter puts them in; export the plan to qdq, and verify that"
-        raise BackendError("B006", str(foreign.path), rule, found, todo)
+        found = "a baked model, which is float"
+        raise BackendError("B006", str(foreign.path), found)
     return bool(entries)
 
 
@@ -143,11 +140,7 @@ def quantized_content(path: Path) -> bytes:
     """
     content = content_of(path)
     if not _quantizes(foreign_of(content, path)):
-        rule, todo = (
-            "must be a quantized model",
-            "case = lostbits.load(path, ...) plans a float one",
-        )
-        raise BackendError("B008", str(path), rule, "no quantizer in it", todo)
+        raise BackendError("B008", str(path), "no quantizer in it")
     proto = onnx.ModelProto.FromString(content)
     if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
         return serialized(with_external_data(proto, path))
@@ -398,9 +391,7 @@ def _check_same(floats: Values, *others: Values) -> None:
     shapes, *found = ([value.shape for value in values] for values in (floats, *others))
     for each in found:
         if each != shapes:
-            rule = f"must have the outputs of the float network, of shapes {shapes}"
-            todo = "give the model that the file was made from (--against)"
-            raise BackendError("B007", "file to be verified", rule, f"{each}", todo)
+            raise BackendError("B007", "file to be verified", f"{each}", shapes=shapes)
 
 
 def _in_words(

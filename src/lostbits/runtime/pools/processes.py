@@ -251,5 +251,5 @@ def _fatal(status: int, where: str) -> WorkerError:
     if status == -signal.SIGKILL:
         return out_of_memory(f"{found}, as the system ends what takes too much")
     if where == _START:
-        return died(found, 'a script that uses workers begins with if __name__ == "__main__"')
+        return WorkerError("W002.starting", "worker", found)
     return died(found)
