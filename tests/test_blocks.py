@@ -26,7 +26,7 @@ from lostbits.runtime.pools import InProcess, Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.runtime.stretch import stretches
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.runtime.work import Work
 from lostbits.targets import target
 from small_nets import built, cnn, coarsened, mlp, runtime_ops, samples
@@ -159,13 +159,12 @@ def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Ca
 
 def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Two workers learn what one does; and nothing depends on what the blocks before became."""
-    limit(1)
     data = samples(2, 48, 6)
     source, case = built(mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), data, target("snpe"), tmp_path)
     case = coarsened(case, 4)
     found, stages = [], []
     for count in (1, 2):
-        with Processes(count, 1) as pool:
+        with limited(1), Processes(count, 1) as pool:
             cache = Work(tmp_path / f"cache{count}")
             effort = Effort(iterations=20, pool=pool, inputs=Inputs.FLOAT, cache=cache)
             change = BlockReconstruction().propose(

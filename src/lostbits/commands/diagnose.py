@@ -17,12 +17,12 @@ from lostbits.commands.options import (
     Sets,
     Threads,
     Workers,
+    resources,
 )
 from lostbits.diagnoses.settings import check_method
 from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -99,7 +99,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
             preprocess=preprocess_of(preprocess),
             plan=plan,
             command=command_line(),
-            resources=Resources(workers, threads, ray, size(memory)),
+            resources=resources(workers, threads, ray, memory),
             announce=announcer(quiet=quiet),
         )
         with results.resumable(out, announcer(quiet=quiet)) as work:

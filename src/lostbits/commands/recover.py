@@ -19,6 +19,7 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
+    resources,
 )
 from lostbits.exporting import Origin, chosen_exporters, export
 from lostbits.goal import Goal, seconds
@@ -26,7 +27,6 @@ from lostbits.language import Language
 from lostbits.override import Override
 from lostbits.recovery import Effort, Inputs
 from lostbits.reporter import Result
-from lostbits.runtime.pool import Resources, size
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -107,7 +107,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             overrides=tuple(Override.parse(text) for text in settings),
             preprocess=preprocess_of(preprocess),
             command=command_line(),
-            resources=Resources(workers, threads, ray, size(memory)),
+            resources=resources(workers, threads, ray, memory),
             announce=announcer(quiet=quiet),
         )
         wishes = api.Wishes(

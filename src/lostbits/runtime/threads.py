@@ -1,43 +1,116 @@
-"""How many threads this process may use, where several share the cores."""
+"""How many threads a call may use, where several share the cores."""
 
-import os
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import final
 
+import psutil
 from threadpoolctl import threadpool_limits
 
-_limits: list[int] = []
-_own = threading.local()
+_ALL = 0  # every core
+_threads: ContextVar[int] = ContextVar("threads", default=_ALL)
 
 
-def limit(threads: int) -> None:
-    """Let torch, NumPy's BLAS, and every session and thread pool made from now on, use so many."""
-    _limits[:] = [threads]
-    # Which torch, and a BLAS beside NumPy's, read when they are imported.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    threadpool_limits(threads, user_api="blas")
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Let torch, NumPy's BLAS, and every session and pool of threads made within, use so many.
+
+    Afterwards all is as it was. Calls from several threads of a host do not see each other's
+    number, but for BLAS, which knows one for the whole process: the least of theirs holds.
+
+    Args:
+        threads: 0 changes nothing: each library takes what it takes.
+    """
+    token = _threads.set(threads)
+    try:
+        if not threads:
+            yield
+            return
+        with _torch_limited(threads), _BLAS.limited(threads):
+            yield
+    finally:
+        _threads.reset(token)
+
+
+@contextmanager
+def _torch_limited(threads: int) -> Iterator[None]:
+    """In this thread, and in those that first use torch within."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # what it finds when it is imported is set by system.process
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@final
+class _Blas:
+    """The one number of threads that BLAS has in a process.
+
+    What it was before the first that limits it comes back after the last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._wanted: list[int] = []
+        self._before: threadpool_limits | None = None
+
+    @contextmanager
+    def limited(self, threads: int) -> Iterator[None]:
+        with self._lock:
+            self._wanted.append(threads)
+            made = threadpool_limits(min(self._wanted), user_api="blas")
+            self._before = self._before or made
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted.remove(threads)
+                self._loosen()
+
+    def _loosen(self) -> None:
+        if self._wanted:
+            threadpool_limits(min(self._wanted), user_api="blas")
+        elif self._before is not None:
+            self._before.restore_original_limits()
+            self._before = None
+
+
+_BLAS = _Blas()
 
 
 def alone() -> None:
-    """Let what this thread begins from now on use no other thread."""
-    _own.alone = True
+    """Let what this thread, which is ours, begins from now on use no other thread."""
+    _threads.set(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
 
-def one_thread_each() -> threadpool_limits:
-    """Before threads work side by side: a BLAS with threads of its own uses none until restored."""
-    if "torch" in sys.modules:
-        # A thread that has not asked before takes the number that another one has set last.
-        sys.modules["torch"].get_num_threads()
-    return threadpool_limits(1, user_api="blas")
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """For threads that work side by side: a BLAS with threads of its own uses none."""
+    # A thread that has not asked torch before takes the number that another one has set last.
+    # This one asks now, and sets it again when those that are ``alone`` have ended.
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else _ALL
+    try:
+        with _BLAS.limited(1):
+            yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
 
 
 def session_threads() -> int:
     """For ONNX Runtime, where 0 means every core."""
-    return 1 if hasattr(_own, "alone") else _limits[0] if _limits else 0
+    return _threads.get()
 
 
 def pool_threads() -> int:
@@ -47,4 +120,7 @@ def pool_threads() -> int:
 
 def cores() -> int:
     """Those that this process may run on, which a container or ``taskset`` may have limited."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # not on macOS
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
