@@ -133,7 +133,8 @@ def test_the_command_line_sets_up_its_own_process() -> None:
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         "from lostbits.system.memory import keeps_freed\n"
         "names = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')\n"
-        "print(json.dumps([[os.environ.get(n) for n in names], keeps_freed(), 'torch' in sys.modules]))"
+        "found = [os.environ.get(n) for n in names]\n"
+        "print(json.dumps([found, keeps_freed(), 'torch' in sys.modules]))"
     )
     told = json.loads(ran(show, OMP_WAIT_POLICY="ACTIVE").splitlines()[-1])
     assert told == [["ACTIVE", "3000"], sys.platform == "linux", False]

@@ -89,7 +89,7 @@ def _diagnosed(source: Source, several: Pool) -> str:
     _, used, case = build_case(EFFICIENTNET, MANY, target(TARGET), settings, silent, several)
     run = Run(case, used, settings, None)
     run.diagnose(silent, several)
-    return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
+    return repr((run.network(), run.sites(), run.layers()))
 
 
 @cache

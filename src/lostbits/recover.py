@@ -356,7 +356,7 @@ def _each(case: Case) -> float:
 
 
 def _diagnosed(run: Run) -> Diagnosed:
-    return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
+    return Diagnosed(run.network(), tuple(run.layers()))
 
 
 def saver(folder: Path, write: Callable[[Path, Content], None]) -> Save:

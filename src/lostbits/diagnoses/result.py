@@ -32,7 +32,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, float]) -> Result:
     """Everything that was found, as the content of result.json."""
-    sites = run.site_errors.reports()
+    sites = run.sites()
     network = run.network()
     plain = ["lostbits", "diagnose", operand(str(model)), "--target", run.case.target.name]
     command = run.settings.command or quoted(plain)
@@ -40,7 +40,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
     names = [
         name_of(v) for v in run.case.model.graph.outputs if name_of(v) in run.case.output_energy
     ]
-    baseline = run.comparison.baseline(names)
+    baseline = run.sums.comparison.baseline(names)
     parts = reasons(run.case, sites, network)
     left = run.case.placed.left_in_float
     return {
@@ -72,7 +72,7 @@ def assemble(run: Run, model: Path, reference: Reference, seconds: dict[str, flo
         },
         "baseline": asdict(baseline),
         "sites": [s.row() for s in sites],
-        "layers": [asdict(r) for r in run.layer_errors.reports()],
+        "layers": [asdict(r) for r in run.layers()],
         "network": asdict(network)
         | {"attributions": [asdict(part) | {"reason": reason} for part, reason in parts]},
         "findings": [asdict(f) for f in found],
@@ -98,7 +98,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
     notes: list[str] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
-    if run.labels is not None and run.done and not run.comparison.labelled:
+    if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
     notes += _unfit(run)
     notes += _accumulators(run.case)
@@ -109,7 +109,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport) -> list[str]:
         notes.append(say("note.quantizers", count=pairs, target=target))
     if reference.repeated:
         notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
-    if run.permutation is not None:
+    if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
 

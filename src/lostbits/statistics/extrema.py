@@ -1,6 +1,7 @@
 """Smallest and largest value per channel."""
 
-from typing import Any, Self, final
+from collections.abc import Mapping
+from typing import Self, final
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from lostbits.statistic import Statistic
 
 
 @final
-class Extrema(Statistic):
+class Extrema(Statistic[Mapping[str, Array]]):
     """Exact extremes, per index of ``axis`` or (None) of the whole tensor.
 
     Attributes:
@@ -18,6 +19,8 @@ class Extrema(Statistic):
     >>> Extrema(axis=1).update(np.array([[1.0, -2.0], [3.0, 5.0]])).hi
     array([3., 5.])
     """
+
+    form = dict[str, Array]
 
     def __init__(self, axis: int | None = None) -> None:
         self.axis = axis
@@ -41,6 +44,14 @@ class Extrema(Statistic):
         """Take in the extremes of ``other``."""
         return self.include(other.lo, other.hi)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Array]:
         """The two arrays."""
         return {"lo": self.lo, "hi": self.hi}
+
+    def restore(self, state: Mapping[str, Array]) -> Self:
+        """Those of a state."""
+        lo, hi = (state[name].astype(np.float64) for name in ("lo", "hi"))
+        if lo.ndim != 1 or lo.shape != hi.shape:
+            raise ValueError(f"extremes of shapes {lo.shape} and {hi.shape}")
+        self.lo, self.hi = lo, hi
+        return self
