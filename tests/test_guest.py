@@ -27,7 +27,8 @@ PATHS = os.pathsep.join([str(Path(__file__).parent), *(p for p in sys.path if p)
 # lostbits stands on: those packages are the host's own to answer for.
 SEEN = """
 import gc, json, locale, logging, os, random, signal, sys, threading, warnings
-import numba, numpy, onnx, onnx_ir, onnxruntime, PIL.Image, PIL.ImageFile, scipy.special, torch
+import jinja2, numba, numpy, onnx, onnx.reference, onnx_ir, onnxruntime, PIL.Image, PIL.ImageFile
+import psutil, rich.console, scipy.linalg, scipy.optimize, scipy.sparse, scipy.special, torch
 from threadpoolctl import threadpool_info
 
 def mask():
@@ -69,7 +70,7 @@ def seen():
                   torch.backends.cudnn.deterministic, torch.get_flush_denormal()
                   if hasattr(torch, "get_flush_denormal") else None],
         "blas": [[l["filepath"], l["num_threads"]] for l in threadpool_info()],
-        "numba": [numba.get_num_threads(), numba.config.CACHE_DIR, numba.config.THREADING_LAYER],
+        "numba": [numba.config.CACHE_DIR, numba.config.THREADING_LAYER],
         "pictures": [PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES],
         "limits": limits(),
     }
@@ -90,14 +91,15 @@ shots = [seen()]
 import lostbits
 import lostbits.api as api
 from lostbits.recovery import Effort
+from lostbits.runtime.pool import Resources
 shots.append(seen())
 files, out = api.demo_files(), Path(sys.argv[1])
 for threads in (0, 2, 1):
-    settings = api.Settings(samples=16, resources=api.Resources(threads=threads))
+    settings = api.Settings(samples=16, resources=Resources(threads=threads))
     api.diagnose(files["model"], files["data"], "snpe", settings)
     shots.append(seen())
 wishes = api.Wishes(methods=("equalization", "bias_correction"), effort=Effort(iterations=5))
-settings = api.Settings(samples=32, resources=api.Resources(threads=1, memory=4 << 30))
+settings = api.Settings(samples=32, resources=Resources(threads=1, memory=4 << 30))
 result = api.recover(files["model"], files["data"], "snpe", out, settings, wishes)
 lostbits.write(result, out, ["json", "html"])
 shots.append(seen())
@@ -146,15 +148,24 @@ def blas() -> list[int]:
 
 def test_what_is_limited_comes_back_in_whatever_order_calls_end() -> None:
     """BLAS has one number for all: the least of theirs, and in the end what it was."""
-    before = blas()
-    first, second = limited(2), limited(1)
-    first.__enter__()
-    second.__enter__()
-    assert set(blas()) == {1}
-    first.__exit__(None, None, None)
-    assert set(blas()) == {1}
-    second.__exit__(None, None, None)
-    assert blas() == before
+    before, told = blas(), list[set[int]]()
+    begun, ended = threading.Event(), threading.Event()
+
+    def longer() -> None:
+        with limited(1):
+            begun.set()
+            ended.wait()
+            told.append(set(blas()))
+
+    other = threading.Thread(target=longer)
+    with limited(2):
+        assert set(blas()) == {2}
+        other.start()
+        begun.wait()
+        assert set(blas()) == {1}
+    ended.set()
+    other.join()
+    assert told == [{1}] and blas() == before
 
 
 def test_lanes_leave_torch_and_blas_as_they_were() -> None:
@@ -221,8 +232,8 @@ def test_a_call_that_fails_leaves_no_bounds(error: type[BaseException]) -> None:
 # Systems other than Linux, as far as this one can tell
 
 ELSEWHERE = """
-import builtins, json, os, signal, sys
-import numba, onnx, onnx_ir, onnxruntime, psutil, torch, PIL.Image, scipy.special, typer
+import builtins, json, os, signal, sys, types
+import numba, onnx, onnx_ir, onnxruntime, psutil, torch, PIL.Image, scipy.special, threadpoolctl
 
 for name in ("resource", "fcntl", "pwd", "grp", "termios"):
     sys.modules[name] = None
@@ -237,20 +248,22 @@ for owner, names in (
             delattr(owner, name)
 opened = builtins.open
 def without_proc(path, *arguments, **options):
-    if str(path).startswith(("/proc/", "/sys/")):
+    if str(path).startswith(("/proc/self/", "/proc/cpuinfo", "/sys/")):
         raise FileNotFoundError(path)
     return opened(path, *arguments, **options)
 builtins.open = without_proc
 import io, pathlib
 io.open = without_proc
+threadpoolctl.sys = types.SimpleNamespace(**vars(sys))  # it finds libraries by the true name
 sys.platform = SYSTEM
 
 import lostbits
-from lostbits import api, cli
+from lostbits import api
+from lostbits.runtime.pool import Resources
 from lostbits.graph import large
 from lostbits.runtime.peak import resident, peak_memory
 large.LARGE_MODEL, large.LARGE = 1, 256
-settings = api.Settings(samples=8, resources=api.Resources(threads=1, memory=4 << 30))
+settings = api.Settings(samples=8, resources=Resources(threads=1, memory=4 << 30))
 files = api.demo_files()
 found = lostbits.diagnose(files["model"], files["data"], "snpe", settings)
 lostbits.write(found, pathlib.Path(sys.argv[1]), ["json", "html"])
