@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lostbits.grid import Array
 
 State = TypeVar("State")
+Parts = Mapping[str, NDArray[np.generic]]  # of a sum that is a few arrays
 
 
 class RunningSum(abc.ABC, Generic[State]):

@@ -19,7 +19,7 @@ class Moments(NamedTuple):
 
     gram: Floats
     total: Floats
-    count: int
+    positions: int
     cross: Floats | None = None
     float_total: Floats | None = None
 
@@ -104,7 +104,7 @@ class Gram(RunningSum[Moments]):
         found = (state.gram, state.total, *(each for each in pair if each is not None))
         if tuple(each.shape for each in found) != known:
             raise ValueError("Gram.restore: it is of another layer")
-        self.gram, self.total, self.count = state.gram, state.total, state.count
+        self.gram, self.total, self.count = state.gram, state.total, state.positions
         self.cross, self.float_total = found[-2:]
         return self
 

@@ -1,16 +1,15 @@
 """Smallest and largest value per channel."""
 
-from collections.abc import Mapping
 from typing import Self, final
 
 import numpy as np
 
 from lostbits.grid import Array
-from lostbits.statistic import Statistic
+from lostbits.statistic import Parts, Statistic
 
 
 @final
-class Extrema(Statistic[Mapping[str, Array]]):
+class Extrema(Statistic[Parts]):
     """Exact extremes, per index of ``axis`` or (None) of the whole tensor.
 
     Attributes:
@@ -20,7 +19,7 @@ class Extrema(Statistic[Mapping[str, Array]]):
     array([3., 5.])
     """
 
-    form = dict[str, Array]
+    form = Parts
 
     def __init__(self, axis: int | None = None) -> None:
         self.axis = axis
@@ -44,11 +43,11 @@ class Extrema(Statistic[Mapping[str, Array]]):
         """Take in the extremes of ``other``."""
         return self.include(other.lo, other.hi)
 
-    def state(self) -> dict[str, Array]:
+    def state(self) -> Parts:
         """The two arrays."""
         return {"lo": self.lo, "hi": self.hi}
 
-    def restore(self, state: Mapping[str, Array]) -> Self:
+    def restore(self, state: Parts) -> Self:
         """Those of a state."""
         lo, hi = (state[name].astype(np.float64) for name in ("lo", "hi"))
         if lo.ndim != 1 or lo.shape != hi.shape:

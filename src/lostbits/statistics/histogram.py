@@ -1,6 +1,6 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self, final
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.grid import Array
-from lostbits.statistic import Statistic
+from lostbits.statistic import Parts, Statistic
 from lostbits.statistics.antiderivative import add_clip, add_error
 from lostbits.statistics.counting import by_row, count
 
@@ -29,7 +29,7 @@ class Distortion(NamedTuple):
 
 
 @final
-class Histogram(Statistic[Mapping[str, Array]]):
+class Histogram(Statistic[Parts]):
     """Signed counts over ``[-absmax, absmax]``, one row per channel (or one row in all).
 
     The range is fixed beforehand from exact extremes, so that histograms of any split, order or
@@ -47,7 +47,7 @@ class Histogram(Statistic[Mapping[str, Array]]):
         zeros: Shape ``(rows,)``, int64.
     """
 
-    form = dict[str, Array]
+    form = Parts
 
     def __init__(self, lo: Array, hi: Array, bins: int = 2048, axis: int | None = None) -> None:
         self.lo = np.atleast_1d(np.asarray(lo, np.float64))
@@ -77,11 +77,11 @@ class Histogram(Statistic[Mapping[str, Array]]):
         self.zeros += other.zeros
         return self
 
-    def state(self) -> dict[str, Array]:
+    def state(self) -> Parts:
         """Range and counts."""
         return {"lo": self.lo, "hi": self.hi, "counts": self.counts, "zeros": self.zeros}
 
-    def restore(self, state: Mapping[str, Array]) -> Self:
+    def restore(self, state: Parts) -> Self:
         """The counts of a state, which must have the same range and bins."""
         if any(not np.array_equal(state[n], getattr(self, n)) for n in ("lo", "hi")):
             raise ValueError("Histogram.restore: ranges differ")
