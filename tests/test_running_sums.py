@@ -26,7 +26,7 @@ from lostbits.statistic import RecordSum, RunningSum
 from lostbits.statistics import Extrema, Histogram, Tally
 
 laws = settings(deadline=None, max_examples=25, derandomize=True)
-SITES = (Site("x", "activation", "n", 0, 1), Site("y", "activation", "m", 0, None))
+SITES = (Site("x", "activation", "n", (), "x", 1), Site("y", "activation", "m", (), "y"))
 Sum = RunningSum[Any]
 
 
@@ -102,13 +102,15 @@ class Member:
 
 
 LIMITS = np.full(3, -20.0), np.full(3, 20.0)
+
+
+def histogram() -> Histogram:
+    return Histogram(*LIMITS, 64, 1)
+
+
 MEMBERS: dict[type[Sum], Member] = {
     Extrema: Member(lambda: Extrema(1), lambda n: Extrema(1).update(batch(n)), True),
-    Histogram: Member(
-        lambda: Histogram(*LIMITS, 64, 1),
-        lambda n: Histogram(*LIMITS, 64, 1).update(batch(n)),
-        True,
-    ),
+    Histogram: Member(histogram, lambda n: histogram().update(batch(n)), True),
     Tally: Member(lambda: Tally(1), lambda n: Tally(1).update(batch(n)), True),
     Gram: Member(
         lambda: Gram(4, 5, paired=True),
@@ -196,7 +198,7 @@ def test_what_is_restored_is_the_same_and_goes_on_alike(
     """Through a file, and through what sends it to another process."""
     member = MEMBERS[kind]
     whole = fold(kind, [member.of(n) for n in parts])
-    state = rebuilt(kind.form, flattened(whole.state()))
+    state = rebuilt(kind.form, {k: a.copy() for k, a in flattened(whole.state()).items()})
     again, sent = member.none().restore(state), pickle.loads(pickle.dumps(whole))
     for copied in (again, sent):
         assert_same(copied, whole)
