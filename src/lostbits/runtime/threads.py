@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
-from typing import final
+from threading import RLock
 
 import psutil
 from threadpoolctl import threadpool_limits
@@ -19,7 +18,7 @@ def limited(threads: int) -> Iterator[None]:
     """Let torch, NumPy's BLAS, and every session and pool of threads made within, use so many.
 
     Afterwards all is as it was. Calls from several threads of a host do not see each other's
-    number, but for BLAS, which knows one for the whole process: the least of theirs holds.
+    number, but for BLAS, which knows one for the whole process: that of the first of them holds.
 
     Args:
         threads: 0 changes nothing: each library takes what it takes.
@@ -29,7 +28,7 @@ def limited(threads: int) -> Iterator[None]:
         if not threads:
             yield
             return
-        with _torch_limited(threads), _BLAS.limited(threads):
+        with _torch_limited(threads), _blas_limited(threads):
             yield
     finally:
         _threads.reset(token)
@@ -50,40 +49,20 @@ def _torch_limited(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@final
-class _Blas:
-    """The one number of threads that BLAS has in a process.
+_BLAS = RLock()
 
-    What it was before the first that limits it comes back after the last.
-    """
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._wanted: list[int] = []
-        self._before: threadpool_limits | None = None
-
-    @contextmanager
-    def limited(self, threads: int) -> Iterator[None]:
-        with self._lock:
-            self._wanted.append(threads)
-            made = threadpool_limits(min(self._wanted), user_api="blas")
-            self._before = self._before or made
-        try:
+@contextmanager
+def _blas_limited(threads: int) -> Iterator[None]:
+    """BLAS has one number for all; while another thread's call limits it, it stays as it is."""
+    if not _BLAS.acquire(blocking=False):
+        yield
+        return
+    try:
+        with threadpool_limits(threads, user_api="blas"):
             yield
-        finally:
-            with self._lock:
-                self._wanted.remove(threads)
-                self._loosen()
-
-    def _loosen(self) -> None:
-        if self._wanted:
-            threadpool_limits(min(self._wanted), user_api="blas")
-        elif self._before is not None:
-            self._before.restore_original_limits()
-            self._before = None
-
-
-_BLAS = _Blas()
+    finally:
+        _BLAS.release()
 
 
 def alone() -> None:
@@ -101,7 +80,7 @@ def one_thread_each() -> Iterator[None]:
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else _ALL
     try:
-        with _BLAS.limited(1):
+        with _blas_limited(1):
             yield
     finally:
         if torch:
