@@ -128,6 +128,7 @@ def test_the_slope_of_a_scale_is_that_of_learned_step_size_quantization() -> Non
     assert float(slope) == pytest.approx(float(by_hand), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Case]) -> None:
     source, case = small
     work, judges = held_out(source)
@@ -157,6 +158,7 @@ def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Ca
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
 
 
+@pytest.mark.slow
 def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Two workers learn what one does; and nothing depends on what the blocks before became."""
     data = samples(2, 48, 6)

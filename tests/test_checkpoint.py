@@ -98,6 +98,7 @@ class KilledError(Exception):
 STAGES = [("statistics", 32), ("diagnosis", 32), ("refinement 1", 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deadly", "least"), STAGES)
 def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
     tmp_path: Path, always: None, deadly: str, least: int
@@ -119,6 +120,7 @@ def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
     assert begun[deadly] > 0
 
 
+@pytest.mark.slow
 def test_what_was_kept_for_other_data_is_left_alone(tmp_path: Path) -> None:
     begun: list[str] = []
     figures(tmp_path)

@@ -17,6 +17,8 @@ from lostbits.runtime.cluster import _check_only_here
 from lostbits.runtime.pools import InProcess, Ray
 from pool_jobs import Sums
 
+pytestmark = pytest.mark.slow
+
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 PATHS = os.pathsep.join([str(Path(__file__).parent), *(p for p in sys.path if p)])
 # Straight to the cluster's own server, with whatever token the environment has.

@@ -24,6 +24,8 @@ from lostbits.targets import SNPE
 from lostbits.targets import target as find_target
 from npu_csv import NpuCsv
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DEMO = api.demo_files()
 FEW = lb.Settings(samples=32)

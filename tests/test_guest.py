@@ -121,6 +121,7 @@ def ran(program: str, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_host_finds_everything_as_it_left_it(tmp_path: Path) -> None:
     before, *after = json.loads(ran(SEEN + RUNS, str(tmp_path)).splitlines()[-1])
     for number, shot in enumerate(after):
@@ -207,6 +208,7 @@ def test_calls_in_two_threads_do_not_see_each_other() -> None:
     assert (session_threads(), bound()) == (0, None)
 
 
+@pytest.mark.slow
 def test_calls_with_different_threads_do_not_influence_each_other(tmp_path: Path) -> None:
     """A call after one with another number of threads is the call by itself, to the last bit."""
     path = tmp_path / "net.onnx"
@@ -276,6 +278,7 @@ print(json.dumps([found["baseline"]["sqnr_db"], found["memory"]["peak_bytes"], r
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_nothing_that_only_linux_has_is_needed(tmp_path: Path, system: str) -> None:
     """With the modules, functions and files hidden that macOS or Windows lack."""

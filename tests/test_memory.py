@@ -42,6 +42,8 @@ from lostbits.system import memory
 from lostbits.targets import target
 from small_nets import cnn
 
+pytestmark = pytest.mark.slow
+
 WIDTH = 24
 VOLATILE = ("seconds", "created", "peak_memory_bytes", "memory", "notes", "sentences")
 GENEROUS = 1 << 40

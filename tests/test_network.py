@@ -73,6 +73,7 @@ def agreement(case: Case, source: Source) -> float:
     return float(spearmanr(by_site(attributed(case, source, tolerance=0.005)), exact).statistic)
 
 
+@pytest.mark.slow
 def test_ranks_sites_as_exact_shapley_values_do_at_8_bits(tmp_path: Path) -> None:
     figures = []
     for seed in SEEDS:
@@ -82,6 +83,7 @@ def test_ranks_sites_as_exact_shapley_values_do_at_8_bits(tmp_path: Path) -> Non
     assert np.median(figures) >= 0.85, figures
 
 
+@pytest.mark.slow
 def test_ranks_sites_as_exact_shapley_values_do_at_3_bits(tmp_path: Path) -> None:
     figures = []
     for seed in SEEDS:

@@ -30,6 +30,8 @@ from lostbits.runtime.reference import open_reference
 from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 
+pytestmark = pytest.mark.slow
+
 SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
 SAMPLES = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
 

@@ -17,6 +17,8 @@ import lostbits
 from lostbits.api import demo_files
 from lostbits.backends import openvino
 
+pytestmark = pytest.mark.slow
+
 FILES = demo_files()
 # What Python tells a hook of: Python's own files and sockets, also in the workers of a run.
 HOOK = """

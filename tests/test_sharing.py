@@ -29,6 +29,8 @@ from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.work import NAME as WORK
 from pool_jobs import Sums
 
+pytestmark = pytest.mark.slow
+
 FILES = demo_files()
 VOLATILE = ("seconds", "created", "peak_memory_bytes")
 PATHS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
