@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from small_nets import cnn, make, samples
 settings.register_profile("lostbits", deadline=None, derandomize=True)
 settings.load_profile("lostbits")
 torch.set_num_threads(1)  # tests run in several processes; more threads would only wait
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_disk_to_wait_for() -> Iterator[None]:
+    """Files of tests need not survive a power cut; that they would is in tests/test_system.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture

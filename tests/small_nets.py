@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.diagnoses.network import NetworkErrors
+from lostbits.diagnoses.network import NetworkErrors, attributed_report
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import NetworkReport
 from lostbits.grid import Affine
 from lostbits.recovery import Change, Context, Diagnosed, Effort, Sweeping
 from lostbits.runtime.executor import Executor
@@ -185,8 +186,13 @@ def attributed(case: Case, source: Source, batch: int = 16, **options: Any) -> N
 
     for part in source.batches(batch):
         errors.update(part, *outputs(part))
-    while finer := errors.unsettled():
+    while finer := errors.sums.unsettled(errors.tolerance, errors.rules[1]):
         for part in source.batches(batch):
             if part.first in finer:
                 errors.refine(part, *outputs(part), finer[part.first])
     return errors
+
+
+def report_of(errors: NetworkErrors) -> NetworkReport:
+    """What is told of all that was attributed."""
+    return attributed_report(errors.case, errors.value.metric, errors.sums)

@@ -25,7 +25,7 @@ from lostbits.runtime.networks import Networks, executor_of
 from lostbits.runtime.pools import Processes
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.runtime.stretch import stretches
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.runtime.work import Work
 from lostbits.targets import target
 from small_nets import built, change_by, cnn, coarsened, mlp, runtime_ops, samples
@@ -127,6 +127,7 @@ def test_the_slope_of_a_scale_is_that_of_learned_step_size_quantization() -> Non
     assert float(slope) == pytest.approx(float(by_hand), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Case]) -> None:
     source, case = small
     work, judges = held_out(source)
@@ -155,15 +156,15 @@ def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Ca
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
 
 
+@pytest.mark.slow
 def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Two workers learn what one does; and nothing depends on what the blocks before became."""
-    limit(1)
     data = samples(2, 48, 6)
     source, case = built(mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), data, target("snpe"), tmp_path)
     case = coarsened(case, 4)
     found, stages, short = [], [], BlockReconstruction(iterations=20)
     for count in (1, 2):
-        with Processes(count, 1) as pool:
+        with limited(1), Processes(count, 1) as pool:
             cache = Work(tmp_path / f"cache{count}")
             effort = Effort(pool=pool, inputs=Inputs.FLOAT, cache=cache)
             context = Context(source, NOTHING, effort, lambda *told: stages.append(told))

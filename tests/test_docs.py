@@ -211,6 +211,7 @@ def test_examples_of_preprocessing_can_be_read(tmp_path: Path) -> None:
         assert Preprocess.from_toml(path) != Preprocess()
 
 
+@pytest.mark.slow
 def test_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,8 @@ from lostbits.targets import target as find_target
 from npu_csv import NpuCsv
 from other_packages import install
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DEMO = api.demo_files()
 FEW = lb.Settings(samples=32)

@@ -35,6 +35,8 @@ from processor import exact_kernels
 from small_nets import cnn, samples
 from text_models import proto, random
 
+pytestmark = pytest.mark.slow
+
 folder = test_readers.folder
 FILES = demo_files()
 

@@ -41,6 +41,8 @@ from lostbits.system import memory
 from lostbits.targets import target
 from small_nets import change_by, cnn
 
+pytestmark = pytest.mark.slow
+
 WIDTH = 24
 VOLATILE = ("seconds", "created", "peak_memory_bytes", "memory", "notes", "sentences")
 GENEROUS = 1 << 40
@@ -64,12 +66,6 @@ def in_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(large, "LARGE", 256)
 
     return every
-
-
-@pytest.fixture(autouse=True)
-def unbounded() -> Any:
-    yield
-    memory.limit(None)
 
 
 def figures(result: dict[str, Any]) -> dict[str, Any]:
@@ -151,8 +147,8 @@ def test_what_is_too_much_for_the_bound_waits_in_files(
         return in_file(x)
 
     monkeypatch.setattr(executor, "in_file", watched)
-    memory.limit(32 * 6 * 16 * WIDTH * 4)  # what six batches of a tensor take, times 32
-    change_by(BiasCorrection(), case, source)
+    with memory.bounded(32 * 6 * 16 * WIDTH * 4):  # what six batches of a tensor take, times 32
+        change_by(BiasCorrection(), case, source)
     assert set(laid) == {16 * 2 * WIDTH * 4}, "those of whole batches that are twice as wide"
 
 
@@ -401,15 +397,15 @@ from lostbits.runtime import executor
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.progress import silent
-from lostbits.runtime.threads import limit
-from lostbits.system import memory
+from lostbits.runtime.threads import limited
+from lostbits.system.memory import bounded
+from lostbits.system.process import set_up
 from lostbits.targets import target
 large.LARGE_MODEL = int(sys.argv[1])
-memory.limit(4 << 30)
-limit(1)
+set_up(1, 4 << 30)
 x = np.random.default_rng(1).standard_normal((8, 512), np.float32)
 for net in sys.argv[2:]:
-    with Peak() as peak:
+    with limited(1), bounded(4 << 30), Peak() as peak:
         _, source, case = build_case(Path(net), x, target("snpe"), Settings())
         Run(case, source, Settings(), None).diagnose(silent)
         BiasCorrection().change(case, Context(source, Diagnosed(None, ())))

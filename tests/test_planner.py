@@ -371,6 +371,7 @@ def test_a_broken_promise_is_an_error(small: tuple[Source, Case]) -> None:
         planner.run(silent)
 
 
+@pytest.mark.slow
 def test_no_kept_attempt_makes_held_out_error_worse(tmp_path: Path) -> None:
     for seed, model in enumerate((mlp(5), linear(6), cnn(7))):
         shape = (3, 16, 16) if seed == 2 else (6,)

@@ -27,9 +27,10 @@ from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
-from lostbits.system.memory import limit
 from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
+
+pytestmark = pytest.mark.slow
 
 SPEC = InputSpec("x", np.dtype("float32"), (None, 2))
 SAMPLES = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
@@ -394,7 +395,6 @@ def test_resources_choose_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     for memory, threads in ((None, 2), (8 << 30, 1)):
         with pool(Resources(memory=memory)) as here:
             assert isinstance(here, InProcess) and here.threads == threads
-    limit(None)
     with pool(Resources(workers=3)) as several:
         assert isinstance(several, Processes)
 

@@ -1,7 +1,7 @@
 """Recoveries and the planner on small networks, against plain definitions and held-out samples."""
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,9 +307,19 @@ def test_two_runs_with_one_seed_are_identical(small: tuple[Source, Case]) -> Non
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
 
 
+@pytest.fixture(scope="module")
+def pools() -> Iterator[Sequence[Processes]]:
+    """One worker, and three: to start them takes far longer than what they do here."""
+    with Processes(1, 1) as one, Processes(3, 1) as three:
+        yield one, three
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recovery", [Ranges(), BiasCorrection(), SecondOrder(positions=64)])
 @pytest.mark.parametrize("bits", [8, 4])
-def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Sweeping, bits: int) -> None:
+def test_three_workers_propose_what_one_does(
+    tmp_path: Path, pools: Sequence[Processes], recovery: Sweeping, bits: int
+) -> None:
     """With the samples in four shards; at 4 bits second-order rounding also looks for scales."""
     source, case = make(tmp_path, cnn(3), samples(4, 56, 3, 16, 16), "tensorrt")
     if bits == 4:
@@ -318,11 +328,7 @@ def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Sweeping,
             s.key: replace(case.plan[s.key], grid=grid) for s in case.sites if s.role == "weight"
         }
         case = replace(case, plan={**case.plan, **few})
-    found = []
-    for count in (1, 3):
-        with Processes(count, 1) as pool:
-            found.append(change_by(recovery, case, source, pool=pool))
-    one, three = found
+    one, three = (change_by(recovery, case, source, pool=pool) for pool in pools)
     assert (one.summary, one.plan) == (three.summary, three.plan)
     assert one.written.keys() == three.written.keys()
     assert all(np.array_equal(one.written[k], three.written[k]) for k in one.written)
@@ -339,6 +345,7 @@ def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
     assert len(cuts) <= 16
 
 
+@pytest.mark.slow
 def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> None:
     source, case = make(tmp_path, cnn(3), samples(4, 40, 3, 16, 16))
     case = coarsened(case, 4)

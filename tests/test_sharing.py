@@ -26,9 +26,10 @@ from lostbits.recovery import Effort, Inputs
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.threads import limit
 from lostbits.runtime.work import NAME as WORK
 from pool_jobs import Sums
+
+pytestmark = pytest.mark.slow
 
 FILES = demo_files()
 VOLATILE = ("seconds", "created", "peak_memory_bytes")
@@ -41,13 +42,6 @@ def figures(resources: Resources, progress: Progress = silent) -> dict[str, Any]
     settings = Settings(labels=FILES["labels"], samples=72, resources=resources)
     result = diagnose(FILES["model"], FILES["data"], "snpe", settings, progress)
     return {key: value for key, value in result.items() if key not in VOLATILE}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A run with more of them leaves none to the tests that follow."""
-    yield
-    limit(1)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import input_specs, open_reference
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.targets import target
 
 TARGET = "snpe"
@@ -64,8 +64,7 @@ def _fastest(
     stage: Callable[[Source, Pool], Any], source: Source, count: int, repeats: int
 ) -> tuple[float, str]:
     """Seconds of the fastest run with so many workers, which were there before, and its result."""
-    limit(1)
-    with Processes(count, 1) as several:
+    with limited(1), Processes(count, 1) as several:
         stage(source.slice(0, _WARMING), several)
         best = float("inf")
         for _ in range(repeats):
@@ -90,7 +89,7 @@ def _diagnosed(source: Source, several: Pool) -> str:
     _, used, case = build_case(EFFICIENTNET, MANY, target(TARGET), settings, silent, several)
     run = Run(case, used, settings, None)
     run.diagnose(silent, several)
-    return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
+    return repr((run.network(), run.sites(), run.layers()))
 
 
 @cache

@@ -3,8 +3,6 @@
 import importlib
 import typing
 
-from lostbits import environment as environment  # first: read when others are imported
-
 if typing.TYPE_CHECKING:
     from lostbits.case import Case
     from lostbits.diagnosis import Diagnosis, Recovery, Verification

@@ -248,5 +248,5 @@ def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, 
     if not all(np.isfinite(a).all() for a in pair[0]):
         return float("nan"), say("plan.no_run_infinite")
     comparison = Comparison()
-    comparison.update(pair[0], pair[1], part.first, part.size)
+    comparison.update(pair[0], pair[1], range(part.first, part.first + part.size))
     return comparison.baseline(outputs).sqnr_db, None

@@ -284,4 +284,4 @@ def _each(case: Case) -> float:
 
 
 def _diagnosed(run: Run) -> Diagnosed:
-    return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
+    return Diagnosed(run.network(), tuple(run.layers()))

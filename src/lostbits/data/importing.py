@@ -5,7 +5,9 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -44,7 +46,21 @@ def imported(target: str) -> Callable[..., Any]:
 
 
 def _module(target: str, name: str) -> ModuleType:
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.append(os.getcwd())
-    with foreign(lambda found: DataError("D016.import", target, found, module=name)):
+    refused = partial(DataError, "D016.import", target, module=name)
+    with foreign(refused), _current_folder():
         return importlib.import_module(name)
+
+
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Modules are looked for there as well, after all other places, as ``python -c`` would."""
+    here = os.getcwd()
+    if {"", here} & set(sys.path):
+        yield
+        return
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the module may have changed the list itself
+            sys.path.remove(here)

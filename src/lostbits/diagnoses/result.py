@@ -49,13 +49,13 @@ def assemble(
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
-    sites, case = run.site_errors.reports(), run.case
+    sites, case = run.sites(), run.case
     network = with_reasons(case, sites, run.network())
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    baseline = run.comparison.baseline(names)
+    baseline = run.sums.comparison.baseline(names)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,7 +69,7 @@ def assemble(
         coverage=_coverage(case, len(sites)),
         baseline=baseline,
         sites=sites,
-        layers=run.layer_errors.reports(),
+        layers=run.layers(),
         network=network,
         findings=found,
         notes=_notes(run, reference, network, adopted),
@@ -95,7 +95,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     notes: list[Message] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
-    if run.labels is not None and run.done and not run.comparison.labelled:
+    if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
@@ -106,7 +106,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         notes.append(say(QUANTIZERS, count=pairs, target=target))
     if reference.repeated:
         notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
-    if run.permutation is not None:
+    if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
 

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.system.process import restored
 
 LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer
@@ -72,7 +73,7 @@ def _join(ray: Any, address: str, options: dict[str, str]) -> None:
 def _own() -> Iterator[dict[str, str]]:
     """What a cluster is started with that other users of this machine cannot use."""
     folder = TemporaryDirectory(prefix="lostbits-", ignore_cleanup_errors=True)
-    with folder as name, _restored(os.environ, *_SETTINGS):
+    with folder as name, restored(os.environ, *_SETTINGS):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if not os.environ.keys() & set(_TOKENS):  # else Ray keeps one in the home folder
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -90,20 +91,9 @@ def _only_here() -> Iterator[None]:
     This is its own switch, on where it cannot work with other machines, as on macOS.
     """
     constants = vars(installed("ray._private.ray_constants"))
-    with _restored(constants, "ENABLE_RAY_CLUSTER"):
+    with restored(constants, "ENABLE_RAY_CLUSTER"):
         constants["ENABLE_RAY_CLUSTER"] = False
         yield
-
-
-@contextmanager
-def _restored(settings: MutableMapping[str, Any], *names: str) -> Iterator[None]:
-    before = {name: settings[name] for name in names if name in settings}
-    try:
-        yield
-    finally:
-        for name in names:
-            settings.pop(name, None)
-        settings.update(before)
 
 
 def _forget_token() -> None:

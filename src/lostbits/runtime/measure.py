@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
+from lostbits.statistic import RecordSum
 
 Metric = Literal["nsr", "kl"]
 METRICS: dict[str, str] = {
@@ -96,10 +97,9 @@ def _other_shape(
 
 @final
 @dataclass
-class Comparison:
+class Comparison(RecordSum):
     """Running figures of the quantized against the float outputs."""
 
-    labels: NDArray[np.int64] | None = None
     error: NDArray[np.float64] | None = None
     power: NDArray[np.float64] | None = None
     divergence: float = 0.0
@@ -110,9 +110,23 @@ class Comparison:
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def update(
-        self, floats: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]], first: int, size: int
-    ) -> None:
-        """Take in the outputs of samples ``first`` to ``first + size - 1``."""
+        self,
+        floats: Sequence[NDArray[Any]],
+        others: Sequence[NDArray[Any]],
+        span: range,
+        every: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """Take in the outputs of one batch.
+
+        Args:
+            floats: Of the float network.
+            others: Of the quantized one, in the same order.
+            span: Numbers of the samples.
+            every: Class numbers of all samples, or None.
+
+        Raises:
+            DataError: D022 for labels that are no class of the output.
+        """
         pairs = [
             (f.astype(np.float64), q.astype(np.float64))
             for f, q in zip(floats, others, strict=True)
@@ -124,20 +138,21 @@ class Comparison:
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error
         self.power = power if self.power is None else self.power + power
-        self.samples += size
+        self.samples += len(span)
         plain, other = floats[0], others[0]
         if classifies(plain):
             self.divergence += float(_kl(torch.from_numpy(plain), torch.from_numpy(other)))
             winners = plain.argmax(-1), other.argmax(-1)
             self.positions += winners[0].size
             self.agreed += int((winners[0] == winners[1]).sum())
-            if self.labels is not None and plain.ndim == 2:
-                labels = self.labels[first : first + size]
-                check_classes(self.labels, plain.shape[-1])
-                self.labelled += size
+            if every is not None and plain.ndim == 2:
+                labels = every[span.start : span.stop]
+                check_classes(every, plain.shape[-1])
+                self.labelled += len(span)
                 self.right += [int((w == labels).sum()) for w in winners]
+        return self
 
-    def merge(self, other: "Comparison") -> None:
+    def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
         if other.error is not None and other.power is not None:
             self.error = other.error if self.error is None else self.error + other.error
@@ -148,6 +163,7 @@ class Comparison:
         self.agreed += other.agreed
         self.labelled += other.labelled
         self.right += other.right
+        return self
 
     def baseline(self, names: Sequence[str]) -> Baseline:
         """The figures; None where they do not apply."""

@@ -1,6 +1,5 @@
 """Running an ONNX graph: ONNX Runtime, or ONNX's reference where it lacks an op."""
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,26 +8,20 @@ from typing import Any, Protocol, cast, final
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplementedByRuntime
 
 from lostbits.errors import LostbitsError, ModelError, SimulationError, described, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
+from lostbits.runtime.ort import NotImplementedByRuntime, ort
 from lostbits.runtime.threads import session_threads
-from lostbits.system.memory import kept, lacks_memory, out_of_memory
+from lostbits.system.memory import keeps_freed, lacks_memory, out_of_memory
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]
 # How ONNX Runtime says that it is older than the model, or has no kernel for a node.
 _LACKING = ("is not a registered function", "No Op registered", "opset version", "IR version")
-
-if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # see lostbits.environment
-    # A host that imported ONNX Runtime before lostbits has its telemetry running. From here on at
-    # least no error message is reported, which has names of the model in it.
-    ort.disable_telemetry_events()
 
 
 class Runner(Protocol):
@@ -64,7 +57,7 @@ class Session:
         options.graph_optimization_level = (
             level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         )
-        if kept():
+        if keeps_freed():
             # What an arena holds between its runs serves nobody else, a quarter of a diagnosis.
             options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         self.engine = "onnxruntime"

@@ -19,9 +19,9 @@ from lostbits.runtime.board import Notice
 from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
-from lostbits.runtime.threads import limit
-from lostbits.system import memory
-from lostbits.system.memory import lacks_memory, out_of_memory
+from lostbits.runtime.threads import limited
+from lostbits.system.memory import bounded, lacks_memory, out_of_memory
+from lostbits.system.process import set_up
 
 _LARGE = 1 << 20  # bytes
 
@@ -137,8 +137,12 @@ def serve(connection: Connection, threads: int, spool: Path, most: int | None = 
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
-    limit(threads)
-    memory.limit(most)
+    set_up(threads, most)
+    with bounded(most), limited(threads):
+        _work(connection, spool)
+
+
+def _work(connection: Connection, spool: Path) -> None:
     seat = Seat()
     while True:
         try:

@@ -273,7 +273,8 @@ class _Run:
         self.plain = Session(subject.floats)
         self.simulation = Session(subject.simulated, optimise=False)
         self.to_simulation = Comparison()
-        self.to_float, self.simulated_to_float = Comparison(labels), Comparison(labels)
+        self.to_float, self.simulated_to_float = Comparison(), Comparison()
+        self.labels = labels
         self.max_abs = 0.0
         self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
         own = backend.arithmetic
@@ -290,14 +291,15 @@ class _Run:
         simulated = self._floats(self.simulation.run(part.feeds), part)
         found = self._floats(self.loaded.run(part.feeds), part)
         _check_same(floats, simulated, found)
-        self.to_simulation.update(simulated, found, part.first, part.size)
-        self.to_float.update(floats, found, part.first, part.size)
-        self.simulated_to_float.update(floats, simulated, part.first, part.size)
+        span = range(part.first, part.first + part.size)
+        self.to_simulation.update(simulated, found, span)
+        self.to_float.update(floats, found, span, self.labels)
+        self.simulated_to_float.update(floats, simulated, span, self.labels)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
         if self.kernels is not None:
             ours = self._floats(self.kernels.session.run(part.feeds), part)
-            self.kernels.comparison.update(ours, found, part.first, part.size)
+            self.kernels.comparison.update(ours, found, span)
         if part.first == 0:
             groups = self._quiet(self.taps, part, found)
             self.tapped = [loaded for loaded, _ in groups]
