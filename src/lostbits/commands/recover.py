@@ -155,11 +155,11 @@ def _only(calibration: str | None, data: str) -> str:
     """The samples that teach, which only one option may name.
 
     Raises:
-        CommandError: U005.
+        CommandError: U006.
     """
     if calibration is None:
         return data
-    raise CommandError("U005", "--evaluation", "--calibration beside it")
+    raise CommandError("U006", "--evaluation", "--calibration beside it")
 
 
 def _file(target: str) -> str | None:
