@@ -141,7 +141,7 @@ def test_the_attempts_that_promise_most_together_share_the_time(
     """Each attempt here ends at once, and takes its time off the deadline."""
     source, case = small
     attempts = [_Timed("slow", 60, 4.0), _Timed("quick", 20, 3.0), _Timed("early", 20, 0.5)]
-    attempts[2].stage = "ranges"  # type: ignore[misc]
+    attempts[2].stage = "ranges"
     planner, _ = _planner(source, case, attempts, seconds=seconds, pace=1.0)
     for attempt in attempts:
         attempt.planner = planner
@@ -222,7 +222,7 @@ def test_the_form_of_the_network_does_not_change_after_ranges(
     source, case = small[0], coarse_weights(small[1])
     change = change_by(SecondOrder(), case, source)
     late = Fixed("late", Change("late", "", model=case.model), 5.0)
-    late.stage, late.seconds = "network", 1e6  # type: ignore[misc]
+    late.stage, late.seconds = "network", 1e6
     good = Fixed("good", change, 9.0)
     planner, _ = _planner(source, case, [good, late], seconds=100, pace=1e-3)  # no room for both
     planner.run(silent)

@@ -44,7 +44,7 @@ class Estimator(abc.ABC):
         return Range(min(float(lo), 0.0), max(float(hi), 0.0))
 
 
-class RowEstimator(Estimator):
+class RowEstimator(Estimator, abc.ABC):
     """A range method that looks at one row at a time, in steps that need a fine histogram.
 
     It works for every channel by itself, but not quickly, and on the few bins that are kept of a

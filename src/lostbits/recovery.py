@@ -202,15 +202,14 @@ class Recovery(abc.ABC):
         """Whether the float network stays the same function; the promise is checked."""
         return False
 
+    @abc.abstractmethod
     def cost(self, case: Case) -> float:
         """Operations that finding the change takes, by a formula of the case.
 
         One operation is a value of an activation, computed and looked at outside of the optimised
         float network; ``STEP`` is what a step of an optimiser costs besides. That a case is judged,
-        and another form of the network calibrated, is not the recovery's to count. The default
-        is nothing: few networks have weights that take longer to solve for than to run.
+        and another form of the network calibrated, is not the recovery's to count.
         """
-        return 0.0
 
 
 class Proposal(Protocol):
@@ -225,15 +224,19 @@ class Proposal(Protocol):
         ...
 
 
-class Rewriting(Recovery):
+class Rewriting(Recovery, abc.ABC):
     """A recovery that needs nothing but the case."""
+
+    def cost(self, case: Case) -> float:
+        """Nothing: few networks have weights that take longer to solve for than to run."""
+        return 0.0
 
     @abc.abstractmethod
     def consider(self, case: Case) -> Proposal:
         """A solution for this case, from which the proposal answers; pure."""
 
 
-class Sweeping(Recovery):
+class Sweeping(Recovery, abc.ABC):
     """A recovery that works through samples.
 
     Attributes:
