@@ -1,9 +1,9 @@
 """What every code means, as data: the rule, what to do, and an explanation; a file a letter.
 
 A file is TOML, because most of it is prose, and ``lostbits explain``, docs/messages.md and the
-exceptions all take their words from it. The texts are read when this module is imported, which
-takes a millisecond, and a letter is parsed when its first message is made: an exception can then
-be made where no file can be opened any more.
+exceptions all take their words from it. The texts are read when this module is imported, so
+that an exception can be made where no file can be opened any more; a letter is parsed, in some
+milliseconds, when its first message is made.
 
 A code with several rules has a form for each, ``D012.layout``; the place that raises it gives
 the code with the form, and the figures that fill the gaps of ``rule`` and ``todo``.
@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, final
 
 from lostbits.language import Figure, Language, catalogue, say
@@ -37,7 +37,7 @@ LETTERS: Mapping[str, str] = {
 """The file of each letter, in the order in which they are listed."""
 
 _TEXTS = {
-    letter: files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    letter: Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8")
     for letter, name in LETTERS.items()
 }
 
