@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from lostbits.api import Settings, Wishes, demo_files, recover
 
 from benchmarks.prepared import ROOT
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.api import Settings, Wishes, demo_files, recover
 from lostbits.recovery import Effort
 from lostbits.results import read, write
 from lostbits.runtime.pool import Resources

@@ -22,9 +22,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from lostbits.api import build_case
 from numpy.typing import NDArray
 
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import LostbitsError, first_line

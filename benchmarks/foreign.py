@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from lostbits.api import Settings, diagnose
 
 from benchmarks.environments import PEERS
 from benchmarks.peers.job import SETTINGS, Floats, Job
@@ -23,7 +24,6 @@ from benchmarks.peers.tools import TITLES, calibration, simplified
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import Rows, parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Settings, diagnose
 from lostbits.matching import IDLE
 from lostbits.reporter import Result
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from lostbits.api import Wishes, recover
 
 import lostbits
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Wishes, recover
 from lostbits.goal import seconds
 from lostbits.grid import Grid
 from lostbits.recovery import Effort

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lostbits.api import Settings, Wishes, recover
+from lostbits.exporting import Origin
 
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import Rows, parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Settings, Wishes, recover
 from lostbits.backends import backend
-from lostbits.exporting import Origin
-from lostbits.verifying import verify
+from lostbits.verbs.verify import verify
 
 TARGETS = {"openvino": "openvino", "openvino-default": "openvino", "qnn-htp": "qnn-htp"}
 COLUMNS = (

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.case import Case
 from lostbits.diagnosis import Attribution, NetworkReport
+from lostbits.language import verbatim
 from lostbits.recovery import Change, Diagnosed, Effort, Recovery
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
@@ -61,7 +62,7 @@ def diagnosed(shares: Mapping[str, float]) -> Diagnosed:
     for key, share in shares.items():
         tensor, _, role = key.rpartition(":")
         found.append(Attribution(tensor, role, "round", share, share))
-    report = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, found, {}, "")
+    report = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, found, {}, verbatim(""))
     return Diagnosed(report, ())
 
 

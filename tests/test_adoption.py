@@ -22,13 +22,13 @@ from lostbits.data import Source
 from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
-from lostbits.inspecting import inspect
 from lostbits.language import Language, translated
 from lostbits.override import Override
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
 from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT
 from lostbits.targets import target as find_target
+from lostbits.verbs.inspect import inspect
 from small_nets import cnn, samples
 from text_models import proto, random
 
@@ -123,8 +123,9 @@ def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:
 
 
 def adopt_matches(path: Path, case: Case, target: Any) -> set[str]:
-    from lostbits.graph.place import place
     from lostbits.inspecting import read_parameters
+
+    from lostbits.graph.place import place
     from lostbits.matching import match
 
     found = match(read_parameters(path)[1], case.model, place(case.model, target))

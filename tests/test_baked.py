@@ -9,9 +9,9 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lostbits.api import Settings, build_case
 from onnx import helper, numpy_helper
 
-from lostbits.api import Settings, build_case
 from lostbits.case import Case
 from lostbits.exporters import exporter
 from lostbits.exporters.baked import _reach, _reach_evenly

@@ -15,7 +15,7 @@ from lostbits.data import Source
 from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.errors import RecoveryError
 from lostbits.grid import Affine, Grid
-from lostbits.recover import held_out
+from lostbits.language import verbatim
 from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recovery import Diagnosed, Effort, Inputs, applied
 from lostbits.rounding import LearnedScale
@@ -29,9 +29,10 @@ from lostbits.runtime.stretch import stretches
 from lostbits.runtime.threads import limit
 from lostbits.runtime.work import Work
 from lostbits.targets import target
+from runs import divided
 from small_nets import built, cnn, coarsened, mlp, runtime_ops, samples
 
-NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
+NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
 
 
 class Listens:
@@ -130,7 +131,7 @@ def test_the_slope_of_a_scale_is_that_of_learned_step_size_quantization() -> Non
 
 def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Case]) -> None:
     source, case = small
-    work, judges = held_out(source)
+    work, judges = divided(source)
     judge = Judge(case.model, judges)
     effort = Effort(iterations=200)
     change = BlockReconstruction().propose(case, work, NOTHING, effort, silent)
@@ -184,7 +185,7 @@ def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path)
         replace(effort, cache=Work(tmp_path / "cache1"), pool=InProcess()),
         silent,
     )
-    assert "2 parts were taken over" in again.summary
+    assert again.summary.code == "ledger.cached" and again.summary.figures["count"] == "2"
     assert again.plan == one.plan
     in_order = BlockReconstruction().propose(
         case, source, NOTHING, Effort(iterations=20, cache=Work(tmp_path / "cache1")), silent
@@ -233,7 +234,7 @@ def test_a_block_that_no_gradient_passes_is_passed_over_and_named(op: str, tmp_p
     source, case = built(runtime_ops(op), samples(0, 32, 6), target("snpe"), tmp_path)
     change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=4), silent)
     weights = {s.tensor for s in case.sites if s.role == "weight" and s.tensor != "c9"}
-    named = {tensor for tensor, why in change.skipped.items() if "no gradient passes" in why}
+    named = {tensor for tensor, why in change.skipped.items() if why.code == "skipped.no_gradient"}
     assert named and named <= weights
     assert not named & set(change.written)
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lostbits.api import Settings, diagnose
 from numpy.typing import NDArray
 
-from lostbits.api import Settings, diagnose
 from lostbits.errors import LostbitsError, OutputError
 from lostbits.results import resumable
 from lostbits.runtime.cache import Cache

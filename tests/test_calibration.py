@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from lostbits.api import build_case, demo_files, diagnose
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from lostbits.api import build_case, demo_files, diagnose
 from lostbits.case import Case, make_plan
 from lostbits.data import InputSpec, open_source
 from lostbits.diagnoses.settings import Settings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from lostbits.api import Settings, demo_files, diagnose
+
 from lostbits.data import InputSpec, Source, open_source
 from lostbits.errors import OutputError
 from lostbits.runtime.cache import Cache

@@ -8,9 +8,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from lostbits.api import build_case, diagnose
 from numpy.typing import NDArray
 
-from lostbits.api import build_case, diagnose
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings

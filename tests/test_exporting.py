@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import validate
+from lostbits.exporting import Origin, chosen_exporters, export
 from typer.testing import CliRunner, Result
 
 from exported_nets import case_of
 from lostbits import cli
-from lostbits.api import demo_files
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporters import ALL, exporter
-from lostbits.exporting import Origin, chosen_exporters, export
-from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.reference import open_reference
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.recover import saver
 from test_store import rounded_down
 
 FILES = {name: str(path) for name, path in demo_files().items()}

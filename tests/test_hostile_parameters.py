@@ -19,10 +19,10 @@ from lostbits import cli
 from lostbits.errors import LostbitsError, ReadError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.inspecting import inspect
 from lostbits.readers import read
 from lostbits.system import memory
 from lostbits.targets import TENSORRT
+from lostbits.verbs.inspect import inspect
 from text_models import random
 
 DATA = random(6, 4, 6, 6)

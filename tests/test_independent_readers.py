@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from lostbits.api import Settings, build_case
 
 from benchmarks.environments import MODELOPT, PEERS
 from benchmarks.readers import compare
 from exported_nets import net
-from lostbits.api import Settings, build_case
 from lostbits.case import Case
 from lostbits.graph.taps import taps_of
 from lostbits.grid import Affine, Grid

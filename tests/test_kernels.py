@@ -9,17 +9,17 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from lostbits.api import Settings, build_case, demo_files
+from lostbits.exporting import Origin
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType
 
 import test_readers
 from exported_nets import net
-from lostbits.api import Settings, build_case, demo_files
 from lostbits.backends import backend
 from lostbits.deviation import Trace
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.exporting import Origin
 from lostbits.graph.fixed_point import in_fixed_point
 from lostbits.graph.float_kernels import accumulated
 from lostbits.graph.kernels import in_integers
@@ -30,7 +30,7 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP
-from lostbits.verifying import verify
+from lostbits.verbs.verify import verify
 from processor import exact_kernels
 from small_nets import cnn, samples
 from text_models import proto, random
@@ -262,6 +262,7 @@ def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
 def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     """A file with one weight of another code, beside the arithmetic of the plan."""
     from lostbits.recover import saver
+
     from lostbits.results import replace_file
 
     _, _, case = build_case(FILES["model"], FILES["calibration"], ONNXRUNTIME, Settings())

@@ -15,12 +15,12 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks.scaling.nets import large as residual_net
 from lostbits import cli, spill
-from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.run import Run
 from lostbits.errors import LostbitsError, ModelError, OutputError, WorkerError

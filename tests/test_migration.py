@@ -91,7 +91,7 @@ def test_a_shared_gain_becomes_two(tmp_path: Path) -> None:
     x = net.add("MatMul", [net.add("Mul", [net.add("Tanh", [x]), shared]), net.normal(8, 4)])
     case = case_of(net.model([5, 8], x, rank=3), TOKENS, tmp_path)
     change = change_of(Migration(), case)
-    assert "2 of them" in change.summary
+    assert change.summary.figures["norms"] == "2"
     assert drift(case, change, TOKENS) < 1e-5
 
 
@@ -119,7 +119,8 @@ def _batch_norm(net: Uneven, x: str) -> str:
 def test_convolutions(tmp_path: Path, middle: Any, behind: int) -> None:
     case = case_of(_images(middle), IMAGES, tmp_path)
     change = change_of(Migration(), case)
-    assert f"rescaled 2 activations, {behind} of them" in change.summary
+    figures = change.summary.figures
+    assert (figures["count"], figures["norms"]) == ("2", f"{behind}")
     assert drift(case, change, 3 * IMAGES) < 1e-5
 
 

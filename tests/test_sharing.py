@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
 from typer.testing import CliRunner
 
 from lostbits import cli
-from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
 from lostbits.data import InputSpec, open_source
 from lostbits.errors import WorkerError
 from lostbits.goal import Goal

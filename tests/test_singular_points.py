@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from lostbits.api import Settings, Wishes, diagnose, recover
 
 from audio_nets import byte_classifier, byte_strings, layer_norm, stft_mini, waves, with_function
-from lostbits.api import Settings, Wishes, diagnose, recover
 from lostbits.data import Batch
 from lostbits.diagnoses.finite import check_finite
 from lostbits.errors import SimulationError

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from exported_nets import case_of
 from lostbits.case import Case, constant_of
 from lostbits.errors import LostbitsError, OutputError, TargetError
-from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, PLAN, QUANTIZED, WRITTEN, files_of, holds_case, load_case
 from lostbits.target import Target
 from lostbits.targets import ALL, SNPE
+from lostbits.verbs.recover import saver
 from text_models import outputs, random
 
 

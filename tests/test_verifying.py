@@ -11,13 +11,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 from jsonschema import validate
+from lostbits.api import Settings, build_case, demo_files, diagnose
+from lostbits.exporting import Origin
 from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from exported_nets import NET, case_of, net
 from lostbits import cli, deviation, verifying
 from lostbits.accumulator import overflowing, saturates
-from lostbits.api import Settings, build_case, demo_files, diagnose
 from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case, least_scales, make_plan, plan_biases
@@ -26,11 +27,9 @@ from lostbits.defect import defects_of
 from lostbits.deviation import Trace, first_deviation
 from lostbits.errors import BackendError
 from lostbits.exporters import exporter
-from lostbits.exporting import Origin
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
 from lostbits.grid import Affine
 from lostbits.language import Language, translated
-from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs
@@ -39,7 +38,8 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, QNN_HTP, SNPE
 from lostbits.targets import target as find_target
-from lostbits.verifying import verify
+from lostbits.verbs.recover import saver
+from lostbits.verbs.verify import verify
 from processor import exact_kernels
 from text_models import proto, random
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from lostbits.api import build_case
 
 import lostbits
 from benchmarks.diagnosis.closure import SAMPLES, TARGETS
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION, MANY
 from benchmarks.results import recorded
 from benchmarks.table import Column
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.network import NetworkErrors

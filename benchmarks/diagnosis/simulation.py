@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from lostbits.api import build_case
 
 from benchmarks.diagnosis.closure import TARGETS
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET
 from benchmarks.results import recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnoses.settings import Settings

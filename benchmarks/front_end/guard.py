@@ -15,8 +15,8 @@ from typing import Any, final
 
 import onnx
 import torch
-
 from lostbits.api import diagnose
+
 from lostbits.errors import LostbitsError
 
 LATE = "no answer in time"

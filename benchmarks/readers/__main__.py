@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from lostbits.api import Settings, build_case
 
 from benchmarks.peers.job import Floats
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.readers.compare import by_aimet, by_modelopt, on_grid
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.api import Settings, build_case
 from lostbits.graph.taps import taps_of
 from lostbits.targets import target
 

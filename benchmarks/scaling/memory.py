@@ -7,13 +7,14 @@ import sys
 from multiprocessing import active_children
 from pathlib import Path
 
+from lostbits.api import build_case
+
 from benchmarks.prepared import BENCH, ROOT
 from benchmarks.results import recorded
 from benchmarks.scaling.growth import DEPTHS
 from benchmarks.scaling.nets import blocks, folder_of_images
 from benchmarks.scaling.workers import TARGET
 from benchmarks.table import Column
-from lostbits.api import build_case
 from lostbits.data import Preprocess
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from lostbits.api import build_case
 
 from benchmarks.prepared import EFFICIENTNET, MANY
 from benchmarks.results import recorded
 from benchmarks.table import Column
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Source, open_source
 from lostbits.diagnoses.run import Run

@@ -7,8 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import lostbits as lb
 from lostbits.api import build_case, demo_files
+
+import lostbits as lb
 from lostbits.data import open_source
 from lostbits.estimators import ALL
 from lostbits.runtime.judge import Judge

@@ -90,7 +90,7 @@ def recover(  # noqa: PLR0913 - options are keywords
         run = bench.run(bare, progress)
         seconds["diagnose"] = time.perf_counter() - start
         start = time.perf_counter()
-        best, ledger, outcome = recovered(bare, run, bench, wishes, _saver(out), progress)
+        best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
     report = replace(found, ledger=ledger, recovered=outcome)
@@ -111,7 +111,7 @@ def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, 
     return replace(case.over(len(source)), origin=None)
 
 
-def _saver(out: str | Path | None) -> Save:
+def saver(out: str | Path | None) -> Save:
     """Keeps the best case in a folder; see lostbits.store."""
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:
