@@ -1,17 +1,23 @@
 """Cases, diagnoses and recoveries that tests need, all through the library's door."""
 
+import json
 from dataclasses import replace
+from importlib.resources import files
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from lostbits import Case, Diagnosis, Recovery, diagnose, load, recover
 from lostbits.data import Source
 from lostbits.language import Message
+from lostbits.schema import plain
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Samples, origin_of
 from lostbits.verbs.recover import saver
 
+SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
 _OF_LOAD = frozenset(signature(load).parameters)
 
 
@@ -60,3 +66,15 @@ def divided(source: Source) -> tuple[Source, Source]:
     """Samples to work on, and samples that judge."""
     judges, work = held_out(Samples(source, 0, len(source)))
     return work.source, judges.source
+
+
+def figures(found: Diagnosis) -> Diagnosis:
+    """Without what a clock, the memory or the command line decides; equal ones are equal."""
+    ledger = [replace(attempt, seconds=0.0) for attempt in found.ledger]
+    same = replace(found, created="", seconds={}, peak_memory_bytes=0, command="", ledger=ledger)
+    return replace(same, memory=None)
+
+
+def assert_valid(found: Diagnosis) -> None:
+    """Its JSON is of the schema that is published."""
+    jsonschema.validate(plain(found), SCHEMA)

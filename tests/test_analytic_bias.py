@@ -8,6 +8,7 @@ import onnx.parser
 import pytest
 
 from lostbits.case import constant_of
+from lostbits.language import say
 from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recovery import Effort, applied
 from lostbits.runtime.progress import silent
@@ -77,4 +78,4 @@ def test_a_layer_without_a_bias_is_named(tmp_path: Path) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(array, "w"))
     source, case = built(model, samples(1, 16, 4), target("snpe"), tmp_path)
     change = AnalyticBias().propose(case, source, NOTHING, Effort(), silent)
-    assert change.empty and change.skipped == {"w": "its layer has no bias to correct"}
+    assert change.empty and change.skipped == {"w": say("skipped.no_bias")}

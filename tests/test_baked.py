@@ -9,7 +9,6 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lostbits.api import Settings, build_case
 from onnx import helper, numpy_helper
 
 from lostbits.case import Case
@@ -24,6 +23,7 @@ from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.targets import target
 from rescalable_nets import of_nodes
+from runs import planned
 from small_nets import NOTHING, built, cnn, mlp, narrowed, samples
 
 BAKED = exporter("baked")
@@ -33,7 +33,7 @@ def again(case: Case, data: Any, folder: Path) -> Case:
     """The case that the platform makes of the baked model by itself."""
     path = folder / "baked.onnx"
     path.write_bytes(BAKED.write(case)["model_baked.onnx"])
-    return build_case(path, data, case.target, Settings())[2]
+    return planned(path, data, case.target)[1]
 
 
 def assert_same(found: Case, planned: Case, keys: list[str], rtol: float = 3e-6) -> None:

@@ -19,7 +19,7 @@ from lostbits.graph.equal_ranges import equal_ranges
 from lostbits.graph.linear import Linear
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, input_ranges, layers_of, output_ranges
-from lostbits.language import Figure, Message
+from lostbits.language import Figure, Message, say
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recovery import Change
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, of_nodes, samples
@@ -352,7 +352,7 @@ def test_an_output_of_the_network_breaks_the_chain(tmp_path: Path) -> None:
     model = of_nodes(nodes, weights, ("N", 3, 8, 8), {"y": 4, "z": 4})
     _, change = equalized(model, tmp_path)
     assert change.empty
-    assert change.skipped == dict.fromkeys("yz", "an output of the network")
+    assert change.skipped == dict.fromkeys("yz", say("skipped.output"))
 
 
 def test_shared_biases_become_two(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_second_time_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert change.model is not None
     again = change_of(Equalization(), case_of(ir.to_proto(change.model), data, tmp_path))
     assert again.empty
-    assert again.summary == "nothing to equalize: ranges are equal already"
+    assert again.summary == say("ledger.equalization_equal")
 
 
 def test_prediction_follows_the_share_of_the_weights_and_the_target(tmp_path: Path) -> None:

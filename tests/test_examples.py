@@ -13,8 +13,7 @@ import test_estimators
 import test_exporters
 from dead_channels import DeadChannels
 from exported_nets import case_of
-from lostbits import api, estimators
-from lostbits import recover as recovering
+from lostbits import attempting, estimators
 from lostbits.errors import ExportError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.grid import affine_from_range
@@ -22,18 +21,20 @@ from lostbits.matching import match
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.targets import SNPE
 from lostbits.targets import target as find_target
+from lostbits.verbs.demo import demo_files
 from npu_csv import NpuCsv
+from runs import diagnosed, planned, recovered
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-DEMO = api.demo_files()
-FEW = lb.Settings(samples=32)
+NPU = DOCS / "examples" / "npu.toml"
+DEMO = demo_files()
 CLIPPED = "block3.depthwise.act.Clip"  # a tensor with values beyond six standard deviations
 
 
 def test_the_target_is_read_and_simulated() -> None:
-    result = lb.diagnose(DEMO["model"], DEMO["data"], str(DOCS / "examples" / "npu.toml"), FEW)
-    assert result["target"]["name"] == "npu"
-    grids = {(s["role"], s["grid"]) for s in result["sites"]}
+    result = diagnosed(DEMO["model"], DEMO["data"], NPU, samples=32)
+    assert result.target.name == "npu"
+    grids = {(s.role, s.grid) for s in result.sites}
     assert {("weight", "uint8"), ("activation", "uint16")} <= grids
 
 
@@ -56,8 +57,7 @@ def test_the_range_method_prints_what_its_page_shows(capsys: pytest.CaptureFixtu
 def test_a_listed_range_method_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "ALL", (*ESTIMATORS, six_sigma.SixSigma()))
     wish = lb.Override(CLIPPED, method="six_sigma")
-    wishes = lb.Settings(samples=32, overrides=(wish,))
-    case = api.build_case(DEMO["model"], DEMO["data"], find_target("onnxruntime"), wishes)[2]
+    _, case = planned(DEMO["model"], DEMO["data"], samples=32, overrides=(wish,))
     seen, affine = case.seen[f"{CLIPPED}:activation"].whole, case.plan[f"{CLIPPED}:activation"]
     lo, hi = six_sigma.SixSigma()(seen, affine.grid, symmetric=False)
     assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
@@ -72,13 +72,13 @@ def test_methods_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_listed_recovery_is_tried_and_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovering, "RECOVERIES", (*RECOVERIES, DeadChannels()))
-    wishes = api.Wishes(methods=("dead_channels",), evaluation=DEMO["data"])
-    result = api.recover(DEMO["model"], DEMO["calibration"], "snpe", settings=FEW, wishes=wishes)
-    (attempt,) = result["ledger"]
-    assert attempt["kept"]
-    assert attempt["gain_db"] > 15
-    assert attempt["predicted_gain_db"] > 15
+    monkeypatch.setattr(attempting, "RECOVERIES", (*RECOVERIES, DeadChannels()))
+    samples: dict[str, Any] = {"calibration": DEMO["calibration"], "samples": 32}
+    better = recovered(DEMO["model"], DEMO["data"], "snpe", methods=("dead_channels",), **samples)
+    (attempt,) = better.ledger
+    assert attempt.kept
+    assert attempt.gain_db > 15
+    assert attempt.predicted_gain_db > 15
 
 
 def test_a_recovery_without_work_proposes_nothing() -> None:

@@ -17,6 +17,7 @@ from lostbits.diagnoses.network import Gap, NetworkErrors, quadrature
 from lostbits.diagnoses.permutation import Coalitions, PermutationErrors
 from lostbits.graph.queries import constant
 from lostbits.grid import Affine
+from lostbits.language import verbatim
 from lostbits.runtime import slopes as slopes_module
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.simulation import Simulation, replayed
@@ -111,7 +112,7 @@ def test_a_permutation_sums_to_the_total_exactly(tmp_path: Path) -> None:
     for part in source.batches(4):
         errors.update(part)
     assert float(errors.sums.sum()) == pytest.approx(errors.total, rel=1e-9)
-    assert abs(errors.report("").residual) < 1e-9
+    assert abs(errors.report(verbatim("")).residual) < 1e-9
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,7 +4,6 @@ import onnx_ir as ir
 import pytest
 
 from lostbits.graph.lineage import sources
-from lostbits.reporter import Result
 from lostbits.reporters.html.network_map import ROW, network_map
 from small_nets import Net
 

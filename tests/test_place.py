@@ -224,7 +224,7 @@ def test_a_matmul_and_its_bias_are_one_layer(target: Target) -> None:
     found = placed(proto(text, w=random(4, 8), b=random(8)), target)
     expected = {"x:activation", "w:weight"} | ({"b:bias"} if target.bias_bits else set())
     assert {k for k in keys(found) if not k.startswith("y")} == expected
-    assert found.left_in_float["m"].startswith("fused")
+    assert found.left_in_float["m"].code == "left.fused"
 
 
 def test_a_shared_weight_is_one_site_with_two_uses() -> None:
@@ -245,7 +245,7 @@ def test_masks_of_infinities_stay_in_float(target: Target) -> None:
     mask = np.where(np.eye(8, dtype=bool), np.float32(0), np.float32(-np.inf)).astype(np.float32)
     text = "g (float[N,4,8,8] x) => (float[N,4,8,8] y) { m = Add(x, k) y = Softmax(m) }"
     found = placed(proto(text, k=mask), target)
-    assert found.left_in_float["k"] == "holds infinities"
+    assert found.left_in_float["k"].code == "left.infinite"
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_what_does_not_fit_into_the_time_is_not_started(small: tuple[Source, Cas
     planner.pass_seconds = 100.0
     planner.run(silent)
     assert not planner.ledger
-    assert planner.stopped == "nothing that is left fits into the time (slow about 100 s)"
+    assert planner.stopped == say("recovered.no_fit", needs="slow about 100 s")
 
 
 def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
@@ -273,7 +273,7 @@ def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
 
     monkeypatch.setattr(planner, "_hopeful", late)
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the time is up"
+    assert not planner.ledger and planner.stopped == say("recovered.time")
 
 
 def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> None:
@@ -281,10 +281,10 @@ def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> Non
     none = Fixed("none", Change("none", verbatim("")), 1.0)
     planner, _ = _planner(source, case, [none], goal=Goal("sqnr_db", ">=", 1.0))
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the goal sqnr_db>=1 is met"
+    assert not planner.ledger and planner.stopped == say("recovered.goal_met", goal="sqnr_db>=1")
     planner, _ = _planner(source, case, [none], seconds=0)
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the time is up"
+    assert not planner.ledger and planner.stopped == say("recovered.time")
 
 
 class _Fails(Fixed):

@@ -92,7 +92,9 @@ def two_layers(op: str, middle: Any = None) -> onnx.ModelProto:
 def test_function_stays_and_steps_shrink(tmp_path: Path, op: str, name: str) -> None:
     case = case_of(two_layers(op), IMAGES, tmp_path, name)
     change = change_of(Splitting(), case)
-    assert change.summary.startswith("split 1 channels of 1 weights")
+    assert change.summary.code == "ledger.splitting"
+    figures = change.summary.figures
+    assert (figures["channels"], figures["weights"]) == ("1", "1")
     assert drift(case, change, 3 * IMAGES) < 1e-5
     assert change.model is not None
     (pair,), rule = find_chains(case.model).pairs, target(name).weights
@@ -125,7 +127,9 @@ def test_function_stays_and_steps_shrink(tmp_path: Path, op: str, name: str) -> 
 def test_what_may_stand_between(tmp_path: Path, middle: Any) -> None:
     case = case_of(two_layers("Conv", middle), IMAGES, tmp_path)
     change = change_of(Splitting(expansion=0.3), case)
-    assert change.summary.startswith("split 3 channels of 1 weights")
+    assert change.summary.code == "ledger.splitting"
+    figures = change.summary.figures
+    assert (figures["channels"], figures["weights"]) == ("3", "1")
     assert drift(case, change, IMAGES) < 1e-5
 
 
