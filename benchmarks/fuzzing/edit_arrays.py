@@ -119,6 +119,8 @@ def _typed(array: Array, dice: Random) -> Array:
 
 
 def _shaped(array: Array, dice: Random) -> Array:
+    if not array.size:  # of an edit before; there is nothing left to lay out otherwise
+        return array
     shapes: tuple[Array, ...] = (
         array[:0], array[:1], array[:3], array[0], array[np.newaxis], array[..., np.newaxis],
         array.ravel(), array[..., :-1], array.T, np.concatenate([array, array], -1),

@@ -5,6 +5,7 @@ Texts are messages: a code and figures, of which a reporter makes sentences in a
 
 import html
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, final
 
 from lostbits.case import Case
@@ -637,7 +638,9 @@ class Diagnosis:
     plan: PlanFacts | None = None
 
     def __repr__(self) -> str:
-        return f"<Diagnosis of {self.model.path} on {self.target.name}: {self.verdict}>"
+        model, target = Path(self.model.path).name, self.target.name
+        figures = f"SQNR {_db(self.baseline.sqnr_db)}, {self.data.samples} samples"
+        return f"<Diagnosis of {model} on {target}: {figures}, {len(self.findings)} findings>"
 
     def _repr_html_(self) -> str:
         """The first screen, for a notebook."""
@@ -689,11 +692,18 @@ class Recovery:
         return self.outcome.goal_met
 
     def __repr__(self) -> str:
-        return f"<Recovery of {self.report.model.path}: {self.outcome.text}>"
+        model, target = Path(self.report.model.path).name, self.report.target.name
+        kept = sum(attempt.kept for attempt in self.ledger)
+        moved = f"SQNR {_db(self.before.sqnr_db)} -> {_db(self.after.sqnr_db)}"
+        return f"<Recovery of {model} on {target}: {moved}, {kept} of {len(self.ledger)} kept>"
 
     def _repr_html_(self) -> str:
         """The first screen, for a notebook."""
         return self.report._repr_html_()
+
+
+def _db(value: float | None) -> str:
+    return "without error" if value is None else f"{value:.1f} dB"
 
 
 def _item(finding: Finding) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from lostbits.errors import ModelError, first_line
+from lostbits.system.logs import silenced
 
 _TODO = "export it to ONNX yourself, or rewrite that operation, and give the ONNX model"
 _OPSET = 20
@@ -73,7 +74,13 @@ def _try(model: Any, arguments: tuple[Any, ...], free: bool) -> onnx.ModelProto:
     options: dict[str, Any] = {"dynamo": True, "opset_version": _OPSET, "verbose": False}
     if free:
         options["dynamic_shapes"] = axes
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    said = io.StringIO()  # pages of graphs, when it fails; the error says what matters
+    with (
+        silenced("torch"),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # of torch about its own workings
         program = torch.onnx.export(model, arguments, **options)
     assert program is not None

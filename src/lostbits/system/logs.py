@@ -26,10 +26,12 @@ def silenced(library: str) -> Iterator[list[str]]:
 
     known = [n for n in logging.root.manager.loggerDict if f"{n}.".startswith(f"{library}.")]
     loggers = [logging.getLogger(name) for name in known]
-    for logger in loggers:
-        logger.addFilter(kept)
+    # Handlers too: a logger that is made meanwhile passes its records up to them.
+    filtered = [*loggers, *{handler for logger in loggers for handler in logger.handlers}]
+    for each in filtered:
+        each.addFilter(kept)
     try:
         yield said
     finally:
-        for logger in loggers:
-            logger.removeFilter(kept)
+        for each in filtered:
+            each.removeFilter(kept)

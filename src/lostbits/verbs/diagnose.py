@@ -85,7 +85,7 @@ def explained(
 
 def command_of(origin: Provenance, labels: object = None) -> str:
     """The command line that gives the same, as far as paths were named."""
-    words = ["lostbits", "diagnose", quoting.operand(str(origin.reference.path))]
+    words = ["lostbits", "diagnose", quoting.operand(str(origin.folder or origin.reference.path))]
     words += ["--target", origin.target.name]
     named: dict[str, Any] = {
         "--data": origin.data and origin.data.path,

@@ -57,6 +57,10 @@ class Exported:
     lint: tuple[ExportError, ...]
     left_out: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        files, remarks = len(self.files), len(self.lint)
+        return f"<Exported to {self.format}: {files} files, {remarks} remarks>"
+
     @property
     def rows(self) -> list[ExportedFile]:
         """Entries of ``exports`` in result.json."""
