@@ -425,8 +425,8 @@ def test_a_quantizer_before_a_clip_counts_where_it_does_something(
         six=np.array(6, np.float32),
         zero=np.array(0, np.float32),
     )
-    for place, node in zip((2, 7, 10), floats.graph.node, strict=True):
-        node.name = f"{node.op_type}{place}"
+    for number, node in zip((2, 7, 10), floats.graph.node, strict=True):
+        node.name = f"{node.op_type}{number}"
     onnx.save(floats, tmp_path / "float.onnx")
     data = 3 * random(16, 2, 4, 4)
     found = diagnosed(tmp_path / "float.onnx", data, plan=tmp_path / "q.onnx")

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+import made_results
 from lostbits.case import Case, Seen, make_plan
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
@@ -68,34 +69,9 @@ def site(tensor: str = "x", **changes: Any) -> SiteReport:
         "w": ("weight", "conv"),
         "b": ("bias", "conv"),
     }[tensor]
-    report = SiteReport(
-        tensor=tensor,
-        role=role,
-        node=node,
-        op="Conv",
-        group=tensor,
-        grid="uint8",
-        bits=8,
-        scale=[0.1],
-        zero_point=[128],
-        axis=None,
-        lo=-12.8,
-        hi=12.7,
-        mse=1e-3,
-        mse_round=1e-3,
-        mse_clip=0.0,
-        mse_dead_zone=0.0,
-        sqnr_db=30.0,
-        effective_bits=7.0,
-        lost_bits=NO_LOSS,
-        utilisation=used(200.0, 0.9),
-        stability=None,
-        trade_off=None,
-        histogram=None,
-        channel_range=[[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]],
-        levels=None,
-    )
-    return replace(report, **changes)
+    channels = [[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]]
+    known = {"lost_bits": NO_LOSS, "utilisation": used(200.0, 0.9), "channel_range": channels}
+    return made_results.site(tensor, role, node, **{**known, **changes})
 
 
 def lost(**steps: Any) -> LostBits:

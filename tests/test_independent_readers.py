@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import runs
 from benchmarks.environments import MODELOPT, PEERS
 from benchmarks.readers import compare
 from exported_nets import net
@@ -20,7 +21,6 @@ from lostbits.graph.taps import taps_of
 from lostbits.grid import Affine, Grid
 from lostbits.target import Target
 from lostbits.targets import QNN_HTP, SNPE, TENSORRT
-from runs import planned
 from small_nets import cnn, samples
 from text_models import random
 
@@ -42,7 +42,7 @@ TARGETS = {
 def planned(target: Target, folder: Path) -> Case:
     """Conv, ConvTranspose, Concat, Gemm and MatMul."""
     ir.save(net(), folder / "net.onnx")
-    return planned(folder / "net.onnx", DATA, target)[1]
+    return runs.planned(folder / "net.onnx", DATA, target)[1]
 
 
 @needs_aimet
@@ -70,7 +70,7 @@ def test_aimet_simulates_our_encodings_within_one_code(
 def test_aimet_simulates_clips_adds_and_pools_too(tmp_path: Path) -> None:
     onnx.save(cnn(0), tmp_path / "net.onnx")
     data = samples(0, 16, 3, 16, 16)
-    case = planned(tmp_path / "net.onnx", data, QNN_HTP)[1]
+    case = runs.planned(tmp_path / "net.onnx", data, QNN_HTP)[1]
     found = compare.by_aimet(case, "encodings-1.0.0", data, tmp_path)
     assert found.own < 1.01
     assert found.own_share < 0.002

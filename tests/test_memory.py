@@ -40,7 +40,7 @@ from lostbits.system import memory
 from lostbits.verbs.diagnose import diagnose
 from lostbits.verbs.load import load as opened
 from lostbits.verbs.origin import Provenance, origin_of
-from runs import diagnosed, planned, recovered
+from runs import assert_valid, diagnosed, planned, recovered
 from runs import figures as bare
 from small_nets import cnn
 

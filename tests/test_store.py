@@ -66,8 +66,8 @@ def test_the_folder_holds_four_files_and_the_quantized_one_runs(tmp_path: Path) 
     assert {p.name for p in stored(case, tmp_path).iterdir()} == {FLOAT, QUANTIZED, WRITTEN, PLAN}
     assert holds_case(tmp_path)
     x = random(2, 4, 6, 6)
-    ours, stored = quantized_model(case), ir.load(tmp_path / QUANTIZED)
-    assert all(map(np.array_equal, outputs(ours, x=x), outputs(stored, x=x)))
+    ours, file = quantized_model(case), ir.load(tmp_path / QUANTIZED)
+    assert all(map(np.array_equal, outputs(ours, x=x), outputs(file, x=x)))
 
 
 def test_saving_twice_gives_the_same_bytes() -> None:

@@ -134,14 +134,14 @@ def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
 
 @exact_kernels
 @pytest.mark.parametrize(
-    ("edit", "tensor", "code", "figures", "first"),
+    ("edit", "tensor", "said", "first"),
     [
-        (wrong_activation_scale, "t", "defect.scale", {"ratio": "0.5"}, "t"),
-        (wrong_weight_scale, "u", "defect.scale", {"ratio": "1.25"}, "h"),
-        (wrong_zero_point, "x", "defect.zero_point", {}, "x"),
-        (swapped_axis, "m", "defect.axis", AXES, "y"),
-        (permuted_weights, "w", "defect.order", {}, "r"),
-        (other_rounding, "u", "defect.rounding", {"most": "1"}, "h"),
+        (wrong_activation_scale, "t", ("defect.scale", {"ratio": "0.5"}), "t"),
+        (wrong_weight_scale, "u", ("defect.scale", {"ratio": "1.25"}), "h"),
+        (wrong_zero_point, "x", ("defect.zero_point", {}), "x"),
+        (swapped_axis, "m", ("defect.axis", AXES), "y"),
+        (permuted_weights, "w", ("defect.order", {}), "r"),
+        (other_rounding, "u", ("defect.rounding", {"most": "1"}), "h"),
     ],
 )
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
@@ -149,13 +149,12 @@ def test_a_planted_defect_is_named_at_the_right_tensor(
     runtime: str,
     edit: Edit,
     tensor: str,
-    code: str,
-    figures: dict[str, Any],
+    said: tuple[str, dict[str, Any]],
     first: str,
     case: Case,
     tmp_path: Path,
 ) -> None:
-    folder = stored(case, tmp_path / "recovered")
+    folder, (code, figures) = stored(case, tmp_path / "recovered"), said
     file = edited(case, tmp_path, edit)
     row = verify(file, runtime, DATA, against=folder)
     assert not row.passed
