@@ -56,7 +56,7 @@ def site(tensor: str, role: Role = "activation", node: str = "", **parts: Any) -
 
 def layer(name: str, *inputs: str) -> LayerReport:
     """A layer that is computed from these tensors, without an error."""
-    figures = (0.0, {}, 0.0, 0.0, 0.0, 1.0)
+    figures: tuple[Any, ...] = (0.0, {}, 0.0, 0.0, 0.0, 1.0)
     return LayerReport(f"node_{name}", "Conv", name, list(inputs), *figures)
 
 

@@ -60,7 +60,8 @@ def diagnosed(shares: Mapping[str, float]) -> Diagnosed:
     """A diagnosis that lays these parts of the output error on sites, all of it rounding."""
     found = []
     for key, share in shares.items():
-        tensor, _, role = key.rpartition(":")
+        tensor, _, name = key.rpartition(":")
+        role: Any = name
         found.append(Attribution(tensor, role, "round", share, share))
     report = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, found, {}, verbatim(""))
     return Diagnosed(report, ())

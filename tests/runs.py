@@ -9,15 +9,28 @@ from typing import Any
 
 import jsonschema
 
+from benchmarks.cases import planned
 from lostbits import Case, Diagnosis, Recovery, diagnose, load, recover
 from lostbits.data import Source
 from lostbits.language import Message
 from lostbits.schema import plain
 from lostbits.verbs.holdout import held_out
-from lostbits.verbs.origin import Samples, origin_of
+from lostbits.verbs.origin import Samples
 from lostbits.verbs.recover import saver
 
 SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
+__all__ = [
+    "SCHEMA",
+    "assert_valid",
+    "codes",
+    "diagnosed",
+    "divided",
+    "figures",
+    "loaded",
+    "planned",
+    "recovered",
+    "stored",
+]
 _OF_LOAD = frozenset(signature(load).parameters)
 
 
@@ -28,12 +41,6 @@ def loaded(
     own = {name: value for name, value in options.items() if name in _OF_LOAD}
     others = {name: value for name, value in options.items() if name not in _OF_LOAD}
     return load(model, data, target, **own), others
-
-
-def planned(model: Any, data: Any, target: Any = None, **options: Any) -> tuple[Source, Case]:
-    """The samples and their case, without where it comes from: as workers get it."""
-    case = load(model, data, target, **options)
-    return origin_of(case).judged.source, replace(case, origin=None)
 
 
 def diagnosed(model: Any, data: Any, target: Any = None, **options: Any) -> Diagnosis:

@@ -238,7 +238,7 @@ def test_tensors_that_normalising_folds_are_no_lost_names(tmp_path: Path) -> Non
     onnx.save(quantized, tmp_path / "q.onnx")
     found = inspect(tmp_path / "q.onnx", tmp_path / "float.onnx", "onnxruntime").match
     assert found is not None
-    assert found.unmatched.p == say("match.folded")
+    assert found.unmatched["p"] == say("match.folded")
     assert "x:activation" in found.plan
 
 

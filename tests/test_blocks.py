@@ -32,7 +32,7 @@ from lostbits.targets import target
 from runs import divided
 from small_nets import built, cnn, coarsened, mlp, runtime_ops, samples
 
-NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
+NOTHING = Diagnosed(NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
 
 
 class Listens:

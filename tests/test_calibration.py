@@ -99,7 +99,7 @@ def test_extremes_and_counts_are_those_of_the_tensor_itself(tmp_path: Path) -> N
 def test_the_pictures_of_the_demo_do_not_depend_on_the_batch() -> None:
     """Convolutions too: at most a last bit of the runtime's own, never a count that is lost."""
     files = demo_files()
-    one, two = (states(files.model, demo_images(24), batch) for batch in (24, 5))
+    one, two = (states(files["model"], demo_images(24), batch) for batch in (24, 5))
     for x, y in zip(one[:-1], two[:-1], strict=True):
         assert int(np.sum(x["counts"])) == int(np.sum(y["counts"]))
         np.testing.assert_allclose(x["hi"], y["hi"], rtol=1e-5, atol=1e-6)
@@ -146,7 +146,7 @@ def test_samples_without_values_are_refused(tmp_path: Path) -> None:
 
 def demo_case(**wishes: Any) -> Case:
     files = demo_files()
-    return planned(files.model, files.data, "snpe", samples=16, **wishes)[1]
+    return planned(files["model"], files["data"], "snpe", samples=16, **wishes)[1]
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_diagnose_falls_back_to_permutations_and_says_so(
     without(monkeypatch, "Sigmoid")
     result = diagnosed(path, {"x": random(4, *shape)}, "snpe")
     assert result.network.method == "permutation"
-    assert result.network.note.figures.reason == say("basis.no_gradient", ops="Sigmoid")
+    assert result.network.note.figures["reason"] == say("basis.no_gradient", ops="Sigmoid")
     assert "note.permutations" in {note.code for note in result.notes}
     assert abs(result.network.residual) < 1e-6
     with pytest.raises(TargetError) as info:

@@ -23,7 +23,7 @@ from lostbits.diagnosis import (
     Utilisation,
 )
 from lostbits.graph.place import Placed
-from lostbits.graph.site import Site, Use
+from lostbits.graph.site import Role, Site, Use
 from lostbits.language import Message, say, verbatim
 from lostbits.override import Override
 from lostbits.targets import target
@@ -64,14 +64,11 @@ def used(codes: float, share: float) -> Utilisation:
 
 
 def site(tensor: str = "x", **changes: Any) -> SiteReport:
-    role, node = {
-        "x": ("activation", ""),
-        "w": ("weight", "conv"),
-        "b": ("bias", "conv"),
-    }[tensor]
+    roles: dict[str, Role] = {"x": "activation", "w": "weight", "b": "bias"}
     channels = [[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]]
     known = {"lost_bits": NO_LOSS, "utilisation": used(200.0, 0.9), "channel_range": channels}
-    return made_results.site(tensor, role, node, **{**known, **changes})
+    node = "" if tensor == "x" else "conv"
+    return made_results.site(tensor, roles[tensor], node, **{**known, **changes})
 
 
 def lost(**steps: Any) -> LostBits:

@@ -180,7 +180,7 @@ def test_a_layer_of_the_map_leads_to_its_tensors(open_page: Open, result: Diagno
     station.focus()
     page.keyboard.press("Enter")
     assert station.get_attribute("aria-pressed") == "true"
-    assert layer["node"] in page.locator("#station-name").inner_text()
+    assert layer.node in page.locator("#station-name").inner_text()
     mine = {s.tensor for s in result.sites if s.node == layer.node}
     assert mine <= set(page.locator("#station-sites button").all_inner_texts())
     page.locator("#station-sites button").first.click()

@@ -258,7 +258,9 @@ def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
         for i, share in enumerate(shares)
     ]
     clip = Attribution("w0", "activation", "clip", 0.0, -0.1)
-    network = NetworkReport("", "nsr", 1.0, residual, 1.0, [*parts, clip], {}, verbatim(""))
+    network = NetworkReport(
+        "aumann-shapley", "nsr", 1.0, residual, 1.0, [*parts, clip], {}, verbatim("")
+    )
     stays = (first * ratio + sum(rest)) / whole
     if residual < 0:
         stays = (1 + residual) * stays - residual

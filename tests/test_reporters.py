@@ -419,7 +419,7 @@ OPTIONAL = (
 def bare(r: Tree) -> None:
     """As little as a result may hold."""
     for site in r["sites"]:
-        site.update(dict.fromkeys(OPTIONAL), node="")
+        site.update(dict.fromkeys(OPTIONAL), node="", sqnr_db=None)
     r["network"].update(attributions=[], channels={}, total=0.0)
     r["baseline"].update(dict.fromkeys(r["baseline"], None), outputs_sqnr_db={})
     r.update(findings=[], layers=[], notes=[])
@@ -466,9 +466,10 @@ def attempted(figures: Baseline) -> Attempt:
 
 def test_attempts_and_checks_are_shown(result: Diagnosis) -> None:
     figures = result.baseline
-    sums = (figures, figures, say("recovered.time"), None, {"weights_in_float": 30.0}, [])
+    floors: dict[str, float | None] = {"weights_in_float": 30.0}
+    said = (say("recovered.time"), None, floors, [], verbatim("Recovered: nothing."))
     parts: dict[str, Any] = {"verify": [check(figures)], "ledger": [attempted(figures)]}
-    other = replace(result, recovered=Outcome(*sums, verbatim("Recovered: nothing.")), **parts)
+    other = replace(result, recovered=Outcome(figures, figures, *said), **parts)
     assert errors(tree(other)) == []
     text = Html().render(other)
     for part in (

@@ -9,6 +9,7 @@ from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Array
+from lostbits.language import verbatim
 from lostbits.recovery import Change, Diagnosed, Effort, Stage
 from lostbits.runtime.progress import Progress
 
@@ -43,12 +44,13 @@ class DeadChannels:
         """A copy of the network with the cleared weights; ``case`` stays as it is."""
         cleared = _cleared(case)
         if not cleared:
-            return Change(self.name, "no channel is always zero")
+            return Change(self.name, verbatim("no channel is always zero"))
         model = case.model.clone()
         for site, weight in cleared.items():
             tensor = ir.tensor(weight, name=site.tensor)
             model.graph.initializers[site.tensor].const_value = tensor
-        return Change(self.name, f"cleared channels of {len(cleared)} weights", model=model)
+        summary = verbatim(f"cleared channels of {len(cleared)} weights")
+        return Change(self.name, summary, model=model)
 
 
 def _cleared(case: Case) -> dict[Site, Array]:

@@ -62,7 +62,7 @@ def _with_nan(value: Any, kind: Any) -> Any:
     match value:
         case None:
             return math.nan if kind is float else None
-        case dict() if is_dataclass(kind):
+        case dict() if isinstance(kind, type) and is_dataclass(kind):
             kinds = _kinds(kind)
             return {n: _with_nan(v, kinds[n]) if n in kinds else v for n, v in value.items()}
         case dict() if len(of) == 2:
@@ -73,7 +73,7 @@ def _with_nan(value: Any, kind: Any) -> Any:
 
 
 @cache
-def _kinds(kind: Any) -> dict[str, Any]:
+def _kinds(kind: type) -> dict[str, Any]:
     """Types of the fields of a dataclass."""
     return get_type_hints(kind, include_extras=True)
 
