@@ -218,11 +218,10 @@ def _of_folder(
     case, reference = load_case(folder, chosen)
     judged = None if data is None else opener(data, reference=reference)
     parts = (reference, case.placed, case.target, judged, None)
-    origin = Provenance(*parts, settings, folder=folder)
+    origin = Provenance(*parts, settings, kept=case, folder=folder)
     if judged is None:
         return replace(case, origin=origin)
-    fresh = origin.calibrate(judged.source, silent, None)
-    return replace(fresh, plan=case.plan, written=case.written)
+    return origin.calibrate(judged.source, silent, None)
 
 
 __all__ = ["holds_case", "load"]

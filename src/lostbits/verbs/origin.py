@@ -75,7 +75,8 @@ class Provenance(Origin):
         footprint: Of a run with bounded memory.
         foreign: Somebody else's parameters.
         adopted: What became of those.
-        folder: Of the recovery that it was read from.
+        kept: The case that a recovery has kept, whose plan and constants these are.
+        folder: Where it keeps that.
         seconds: That loading took.
         peaks: Bytes, of this process and of a worker, while it was loaded.
     """
@@ -89,6 +90,7 @@ class Provenance(Origin):
     footprint: Footprint | None = None
     foreign: Foreign | None = None
     adopted: Adopted | None = None
+    kept: Case | None = None
     folder: Path | None = None
     seconds: float = 0.0
     peaks: tuple[int, int] = (0, 0)
@@ -111,7 +113,10 @@ class Provenance(Origin):
         return self.data
 
     def calibrate(self, source: Source, progress: Progress, pool: Pool | None) -> Case:
-        """The case that these samples make, by the target's rules or the file's parameters."""
+        """The case with statistics of these samples, planned as it was loaded.
+
+        By the target's rules, or with somebody else's parameters, or with those of a recovery.
+        """
         told = self.settings
         case = calibrated(
             self.reference.model,
@@ -124,6 +129,8 @@ class Provenance(Origin):
             progress=progress,
             pool=pool,
         )
+        if self.kept is not None:
+            case = replace(case, plan=self.kept.plan, written=self.kept.written)
         if self.foreign is None:
             return replace(case, origin=self)
         adopted = adopt(case, self.foreign, source, told.overrides)

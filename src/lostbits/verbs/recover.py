@@ -94,7 +94,20 @@ def recover(  # noqa: PLR0913 - options are keywords
         seconds["recover"] = time.perf_counter() - start
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
     report = replace(found, ledger=ledger, recovered=outcome)
-    return Recovery(replace(best, origin=origin), report)
+    return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+
+
+def _origin(origin: Provenance, best: Case, out: str | Path | None) -> Provenance:
+    """Where the best case comes from; what was said of somebody else's file is void."""
+    return replace(
+        origin,
+        reference=replace(origin.reference, model=best.model),
+        placed=best.placed,
+        foreign=None,
+        adopted=None,
+        kept=best,
+        folder=None if out is None else Path(out),
+    )
 
 
 def _parts(origin: Provenance) -> tuple[Samples, Samples]:
