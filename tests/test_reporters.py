@@ -467,7 +467,7 @@ def attempted(figures: Baseline) -> Attempt:
 def test_attempts_and_checks_are_shown(result: Diagnosis) -> None:
     figures = result.baseline
     floors: dict[str, float | None] = {"weights_in_float": 30.0}
-    said = (say("recovered.time"), None, floors, [], verbatim("Recovered: nothing."))
+    said: tuple[Any, ...] = (say("recovered.time"), None, floors, [], verbatim("nothing."))
     parts: dict[str, Any] = {"verify": [check(figures)], "ledger": [attempted(figures)]}
     other = replace(result, recovered=Outcome(figures, figures, *said), **parts)
     assert errors(tree(other)) == []
