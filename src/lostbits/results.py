@@ -170,13 +170,13 @@ def replace_file(path: Path, content: Content) -> None:
         written.append(path)
 
 
-def read(folder: Path) -> Diagnosis:
+def read(folder: str | Path) -> Diagnosis:
     """The result in ``folder``; that of version 0.1, too.
 
     Raises:
         OutputError: O002 when there is none, or none of this format.
     """
-    path = folder / "result.json"
+    path = Path(folder) / "result.json"
 
     def unread(found: str) -> OutputError:
         return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
