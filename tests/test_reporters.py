@@ -251,7 +251,7 @@ def test_a_file_larger_than_the_memory_is_refused_at_once(tmp_path: Path) -> Non
 def test_a_field_of_another_type_is_named(result: Diagnosis, tmp_path: Path) -> None:
     other = edited(result, lambda r: r["sites"][1].update(scale="x"))
     (tmp_path / "result.json").write_text(json.dumps(other))
-    with pytest.raises(OutputError, match=r"O002: .*array.*sites\[\.*\]\.scale"):
+    with pytest.raises(OutputError, match=r"O002: .*array.*sites\[1\]\.scale"):
         results.read(tmp_path)
 
 
@@ -528,7 +528,7 @@ COMMANDS = [
     ),
     (
         "lostbits diagnose 'my net.onnx' --data=judge.npz --calibration c.npz --labels l.npy",
-        "lostbits recover 'my net.onnx' --evaluation judge.npz --data c.npz --labels l.npy "
+        "lostbits recover 'my net.onnx' --data judge.npz --calibration c.npz --labels l.npy "
         "--out recovered",
     ),
     (

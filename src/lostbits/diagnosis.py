@@ -628,7 +628,7 @@ class Diagnosis:
         plan: The file that was diagnosed; None for a target's own rules.
     """
 
-    format: str = FORMAT
+    format: Literal["lostbits-result/2"] = "lostbits-result/2"
     lostbits_version: Named
     created: Stamp
     command: Named

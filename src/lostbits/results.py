@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from lostbits.arguments import checked
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
 from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
 from lostbits.language import Language
@@ -103,6 +104,7 @@ def recorded() -> Iterator[list[Path]]:
         _replaced.reset(token)
 
 
+@checked
 def write(
     result: Diagnosis | Recovery,
     folder: str | Path,
@@ -170,6 +172,7 @@ def replace_file(path: Path, content: Content) -> None:
         written.append(path)
 
 
+@checked
 def read(folder: str | Path) -> Diagnosis:
     """The result in ``folder``; that of version 0.1, too.
 

@@ -138,4 +138,5 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
         for name in names.split(", "):
             fields[name] = {**fields[name], "description": " ".join(told.split())}
     described = {**schema, "description": " ".join(text.split()), "properties": fields}
-    return described | ({"additionalProperties": False} if fields else {})
+    closed = {"required": [*fields], "additionalProperties": False}  # what is written has all
+    return described | (closed if fields else {})

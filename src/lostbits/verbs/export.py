@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from lostbits.arguments import checked
 from lostbits.case import Case
 from lostbits.diagnosis import ExportedFile
 from lostbits.errors import ExportError
@@ -89,6 +90,7 @@ def chosen_exporters(
     return [replace(m, version=version) if isinstance(m, Cache) else m for m in members]
 
 
+@checked
 def export(
     case: Case,
     formats: str | Sequence[str],

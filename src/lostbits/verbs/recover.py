@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lostbits.arguments import checked
 from lostbits.attempting import Bench, Save, Wishes, choose
 from lostbits.attempting import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnosis import Recovery
+from lostbits.errors import TargetError, close_match
 from lostbits.goal import Goal
 from lostbits.goal import seconds as parsed
 from lostbits.planner import Entry
@@ -25,6 +27,7 @@ from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
 
 
+@checked
 def recover(  # noqa: PLR0913 - options are keywords
     case: Case,
     *,
@@ -65,7 +68,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     origin = origin_of(case)
     settings = adjusted(origin.settings, workers, threads)
     settings = replace(settings, command=command or command_of(origin))
-    effort = Effort(iterations=iterations, seed=seed, inputs=Inputs(inputs))
+    effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
     if out is not None:
         work = Work(Path(out) / WORK, settings.announce)
         settings, effort = replace(settings, cache=work), replace(effort, cache=work)
@@ -122,6 +125,13 @@ def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, 
     if origin.calibration is None:
         case = origin.calibrate(source, progress, pool)
     return replace(case.over(len(source)), origin=None)
+
+
+def _inputs(name: str) -> Inputs:
+    if name not in {*Inputs}:
+        advice = close_match(name, Inputs)
+        raise TargetError("T010", f"--inputs {name}", "must be known", "no such inputs", advice)
+    return Inputs(name)
 
 
 def saver(out: str | Path | None) -> Save:
