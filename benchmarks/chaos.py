@@ -20,16 +20,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import lostbits
 from benchmarks.prepared import ROOT
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.api import Settings, Wishes, demo_files, recover
-from lostbits.recovery import Effort
 from lostbits.results import read, write
-from lostbits.runtime.pool import Resources
+from lostbits.verbs.demo import demo_files
 
 FILES = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
 WORKERS = 2
@@ -58,11 +58,10 @@ class Outcome:
 def drive(folder: Path) -> None:
     """One recovery, into a folder."""
     files = demo_files()
-    effort = Effort(iterations=300)
-    wishes = Wishes(methods=METHODS, budget=1e6, effort=effort)
-    settings = Settings(resources=Resources(workers=WORKERS, threads=1))
-    found = recover(files["model"], files["calibration"], "snpe", folder, settings, wishes)
-    write(found, folder)
+    resources: dict[str, Any] = {"workers": WORKERS, "threads": 1, "hold_out": True}
+    case = lostbits.load(files["model"], files["calibration"], "snpe", **resources)
+    effort: dict[str, Any] = {"methods": METHODS, "budget": 1e6, "iterations": 300}
+    write(lostbits.recover(case, out=folder, **effort), folder)
 
 
 def started(folder: Path) -> "subprocess.Popen[bytes]":
@@ -102,7 +101,7 @@ def layers(folder: Path) -> dict[str, int]:
 
 def same(folder: Path, whole: Path) -> bool:
     """Whether files and figures are those of the run that nobody disturbed."""
-    mine, theirs = (read(f)["recovered"] for f in (folder, whole))
+    mine, theirs = (read(f).recovered for f in (folder, whole))
     return mine == theirs and all(
         (folder / name).read_bytes() == (whole / name).read_bytes() for name in FILES
     )

@@ -18,6 +18,7 @@ import pickle
 import time
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.optimize import lsq_linear
@@ -27,10 +28,8 @@ from benchmarks.prepared import EFFICIENTNET, MANY
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
 from lostbits.data import open_source
-from lostbits.diagnoses.settings import Settings
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
-from lostbits.runtime.pool import Resources
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.statistics import Tally
@@ -59,8 +58,8 @@ class Fit:
 
 def measured(samples: int, workers: int) -> dict[str, float]:
     """Return the seconds of every stage of one diagnosis."""
-    settings = Settings(samples=samples, resources=Resources(workers=workers, threads=1))
-    return dict(lostbits.diagnose(EFFICIENTNET, MANY, TARGET, settings)["seconds"])
+    options: dict[str, Any] = {"samples": samples, "workers": workers, "threads": 1}
+    return lostbits.diagnose(lostbits.load(EFFICIENTNET, MANY, TARGET, **options)).seconds
 
 
 def fitted(runs: dict[tuple[int, int], dict[str, float]], stage: str, alone: float) -> Fit:

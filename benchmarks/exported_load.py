@@ -24,9 +24,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lostbits.api import build_case
+from benchmarks.cases import planned
 from lostbits.case import Case
-from lostbits.diagnoses.settings import Settings
 from lostbits.errors import LostbitsError, first_line
 from lostbits.exporter import serialized
 from lostbits.exporters import ALL as EXPORTERS
@@ -35,7 +34,6 @@ from lostbits.graph.instrument import quantized, with_constants
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.targets import ALL as TARGETS
-from lostbits.targets import target
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from random_nets import Samples, random_net, samples_for
@@ -108,7 +106,7 @@ def faults(
         path = Path(folder) / "net.onnx"
         onnx.save(model, path)
         try:
-            _, source, case = build_case(path, data, target(name), Settings())
+            source, case = planned(path, data, name)
         except LostbitsError as error:
             print(f"seed {seed}, {name}: not measured: {error}")
             return

@@ -23,9 +23,8 @@ from benchmarks.peers.tools import TITLES, calibration, simplified
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import Rows, parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Settings, diagnose
+from lostbits import Diagnosis, diagnose, load
 from lostbits.matching import IDLE
-from lostbits.reporter import Result
 
 COLUMNS = (
     Column("tool"),
@@ -66,27 +65,29 @@ def add(rows: Rows, done: Done, photographs: Floats) -> None:
     if done.seconds is None:
         rows.add(*head, done.reason)
         return
-    found = diagnose(done.job.model, photographs, None, Settings(plan=done.job.result))
+    found = diagnose(load(done.job.model, photographs, plan=done.job.result))
     rows.add(*head, *_cells(found))
-    for each in found["plan"]["unmatched"]:
-        if each["reason"] != IDLE:
-            rows.remark(f"unmatched: {each['tensor']}: {each['reason']}")
+    assert found.plan is not None
+    for each in found.plan.unmatched:
+        if each.reason != IDLE:
+            rows.remark(f"unmatched: {each.tensor}: {each.reason}")
 
 
-def _cells(found: Result) -> tuple[Cell, ...]:
-    plan, coverage = found["plan"], found["coverage"]
-    covered = (plan["matched"] + plan["idle"]) / plan["tensors"]
-    distance = plan["sqnr_db_vs_file"]
+def _cells(found: Diagnosis) -> tuple[Cell, ...]:
+    plan, coverage = found.plan, found.coverage
+    assert plan is not None
+    covered = (plan.matched + plan.idle) / plan.tensors
+    distance = plan.sqnr_db_vs_file
     apart = "equal" if distance is None else distance
     return (
-        plan["tensors"],
-        plan["matched"],
-        plan["idle"],
+        plan.tensors,
+        plan.matched,
+        plan.idle,
         covered,
-        f"{coverage['sites_matched']} of {coverage['sites_total']} of {found['target']['name']}",
-        found["baseline"]["sqnr_db"],
-        1 + found["network"]["residual"],
-        apart if plan["file_was_run"] else "not run",
+        f"{coverage.sites_matched} of {coverage.sites_total} of {found.target.name}",
+        found.baseline.sqnr_db,
+        1 + found.network.residual,
+        apart if plan.file_was_run else "not run",
     )
 
 

@@ -21,11 +21,8 @@ import lostbits
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Wishes, recover
-from lostbits.goal import seconds
+from lostbits import Recovery
 from lostbits.grid import Grid
-from lostbits.recovery import Effort
-from lostbits.reporter import Result
 from lostbits.runtime.measure import Comparison
 from lostbits.target import Target
 from lostbits.targets import target
@@ -81,27 +78,26 @@ def _told(arguments: argparse.Namespace) -> str:
 def _cells(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> tuple[Cell, ...]:
     chosen = w4a8() if name == "w4a8" else target(name)
     methods = tuple(m for m in arguments.methods.split(",") if m)
-    effort = Effort(seed=arguments.seed)
-    wishes = Wishes(budget=seconds(arguments.budget), methods=methods, effort=effort)
+    told: dict[str, Any] = {"budget": arguments.budget, "seed": arguments.seed}
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        result = recover(EFFICIENTNET, data, chosen, out, lostbits.Settings(), wishes)
+        case = lostbits.load(EFFICIENTNET, data, chosen, hold_out=True)
+        result = lostbits.recover(case, methods=methods, out=out, **told)
         wall = time.perf_counter() - start
         after = _compared(Path(out) / "quantized.onnx", others)
-    found = result["recovered"]
-    before, floors = found["before"], found["floors_db"]
-    sqnr, agreement = (before["sqnr_db"], after.sqnr_db), (before["agreement"], after.agreement)
+    before, floors = result.before, result.outcome.floors_db
+    sqnr, agreement = (before.sqnr_db, after.sqnr_db), (before.agreement, after.agreement)
     return *sqnr, *agreement, floors["weights_in_float"], wall, _attempts(result)
 
 
-def _attempts(result: Result) -> str:
+def _attempts(result: Recovery) -> str:
     """Gains in dB, what was predicted, and seconds; and why it stopped."""
     tried = [
-        f"{'' if r['kept'] else 'not '}{r['method']} {r['gain_db']:+.1f} "
-        f"(predicted {r['predicted_gain_db']:+.1f}, {r['seconds']:.0f} s)"
-        for r in result["ledger"]
+        f"{'' if r.kept else 'not '}{r.method} {r.gain_db:+.1f} "
+        f"(predicted {r.predicted_gain_db:+.1f}, {r.seconds:.0f} s)"
+        for r in result.ledger
     ]
-    return "; ".join([", ".join(tried), str(result["recovered"]["stopped"])])
+    return "; ".join([", ".join(tried), str(result.outcome.stopped)])
 
 
 def _compared(quantized: Path, others: Any) -> Any:

@@ -8,17 +8,18 @@ the page stands at its end and draws before DOMContentLoaded, so that measured i
 start of the navigation: until all charts stand, and until DOMContentLoaded.
 """
 
-import copy
 import shutil
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import lostbits
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits import api
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis, SiteReport
 from lostbits.reporters import Html
+from lostbits.verbs.demo import demo_files
 
 SITES, LAYERS, CHANNELS = 300, 100, 256
 COLUMNS = (
@@ -37,46 +38,44 @@ _SEEN = """() => {
 }"""
 
 
-def small_result() -> Result:
+def small_result() -> Diagnosis:
     """A diagnosis of the demo network."""
-    files = api.demo_files()
-    settings = api.Settings(labels=files["labels"], samples=32)
-    return api.diagnose(files["model"], files["data"], "snpe", settings)
+    files = demo_files()
+    case = lostbits.load(files["model"], files["data"], "snpe", samples=32)
+    return lostbits.diagnose(case, labels=files["labels"])
 
 
-def large(result: Result, sites: int = SITES, layers: int = LAYERS) -> Result:
+def large(result: Diagnosis, sites: int = SITES, layers: int = LAYERS) -> Diagnosis:
     """The same result with more sites and layers, each with its own long name."""
     names = [f"backbone/stages.{i // 10}/blocks.{i % 10}/tensor_{i}" for i in range(sites)]
     nodes = [f"backbone/stages.{i // 10}/blocks.{i % 10}/Conv_{i}" for i in range(layers)]
-    kinds = [s for s in result["sites"] if s["role"] in ("weight", "activation")]
-    shares = result["network"]["attributions"]
-    attributed = [
-        {**shares[i % len(shares)], "tensor": name, "share": 1 / sites, "value": 1 / sites}
-        for i, name in enumerate(names)
-    ]
+    kinds = [s for s in result.sites if s.role in ("weight", "activation")]
+    shares, part = result.network.attributions, 1 / sites
     found = [_site(kinds[i % len(kinds)], name, nodes, i) for i, name in enumerate(names)]
-    for site, part in zip(found, attributed, strict=True):
-        part["role"] = site["role"]
-    first = result["layers"][0]
+    attributed = [
+        replace(shares[i % len(shares)], tensor=s.tensor, role=s.role, share=part, value=part)
+        for i, s in enumerate(found)
+    ]
+    first = result.layers[0]
     chain = [
-        {**first, "node": node, "tensor": names[i], "inputs": [names[i - 1]] if i else ["image"]}
+        replace(first, node=node, tensor=names[i], inputs=[names[i - 1]] if i else ["image"])
         for i, node in enumerate(nodes)
     ]
-    network = {**result["network"], "attributions": attributed, "channels": _channels(found)}
-    return {**result, "sites": found, "layers": chain, "network": network, "findings": []}
+    network = replace(result.network, attributions=attributed, channels=_channels(found))
+    return replace(result, sites=found, layers=chain, network=network, findings=[])
 
 
-def _site(kind: Result, name: str, nodes: list[str], number: int) -> Result:
+def _site(kind: SiteReport, name: str, nodes: list[str], number: int) -> SiteReport:
     """A site with as many channels as a page shows."""
-    ranges = [[c, kind["lo"] * (1 - c / 300), kind["hi"] * (1 - c / 300)] for c in range(CHANNELS)]
-    own = {"tensor": name, "node": nodes[number % len(nodes)], "group": name}
-    return {**copy.deepcopy(kind), **own, "channel_range": ranges}
+    ranges = [[c, kind.lo * (1 - c / 300), kind.hi * (1 - c / 300)] for c in range(CHANNELS)]
+    node = nodes[number % len(nodes)]
+    return replace(kind, tensor=name, node=node, group=name, channel_range=ranges)
 
 
-def _channels(sites: list[Result]) -> dict[str, list[float]]:
+def _channels(sites: list[SiteReport]) -> dict[str, list[float]]:
     """Shares by channel; results hold them for the largest sites only."""
     values = [1 / (3 + c) for c in range(CHANNELS)]
-    return {f"{s['tensor']}:{s['role']}": values for s in sites[:20]}
+    return {s.key: values for s in sites[:20]}
 
 
 def opened(page: Path, chromium: str) -> tuple[float, float]:

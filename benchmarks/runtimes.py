@@ -8,8 +8,6 @@ such::
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +15,8 @@ import numpy as np
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import Rows, parser, recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import Settings, Wishes, recover
+from lostbits import Verification, load, recover, verify
 from lostbits.backends import backend
-from lostbits.exporting import Origin
-from lostbits.verifying import verify
 
 TARGETS = {"openvino": "openvino", "openvino-default": "openvino", "qnn-htp": "qnn-htp"}
 COLUMNS = (
@@ -52,26 +48,22 @@ def main() -> None:
 
 def _add(rows: Rows, name: str, data: Any, others: Any, recovered: bool) -> None:
     target, plan = TARGETS.get(name, "onnxruntime"), "recovered" if recovered else "min-max"
-    with tempfile.TemporaryDirectory() as folder:
-        origin = Origin(EFFICIENTNET, data, target)
-        if recovered:
-            wishes = Wishes(methods=("ranges", "second_order"))
-            recover(EFFICIENTNET, data, target, folder, Settings(), wishes)
-            origin = Origin(Path(folder))
-        row = verify(origin, name, others).row
-    figures = (_figure(row["sqnr_db_vs_simulation"]), *_kernels(row))
-    agreements = (row[key]["agreement"] for key in ("simulation_vs_float", "vs_float"))
-    rows.add(name, plan, row["version"], len(others), *figures, *agreements)
-    first = row["first_deviation"] if row["kernels"] is None else row["kernels"]["first_deviation"]
-    rows.remark(f"first deviation of {name}: {'none' if first is None else first['text']}")
+    case = load(EFFICIENTNET, data, target, hold_out=recovered)
+    if recovered:
+        case = recover(case, methods=("ranges", "second_order")).case
+    row = verify(case, name, others)
+    figures = (_figure(row.sqnr_db_vs_simulation), *_kernels(row))
+    agreements = (row.simulation_vs_float.agreement, row.vs_float.agreement)
+    rows.add(name, plan, row.version, len(others), *figures, *agreements)
+    first = row.first_deviation if row.kernels is None else row.kernels.first_deviation
+    rows.remark(f"first deviation of {name}: {'none' if first is None else first.text}")
 
 
-def _kernels(row: dict[str, Any]) -> tuple[Cell, ...]:
-    kernels = row["kernels"]
+def _kernels(row: Verification) -> tuple[Cell, ...]:
+    kernels = row.kernels
     if kernels is None:
         return ("not known", None)
-    equal = f"{kernels['tensors_equal']} of {row['tensors_compared']}"
-    return _figure(kernels["sqnr_db"]), equal
+    return _figure(kernels.sqnr_db), f"{kernels.tensors_equal} of {row.tensors_compared}"
 
 
 def _figure(decibels: float | None) -> Cell:

@@ -13,7 +13,6 @@ import onnx.reference
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lostbits.api import build_case, demo_files
 from lostbits.case import Case, Plan, make_plan
 from lostbits.data import Source
 from lostbits.diagnoses.findings import findings
@@ -26,10 +25,11 @@ from lostbits.quoting import words
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation
-from lostbits.targets import target
+from lostbits.verbs.demo import demo_files
+from runs import planned
 
 SAMPLES = 24
-SETTINGS = Settings(samples=SAMPLES, batch=SAMPLES)
+SETTINGS = Settings(batch=SAMPLES)
 Kind = Literal["rescaled", "quarter", "sixteenfold", "outlier", "three_bits"]
 Floats = NDArray[np.float32]
 
@@ -281,7 +281,7 @@ def patient(net: str, platform: str, folder: Path, fault: Fault | None = None) -
 
 
 def _patient(model: Path, data: object, platform: str, fault: Fault | None) -> Patient:
-    _, source, case = build_case(model, data, target(platform), SETTINGS)
+    source, case = planned(model, data, platform, samples=SAMPLES, batch=SAMPLES)
     return Patient(fault, source, replace(case, plan=_plan(case, fault)))
 
 

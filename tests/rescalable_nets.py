@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.case import Case
 from lostbits.diagnosis import Attribution, NetworkReport
+from lostbits.language import verbatim
 from lostbits.recovery import Change, Diagnosed, Rewriting
 from lostbits.runtime.session import Session
 from lostbits.targets import target
@@ -58,9 +59,10 @@ def diagnosed(shares: Mapping[str, float]) -> Diagnosed:
     """A diagnosis that lays these parts of the output error on sites, all of it rounding."""
     found = []
     for key, share in shares.items():
-        tensor, _, role = key.rpartition(":")
+        tensor, _, name = key.rpartition(":")
+        role: Any = name
         found.append(Attribution(tensor, role, "round", share, share))
-    report = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, found, {}, "")
+    report = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, found, {}, verbatim(""))
     return Diagnosed(report, ())
 
 

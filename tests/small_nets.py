@@ -12,11 +12,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.network import NetworkErrors, attributed_report
-from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import NetworkReport
 from lostbits.grid import Affine
 from lostbits.recovery import Change, Context, Diagnosed, Effort, Sweeping
@@ -26,6 +24,7 @@ from lostbits.runtime.measure import Value
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.target import Target
 from lostbits.targets import target
+from runs import planned
 
 Floats = NDArray[np.float32]
 NOTHING = Diagnosed(None, ())  # type: ignore[arg-type] # for what asks for no diagnosis
@@ -138,8 +137,7 @@ def built(
     """Calibrated and planned, as ``diagnose`` would."""
     path = folder / "net.onnx"
     onnx.save(model, path)
-    _, source, case = build_case(path, data, target, Settings())
-    return source, case
+    return planned(path, data, target)
 
 
 def make(tmp_path: Path, model: Any, data: Any, name: str = "snpe") -> tuple[Source, Case]:

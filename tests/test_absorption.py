@@ -11,6 +11,7 @@ from lostbits.graph.chains import find_chains
 from lostbits.graph.rescale import Weights, layers_of
 from lostbits.recoveries.absorption import Absorption
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, samples
+from runs import codes
 
 IMAGES = np.abs(samples(0, 6, 3, 8, 8))
 _SLOPES = np.linspace(0, 1, 8).reshape(8, 1, 1)
@@ -62,7 +63,9 @@ def test_layers(tmp_path: Path, last: str) -> None:
 def _check(model: onnx.ModelProto, folder: Path) -> None:
     case = case_of(model, IMAGES, folder)
     change = change_of(Absorption(), case)
-    assert change.summary.startswith("absorbed the biases of 3 channels in 1 pairs of layers")
+    assert change.summary.code == "ledger.absorption"
+    counts = change.summary.figures
+    assert (counts["channels"], counts["pairs"]) == ("3", "1")
     assert drift(case, change, IMAGES) < 1e-5
     assert change.model is not None
     pairs = find_chains(case.model).pairs
@@ -82,8 +85,8 @@ def test_a_grouped_layer_behind(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, Any] = {
-    "sums that miss taps": (None, lambda n, x: n.add("Flatten", [_padded(n, x)])),
-    "AveragePool has sums": (
+    "skipped.border": (None, lambda n, x: n.add("Flatten", [_padded(n, x)])),
+    "AveragePool": (
         lambda n, x: n.add(
             "AveragePool",
             [n.add("Relu", [x])],
@@ -93,12 +96,12 @@ REFUSED: dict[str, Any] = {
         ),
         None,
     ),
-    "ConvTranspose has sums": (
+    "ConvTranspose": (
         None,
         lambda n, x: n.add("Flatten", [n.add("ConvTranspose", [x, n.normal(8, 2, 2, 2)])]),
     ),
-    "no Relu directly behind": (lambda n, x: n.add("Identity", [x]), None),
-    "MatMul without a bias": (
+    "skipped.no_relu": (lambda n, x: n.add("Identity", [x]), None),
+    "skipped.matmul_bias": (
         None,
         lambda n, x: n.add("MatMul", [n.add("Flatten", [x]), n.normal(512, 5)]),
     ),
@@ -114,8 +117,9 @@ def test_what_would_not_be_exact_is_skipped(tmp_path: Path, reason: str) -> None
     middle, last = REFUSED[reason]
     change = change_of(Absorption(), case_of(lifted(middle, last), IMAGES, tmp_path))
     assert change.empty
-    assert change.summary == "no bias to absorb"
-    assert any(reason in why for why in change.skipped.values()), change.skipped
+    assert change.summary.code == "ledger.absorption_none"
+    said = [{*codes(why), why.figures.get("op")} for why in change.skipped.values()]
+    assert any(reason in each for each in said), change.skipped
 
 
 def test_negative_slopes_are_no_rectifier(tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ def test_channels_near_a_bound_and_low_ones_stay(tmp_path: Path) -> None:
 
     change = change_of(Absorption(), case_of(lifted(middle), IMAGES, tmp_path))
     assert change.empty
-    assert any("no channel so far above zero" in why for why in change.skipped.values())
+    assert any("skipped.not_above" in codes(why) for why in change.skipped.values())
 
 
 def test_the_function_is_not_promised() -> None:

@@ -15,20 +15,26 @@ from typer.testing import CliRunner
 
 import test_readers
 from exported_nets import net
-from lostbits import api, cli
-from lostbits.adoption import adopt, fitting_target, folds
+from lostbits import cli
+from lostbits.adoption import adopt, fitting_target
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
-from lostbits.inspecting import inspect
-from lostbits.language import Language, translated
+from lostbits.foreign_file import Foreign, read_foreign
+from lostbits.graph.place import place
+from lostbits.language import Language, say
+from lostbits.matching import match
 from lostbits.override import Override
+from lostbits.results import read
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
+from lostbits.target import Target
 from lostbits.targets import ALL, ONNXRUNTIME, OPENVINO, TENSORRT
-from lostbits.targets import target as find_target
+from lostbits.verbs.inspect import inspect
+from runs import SCHEMA, diagnosed, planned
 from small_nets import cnn, samples
 from text_models import proto, random
 
@@ -39,8 +45,7 @@ folder = test_readers.folder  # the fixture: a CNN, and what ONNX Runtime made o
 def built(folder: Path, name: str = "onnxruntime") -> tuple[Source, Case]:
     path = folder / "float.onnx"
     ir.save(net(), path)
-    _, source, case = api.build_case(path, DATA, find_target(name), api.Settings())
-    return source, case
+    return planned(path, DATA, name)
 
 
 def shifted(case: Case) -> Case:
@@ -71,6 +76,10 @@ def _real(affine: Any, codes: Any) -> Any:
     return (codes * scale).astype(np.float32)
 
 
+def foreign(case: Case, member: Exporter, folder: Path) -> Foreign:
+    return read_foreign(written(case, member, folder))
+
+
 def written(case: Case, member: Exporter, folder: Path) -> Path:
     for name, content in member.write(case).items():
         (folder / name).write_bytes(content)
@@ -89,7 +98,7 @@ def written(case: Case, member: Exporter, folder: Path) -> Path:
 def test_our_own_file_gives_back_plan_and_constants(target: str, name: str, tmp_path: Path) -> None:
     source, native = built(tmp_path, target)
     case = shifted(native)
-    found = adopt(native, written(case, exporter(name), tmp_path), source)
+    found = adopt(native, foreign(case, exporter(name), tmp_path), source)
     assert found.case.plan == case.plan
     assert set(found.case.written) == set(case.written)
     for key, value in case.written.items():
@@ -100,14 +109,14 @@ def test_our_own_file_gives_back_plan_and_constants(target: str, name: str, tmp_
 
 def test_nearest_rounding_needs_no_constants(tmp_path: Path) -> None:
     source, case = built(tmp_path)
-    found = adopt(case, written(case, exporter("qdq-onnxruntime"), tmp_path), source)
+    found = adopt(case, foreign(case, exporter("qdq-onnxruntime"), tmp_path), source)
     assert not found.case.written
     assert found.faithful_db is None
 
 
 def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
     source, case = built(tmp_path, "tensorrt")
-    found = adopt(case, written(case, exporter("tensorrt-cache"), tmp_path), source)
+    found = adopt(case, foreign(case, exporter("tensorrt-cache"), tmp_path), source)
     assert set(found.case.plan) == {s.key for s in case.placed.sites if s.streams}
     assert not found.case.written
     assert np.isnan(found.faithful_db or 0)
@@ -115,19 +124,15 @@ def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
 
 def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:
     _, case = built(tmp_path, "openvino")
-    path = written(case, exporter("qdq-openvino"), tmp_path)
-    fits = fitting_target(path, case.model)
-    assert len(adopt_matches(path, case, fits)) == max(
-        len(adopt_matches(path, case, t)) for t in ALL
+    file = foreign(case, exporter("qdq-openvino"), tmp_path)
+    fits = fitting_target(file, case.model)
+    assert len(adopt_matches(file, case, fits)) == max(
+        len(adopt_matches(file, case, t)) for t in ALL
     )
 
 
-def adopt_matches(path: Path, case: Case, target: Any) -> set[str]:
-    from lostbits.graph.place import place
-    from lostbits.inspecting import read_parameters
-    from lostbits.matching import match
-
-    found = match(read_parameters(path)[1], case.model, place(case.model, target))
+def adopt_matches(file: Foreign, case: Case, target: Target) -> set[str]:
+    found = match(file.parameters, case.model, place(case.model, target))
     return set(found.origin.values())
 
 
@@ -138,9 +143,8 @@ def test_a_model_of_onnxruntime_is_simulated_as_it_runs(
 ) -> None:
     test_readers.by_onnxruntime(folder, form, per_channel=per_channel)
     data = samples(1, 24, 3, 16, 16)
-    path, target = folder / "ready.onnx", ONNXRUNTIME
-    _, source, native = api.build_case(path, data, target, api.Settings())
-    found = adopt(native, folder / "quantized.onnx", source)
+    source, native = planned(folder / "ready.onnx", data, ONNXRUNTIME)
+    found = adopt(native, read_foreign(folder / "quantized.onnx"), source)
     assert len(found.case.sites) >= 0.98 * len(native.placed.sites)
     assert not found.other_shapes
     assert found.faithful_db is None or found.faithful_db > 25  # the last grid, single codes
@@ -169,7 +173,7 @@ def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None
     assert codes.const_value is not None
     codes.const_value = ir.tensor(codes.const_value.numpy()[::-1].copy(), name=codes.name)
     ir.save(model, path)
-    found = adopt(case, path, source)
+    found = adopt(case, read_foreign(path), source)
     assert set(found.case.written) == {"u"}
     assert found.faithful_db is None
     judge = Judge(case.model, source)
@@ -180,9 +184,9 @@ def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None
 def test_a_wish_stands_above_the_file(tmp_path: Path) -> None:
     source, native = built(tmp_path)
     case = shifted(native)
-    path = written(case, exporter("qdq-onnxruntime"), tmp_path)
+    file = foreign(case, exporter("qdq-onnxruntime"), tmp_path)
     wishes = (Override.parse("u=mse"), Override.parse("w=float"))
-    found = adopt(native, path, source, wishes).case
+    found = adopt(native, file, source, wishes).case
     assert "w:weight" not in found.plan and "w" not in found.written
     assert found.plan["u:weight"] != case.plan["u:weight"] and "u" not in found.written
     product = found.plan["h:activation"].scale if "h:activation" in found.plan else None
@@ -195,7 +199,6 @@ def test_a_wish_stands_above_the_file(tmp_path: Path) -> None:
 
 
 def test_batch_norms_stay_where_the_file_has_them(tmp_path: Path) -> None:
-    assert folds(None)
     path = tmp_path / "q.onnx"
     text = """g (float[N,2,4,4] x) => (float[N,2,4,4] y) {
         q = QuantizeLinear(x, s, z)
@@ -204,7 +207,7 @@ def test_batch_norms_stay_where_the_file_has_them(tmp_path: Path) -> None:
     }"""
     four = dict.fromkeys("abmv", np.ones(2, np.float32))
     onnx.save(proto(text, s=np.array(0.1, np.float32), z=np.array(128, np.uint8), **four), path)
-    assert not folds(path)
+    assert not read_foreign(path).folds
 
 
 def test_tensors_that_normalising_folds_are_no_lost_names(tmp_path: Path) -> None:
@@ -235,48 +238,51 @@ def test_tensors_that_normalising_folds_are_no_lost_names(tmp_path: Path) -> Non
     onnx.save(quantized, tmp_path / "q.onnx")
     found = inspect(tmp_path / "q.onnx", tmp_path / "float.onnx", "onnxruntime").match
     assert found is not None
-    assert found.unmatched["p"].startswith("normalising folded it")
+    assert found.unmatched["p"] == say("match.folded")
     assert "x:activation" in found.plan
 
 
 # ---- the command ----------------------------------------------------------------------------
 
 
-def run(folder: Path, *arguments: object) -> tuple[Any, dict[str, Any]]:
+def run(folder: Path, *arguments: object) -> Any:
     common = ("diagnose", folder / "float.onnx", "--data", folder / "data.npy", "--out", folder)
     line = [str(a) for a in (*common, "--format", "console,json", *arguments)]
-    result = CliRunner().invoke(cli.app, line)
-    path = folder / "result.json"
-    return result, json.loads(path.read_text()) if path.is_file() else {}
+    return CliRunner().invoke(cli.app, line)
+
+
+def told(folder: Path, *arguments: object) -> Diagnosis:
+    """What the command has written."""
+    result = run(folder, *arguments)
+    assert result.exit_code == 0, result.output
+    return read(folder)
 
 
 def test_the_command_reports_the_file_and_its_coverage(tmp_path: Path) -> None:
     _, native = built(tmp_path)
     np.save(tmp_path / "data.npy", DATA)
     path = written(shifted(native), exporter("qdq-onnxruntime"), tmp_path)
-    result, found = run(tmp_path, "--plan", path)
-    assert result.exit_code == 0, result.output
-    schema = Path(cli.__file__).with_name("result.schema.json").read_text()
-    validate(found, json.loads(schema))
-    assert found["target"]["name"] == "onnxruntime"
-    coverage = found["coverage"]
-    assert coverage["sites_matched"] == coverage["sites_total"] == len(native.placed.sites)
-    assert found["plan"]["matched"] == found["plan"]["tensors"]
-    assert "w" in found["plan"]["constants_taken"]
+    result = run(tmp_path, "--plan", path)
+    found = read(tmp_path)
+    validate(json.loads((tmp_path / "result.json").read_text()), SCHEMA)
+    assert found.target.name == "onnxruntime"
+    coverage, plan = found.coverage, found.plan
+    assert coverage.sites_matched == coverage.sites_total == len(native.placed.sites)
+    assert plan is not None and plan.matched == plan.tensors
+    assert "w" in plan.constants_taken
     assert "Diagnosed as model_qdq.onnx has it" in " ".join(result.output.split())
-    assert abs(found["network"]["residual"]) < 0.05
+    assert abs(found.network.residual) < 0.05
 
 
 def test_missing_sites_stay_in_float_and_are_listed(tmp_path: Path) -> None:
     _, native = built(tmp_path, "qnn-htp")
     np.save(tmp_path / "data.npy", DATA)
     path = written(native, exporter("encodings-1.0.0"), tmp_path)
-    result, found = run(tmp_path, "--plan", path, "--target", "qnn-htp")
-    assert result.exit_code == 0, result.output
-    unmatched = {u["tensor"]: u["reason"] for u in found["coverage"]["unmatched"]}
+    found = told(tmp_path, "--plan", path, "--target", "qnn-htp")
+    unmatched = {u.tensor: u.reason for u in found.coverage.unmatched}
     biases = {s.tensor for s in native.placed.sites if s.role == "bias"}
-    assert unmatched == dict.fromkeys(biases, "not in the file")
-    assert found["plan"]["file_was_run"] is False
+    assert unmatched == dict.fromkeys(biases, say("match.not_in_file"))
+    assert found.plan is not None and not found.plan.file_was_run
 
 
 def test_a_file_whose_outputs_are_infinite_is_said_to_be_so(tmp_path: Path) -> None:
@@ -291,10 +297,9 @@ def test_a_file_whose_outputs_are_infinite_is_said_to_be_so(tmp_path: Path) -> N
         onnx.helper.make_node("Div", ["before", "zero"], [file.graph.output[0].name])
     )
     onnx.save(file, path)
-    result, found = run(tmp_path, "--plan", path)
-    assert result.exit_code == 0, result.output
-    assert found["plan"]["file_was_run"] is False
-    assert any(e["code"] == "plan.no_run_infinite" for e in found["sentences"].values())
+    found = told(tmp_path, "--plan", path)
+    assert found.plan is not None and not found.plan.file_was_run
+    assert "plan.no_run_infinite" in {note.code for note in found.notes}
 
 
 def test_without_the_float_model_the_reference_is_named(tmp_path: Path) -> None:
@@ -302,9 +307,8 @@ def test_without_the_float_model_the_reference_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "data.npy", DATA)
     path = written(native, exporter("qdq-onnxruntime"), tmp_path)
     path.rename(tmp_path / "float.onnx")
-    _, found = run(tmp_path, "--plan", tmp_path / "float.onnx")
-    assert any("dequantized weights are the float reference" in n for n in found["notes"])
-    assert not any("were taken out" in n for n in found["notes"])
+    notes = {note.code for note in told(tmp_path, "--plan", tmp_path / "float.onnx").notes}
+    assert "plan.quantized" in notes and "note.quantizers" not in notes
 
 
 def test_doubts_come_right_after_the_summary(tmp_path: Path) -> None:
@@ -316,11 +320,12 @@ def test_doubts_come_right_after_the_summary(tmp_path: Path) -> None:
     assert scale.const_value is not None
     scale.const_value = ir.tensor(2 * scale.const_value.numpy(), name=scale.name)
     ir.save(model, path)
-    _, found = run(tmp_path, "--plan", path)
-    assert found["notes"][1].startswith("I022")
-    doubt = found["plan"]["suspicions"][0]
-    assert doubt.startswith("I022")
-    chinese = translated(Language.CHINESE, found["sentences"][doubt])
+    found = told(tmp_path, "--plan", path)
+    assert found.plan is not None
+    doubt = found.plan.suspicions[0]
+    assert (doubt.code, doubt.figures["code"]) == ("doubt.told", "I022")
+    assert found.notes[1] == doubt
+    chinese = doubt.told(Language.CHINESE)
     assert chinese.startswith("I022") and "累加器" in chinese
 
 
@@ -331,16 +336,16 @@ def test_doubts_come_right_after_the_summary(tmp_path: Path) -> None:
 def test_a_plan_that_cannot_be_read_is_status_2(
     content: bytes | None, error: type[Exception], code: str, tmp_path: Path
 ) -> None:
-    _, native = built(tmp_path)
+    built(tmp_path)
     np.save(tmp_path / "data.npy", DATA)
     path = tmp_path / "plan"
     if content is not None:
         path.write_bytes(content)
-    result, _ = run(tmp_path, "--plan", path)
+    result = run(tmp_path, "--plan", path)
     assert result.exit_code == 2
     assert code in result.stderr
     with pytest.raises(error, match=code):
-        fitting_target(path, native.model)
+        read_foreign(path)
 
 
 def test_networks_of_these_tests_have_what_they_are_for() -> None:
@@ -367,18 +372,15 @@ def test_files_of_onnxruntime_are_covered_and_close(
     symmetric = {"ActivationSymmetric": kind == "S8S8", "WeightSymmetric": kind != "U8U8"}
     kinds = {"activation_type": activations, "weight_type": weights, "extra_options": symmetric}
     test_readers.by_onnxruntime(folder, form, per_channel=per_channel, **kinds)
-    found = api.diagnose(
-        folder / "ready.onnx",
-        samples(1, 16, 3, 16, 16),
-        None,
-        api.Settings(plan=folder / "quantized.onnx"),
-    )
-    plan = found["plan"]
-    assert plan["matched"] + plan["idle"] >= 0.98 * plan["tensors"], plan["unmatched"]
-    assert plan["file_was_run"]
-    assert plan["sqnr_db_vs_file"] is None or plan["sqnr_db_vs_file"] > 25  # single codes
-    assert abs(found["network"]["residual"]) < 0.02
-    assert all(f["reason"] != "mistake" for f in found["findings"])
+    data = samples(1, 16, 3, 16, 16)
+    found = diagnosed(folder / "ready.onnx", data, plan=folder / "quantized.onnx")
+    plan = found.plan
+    assert plan is not None
+    assert plan.matched + plan.idle >= 0.98 * plan.tensors, plan.unmatched
+    assert plan.file_was_run
+    assert plan.sqnr_db_vs_file is None or plan.sqnr_db_vs_file > 25  # single codes
+    assert abs(found.network.residual) < 0.02
+    assert all(f.reason != "mistake" for f in found.findings)
 
 
 def limited(first: float, second: float) -> onnx.ModelProto:
@@ -423,18 +425,17 @@ def test_a_quantizer_before_a_clip_counts_where_it_does_something(
         six=np.array(6, np.float32),
         zero=np.array(0, np.float32),
     )
-    for place, node in zip((2, 7, 10), floats.graph.node, strict=True):
-        node.name = f"{node.op_type}{place}"
+    for number, node in zip((2, 7, 10), floats.graph.node, strict=True):
+        node.name = f"{node.op_type}{number}"
     onnx.save(floats, tmp_path / "float.onnx")
     data = 3 * random(16, 2, 4, 4)
-    found = api.diagnose(
-        tmp_path / "float.onnx", data, None, api.Settings(plan=tmp_path / "q.onnx")
-    )
-    assert {s["tensor"] for s in found["sites"]} == sites, found
-    plan = found["plan"]
-    assert plan["matched"] + plan["idle"] == plan["tensors"] == 4
-    assert plan["file_was_run"] and plan["sqnr_db_vs_file"] is None
-    assert abs(found["network"]["residual"]) < 0.02
+    found = diagnosed(tmp_path / "float.onnx", data, plan=tmp_path / "q.onnx")
+    assert {s.tensor for s in found.sites} == sites, found
+    plan = found.plan
+    assert plan is not None
+    assert plan.matched + plan.idle == plan.tensors == 4
+    assert plan.file_was_run and plan.sqnr_db_vs_file is None
+    assert abs(found.network.residual) < 0.02
 
 
 def test_a_float_bias_that_a_tool_changed_is_a_finding(tmp_path: Path) -> None:
@@ -442,12 +443,10 @@ def test_a_float_bias_that_a_tool_changed_is_a_finding(tmp_path: Path) -> None:
     _, case = built(tmp_path, "openvino")
     bias = constant_of(case.model, next(s for s in case.placed.float_biases if s.tensor == "d"))
     path = written(replace(case, written={"d": bias + 3}), exporter("qdq-openvino"), tmp_path)
-    settings = api.Settings(plan=path)
-    found = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", settings)
-    first = found["findings"][0]
-    assert (first["tensor"], first["reason"], first["code"]) == ("d", "changed", "F008")
-    assert first["share"] > 0.9 and first["command"].endswith("--set d=float")
-    cured = replace(settings, overrides=(Override.parse("d=float"),))
-    again = api.diagnose(tmp_path / "float.onnx", DATA, "openvino", cured)
-    gain = again["baseline"]["sqnr_db"] - found["baseline"]["sqnr_db"]
-    assert gain > 10
+    found = diagnosed(tmp_path / "float.onnx", DATA, "openvino", plan=path)
+    first = found.findings[0]
+    assert (first.tensor, first.reason, first.code) == ("d", "changed", "F008")
+    assert first.share > 0.9 and first.command.endswith("--set d=float")
+    cure = (Override.parse("d=float"),)
+    again = diagnosed(tmp_path / "float.onnx", DATA, "openvino", plan=path, overrides=cure)
+    assert (again.baseline.sqnr_db or 0) - (found.baseline.sqnr_db or 0) > 10

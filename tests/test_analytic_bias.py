@@ -8,6 +8,7 @@ import onnx.parser
 import pytest
 
 from lostbits.case import constant_of
+from lostbits.language import say
 from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recovery import applied
 from lostbits.statistics import Histogram
@@ -75,4 +76,4 @@ def test_a_layer_without_a_bias_is_named(tmp_path: Path) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(array, "w"))
     _, case = built(model, samples(1, 16, 4), target("snpe"), tmp_path)
     change = AnalyticBias().consider(case).change()
-    assert change.empty and change.skipped == {"w": "its layer has no bias to correct"}
+    assert change.empty and change.skipped == {"w": say("skipped.no_bias")}

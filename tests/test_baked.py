@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from lostbits.api import Settings, build_case
 from lostbits.case import Case
 from lostbits.exporters import exporter
 from lostbits.exporters.baked import _reach, _reach_evenly
@@ -23,6 +22,7 @@ from lostbits.runtime.judge import Judge
 from lostbits.runtime.session import Session
 from lostbits.targets import target
 from rescalable_nets import of_nodes
+from runs import planned
 from small_nets import built, change_by, cnn, mlp, narrowed, samples
 
 BAKED = exporter("baked")
@@ -32,7 +32,7 @@ def again(case: Case, data: Any, folder: Path) -> Case:
     """The case that the platform makes of the baked model by itself."""
     path = folder / "baked.onnx"
     path.write_bytes(BAKED.write(case)["model_baked.onnx"])
-    return build_case(path, data, case.target, Settings())[2]
+    return planned(path, data, case.target)[1]
 
 
 def assert_same(found: Case, planned: Case, keys: list[str], rtol: float = 3e-6) -> None:

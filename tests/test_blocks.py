@@ -15,7 +15,7 @@ from lostbits.data import Source
 from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.errors import RecoveryError
 from lostbits.grid import Affine, Grid
-from lostbits.recover import held_out
+from lostbits.language import verbatim
 from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recovery import Context, Diagnosed, Effort, Inputs, applied
 from lostbits.rounding import LearnedScale
@@ -28,9 +28,10 @@ from lostbits.runtime.stretch import stretches
 from lostbits.runtime.threads import limited
 from lostbits.runtime.work import Work
 from lostbits.targets import target
+from runs import divided
 from small_nets import built, change_by, cnn, coarsened, mlp, runtime_ops, samples
 
-NOTHING = Diagnosed(NetworkReport("", "nsr", 1.0, 0.0, 0.0, [], {}, ""), ())
+NOTHING = Diagnosed(NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
 
 
 class Listens:
@@ -130,7 +131,7 @@ def test_the_slope_of_a_scale_is_that_of_learned_step_size_quantization() -> Non
 @pytest.mark.slow
 def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Case]) -> None:
     source, case = small
-    work, judges = held_out(source)
+    work, judges = divided(source)
     judge = Judge(case.model, judges)
     change = change_by(BlockReconstruction(iterations=200), case, work)
     after = applied(case, change)
@@ -176,7 +177,7 @@ def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path)
     max((tmp_path / "cache1").rglob("*.npz")).unlink()
     cache = Work(tmp_path / "cache1")
     again = change_by(short, case, source, inputs=Inputs.FLOAT, cache=cache)
-    assert "2 parts were taken over" in again.summary
+    assert again.summary.code == "ledger.cached" and again.summary.figures["count"] == "2"
     assert again.plan == one.plan
     in_order = change_by(short, case, source, cache=cache)
     first, *others = (s.tensor for s in case.sites if s.role == "weight")
@@ -221,7 +222,7 @@ def test_a_block_that_no_gradient_passes_is_passed_over_and_named(op: str, tmp_p
     source, case = built(runtime_ops(op), samples(0, 32, 6), target("snpe"), tmp_path)
     change = change_by(BlockReconstruction(iterations=4), case, source)
     weights = {s.tensor for s in case.sites if s.role == "weight" and s.tensor != "c9"}
-    named = {tensor for tensor, why in change.skipped.items() if "no gradient passes" in why}
+    named = {tensor for tensor, why in change.skipped.items() if why.code == "skipped.no_gradient"}
     assert named and named <= weights
     assert not named & set(change.written)
 

@@ -18,17 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lostbits.api import Settings, diagnose
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import LostbitsError, OutputError
 from lostbits.results import resumable
 from lostbits.runtime.cache import Cache
-from lostbits.runtime.pool import Resources
 from lostbits.runtime.record import flattened, rebuilt
 from lostbits.runtime.work import MARKER, NAME, Work
+from runs import diagnosed
+from runs import figures as bare
 from text_models import proto, random, saved
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-VOLATILE = ("seconds", "created", "peak_memory_bytes", "command", "model")
 SOURCES = Path(__file__).parent.parent / "src" / "lostbits"
 
 
@@ -56,15 +56,14 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(model, folder)
 
 
-def figures(net: Path, root: Path, remarks: list[str] | None = None) -> dict[str, Any]:
+def figures(net: Path, root: Path, remarks: list[str] | None = None) -> Diagnosis:
     told = [] if remarks is None else remarks
-    settings = Settings(resources=Resources(threads=1), cache=Work(root, told.append))
-    result = diagnose(net, net.parent / "data.npy", "snpe", settings)
-    return {key: value for key, value in result.items() if key not in VOLATILE}
+    cache = Work(root, told.append)
+    return bare(diagnosed(net, net.parent / "data.npy", "snpe", threads=1, cache=cache))
 
 
 @pytest.fixture(scope="module")
-def finished(net: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def finished(net: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Diagnosis]:
     """A folder with all sums of a run, and its figures."""
     root = tmp_path_factory.mktemp("finished") / NAME
     return root, figures(net, root)
@@ -198,7 +197,7 @@ POISON: dict[str, Callable[[Path, Path], object]] = {
 @pytest.mark.parametrize("stage", ["statistics", "diagnosis"])
 @pytest.mark.parametrize("kind", POISON)
 def test_what_is_poisoned_or_damaged_is_remarked_and_made_anew(
-    net: Path, finished: tuple[Path, dict[str, Any]], tmp_path: Path, kind: str, stage: str
+    net: Path, finished: tuple[Path, Diagnosis], tmp_path: Path, kind: str, stage: str
 ) -> None:
     root, made, remarks = tmp_path / NAME, tmp_path / "made", list[str]()
     shutil.copytree(finished[0], root)
@@ -213,7 +212,7 @@ def test_what_is_poisoned_or_damaged_is_remarked_and_made_anew(
 
 
 def test_an_untouched_folder_is_used_without_a_remark(
-    net: Path, finished: tuple[Path, dict[str, Any]]
+    net: Path, finished: tuple[Path, Diagnosis]
 ) -> None:
     remarks: list[str] = []
     assert figures(net, finished[0], remarks) == finished[1]
@@ -222,7 +221,7 @@ def test_an_untouched_folder_is_used_without_a_remark(
 
 @given(st.data())
 def test_any_flipped_byte_and_any_cut_is_found(
-    finished: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory, data: Any
+    finished: tuple[Path, Diagnosis], tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     (file,) = finished[0].glob("*/diagnosis.npz")
     content, remarks = file.read_bytes(), list[str]()
@@ -322,7 +321,7 @@ def test_a_root_that_is_not_ours_is_neither_used_nor_deleted(
 
 
 def test_a_folder_that_became_a_link_is_not_followed(
-    net: Path, finished: tuple[Path, dict[str, Any]], tmp_path: Path
+    net: Path, finished: tuple[Path, Diagnosis], tmp_path: Path
 ) -> None:
     root, other, remarks = tmp_path / NAME, tmp_path / "elsewhere", list[str]()
     shutil.copytree(finished[0], root)

@@ -10,16 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from lostbits.api import build_case, demo_files, diagnose
 from lostbits.case import Case, make_plan
 from lostbits.data import InputSpec, open_source
-from lostbits.diagnoses.settings import Settings
 from lostbits.errors import LostbitsError
 from lostbits.graph.place import place
+from lostbits.language import Figure, Message
 from lostbits.override import Override
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.targets import target
+from lostbits.verbs.demo import demo_files
+from runs import diagnosed, planned
 
 
 def demo_images(count: int) -> NDArray[np.float32]:
@@ -51,7 +52,7 @@ def states(path: Path, data: Any, batch: int) -> list[dict[str, Any]]:
     sites = place(model, target("snpe")).sites
     seen, energy = calibrate(model, sites, open_source(data, input_specs(model)), batch)
     parts = [p.state() for s in seen.values() for p in (s.whole, s.channels)]
-    return [*parts, {"energy": np.round(list(energy.values()), 3)}]
+    return [*map(dict, parts), {"energy": np.round(list(energy.values()), 3)}]
 
 
 def assert_equal(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> None:
@@ -144,9 +145,8 @@ def test_samples_without_values_are_refused(tmp_path: Path) -> None:
 
 
 def demo_case(**wishes: Any) -> Case:
-    settings = Settings(samples=16, **wishes)
     files = demo_files()
-    return build_case(files["model"], files["data"], target("snpe"), settings)[2]
+    return planned(files["model"], files["data"], "snpe", samples=16, **wishes)[1]
 
 
 @pytest.mark.parametrize(
@@ -171,29 +171,39 @@ def test_a_tensor_set_to_float_has_no_parameters() -> None:
     assert len(case.sites) < len(case.placed.sites)
 
 
+MIN_MAX = "note.min_max_instead"
+
+
+def rows(listed: Figure) -> list[Message]:
+    """The messages that stand in a row."""
+    assert isinstance(listed, Message)
+    if listed.code != "list.and":
+        return [listed]
+    return [*rows(listed.figures["row"]), *rows(listed.figures["part"])]
+
+
 def test_too_few_values_for_the_targets_method_get_min_max_and_a_remark(tmp_path: Path) -> None:
     data = np.random.default_rng(7).normal(size=(16, 4)).astype(np.float32)  # 64 values
-    result = diagnose(relu_net(tmp_path), data, "tensorrt")
-    assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
-    assert abs(result["network"]["residual"]) < 1e-3
-    (row,) = [row for row in result["sites"] if row["tensor"] == "r"]
-    assert row["hi"] == pytest.approx(data.max())
-    (note,) = [note for note in result["notes"] if "min-max" in note]
-    assert "r (64 values, entropy needs 128)" in note
+    result = diagnosed(relu_net(tmp_path), data, "tensorrt")
+    assert result.coverage.sites_matched == result.coverage.sites_total
+    assert abs(result.network.residual) < 1e-3
+    (row,) = [row for row in result.sites if row.tensor == "r"]
+    assert row.hi == pytest.approx(data.max())
+    (note,) = (n for n in result.notes if n.code == MIN_MAX)
+    (few,) = (each for each in rows(note.figures["where"]) if each.figures["tensor"] == "r")
+    assert few.figures == {"tensor": "r", "size": "64", "method": "entropy", "least": "128"}
 
 
 def test_labels_that_are_no_class_stop_a_diagnosis(tmp_path: Path) -> None:
     data = np.random.default_rng(8).normal(size=(8, 4)).astype(np.float32)
     np.save(tmp_path / "labels.npy", [1, 2, 3, 1, 2, 3, 1, 2])
-    told = Settings(labels=tmp_path / "labels.npy")
     with pytest.raises(LostbitsError, match=r"D022.*classes 0 to 2.*2 of 8.*3 of sample 2"):
-        diagnose(relu_net(tmp_path), data, "snpe", told)
+        diagnosed(relu_net(tmp_path), data, "snpe", labels=tmp_path / "labels.npy")
 
 
 def test_labels_that_an_output_has_no_place_for_are_remarked(tmp_path: Path) -> None:
     data = np.random.default_rng(8).normal(size=(8, 4)).astype(np.float32)
     np.save(tmp_path / "labels.npy", np.zeros(8, int))
-    told = Settings(labels=tmp_path / "labels.npy")
     model = onnx.load(relu_net(tmp_path))
     shape = helper.make_tensor("shape", TensorProto.INT64, [3], [-1, 1, 3])
     model.graph.initializer.append(shape)
@@ -203,14 +213,14 @@ def test_labels_that_an_output_has_no_place_for_are_remarked(tmp_path: Path) -> 
     )
     onnx.save(model, tmp_path / "maps.onnx")
     for path, said in ((relu_net(tmp_path), False), (tmp_path / "maps.onnx", True)):
-        notes = diagnose(path, data, "snpe", told)["notes"]
-        assert any("labels were not used" in note for note in notes) is said
+        notes = diagnosed(path, data, "snpe", labels=tmp_path / "labels.npy").notes
+        assert ("note.labels_unused" in {note.code for note in notes}) is said
 
 
 def test_enough_values_for_the_targets_method_are_not_remarked(tmp_path: Path) -> None:
     data = np.random.default_rng(7).normal(size=(64, 4)).astype(np.float32)
-    notes = diagnose(relu_net(tmp_path), data, "tensorrt")["notes"]
-    assert not [note for note in notes if "min-max" in note]
+    notes = diagnosed(relu_net(tmp_path), data, "tensorrt").notes
+    assert MIN_MAX not in {note.code for note in notes}
 
 
 def test_too_few_values_for_a_method_that_was_asked_for_are_refused(tmp_path: Path) -> None:
@@ -233,13 +243,13 @@ def test_a_denormal_or_overflowing_range_is_named(tmp_path: Path, scale: float) 
 
 def test_a_constant_zero_channel_is_handled(tmp_path: Path) -> None:
     data = np.random.default_rng(5).normal(size=(8, 4)).astype(np.float32) * [1, 0, 1, 1]
-    result = diagnose(relu_net(tmp_path), data.astype(np.float32), "snpe")
-    assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
-    assert abs(result["network"]["residual"]) < 1e-3
+    result = diagnosed(relu_net(tmp_path), data.astype(np.float32), "snpe")
+    assert result.coverage.sites_matched == result.coverage.sites_total
+    assert abs(result.network.residual) < 1e-3
 
 
 def test_outputs_of_tiny_values_are_attributed_too(tmp_path: Path) -> None:
     data = (np.random.default_rng(6).normal(size=(8, 4)) * 1e-30).astype(np.float32)
-    result = diagnose(relu_net(tmp_path), data, "openvino")
-    assert result["network"]["total"] > 0
-    assert abs(result["network"]["residual"]) < 1e-3
+    result = diagnosed(relu_net(tmp_path), data, "openvino")
+    assert result.network.total > 0
+    assert abs(result.network.residual) < 1e-3

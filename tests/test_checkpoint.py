@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lostbits.api import Settings, demo_files, diagnose
 from lostbits.data import InputSpec, Source, open_source
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import OutputError
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.checkpoint import Checkpoint, Folding
-from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.work import Work
 from lostbits.statistic import RecordSum
+from lostbits.verbs.demo import demo_files
+from runs import diagnosed
+from runs import figures as bare
 
 FILES = demo_files()
-VOLATILE = ("seconds", "created", "peak_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,10 @@ def test_a_sum_goes_on_where_it_was_cut_off(
     assert job.begun == list(range(cut, count))
 
 
-def figures(cache: Path, told: Progress = silent) -> dict[str, Any]:
-    settings = Settings(
-        labels=FILES["labels"], samples=72, resources=Resources(threads=1), cache=Work(cache)
-    )
-    result = diagnose(FILES["model"], FILES["data"], "snpe", settings, told)
-    return {key: value for key, value in result.items() if key not in VOLATILE}
+def figures(cache: Path, told: Progress = silent, samples: int = 72) -> Diagnosis:
+    work: dict[str, Any] = {"threads": 1, "cache": Work(cache), "progress": told}
+    options: dict[str, Any] = {"labels": FILES["labels"], "samples": samples, **work}
+    return bare(diagnosed(FILES["model"], FILES["data"], "snpe", **options))
 
 
 class KilledError(Exception):
@@ -124,8 +123,7 @@ def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
 def test_what_was_kept_for_other_data_is_left_alone(tmp_path: Path) -> None:
     begun: list[str] = []
     figures(tmp_path)
-    settings = Settings(samples=64, resources=Resources(threads=1), cache=Work(tmp_path))
-    diagnose(FILES["model"], FILES["data"], "snpe", settings, lambda now, *_: begun.append(now))
+    figures(tmp_path, lambda now, *_: begun.append(now), samples=64)
     assert "statistics" in begun
 
 

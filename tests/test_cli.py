@@ -16,9 +16,9 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from lostbits import cli, commands
-from lostbits.api import demo_files
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.targets import ALL as TARGETS
+from lostbits.verbs.demo import demo_files
 
 FILES = {name: str(path) for name, path in demo_files().items()}
 
@@ -220,7 +220,7 @@ def test_an_interrupt_before_the_first_result_says_so(
     def stopping(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lostbits.recover.calibrate", stopping)
+    monkeypatch.setattr("lostbits.runtime.calibrated.calibrate", stopping)
     result = diagnose(tmp_path / "out", "--target", "snpe")
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr
@@ -388,7 +388,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("lostbits.api.diagnose", fail)
+    monkeypatch.setattr("lostbits.verbs.diagnose.diagnose", fail)
 
 
 def test_a_bug_is_one_line_with_a_status_of_its_own_and_a_private_trace(
@@ -462,7 +462,7 @@ def test_an_interrupt_while_explaining_says_what_is_kept(
     def stopping(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lostbits.api.assemble", stopping)
+    monkeypatch.setattr("lostbits.verbs.diagnose.assemble", stopping)
     result = diagnose(tmp_path)
     assert result.exit_code == 130
     kept = tmp_path / ".lostbits-work"

@@ -123,7 +123,7 @@ def _target_table() -> str:
     lines.append("|---|---|---|---|---|---|---|")
     for t in ALL:
         bias = "float" if t.bias_bits is None else f"int{t.bias_bits}"
-        cells = (f"`{t.name}`", t.title, _rule(t.weights), _rule(t.activations), bias)
+        cells = (f"`{t.name}`", str(t.title), _rule(t.weights), _rule(t.activations), bias)
         lines.append(f"| {' | '.join(cells)} | `{t.placement.mode}` | {t.takes} |")
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """Cross-layer equalization: the function stays, neighbouring ranges become equal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lostbits.graph.equal_ranges import equal_ranges
 from lostbits.graph.linear import Linear
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, input_ranges, layers_of, output_ranges
+from lostbits.language import Figure, Message, say
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recovery import Change
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, of_nodes, samples
@@ -165,7 +167,7 @@ def _check(folder: Path, second: str, activation: str) -> None:
     first, before = ranges(change.model, pair), ranges(case.model, pair)
     np.testing.assert_allclose(first[0], first[1], rtol=2e-3)
     np.testing.assert_allclose(first[0], np.sqrt(before[0] * before[1]), rtol=2e-3)
-    assert "1 pairs" in change.summary
+    assert change.summary.figures["pairs"] == "1"
 
 
 def test_layers_of_gemm_and_matmul(tmp_path: Path) -> None:
@@ -221,6 +223,13 @@ def test_ranges_of_a_depthwise_triple_become_equal(tmp_path: Path) -> None:
     assert drift(case, change, IMAGES) < 1e-5
 
 
+def bounds(change: Change) -> Mapping[str, Figure]:
+    """How many bounds there were, and how many are gone."""
+    said = change.summary.figures["bounds"]
+    assert isinstance(said, Message) and said.code == "ledger.equalization_bounds"
+    return said.figures
+
+
 def test_bounds_that_are_met_become_one_for_each_channel(tmp_path: Path) -> None:
     case, change = equalized(mobile(6, bound=1.0), tmp_path)
     assert change.model is not None
@@ -229,7 +238,7 @@ def test_bounds_that_are_met_become_one_for_each_channel(tmp_path: Path) -> None
     assert drift(case, change, 3 * samples(9, 6, 3, 8, 8)) < 1e-5, "on any input"
     names = [{o.name for n in m.graph for o in n.outputs} for m in (case.model, change.model)]
     assert names[0] < names[1], "every tensor of before is still there"
-    assert "of 2 bounds 0 were never met" in change.summary
+    assert bounds(change) == {"all": "2", "dropped": "0"}
 
 
 def test_bounds_that_are_never_met_go(tmp_path: Path) -> None:
@@ -237,7 +246,7 @@ def test_bounds_that_are_never_met_go(tmp_path: Path) -> None:
     assert change.model is not None
     assert [n.op_type for n in change.model.graph] == ["Conv", "Relu", "Conv", "Relu", "Conv"]
     assert drift(case, change, IMAGES) < 1e-5
-    assert "of 2 bounds 2 were never met" in change.summary
+    assert bounds(change) == {"all": "2", "dropped": "2"}
 
 
 @pytest.mark.parametrize(("part", "op"), [(0.89, "Relu"), (0.91, "Clip")])
@@ -288,16 +297,18 @@ def test_factors_are_capped(tmp_path: Path) -> None:
 
 
 def _skipping(kind: str) -> tuple[onnx.ModelProto, str]:
-    """A network with two layers that are no pair, and a word of the reason."""
+    """A network with two layers that are no pair, and the reason: a code, or an op."""
     net = Uneven(1)
     first = net.add("Conv", ["x", net.uneven(3, 3, 1, 1), net.bias(3)])
     shared = net.normal(3, 3, 1, 1)
     if kind == "skip connection":
         inner = net.add("Relu", [net.add("Conv", [first, shared])])
-        return net.model([3, 8, 8], net.add("Add", [inner, first]), rank=4), "2 nodes (Add, Conv)"
+        return net.model([3, 8, 8], net.add("Add", [inner, first]), rank=4), "skipped.readers"
     if kind == "shared weight":
         second = net.add("Conv", [first, shared])
-        return net.model([3, 8, 8], net.add("Conv", [second, shared]), rank=4), "shared"
+        return net.model(
+            [3, 8, 8], net.add("Conv", [second, shared]), rank=4
+        ), "skipped.weight_shared"
     operations: dict[str, tuple[str, dict[str, Any]]] = {
         "Sigmoid": ("Sigmoid", {}),
         "Softmax": ("Softmax", {"axis": 1}),
@@ -305,10 +316,11 @@ def _skipping(kind: str) -> tuple[onnx.ModelProto, str]:
         "maximum over channels": ("ReduceMax", {"axes": [1]}),
     }
     op, attributes = operations[kind]
+    reason = "skipped.clip_from" if op == "Clip" else op
     ends = [net.constant(np.array(-1.0)), net.constant(np.array(1.0))] if op == "Clip" else []
     between = net.add(op, [first, *ends], **attributes)
     weight = net.normal(3, 1 if op == "ReduceMax" else 3, 1, 1)
-    return net.model([3, 8, 8], net.add("Conv", [between, weight]), rank=4), op
+    return net.model([3, 8, 8], net.add("Conv", [between, weight]), rank=4), reason
 
 
 @pytest.mark.parametrize(
@@ -323,11 +335,12 @@ def _skipping(kind: str) -> tuple[onnx.ModelProto, str]:
     ],
 )
 def test_what_is_no_pair_is_left_alone_and_named(tmp_path: Path, kind: str) -> None:
-    model, word = _skipping(kind)
+    model, code = _skipping(kind)
     _, change = equalized(model, tmp_path)
     assert change.empty
-    assert any(word in reason for reason in change.skipped.values()), change.skipped
-    assert "no neighbouring layers" in change.summary
+    said = [(why.code, why.figures.get("op")) for why in change.skipped.values()]
+    assert code in {part for each in said for part in each}, change.skipped
+    assert change.summary.code == "ledger.equalization_alone"
 
 
 def test_an_output_of_the_network_breaks_the_chain(tmp_path: Path) -> None:
@@ -339,7 +352,7 @@ def test_an_output_of_the_network_breaks_the_chain(tmp_path: Path) -> None:
     model = of_nodes(nodes, weights, ("N", 3, 8, 8), {"y": 4, "z": 4})
     _, change = equalized(model, tmp_path)
     assert change.empty
-    assert change.skipped == dict.fromkeys("yz", "an output of the network")
+    assert change.skipped == dict.fromkeys("yz", say("skipped.output"))
 
 
 def test_shared_biases_become_two(tmp_path: Path) -> None:
@@ -359,7 +372,7 @@ def test_a_second_time_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert change.model is not None
     again = change_of(Equalization(), case_of(ir.to_proto(change.model), data, tmp_path))
     assert again.empty
-    assert again.summary == "nothing to equalize: ranges are equal already"
+    assert again.summary == say("ledger.equalization_equal")
 
 
 def test_prediction_follows_the_share_of_the_weights_and_the_target(tmp_path: Path) -> None:

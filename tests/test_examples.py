@@ -19,30 +19,31 @@ import test_estimators
 import test_exporters
 from dead_channels import DeadChannels
 from exported_nets import case_of
-from lostbits import api
 from lostbits.errors import ExportError
 from lostbits.estimators import ALL as ESTIMATORS
-from lostbits.exporting import chosen_exporters
 from lostbits.grid import affine_from_range
 from lostbits.matching import match
 from lostbits.runtime.rules import Operator
 from lostbits.targets import SNPE
 from lostbits.targets import target as find_target
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.export import chosen_exporters
 from npu_csv import NpuCsv
 from other_packages import install
+from runs import diagnosed, planned, recovered
 
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-DEMO = api.demo_files()
-FEW = lb.Settings(samples=32)
+NPU = DOCS / "examples" / "npu.toml"
+DEMO = demo_files()
 CLIPPED = "block3.depthwise.act.Clip"  # a tensor with values beyond six standard deviations
 
 
 def test_the_target_is_read_and_simulated() -> None:
-    result = lb.diagnose(DEMO["model"], DEMO["data"], str(DOCS / "examples" / "npu.toml"), FEW)
-    assert result["target"]["name"] == "npu"
-    grids = {(s["role"], s["grid"]) for s in result["sites"]}
+    result = diagnosed(DEMO["model"], DEMO["data"], NPU, samples=32)
+    assert result.target.name == "npu"
+    grids = {(s.role, s.grid) for s in result.sites}
     assert {("weight", "uint8"), ("activation", "uint16")} <= grids
 
 
@@ -65,8 +66,7 @@ def test_the_range_method_prints_what_its_page_shows(capsys: pytest.CaptureFixtu
 def test_an_installed_range_method_plans(site: Path) -> None:
     install(site, "ours", {"estimators": {"six_sigma": "six_sigma:SixSigma"}})
     wish = lb.Override(CLIPPED, method="six_sigma")
-    wishes = lb.Settings(samples=32, overrides=(wish,))
-    case = api.build_case(DEMO["model"], DEMO["data"], find_target("onnxruntime"), wishes)[2]
+    _, case = planned(DEMO["model"], DEMO["data"], samples=32, overrides=(wish,))
     seen, affine = case.seen[f"{CLIPPED}:activation"].whole, case.plan[f"{CLIPPED}:activation"]
     lo, hi = six_sigma.SixSigma()(seen, affine.grid, symmetric=False)
     assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
@@ -83,12 +83,12 @@ def test_methods_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("method", ["dead_channels", DeadChannels()])
 def test_an_installed_recovery_is_tried_and_wins(site: Path, method: Any) -> None:
     install(site, "ours", {"recoveries": {"dead_channels": "dead_channels:DeadChannels"}})
-    wishes = api.Wishes(methods=(method,), evaluation=DEMO["data"])
-    result = api.recover(DEMO["model"], DEMO["calibration"], "snpe", settings=FEW, wishes=wishes)
-    (attempt,) = result["ledger"]
-    assert attempt["method"] == "dead_channels" and attempt["kept"]
-    assert attempt["gain_db"] > 15
-    assert attempt["predicted_gain_db"] > 15
+    samples: dict[str, Any] = {"calibration": DEMO["calibration"], "samples": 32}
+    better = recovered(DEMO["model"], DEMO["data"], "snpe", methods=(method,), **samples)
+    (attempt,) = better.ledger
+    assert attempt.method == "dead_channels" and attempt.kept
+    assert attempt.gain_db > 15
+    assert attempt.predicted_gain_db > 15
 
 
 def test_a_recovery_without_work_proposes_nothing() -> None:

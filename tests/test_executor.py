@@ -10,12 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lostbits.api import build_case, diagnose
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ModelError, SimulationError, TargetError
 from lostbits.graph.instrument import after, quantized
+from lostbits.language import say
 from lostbits.runtime import executor as module
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.rules import RULES, Unsupported
@@ -23,6 +22,7 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 from lostbits.targets import ONNXRUNTIME, SNPE, TENSORRT
 from lostbits.targets import target as find_target
+from runs import diagnosed, planned
 from text_models import Array, decibels, normal, outputs, proto, random, saved
 
 CONV = "Conv <pads = [1,1,1,1]>"
@@ -69,7 +69,7 @@ every_target = pytest.mark.parametrize(
 def case_of(net: str, target: Any, folder: Path, samples: int = 5) -> tuple[Case, Source]:
     text, weights, shape = NETS[net]
     path = saved(proto(text, **weights), folder)
-    _, source, case = build_case(path, {"x": random(max(samples, 64), *shape)}, target, Settings())
+    source, case = planned(path, {"x": random(max(samples, 64), *shape)}, target)
     return case, source.slice(0, samples)
 
 
@@ -179,7 +179,7 @@ def test_a_wrong_rule_ends_a_diagnosis(tmp_path: Path, monkeypatch: pytest.Monke
     text, weights, shape = NETS["plain"]
     failing(monkeypatch, "Sigmoid", TypeError("a slip"))
     with pytest.raises(TypeError, match="a slip"):
-        diagnose(saved(proto(text, **weights), tmp_path), {"x": random(4, *shape)}, "snpe")
+        diagnosed(saved(proto(text, **weights), tmp_path), {"x": random(4, *shape)}, "snpe")
 
 
 def test_values_that_no_runtime_takes_are_no_fault_of_a_rule() -> None:
@@ -213,7 +213,7 @@ def test_a_node_with_an_omitted_output_keeps_the_others_in_place(tmp_path: Path)
         y = Relu(l) }"""
     model = proto(text, w=random(1, 12, 4), r=random(1, 12, 3))
     model.graph.node[0].output[0] = ""
-    _, source, case = build_case(saved(model, tmp_path), {"x": random(4, 1, 4)}, SNPE, Settings())
+    source, case = planned(saved(model, tmp_path), {"x": random(4, 1, 4)}, SNPE)
     part = next(iter(source.batches(4)))
     executor = Executor(case.model, case.sites)
     expected = outputs(model, **part.feeds)[0]
@@ -227,13 +227,13 @@ def test_diagnose_falls_back_to_permutations_and_says_so(
     text, weights, shape = NETS["plain"]
     path = saved(proto(text, **weights), tmp_path)
     without(monkeypatch, "Sigmoid")
-    result = diagnose(path, {"x": random(4, *shape)}, "snpe")
-    assert result["network"]["method"] == "permutation"
-    assert "no gradient through" in result["network"]["note"]
-    assert any("permutation" in note for note in result["notes"])
-    assert abs(result["network"]["residual"]) < 1e-6
+    result = diagnosed(path, {"x": random(4, *shape)}, "snpe")
+    assert result.network.method == "permutation"
+    assert result.network.note.figures["reason"] == say("basis.no_gradient", ops="Sigmoid")
+    assert "note.permutations" in {note.code for note in result.notes}
+    assert abs(result.network.residual) < 1e-6
     with pytest.raises(TargetError) as info:
-        diagnose(path, {"x": random(4, *shape)}, "snpe", Settings(method="aumann-shapley"))
+        diagnosed(path, {"x": random(4, *shape)}, "snpe", method="aumann-shapley")
     assert info.value.code == "T008"
 
 
@@ -244,9 +244,7 @@ def test_tensors_whose_names_begin_alike_do_not_disturb_each_other(tmp_path: Pat
         for names in (node.input, node.output):
             for index, name in enumerate(names):
                 names[index] = {"a": "r", "r": "r:0", "s": "r:activation"}.get(name, name)
-    _, source, case = build_case(
-        saved(model, tmp_path), {"x": random(8, 4, 8, 8)}, SNPE, Settings()
-    )
+    source, case = planned(saved(model, tmp_path), {"x": random(8, 4, 8, 8)}, SNPE)
     part = next(iter(source.batches(8)))
     others, frozen = Simulation(case).run(part)
     with torch.no_grad():
@@ -260,10 +258,10 @@ def test_a_batch_size_written_into_the_graph_is_kept(samples: int, tmp_path: Pat
         f = Reshape(r, s)  y = Gemm (f, k) }"""
     shape = np.asarray([4, 16], np.int64)
     model = proto(text, w=random(4, 4, 1, 1), k=random(16, 3), s=shape)
-    result = diagnose(saved(model, tmp_path), {"x": random(samples, 4, 2, 2)}, "snpe")
-    assert abs(result["network"]["residual"]) < 0.05
-    assert result["data"]["samples"] == samples
-    assert result["coverage"]["sites_matched"] == result["coverage"]["sites_total"]
+    result = diagnosed(saved(model, tmp_path), {"x": random(samples, 4, 2, 2)}, "snpe")
+    assert abs(result.network.residual) < 0.05
+    assert result.data.samples == samples
+    assert result.coverage.sites_matched == result.coverage.sites_total
 
 
 def test_samples_that_fill_up_a_batch_count_nothing(tmp_path: Path) -> None:
@@ -272,26 +270,26 @@ def test_samples_that_fill_up_a_batch_count_nothing(tmp_path: Path) -> None:
     results = []
     for size in ("N", "4"):
         model = proto(text % (size, size), w=random(4, 4, 1, 1), k=random(16, 3))
-        results.append(diagnose(saved(model, tmp_path), {"x": random(6, 4, 2, 2)}, "snpe"))
+        results.append(diagnosed(saved(model, tmp_path), {"x": random(6, 4, 2, 2)}, "snpe"))
     free, fixed = results
-    assert fixed["baseline"]["sqnr_db"] == pytest.approx(free["baseline"]["sqnr_db"], abs=1e-3)
-    assert fixed["network"]["total"] == pytest.approx(free["network"]["total"], rel=1e-4)
-    for a, b in zip(free["sites"], fixed["sites"], strict=True):
-        assert b["mse"] == pytest.approx(a["mse"], rel=1e-4)
+    assert fixed.baseline.sqnr_db == pytest.approx(free.baseline.sqnr_db, abs=1e-3)
+    assert fixed.network.total == pytest.approx(free.network.total, rel=1e-4)
+    for a, b in zip(free.sites, fixed.sites, strict=True):
+        assert b.mse == pytest.approx(a.mse, rel=1e-4)
 
 
 def test_samples_without_a_batch_axis_are_run_whole(tmp_path: Path) -> None:
     model = proto("g (float[3,4] x, float[4] z) => (float[3,4] y) { y = Add(x, z) }")
     data: dict[str, NDArray[Any]] = {"x": random(5, 3, 4), "z": random(5, 4)}
-    result = diagnose(saved(model, tmp_path), data, "snpe")
-    assert abs(result["network"]["residual"]) < 0.05
+    result = diagnosed(saved(model, tmp_path), data, "snpe")
+    assert abs(result.network.residual) < 0.05
 
 
 def test_a_runtime_that_stops_is_an_error_with_its_own_words(tmp_path: Path) -> None:
     model = proto("g (float[N,4] x, int64[N] i) => (float[N,4] y) { y = Gather(x, i) }")
     data: dict[str, NDArray[Any]] = {"x": random(3, 4), "i": np.asarray([0, 1, 9])}
     with pytest.raises(SimulationError) as info:
-        diagnose(saved(model, tmp_path), data, "snpe")
+        diagnosed(saved(model, tmp_path), data, "snpe")
     assert info.value.code == "S001"
     assert "out of data bounds" in str(info.value)
 
@@ -299,14 +297,14 @@ def test_a_runtime_that_stops_is_an_error_with_its_own_words(tmp_path: Path) -> 
 def test_an_op_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     model = proto("g (float[N,4] x) => (float[N,4] y) { y = local.Mystery(x) }")
     with pytest.raises(ModelError) as info:
-        diagnose(saved(model, tmp_path), {"x": random(3, 4)}, "snpe")
+        diagnosed(saved(model, tmp_path), {"x": random(3, 4)}, "snpe")
     assert info.value.code == "M006"
 
 
 def test_nothing_to_quantize_is_an_error(tmp_path: Path) -> None:
     model = proto("g (float[N,4] x) => (float[N,4] y) { y = Sin(x) }")
     with pytest.raises(ModelError) as info:
-        diagnose(saved(model, tmp_path), {"x": random(3, 4)}, find_target("cnrt"))
+        diagnosed(saved(model, tmp_path), {"x": random(3, 4)}, find_target("cnrt"))
     assert info.value.code == "M011"
 
 

@@ -11,15 +11,15 @@ from typer.testing import CliRunner, Result
 
 from exported_nets import case_of
 from lostbits import cli
-from lostbits.api import demo_files
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporters import ALL, exporter
-from lostbits.exporting import Origin, chosen_exporters, export
-from lostbits.recover import saver
-from lostbits.results import replace_file
 from lostbits.runtime.reference import open_reference
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.export import chosen_exporters, export
+from lostbits.verbs.load import load
+from runs import stored
 from test_store import rounded_down
 
 FILES = {name: str(path) for name, path in demo_files().items()}
@@ -31,8 +31,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def recovered(tmp_path: Path) -> Path:
-    saver(tmp_path / "recovered", replace_file)(rounded_down(case_of()), [])
-    return tmp_path / "recovered"
+    return stored(rounded_down(case_of()), tmp_path / "recovered")
 
 
 def planned() -> Case:
@@ -43,7 +42,7 @@ def test_every_format_of_a_folder_is_what_the_exporter_writes(
     recovered: Path, tmp_path: Path
 ) -> None:
     names = ["json", "qdq-onnxruntime", "encodings-1.0.0"]
-    done = export(Origin(recovered), names, tmp_path / "out")
+    done = export(load(recovered), names, tmp_path / "out")
     assert [each.format for each in done] == names
     for each in done:
         for name, content in exporter(each.format).write(planned()).items():
@@ -55,7 +54,7 @@ def test_every_format_of_a_folder_is_what_the_exporter_writes(
 def test_a_format_without_a_model_gets_the_one_its_names_belong_to(
     recovered: Path, tmp_path: Path
 ) -> None:
-    export(Origin(recovered), ["json", "qdq-qnn"], tmp_path)
+    export(load(recovered), ["json", "qdq-qnn"], tmp_path)
     weights = open_reference(tmp_path / "json" / "model.onnx").model.graph.initializers["w"]
     assert weights.const_value is not None
     assert np.array_equal(weights.const_value.numpy(), planned().written["w"])
@@ -66,7 +65,7 @@ def test_one_format_that_cannot_hold_the_plan_leaves_nothing_behind(
     recovered: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="E001"):
-        export(Origin(recovered), ["json", "tensorrt-cache"], tmp_path / "out")
+        export(load(recovered), ["json", "tensorrt-cache"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -85,10 +84,10 @@ def test_qdq_is_the_variant_of_the_target(target: object, name: str) -> None:
 
 
 def test_a_file_that_changes_is_said_to_be_replaced(recovered: Path, tmp_path: Path) -> None:
-    first = export(Origin(recovered), ["json"], tmp_path)[0]
-    again = export(Origin(recovered), ["json"], tmp_path)[0]
+    first = export(load(recovered), ["json"], tmp_path)[0]
+    again = export(load(recovered), ["json"], tmp_path)[0]
     (tmp_path / "json" / "plan.json").write_text("something else")
-    other = export(Origin(recovered), ["json"], tmp_path)[0]
+    other = export(load(recovered), ["json"], tmp_path)[0]
     assert [f.replaced for f in (*first.files, *again.files, *other.files)].count(True) == 1
     assert other.files[0].replaced
 

@@ -9,12 +9,22 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+import made_results
 from lostbits.case import Case, Seen, make_plan
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
-from lostbits.diagnosis import Attribution, Cause, Finding, LostBits, NetworkReport, SiteReport
+from lostbits.diagnosis import (
+    Attribution,
+    Cause,
+    Finding,
+    LostBits,
+    NetworkReport,
+    SiteReport,
+    Utilisation,
+)
 from lostbits.graph.place import Placed
-from lostbits.graph.site import Site, Use
+from lostbits.graph.site import Role, Site, Use
+from lostbits.language import Message, say, verbatim
 from lostbits.override import Override
 from lostbits.targets import target
 
@@ -49,40 +59,16 @@ def case(platform: str = "snpe", weight: Any = WEIGHT) -> Case:
     return Case(model, chosen, placed, known, plan, {"y": 1.0}, 64)
 
 
+def used(codes: float, share: float) -> Utilisation:
+    return Utilisation(codes, 256, 7.0, share, 0.0, 0.0)
+
+
 def site(tensor: str = "x", **changes: Any) -> SiteReport:
-    role, node = {
-        "x": ("activation", ""),
-        "w": ("weight", "conv"),
-        "b": ("bias", "conv"),
-    }[tensor]
-    report = SiteReport(
-        tensor=tensor,
-        role=role,
-        node=node,
-        op="Conv",
-        group=tensor,
-        grid="uint8",
-        bits=8,
-        scale=[0.1],
-        zero_point=[128],
-        axis=None,
-        lo=-12.8,
-        hi=12.7,
-        mse=1e-3,
-        mse_round=1e-3,
-        mse_clip=0.0,
-        mse_dead_zone=0.0,
-        sqnr_db=30.0,
-        effective_bits=7.0,
-        lost_bits=NO_LOSS,
-        utilisation={"codes_used": 200.0, "range_share": 0.9},
-        stability=None,
-        trade_off=None,
-        histogram=None,
-        channel_range=[[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]],
-        levels=None,
-    )
-    return replace(report, **changes)
+    roles: dict[str, Role] = {"x": "activation", "w": "weight", "b": "bias"}
+    channels = [[2, -12.8, 12.7], [1, -1.0, 1.0], [0, -0.001, 0.001]]
+    known = {"lost_bits": NO_LOSS, "utilisation": used(200.0, 0.9), "channel_range": channels}
+    node = "" if tensor == "x" else "conv"
+    return made_results.site(tensor, roles[tensor], node, **{**known, **changes})
 
 
 def lost(**steps: Any) -> LostBits:
@@ -97,7 +83,7 @@ def network(
     *parts: Attribution, channels: Mapping[str, list[float]] | None = None
 ) -> NetworkReport:
     table = dict(channels or {})
-    return NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, list(parts), table, "")
+    return NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, list(parts), table, verbatim(""))
 
 
 def found(*parts: Attribution, platform: str = "snpe", **changes: Any) -> list[Finding]:
@@ -114,7 +100,7 @@ REASONS: list[tuple[str, Attribution, dict[str, Any]]] = [
         part(),
         {
             "lost_bits": lost(range_choice=4.0, direction="too_wide", granularity=1.0),
-            "utilisation": {"codes_used": 16.0, "range_share": 1 / 16},
+            "utilisation": used(16.0, 1 / 16),
         },
     ),
     (
@@ -147,24 +133,31 @@ def test_texts_name_tensor_share_and_remedy(
     reason: str, share: Attribution, changes: dict[str, Any]
 ) -> None:
     (finding,) = found(share, **changes)
-    for words in (f" {share.tensor}", "60%", finding.remedy, "predicted to win"):
-        assert words in finding.text
+    figures = finding.text.figures
+    assert isinstance(figures["name"], Message)
+    assert figures["name"].figures["tensor"] == share.tensor
+    assert (figures["share"], figures["remedy"]) == ("60%", finding.remedy)
     for nonsense in ("nan", "inf ", "None", "  ", ".."):
-        assert nonsense not in finding.text
+        assert nonsense not in str(finding.text)
     assert finding.command.startswith("lostbits diagnose m.onnx --set ")
     assert Override.parse(finding.command.split()[-1]).tensor == share.tensor
 
 
 def test_what_a_typical_channel_is_left_with_is_said() -> None:
     (finding,) = found(part(), lost_bits=lost(granularity=2.5))
-    assert "12.8 times as much as a typical channel" in finding.text
-    assert "21 of 256 levels (2.5 bits lost)" in finding.text
+    because, cost = finding.text.figures["because"], finding.text.figures["cost"]
+    told = {"times": "12.8", "used": "21", "levels": "256"}
+    assert because == say("because.granularity", **told)
+    assert cost == say("finding.cost", bits="2.5")
 
 
 def test_how_far_a_range_is_too_wide_is_said() -> None:
     changes = REASONS[3][2]
     (finding,) = found(part(), **changes)
-    assert "16.0 times as wide as its values reach: 16 of 256 levels" in finding.text
+    because = finding.text.figures["because"]
+    assert isinstance(because, Message) and because.code == "because.too_wide"
+    told = [because.figures[name] for name in ("times", "used", "levels")]
+    assert told == ["16.0", "16", "256"]
 
 
 def test_a_small_step_is_not_the_reason() -> None:
@@ -195,7 +188,7 @@ def test_small_shares_are_left_out_but_never_all() -> None:
     small = LEAST_SHARE / 4
     assert [f.tensor for f in found(part("x"), part("w", share=small))] == ["x"]
     assert [f.tensor for f in found(part("x", share=small), part("w", share=0.001))] == ["x"]
-    assert "0.5%" in found(part("x", share=small))[0].text
+    assert found(part("x", share=small))[0].text.figures["share"] == "0.5%"
 
 
 def test_no_loss_no_finding() -> None:
@@ -268,7 +261,7 @@ def test_small_weights_of_strong_inputs_lose_bits() -> None:
     parts = network(part("w"))
     (finding,) = findings(subject, [site("w")], parts, "lostbits diagnose")
     assert finding.reason == "granularity"
-    assert "equalize its input channels" in finding.text
+    assert finding.remedy == say("remedy.equalize")
     assert finding.command.endswith(" w=16bit")
 
 

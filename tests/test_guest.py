@@ -14,10 +14,11 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from lostbits.api import Settings, diagnose
+import lostbits
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import InProcess, pool
 from lostbits.runtime.threads import limited, one_thread_each, pool_threads, session_threads
+from lostbits.schema import plain
 from lostbits.system.memory import bounded
 from lostbits.system.memory import limited as bound
 from small_nets import cnn
@@ -89,18 +90,17 @@ from pathlib import Path
 
 shots = [seen()]
 import lostbits
-import lostbits.api as api
-from lostbits.recovery import Effort
-from lostbits.runtime.pool import Resources
+from lostbits.verbs.demo import demo_files
 shots.append(seen())
-files, out = api.demo_files(), Path(sys.argv[1])
+files, out = demo_files(), Path(sys.argv[1])
 for threads in (0, 2, 1):
-    settings = api.Settings(samples=16, resources=Resources(threads=threads))
-    api.diagnose(files["model"], files["data"], "snpe", settings)
+    case = lostbits.load(files["model"], files["data"], "snpe", samples=16, threads=threads)
+    lostbits.diagnose(case)
     shots.append(seen())
-wishes = api.Wishes(methods=("equalization", "bias_correction"), effort=Effort(iterations=5))
-settings = api.Settings(samples=32, resources=Resources(threads=1, memory=4 << 30))
-result = api.recover(files["model"], files["data"], "snpe", out, settings, wishes)
+case = lostbits.load(
+    files["model"], files["data"], "snpe", samples=32, threads=1, memory=4 << 30
+)
+result = lostbits.recover(case, methods=["equalization", "bias_correction"], out=out)
 lostbits.write(result, out, ["json", "html"])
 shots.append(seen())
 print(json.dumps(shots))
@@ -216,9 +216,8 @@ def test_calls_with_different_threads_do_not_influence_each_other(tmp_path: Path
     data = np.random.default_rng(0).normal(size=(12, 3, 16, 16)).astype(np.float32)
 
     def figures(threads: int) -> str:
-        settings = Settings(resources=Resources(threads=threads))
-        found = diagnose(path, data, "snpe", settings)
-        return json.dumps([found[k] for k in ("baseline", "sites", "layers", "network")])
+        found = lostbits.diagnose(lostbits.load(path, data, "snpe", threads=threads))
+        return json.dumps(plain([found.baseline, found.sites, found.layers, found.network]))
 
     alone = {threads: figures(threads) for threads in (1, 2)}
     assert [figures(n) for n in (2, 1, 2, 1)] == [alone[n] for n in (2, 1, 2, 1)]
@@ -264,16 +263,17 @@ threadpoolctl.sys = types.SimpleNamespace(**vars(sys))  # it finds libraries by 
 sys.platform = SYSTEM
 
 import lostbits
-from lostbits import api
-from lostbits.runtime.pool import Resources
+from lostbits.verbs.demo import demo_files
 from lostbits.graph import large
 from lostbits.runtime.peak import resident, peak_memory
 large.LARGE_MODEL, large.LARGE = 1, 256
-settings = api.Settings(samples=8, resources=Resources(threads=1, memory=4 << 30))
-files = api.demo_files()
-found = lostbits.diagnose(files["model"], files["data"], "snpe", settings)
+files = demo_files()
+case = lostbits.load(
+    files["model"], files["data"], "snpe", samples=8, threads=1, memory=4 << 30
+)
+found = lostbits.diagnose(case)
 lostbits.write(found, pathlib.Path(sys.argv[1]), ["json", "html"])
-print(json.dumps([found["baseline"]["sqnr_db"], found["memory"]["peak_bytes"], resident(),
+print(json.dumps([found.baseline.sqnr_db, found.memory.peak_bytes, resident(),
                   peak_memory()]))
 """
 

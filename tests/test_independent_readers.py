@@ -12,10 +12,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import runs
 from benchmarks.environments import MODELOPT, PEERS
 from benchmarks.readers import compare
 from exported_nets import net
-from lostbits.api import Settings, build_case
 from lostbits.case import Case
 from lostbits.graph.taps import taps_of
 from lostbits.grid import Affine, Grid
@@ -42,7 +42,7 @@ TARGETS = {
 def planned(target: Target, folder: Path) -> Case:
     """Conv, ConvTranspose, Concat, Gemm and MatMul."""
     ir.save(net(), folder / "net.onnx")
-    return build_case(folder / "net.onnx", DATA, target, Settings())[2]
+    return runs.planned(folder / "net.onnx", DATA, target)[1]
 
 
 @needs_aimet
@@ -70,7 +70,7 @@ def test_aimet_simulates_our_encodings_within_one_code(
 def test_aimet_simulates_clips_adds_and_pools_too(tmp_path: Path) -> None:
     onnx.save(cnn(0), tmp_path / "net.onnx")
     data = samples(0, 16, 3, 16, 16)
-    case = build_case(tmp_path / "net.onnx", data, QNN_HTP, Settings())[2]
+    case = runs.planned(tmp_path / "net.onnx", data, QNN_HTP)[1]
     found = compare.by_aimet(case, "encodings-1.0.0", data, tmp_path)
     assert found.own < 1.01
     assert found.own_share < 0.002

@@ -11,10 +11,10 @@ from exported_nets import case_of
 from lostbits import cli
 from lostbits.exporter import float_model, serialized
 from lostbits.exporters import exporter
-from lostbits.inspecting import inspect
 from lostbits.matching import IDLE
 from lostbits.targets import ALL, TENSORRT
 from lostbits.targets import target as find_target
+from lostbits.verbs.inspect import inspect
 
 
 def run(*arguments: object) -> Result:

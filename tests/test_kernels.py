@@ -14,12 +14,10 @@ from onnxruntime.quantization import QuantFormat, QuantType
 
 import test_readers
 from exported_nets import net
-from lostbits.api import Settings, build_case, demo_files
 from lostbits.backends import backend
 from lostbits.deviation import Trace
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.exporting import Origin
 from lostbits.graph.fixed_point import in_fixed_point
 from lostbits.graph.float_kernels import accumulated
 from lostbits.graph.kernels import in_integers
@@ -30,8 +28,11 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP
-from lostbits.verifying import verify
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.load import load
+from lostbits.verbs.verify import verify
 from processor import exact_kernels
+from runs import planned, stored
 from small_nets import cnn, samples
 from text_models import proto, random
 
@@ -82,7 +83,7 @@ def test_a_network_of_every_kind_of_layer(
     """Convolutions dense and depthwise, Clip, Add, MaxPool, mean and Gemm."""
     onnx.save(cnn(seed), tmp_path / "net.onnx")
     data = samples(seed, 32, 3, 16, 16)
-    _, _, case = build_case(tmp_path / "net.onnx", data, target(), Settings())
+    _, case = planned(tmp_path / "net.onnx", data, target())
     (content,) = exporter("qdq-onnxruntime").write(case).values()
     difference, layers, theirs = compared(content, data)
     assert difference == 0
@@ -103,7 +104,7 @@ def test_files_of_onnxruntimes_own_quantizer(folder: Path, per_channel: bool, ki
 
 def test_a_transposed_convolution_stays_in_float(tmp_path: Path) -> None:
     ir.save(net(), tmp_path / "net.onnx")
-    _, _, case = build_case(tmp_path / "net.onnx", random(8, 4, 6, 6), ONNXRUNTIME, Settings())
+    _, case = planned(tmp_path / "net.onnx", random(8, 4, 6, 6), ONNXRUNTIME)
     (content,) = exporter("qdq-onnxruntime").write(case).values()
     model, layers = in_integers(opened(ir.from_proto(onnx.load_from_string(content))))
     assert "ConvTranspose" in [n.op_type for n in model.graph]
@@ -141,9 +142,7 @@ def test_a_sum_of_every_pair_of_codes(seed: int) -> None:
 def test_limits_within_the_grid_are_not_left_out(tmp_path: Path) -> None:
     """A Clip that cuts off part of the grid is no kernel's affair; its layer computes in float."""
     onnx.save(cnn(0), tmp_path / "net.onnx")
-    _, _, case = build_case(
-        tmp_path / "net.onnx", samples(0, 8, 3, 16, 16), ONNXRUNTIME, Settings()
-    )
+    _, case = planned(tmp_path / "net.onnx", samples(0, 8, 3, 16, 16), ONNXRUNTIME)
     plan = dict(case.plan)
     (clip,) = [k for k in plan if k.startswith("clip1:")]
     plan[clip] = replace(plan[clip], scale=3 * plan[clip].scale)
@@ -160,14 +159,13 @@ def test_limits_within_the_grid_are_not_left_out(tmp_path: Path) -> None:
 def test_verify_says_how_near_the_arithmetic_is(name: str) -> None:
     if not backend(name).installed():
         pytest.skip(f"{name} is not installed")
-    origin = Origin(Path(FILES["model"]), FILES["calibration"], name)
-    origin = replace(origin, settings=replace(origin.settings, samples=24))
-    row = verify(origin, name, FILES["data"]).row
-    assert row["kernels"]["layers"] >= 10
-    distance = row["kernels"]["sqnr_db"]
+    case = load(FILES["model"], FILES["calibration"], name, samples=24)
+    row = verify(case, name, FILES["data"], samples=24)
+    assert row.kernels is not None and row.kernels.layers >= 10
+    distance = row.kernels.sqnr_db
     assert distance is None or distance > 100  # a last bit of a float output
-    assert row["kernels"]["tensors_equal"] == row["tensors_compared"] > 10
-    assert row["kernels"]["first_deviation"] is None
+    assert row.kernels.tensors_equal == row.tensors_compared > 10
+    assert row.kernels.first_deviation is None
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -177,7 +175,7 @@ def test_openvino_adds_floats_to_codes_in_the_unit_of_the_codes(seed: int, tmp_p
         pytest.skip("openvino is not installed")
     onnx.save(residual(seed), tmp_path / "net.onnx")
     data = random(64, 8, 24, 24)
-    _, _, case = build_case(tmp_path / "net.onnx", data, OPENVINO, Settings())
+    _, case = planned(tmp_path / "net.onnx", data, OPENVINO)
     (content,) = exporter("qdq-openvino").write(case).values()
     loaded = backend("openvino").open(content)
     (expected,) = loaded.run({"x": data}).values()
@@ -210,7 +208,7 @@ def compared_on_the_htp(proto_file: onnx.ModelProto, data: Any, folder: Path) ->
     if not backend("qnn-htp").installed():
         pytest.skip("onnxruntime-qnn is not installed")
     onnx.save(proto_file, folder / "net.onnx")
-    case = build_case(folder / "net.onnx", data, QNN_HTP, Settings())[2]
+    _, case = planned(folder / "net.onnx", data, QNN_HTP)
     (content,) = exporter("qdq-qnn").write(case).values()
     graph = opened(ir.from_proto(onnx.load_from_string(content)))
     loaded = backend("qnn-htp").open(serialized(tapped(graph, taps_of(graph.graph))))
@@ -263,11 +261,8 @@ def test_what_runs_as_it_is_written_has_no_other_arithmetic() -> None:
 @exact_kernels
 def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     """A file with one weight of another code, beside the arithmetic of the plan."""
-    from lostbits.recover import saver
-    from lostbits.results import replace_file
-
-    _, _, case = build_case(FILES["model"], FILES["calibration"], ONNXRUNTIME, Settings())
-    saver(tmp_path / "case", replace_file)(case, [])
+    _, case = planned(FILES["model"], FILES["calibration"], ONNXRUNTIME)
+    stored(case, tmp_path / "case")
     proto = onnx.load_from_string(exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"])
     name = next(t.name for t in proto.graph.initializer if t.name.startswith("block2.project"))
     (tensor,) = [t for t in proto.graph.initializer if t.name == name]
@@ -275,9 +270,9 @@ def test_another_rounding_is_found_at_its_first_tensor(tmp_path: Path) -> None:
     codes.flat[0] = -codes.flat[0] - 40
     tensor.CopyFrom(numpy_helper.from_array(codes, name))
     onnx.save(proto, tmp_path / "edited.onnx")
-    origin = Origin(tmp_path / "edited.onnx")
-    origin = replace(origin, settings=replace(origin.settings, samples=16))
-    row = verify(origin, "onnxruntime", FILES["data"], tmp_path / "case").row
-    found = row["kernels"]["first_deviation"]
-    assert found["node"].startswith("block2.project") or found["tensor"].startswith("block2")
-    assert 0 < row["kernels"]["tensors_equal"] < row["tensors_compared"]
+    against, data = tmp_path / "case", FILES["data"]
+    row = verify(tmp_path / "edited.onnx", "onnxruntime", data, against=against, samples=16)
+    assert row.kernels is not None and row.kernels.first_deviation is not None
+    found = row.kernels.first_deviation
+    assert found.node.startswith("block2.project") or found.tensor.startswith("block2")
+    assert 0 < row.kernels.tensors_equal < row.tensors_compared

@@ -1,6 +1,7 @@
 """The catalogues: complete in every language, all of it used, and nothing said outside of them."""
 
 import copy
+import pickle
 import re
 import string
 from importlib.resources import files
@@ -12,7 +13,7 @@ import pytest
 from lostbits import messages
 from lostbits.diagnosis import Reason
 from lostbits.estimators import ALL as ESTIMATORS
-from lostbits.language import Language, catalogue, listed, say, sentences, translated
+from lostbits.language import Language, catalogue, listed, say, verbatim
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.targets import ALL as TARGETS
 
@@ -140,29 +141,30 @@ def test_no_script_says_anything_itself(path: Path) -> None:
 # Sentences.
 
 
-def test_a_sentence_is_text_that_remembers() -> None:
-    sentence = say("ledger.bias_correction", count="3")
-    assert sentence == "corrected 3 biases"
-    assert f"{sentence}." == "corrected 3 biases."
-    copied = copy.deepcopy(sentence)
-    assert (copied, copied.code, copied.figures) == (sentence, sentence.code, sentence.figures)
+def test_a_message_is_its_code_and_its_figures() -> None:
+    message = say("ledger.bias_correction", count="3")
+    assert str(message) == f"{message}" == "corrected 3 biases"
+    assert copy.deepcopy(message) == pickle.loads(pickle.dumps(message)) == message
+    assert message != say("ledger.bias_correction", count="4")
+    assert message != say("ledger.analytic_bias", count="3")
+    assert message != "corrected 3 biases"
+    assert len({message, copy.deepcopy(message)}) == 1
 
 
 def test_sentences_inside_sentences_are_translated() -> None:
     sentence = listed([say("role.weight"), say("role.bias"), say("role.output")])
-    assert sentence == "weight, bias, output"
-    assert translated(Language.ENGLISH, sentence.entry()) == sentence
-    assert translated(Language.CHINESE, sentence.entry()) == "權值，偏置，輸出"
+    assert str(sentence) == sentence.told(Language.ENGLISH) == "weight, bias, output"
+    assert sentence.told(Language.CHINESE) == "權值，偏置，輸出"
 
 
 def test_a_name_is_never_a_template() -> None:
     name = "{share} {0} {{x}}"
     sentence = say("skipped.weight_shared", tensor=name)
-    assert name in sentence
-    assert name in translated(Language.CHINESE, sentence.entry())
+    assert name in str(sentence)
+    assert name in sentence.told(Language.CHINESE)
 
 
-def test_sentences_are_found_wherever_they_stand() -> None:
-    first, second = say("role.weight"), say("role.bias")
-    found = sentences({"a": [first, "plain"], "b": ({"c": second},), "d": 1})
-    assert found == {"weight": first.entry(), "bias": second.entry()}
+def test_what_others_say_is_the_same_in_every_language() -> None:
+    words = verbatim("a plug-in's {own} words")
+    assert {words.told(language) for language in Language} == {"a plug-in's {own} words"}
+    assert verbatim(say("role.bias")) == say("role.bias")

@@ -23,7 +23,7 @@ def refused(path: Path) -> ModelError:
 
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_from_11_to_23_is_read(opset: int, tmp_path: Path) -> None:
-    assert load(saved(proto(RELU, opset), tmp_path)).opset_imports[""] == opset
+    assert load(saved(proto(RELU, opset), tmp_path)).model.opset_imports[""] == opset
 
 
 @pytest.mark.parametrize("opset", [10, 24])
@@ -75,7 +75,7 @@ def external(folder: Path) -> tuple[Path, onnx.ModelProto]:
 def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
     path, model = external(tmp_path)
     x = random(2, 64)
-    np.testing.assert_array_equal(outputs(load(path), x=x)[0], outputs(model, x=x)[0])
+    np.testing.assert_array_equal(outputs(load(path).model, x=x)[0], outputs(model, x=x)[0])
 
 
 def test_missing_external_data_is_named(tmp_path: Path) -> None:

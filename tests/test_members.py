@@ -14,17 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 import lostbits as lb
-from lostbits import api, cli, estimators, exporters
+from lostbits import cli, estimators, exporters
 from lostbits import targets as built_in
 from lostbits.errors import LostbitsError, MemberError, TargetError
 from lostbits.estimator import Estimator
-from lostbits.exporting import chosen_exporters
 from lostbits.grid import affine_from_range
 from lostbits.members import Members
 from lostbits.targets import SNPE
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.export import chosen_exporters
 from other_packages import FAMILIES, install
 
-DEMO = api.demo_files()
+DEMO = demo_files()
 
 
 WHOLE = """
@@ -35,6 +36,8 @@ from lostbits.exporters.plan import Json
 from lostbits.recoveries import BiasCorrection
 from lostbits.estimators import Percentile
 from lostbits.targets import SNPE
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.export import chosen_exporters
 
 TARGET = replace(SNPE, name="theirs", qdq="their-plan")
 
@@ -144,18 +147,16 @@ def test_every_family_finds_names_and_objects(family: Members[Any]) -> None:
 def test_objects_stand_wherever_names_do() -> None:
     method = lb.Percentile(cut_ppm=20_000)
     wish = lb.Override("block3.depthwise.act.Clip", method=method)
-    settings = lb.Settings(samples=16, overrides=(wish,))
     rules = replace(SNPE.activations, method=method)
     ours = replace(SNPE, name="ours", activations=rules)
-    for target, told in ((SNPE, settings), (ours, lb.Settings(samples=16))):
-        case = api.build_case(DEMO["model"], DEMO["data"], target, told)[2]
+    for target, wishes in ((SNPE, (wish,)), (ours, ())):
+        case = lb.load(DEMO["model"], DEMO["data"], target, samples=16, overrides=wishes)
         key = "block3.depthwise.act.Clip:activation"
         seen, affine = case.seen[key].whole, case.plan[key]
         lo, hi = method(seen, affine.grid, symmetric=False)
         assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
         assert hi < seen.hi[0]
-    result = lb.diagnose(DEMO["model"], DEMO["data"], ours, lb.Settings(samples=16))
-    assert result["target"]["activations"]["method"] == "percentile"
+    assert lb.diagnose(case).target.activations.method == "percentile"
     each = exporters.exporter("plan" if "plan" in exporters.MEMBERS.names else "json")
     assert chosen_exporters([each, "qdq"], SNPE)[0] is each
 
@@ -165,7 +166,7 @@ def test_a_target_may_have_any_method_per_channel(member: Estimator) -> None:
     """Rows with too few values take their extremes; the others are as if they stood alone."""
     rules = replace(SNPE.weights, per_channel=True, method=member.name)
     target = replace(SNPE, name="ours", weights=rules)
-    case = api.build_case(DEMO["model"], DEMO["data"], target, lb.Settings(samples=8))[2]
+    case = lb.load(DEMO["model"], DEMO["data"], target, samples=8)
     met = 0
     for site in (s for s in case.sites if s.role == "weight" and s.per_channel):
         rows, affine = case.seen[site.key].channels, case.plan[site.key]

@@ -1,17 +1,14 @@
 """A bound on memory: what lies in files, what batches it leaves, and what it must not change."""
 
-import json
 import mmap
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -20,15 +17,15 @@ from typer.testing import CliRunner
 
 from benchmarks.scaling.nets import large as residual_net
 from lostbits import cli, spill
-from lostbits.api import Settings, Wishes, build_case, diagnose, recover
 from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.settings import Settings
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import LostbitsError, ModelError, OutputError, WorkerError
 from lostbits.graph import large
 from lostbits.graph.load import load
 from lostbits.graph.queries import constant
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recovery import Effort
 from lostbits.runtime import executor
 from lostbits.runtime.again import Again
 from lostbits.runtime.layout import channels_last, in_file
@@ -38,13 +35,16 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, QUANTIZED, load_case
 from lostbits.system import memory
-from lostbits.targets import target
+from lostbits.verbs.diagnose import diagnose
+from lostbits.verbs.load import load as opened
+from lostbits.verbs.origin import Provenance, origin_of
+from runs import assert_valid, diagnosed, planned, recovered
+from runs import figures as bare
 from small_nets import change_by, cnn
 
 pytestmark = pytest.mark.slow
 
 WIDTH = 24
-VOLATILE = ("seconds", "created", "peak_memory_bytes", "memory", "notes", "sentences")
 GENEROUS = 1 << 40
 
 
@@ -68,16 +68,11 @@ def in_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return every
 
 
-def figures(result: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps({k: v for k, v in result.items() if k not in VOLATILE}, default=str)
-    plain: dict[str, Any] = json.loads(text)
-    for entry in plain["ledger"]:
-        del entry["seconds"]
-    return plain
+def figures(result: Diagnosis) -> Diagnosis:
+    return replace(bare(result), notes=[])  # of which one is about the memory
 
 
-def bounded(**changes: Any) -> Settings:
-    return Settings(resources=Resources(threads=1, memory=GENEROUS, **changes))
+BOUNDED: dict[str, Any] = {"threads": 1, "memory": GENEROUS}
 
 
 # What must not change
@@ -87,11 +82,10 @@ def bounded(**changes: Any) -> Settings:
 def test_a_diagnosis_is_the_same_with_constants_in_files(
     net: Path, in_files: Callable[[], None], platform: str
 ) -> None:
-    settings = Settings(resources=Resources(threads=1))
-    plain = figures(diagnose(net, vectors(12), platform, settings))
+    plain = figures(diagnosed(net, vectors(12), platform, threads=1))
     in_files()
     assert large.large_constants(open_reference(net).model.graph)
-    assert figures(diagnose(net, vectors(12), platform, settings)) == plain
+    assert figures(diagnosed(net, vectors(12), platform, threads=1)) == plain
 
 
 @pytest.mark.parametrize("method", ["bias_correction", "second_order", "reconstruction"])
@@ -102,22 +96,23 @@ def test_a_recovery_is_the_same_with_constants_and_waiting_values_in_files(
     tmp_path: Path,
     method: str,
 ) -> None:
-    wishes = Wishes(methods=(method,), effort=Effort(iterations=20))
-    settings = Settings(resources=Resources(threads=1))
-    plain = figures(recover(net, vectors(80), "snpe", tmp_path / "plain", settings, wishes))
+    def found(out: str, **resources: Any) -> Diagnosis:
+        wishes: dict[str, Any] = {"methods": (method,), "iterations": 20, "out": tmp_path / out}
+        return figures(recovered(net, vectors(80), "snpe", **wishes, **resources).report)
+
+    plain = found("plain", threads=1)
     in_files()
     monkeypatch.setattr(memory, "_WAITING", 0.0)
-    files = figures(recover(net, vectors(80), "snpe", tmp_path / "files", bounded(), wishes))
-    assert plain["ledger"] and files == plain
+    assert plain.ledger and found("files", **BOUNDED) == plain
 
 
 def test_permutations_are_the_same_with_constants_in_files(
     net: Path, in_files: Callable[[], None]
 ) -> None:
-    settings = Settings(method="permutation", resources=Resources(threads=1))
-    plain = figures(diagnose(net, vectors(4), "snpe", settings))
+    options: dict[str, Any] = {"method": "permutation", "threads": 1}
+    plain = figures(diagnosed(net, vectors(4), "snpe", **options))
     in_files()
-    assert figures(diagnose(net, vectors(4), "snpe", settings)) == plain
+    assert figures(diagnosed(net, vectors(4), "snpe", **options)) == plain
 
 
 def test_convolutions_are_close_with_constants_in_files(
@@ -129,17 +124,17 @@ def test_convolutions_are_close_with_constants_in_files(
     path = tmp_path / "cnn.onnx"
     onnx.save(cnn(3), path)
     images = np.random.default_rng(2).normal(size=(4, 3, 16, 16)).astype(np.float32)
-    plain = diagnose(path, images, "snpe")
+    plain = diagnosed(path, images, "snpe")
     in_files()
-    files = diagnose(path, images, "snpe")
-    assert files["baseline"]["sqnr_db"] == pytest.approx(plain["baseline"]["sqnr_db"], abs=0.3)
-    assert files["network"]["total"] == pytest.approx(plain["network"]["total"], rel=0.1)
+    files = diagnosed(path, images, "snpe")
+    assert files.baseline.sqnr_db == pytest.approx(plain.baseline.sqnr_db, abs=0.3)
+    assert files.network.total == pytest.approx(plain.network.total, rel=0.1)
 
 
 def test_what_is_too_much_for_the_bound_waits_in_files(
     net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, source, case = build_case(net, vectors(40), target("snpe"), Settings())
+    source, case = planned(net, vectors(40), "snpe")
     laid: list[int] = []
 
     def watched(x: torch.Tensor) -> torch.Tensor:
@@ -201,7 +196,7 @@ def lies_in_file(array: Any) -> bool:
 
 def test_constants_and_their_codes_lie_in_files(net: Path, in_files: Callable[[], None]) -> None:
     in_files()
-    _, _, case = build_case(net, vectors(8), target("snpe"), Settings())
+    _, case = planned(net, vectors(8), "snpe")
     for graph, name in (
         (case.model.graph, "1.up.w"),
         (quantized_model(case).graph, "1.up.w:weight__codes"),
@@ -215,11 +210,11 @@ def test_a_case_with_data_beside_it_comes_back(
     net: Path, in_files: Callable[[], None], tmp_path: Path
 ) -> None:
     in_files()
-    recover(net, vectors(16), "snpe", tmp_path, wishes=Wishes(methods=("second_order",)))
+    recovered(net, vectors(16), "snpe", out=tmp_path, methods=("second_order",))
     weights = 3 * 2 * 2 * WIDTH * WIDTH
     codes = (tmp_path / f"{QUANTIZED}.data").stat().st_size
     assert codes < 4 * weights, "floats that nobody reads are left out"
-    case = load_case(tmp_path)
+    case, _ = load_case(tmp_path)
     assert case.written and large.large_constants(case.model.graph)
     beside = tmp_path / f"{FLOAT}.data"
     beside.write_bytes(b"\0" * beside.stat().st_size)
@@ -258,6 +253,11 @@ def test_the_least_bound_that_is_named_is_enough() -> None:
     assert whole.samples(whole.fit(given(911 << 20))) == 1
 
 
+def tighter(origin: Provenance, room: int) -> Provenance:
+    """With so many bytes for the tensors of one batch."""
+    return replace(origin, settings=replace(origin.settings, room=room))
+
+
 def test_attribution_takes_the_batches_of_the_bound(
     net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,37 +268,38 @@ def test_attribution_takes_the_batches_of_the_bound(
         return batches[-1]
 
     monkeypatch.setattr(Run, "_batch", watched)
-    plain = figures(diagnose(net, vectors(8), "snpe"))
-    result = diagnose(net, vectors(8), "snpe", Settings(room=3 * 10 * 4 * 400))
+    case = opened(net, vectors(8), "snpe")
+    plain = diagnose(case)
+    same = diagnose(replace(case, origin=tighter(origin_of(case), 3 * 10 * 4 * 400)))
     assert batches[0] == 16 and 1 <= batches[1] < 8
-    same = figures(result)
     # Batches of another size may be rounded otherwise; 1.3e-6 was seen on an AMD processor.
-    assert same["network"]["total"] == pytest.approx(plain["network"]["total"], rel=1e-5)
+    assert same.network.total == pytest.approx(plain.network.total, rel=1e-5)
 
 
 def test_a_bounded_run_says_what_it_took(net: Path) -> None:
     told: list[str] = []
-    result = diagnose(net, vectors(8), "snpe", replace(bounded(), announce=told.append))
-    took = result["memory"]
-    assert took["bound_bytes"] == GENEROUS and not took["exceeded"]
-    assert took["peak_bytes"] > 0 and took["worker_peak_bytes"] is None
-    assert told[0] in took["text"] and took["text"] in result["notes"]
-    schema = files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8")
-    jsonschema.validate(json.loads(json.dumps(result)), json.loads(schema))
+    result = diagnosed(net, vectors(8), "snpe", announce=told.append, **BOUNDED)
+    took = result.memory
+    assert took is not None
+    assert took.bound_bytes == GENEROUS and not took.exceeded
+    assert took.peak_bytes > 0 and took.worker_peak_bytes is None
+    assert told == [str(took.text.figures["estimate"])] and took.text in result.notes
+    assert_valid(result)
 
 
 def test_workers_are_bounded_and_measured_too(net: Path) -> None:
-    alone = diagnose(net, vectors(24), "snpe", bounded())
-    several = diagnose(net, vectors(24), "snpe", bounded(workers=2))
+    alone = diagnosed(net, vectors(24), "snpe", **BOUNDED)
+    several = diagnosed(net, vectors(24), "snpe", workers=2, **BOUNDED)
     assert figures(several) == figures(alone)
-    assert several["memory"]["worker_peak_bytes"] > 100 << 20
+    assert several.memory is not None
+    assert (several.memory.worker_peak_bytes or 0) > 100 << 20
 
 
 def test_more_than_the_bound_is_said(net: Path) -> None:
-    settings = replace(bounded(), resources=Resources(memory=1 << 30))
-    result = diagnose(net, vectors(8), "snpe", settings)
-    reported = footprint().reported(result, settings, (2 << 30, 0))
-    assert reported["memory"]["exceeded"] and "more than the bound" in reported["notes"][-1]
+    result = diagnosed(net, vectors(8), "snpe", memory=1 << 30)
+    reported = footprint().reported(result, given(1 << 30), (2 << 30, 0))
+    assert reported.memory is not None and reported.memory.exceeded
+    assert reported.notes[-1].code == "memory.exceeded"
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_no_memory_in_the_process_itself_is_told(
 
     monkeypatch.setattr(Run, "diagnose", fail)
     with pytest.raises(LostbitsError, match=r"^W001: .*--memory"):
-        diagnose(net, vectors(8), "snpe")
+        diagnosed(net, vectors(8), "snpe")
 
 
 def test_no_memory_in_the_runtime_is_told(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,7 +389,9 @@ _MEASURED = """
 import sys
 from pathlib import Path
 import numpy as np
-from lostbits.api import Settings, build_case
+from dataclasses import replace
+from lostbits import load
+from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.run import Run
 from lostbits.graph import large
 from lostbits.recoveries.bias_correction import BiasCorrection
@@ -400,13 +403,13 @@ from lostbits.runtime.progress import silent
 from lostbits.runtime.threads import limited
 from lostbits.system.memory import bounded
 from lostbits.system.process import set_up
-from lostbits.targets import target
 large.LARGE_MODEL = int(sys.argv[1])
 set_up(1, 4 << 30)
 x = np.random.default_rng(1).standard_normal((8, 512), np.float32)
 for net in sys.argv[2:]:
     with limited(1), bounded(4 << 30), Peak() as peak:
-        _, source, case = build_case(Path(net), x, target("snpe"), Settings())
+        case = load(net, x, "snpe")
+        source, case = case.origin.judged.source, replace(case, origin=None)
         Run(case, source, Settings(), None).diagnose(silent)
         BiasCorrection().change(case, Context(source, Diagnosed(None, ())))
         Judge(case.model, source)(case)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lostbits.graph.norms import find_norms
+from lostbits.language import say
 from lostbits.recoveries.migration import Migration, smoothing
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, of_nodes, samples
 from text_models import normal
@@ -58,7 +59,9 @@ def attention(norm: str, *, residual: bool = False) -> onnx.ModelProto:
 def test_normalizations_take_the_factors_up(tmp_path: Path, norm: str) -> None:
     case = case_of(attention(norm), TOKENS, tmp_path, "qnn-htp")
     change = change_of(Migration(), case)
-    assert change.summary.startswith("rescaled 1 activations, 1 of them behind a normalization")
+    assert change.summary.code == "ledger.migration"
+    figures = change.summary.figures
+    assert (figures["count"], figures["norms"]) == ("1", "1")
     assert drift(case, change, TOKENS) < 1e-5
     assert change.model is not None
     (found,) = find_norms(case.model)
@@ -91,7 +94,7 @@ def test_a_shared_gain_becomes_two(tmp_path: Path) -> None:
     x = net.add("MatMul", [net.add("Mul", [net.add("Tanh", [x]), shared]), net.normal(8, 4)])
     case = case_of(net.model([5, 8], x, rank=3), TOKENS, tmp_path)
     change = change_of(Migration(), case)
-    assert "2 of them" in change.summary
+    assert change.summary.figures["norms"] == "2"
     assert drift(case, change, TOKENS) < 1e-5
 
 
@@ -119,7 +122,8 @@ def _batch_norm(net: Uneven, x: str) -> str:
 def test_convolutions(tmp_path: Path, middle: Any, behind: int) -> None:
     case = case_of(_images(middle), IMAGES, tmp_path)
     change = change_of(Migration(), case)
-    assert f"rescaled 2 activations, {behind} of them" in change.summary
+    figures = change.summary.figures
+    assert (figures["count"], figures["norms"]) == ("2", f"{behind}")
     assert drift(case, change, 3 * IMAGES) < 1e-5
 
 
@@ -143,8 +147,8 @@ def test_nothing_to_divide(tmp_path: Path) -> None:
     model = of_nodes(nodes, {"w": samples(0, 3, 3, 1, 1)}, ("N", 3, 8, 8), {"y": 4})
     change = change_of(Migration(), case_of(model, IMAGES, tmp_path))
     assert change.empty
-    assert change.summary == "no outliers to migrate"
-    assert change.skipped == {"y": "an output of the network"}
+    assert change.summary == say("ledger.migration_none")
+    assert change.skipped == {"y": say("skipped.output")}
 
 
 def test_missing_statistics_are_named(tmp_path: Path) -> None:
@@ -152,7 +156,7 @@ def test_missing_statistics_are_named(tmp_path: Path) -> None:
     (found,) = find_norms(case.model)
     change = change_of(Migration(), replace(case, seen={}))
     assert change.empty
-    assert change.skipped[found.tensor] == "no statistics per channel"
+    assert change.skipped[found.tensor] == say("skipped.statistics")
 
 
 def test_prediction(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Mistakes of other tools, planted into files as those tools write them, are the first finding."""
 
-import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from jsonschema import validate
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -19,17 +17,17 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from lostbits import api, cli
+from lostbits import Diagnosis
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnosis import Finding, Reason
 from lostbits.exporters import exporter
 from lostbits.grid import affine_from_range
+from lostbits.language import Figure, Message, say, verbatim
 from lostbits.mistakes import placed_first
-from lostbits.targets import target as find_target
+from runs import assert_valid, diagnosed, planned
 from text_models import proto, random
 
-Result = dict[str, Any]
-SCHEMA = json.loads(Path(cli.__file__).with_name("result.schema.json").read_text())
 SAMPLES = 24
 
 # Two layers share the weight w; the branches of the Concat differ in size by the factor of g.
@@ -80,12 +78,11 @@ class Bench:
         return path
 
     def case(self, target: str) -> tuple[Source, Case]:
-        _, source, case = api.build_case(self.model, data(), find_target(target), api.Settings())
-        return source, case
+        return planned(self.model, data(), target)
 
-    def diagnosed(self, file: Path, target: str | None = None) -> Result:
-        result = api.diagnose(self.model, data(), target, api.Settings(plan=file))
-        validate(result, SCHEMA)
+    def diagnosed(self, file: Path, target: str | None = None) -> Diagnosis:
+        result = diagnosed(self.model, data(), target, plan=file)
+        assert_valid(result)
         return result
 
     def by_onnxruntime(self, edit: Callable[["Edited"], None], **options: Any) -> Path:
@@ -151,13 +148,21 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, weights())
 
 
-def first(result: Result, code: str, share: float = 0.5) -> dict[str, Any]:
+def doubt(text: Message) -> Figure:
+    """The code of the doubt that a text is about."""
+    told = text.figures.get("doubt", text)
+    assert isinstance(told, Message) and told.code == "doubt.told"
+    return told.figures["code"]
+
+
+def first(result: Diagnosis, code: str, share: float = 0.5) -> Finding:
     """The first finding, which must be the mistake, and most of the loss."""
-    found: dict[str, Any] = result["findings"][0]
-    assert found["reason"] == "mistake"
-    assert found["text"].startswith(code)
-    assert found["share"] > share
-    assert "The first finding is a mistake in the file" in result["verdict"]
+    found = result.findings[0]
+    assert found.reason == "mistake"
+    assert doubt(found.text) == code
+    assert found.share > share
+    assert result.verdict.code == "verdict.mistake"
+    assert result.verdict.figures["text"] == found.text
     return found
 
 
@@ -172,8 +177,8 @@ def nothing(model: Edited) -> None:
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_a_sound_file_of_onnxruntime_has_no_mistake(bench: Bench, per_channel: bool) -> None:
     result = bench.diagnosed(bench.by_onnxruntime(nothing, per_channel=per_channel))
-    assert all(f["reason"] != "mistake" for f in result["findings"])
-    assert result["baseline"]["sqnr_db"] > 25
+    assert all(f.reason != "mistake" for f in result.findings)
+    assert (result.baseline.sqnr_db or 0) > 25
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-41])
@@ -182,16 +187,16 @@ def test_a_scale_of_zero(bench: Bench, scale: float) -> None:
         model["r_scale"] = np.float32(scale)
 
     found = first(bench.diagnosed(bench.by_onnxruntime(dead)), "I005", 0.95)
-    assert (found["tensor"], found["role"]) == ("r", "activation")
-    assert found["gain_db"] > 20
-    assert found["command"].endswith("--set r=min_max")
+    assert (found.tensor, found.role) == ("r", "activation")
+    assert found.gain_db > 20
+    assert found.command.endswith("--set r=min_max")
 
 
 def test_the_maximum_in_place_of_the_largest_magnitude(bench: Bench) -> None:
     result = bench.diagnosed(bench.cache(lambda lo, hi: hi), "tensorrt")
     found = first(result, "I021", 0.9)
-    assert found["tensor"] == "x"
-    assert found["cause"] == "clip"
+    assert found.tensor == "x"
+    assert found.cause == "clip"
 
 
 def test_a_bias_off_the_scale_of_the_accumulator(bench: Bench) -> None:
@@ -199,8 +204,8 @@ def test_a_bias_off_the_scale_of_the_accumulator(bench: Bench) -> None:
         model["a_quantized_scale"] = np.float32(3) * model["a_quantized_scale"]
 
     found = first(bench.diagnosed(bench.by_onnxruntime(rescaled)), "I022", 0.9)
-    assert (found["tensor"], found["role"]) == ("a", "bias")
-    assert found["command"].endswith("--set a=float")
+    assert (found.tensor, found.role) == ("a", "bias")
+    assert found.command.endswith("--set a=float")
 
 
 def test_a_bias_that_only_integer_kernels_read_wrongly(bench: Bench) -> None:
@@ -213,8 +218,8 @@ def test_a_bias_that_only_integer_kernels_read_wrongly(bench: Bench) -> None:
 
     result = bench.diagnosed(bench.by_onnxruntime(own_scale))
     found = first(result, "I022", 0.9)
-    assert "in integer kernels" in found["text"]
-    assert result["baseline"]["sqnr_db"] > 25
+    assert found.text.figures["scene"] == say("mistake.kernels")
+    assert (result.baseline.sqnr_db or 0) > 25
 
 
 def test_one_shared_initializer_with_two_scales(bench: Bench) -> None:
@@ -228,14 +233,14 @@ def test_one_shared_initializer_with_two_scales(bench: Bench) -> None:
         reader.input[1] = "w_2"
 
     found = first(bench.diagnosed(bench.by_onnxruntime(two)), "I023", 0.9)
-    assert (found["tensor"], found["role"]) == ("w", "weight")
+    assert (found.tensor, found.role) == ("w", "weight")
 
 
 @pytest.mark.parametrize("factor", [12.0, 0.08])
 def test_ranges_of_another_model(bench: Bench, factor: float) -> None:
     file = bench.cache(lambda lo, hi: factor * absolute(lo, hi))
     found = first(bench.diagnosed(file, "tensorrt"), "I025")
-    assert "--plan" not in found["command"]
+    assert "--plan" not in found.command
 
 
 def test_entropy_that_cut_nothing_off(tmp_path: Path) -> None:
@@ -247,7 +252,7 @@ def test_entropy_that_cut_nothing_off(tmp_path: Path) -> None:
     arrays["g"][:, 0] *= 1e-5
     bench = Bench(tmp_path, arrays)
     found = first(bench.diagnosed(bench.cache(absolute), "tensorrt"), "I020")
-    assert found["gain_db"] > 3
+    assert found.gain_db > 3
 
 
 def test_an_unbalanced_concat_is_found_at_its_output(tmp_path: Path) -> None:
@@ -256,9 +261,12 @@ def test_an_unbalanced_concat_is_found_at_its_output(tmp_path: Path) -> None:
     arrays["u"][:, 4:] /= 1000
     bench = Bench(tmp_path, arrays)
     result = bench.diagnosed(bench.by_onnxruntime(nothing))
-    assert result["plan"]["suspicions"][0].startswith("I024: node 'Concat5'")
-    found = result["findings"][0]
-    assert (found["reason"], found["tensor"] in "kp") == ("granularity", True)
+    assert result.plan is not None
+    suspicion = result.plan.suspicions[0]
+    assert doubt(suspicion) == "I024"
+    assert suspicion.figures["where"] == say("doubt.node", name="'Concat5'")
+    found = result.findings[0]
+    assert (found.reason, found.tensor in "kp") == ("granularity", True)
 
 
 def test_a_doubt_that_costs_nothing_stays_a_note(bench: Bench) -> None:
@@ -270,18 +278,24 @@ def test_a_doubt_that_costs_nothing_stays_a_note(bench: Bench) -> None:
         model["a_quantized_scale"] = np.float32(3) * model["a_quantized_scale"]
 
     result = bench.diagnosed(bench.by_onnxruntime(rescaled))
-    assert any(s.startswith("I022") for s in result["plan"]["suspicions"])
-    assert all(f["reason"] != "mistake" for f in result["findings"])
+    assert result.plan is not None
+    assert "I022" in map(doubt, result.plan.suspicions)
+    assert all(f.reason != "mistake" for f in result.findings)
 
 
 def test_a_mistake_stands_before_what_it_explains() -> None:
+    def finding(reason: Reason, share: float, tensor: str) -> Finding:
+        nothing = verbatim("")
+        figures = (share, 0.0, 0.0, nothing, "", nothing)
+        return Finding("F001", tensor, "activation", "", "round", reason, *figures)
+
     others = [
-        {"reason": "too_narrow", "share": 0.9, "tensor": "a"},
-        {"reason": "too_wide", "share": 0.5, "tensor": "x"},
-        {"reason": "too_wide", "share": 0.1, "tensor": "b"},
+        finding("too_narrow", 0.9, "a"),
+        finding("too_wide", 0.5, "x"),
+        finding("too_wide", 0.1, "b"),
     ]
     for share, tensor, place in ((0.95, "c", 0), (0.3, "c", 2), (0.3, "x", 1), (0.05, "c", 3)):
-        mistake = {"reason": "mistake", "share": share, "tensor": tensor}
+        mistake = finding("mistake", share, tensor)
         assert placed_first(others, mistake).index(mistake) == place
 
 

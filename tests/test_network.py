@@ -17,6 +17,7 @@ from lostbits.diagnoses.network import Attributed, Gap, NetworkErrors, quadratur
 from lostbits.diagnoses.permutation import Coalitions, PermutationErrors, walked_report
 from lostbits.graph.queries import constant
 from lostbits.grid import Affine
+from lostbits.language import verbatim
 from lostbits.runtime import slopes as slopes_module
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.simulation import Simulation, replayed
@@ -114,7 +115,7 @@ def test_a_permutation_sums_to_the_total_exactly(tmp_path: Path) -> None:
     for part in source.batches(4):
         errors.update(part)
     assert float(errors.sums.sums.sum()) == pytest.approx(errors.sums.total, rel=1e-9)
-    report = walked_report(case, "nsr", errors.sums, len(errors.orders), "")
+    report = walked_report(case, "nsr", errors.sums, len(errors.orders), verbatim(""))
     assert abs(report.residual) < 1e-9
 
 

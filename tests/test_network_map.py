@@ -4,8 +4,10 @@ import onnx_ir as ir
 import pytest
 
 from lostbits.graph.lineage import sources
-from lostbits.reporter import Result
+from lostbits.graph.site import Role
 from lostbits.reporters.html.network_map import ROW, network_map
+from lostbits.reporters.html.tables import Row
+from made_results import diagnosis, layer, site
 from small_nets import Net
 
 
@@ -28,13 +30,8 @@ def test_a_shape_is_no_source() -> None:
     assert sources(graph, {first, output}) == {first: ["x"], output: [first]}
 
 
-def layer(name: str, *inputs: str) -> Result:
-    return {"node": f"node_{name}", "op": "Conv", "tensor": name, "inputs": list(inputs)}
-
-
-def row(index: int, tensor: str, role: str, node: str, share: float) -> Result:
-    site = {"tensor": tensor, "role": role, "node": node}
-    return {"index": index, "site": site, "causes": {"round": share, "clip": 0.0}}
+def row(number: int, tensor: str, role: Role, node: str, share: float) -> Row:
+    return Row(site(tensor, role, node), share, 0.0, number, [])
 
 
 # A block with a way around it: a is read by b and by the last layer.
@@ -45,7 +42,7 @@ ROWS = [
     row(2, "x", "activation", "", 0.2),
     row(3, "v", "weight", "node_c", -0.1),
 ]
-RESULT = {"model": {"inputs": ["x"]}, "layers": BLOCK}
+RESULT = diagnosis(["x"], layers=BLOCK)
 
 
 def test_every_layer_has_its_row_and_its_sites() -> None:
@@ -71,11 +68,11 @@ def test_a_way_around_a_block_keeps_its_lane() -> None:
 def test_many_lanes_are_pressed_together() -> None:
     layers = [layer(f"l{i}", "x") for i in range(40)]
     readers = [layer("end", *(f"l{i}" for i in range(40)))]
-    drawn = network_map({"model": {"inputs": ["x"]}, "layers": layers + readers}, [])
+    drawn = network_map(diagnosis(["x"], layers=layers + readers), [])
     assert drawn.width < 180
     assert len({r.x for r in drawn.rows}) == 40  # the last one ends where the first line does
 
 
 def test_a_network_without_layers_has_a_map() -> None:
-    drawn = network_map({"model": {"inputs": []}, "layers": []}, [])
+    drawn = network_map(diagnosis([]), [])
     assert (drawn.rows, drawn.paths, drawn.most) == ([], [], 0.0)

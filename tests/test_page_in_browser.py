@@ -13,10 +13,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from lostbits import api
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis
 from lostbits.reporters import Html
 from lostbits.reporters.html.formats import percent
+from lostbits.schema import diagnosis_of, plain
+from lostbits.verbs.demo import demo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEPT = Path(__file__).resolve().parent.parent / "build" / "report"
@@ -30,13 +31,13 @@ pytestmark = [pytest.mark.slow, NEEDED]
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+def result(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
     """The demo: diagnosed and recovered, so that every part of the page has something to show."""
-    return api.demo("snpe", tmp_path_factory.mktemp("demo"), "lostbits diagnose digits.onnx")
+    return demo("snpe", tmp_path_factory.mktemp("demo"), "lostbits diagnose digits.onnx").report
 
 
 @pytest.fixture(scope="module")
-def report(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(result: Diagnosis, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(Html().render(result), encoding="utf-8")
     return path
@@ -116,33 +117,38 @@ def test_the_page_opens_with_every_chart(
     kept(page, f"{viewport['width']}-{scheme}")
 
 
-def test_the_first_screen_is_the_letter(open_page: Open, result: Result) -> None:
+def test_the_first_screen_is_the_letter(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     parts = [page.locator("#summary h1"), page.locator("#summary .lead").first]
     words = " ".join(part.inner_text() for part in parts)
-    assert words == result["verdict"]
+    assert words == str(result.verdict)
     bar = page.locator(".loss").bounding_box()
     assert bar is not None and bar["y"] + bar["height"] < WIDE["height"]
     widths = page.locator(".loss i").evaluate_all("(parts) => parts.map((p) => p.clientWidth)")
     assert widths == sorted(widths, reverse=True)
-    for finding in result["findings"][:3]:
-        assert finding["command"] in page.locator("#findings").inner_text()
+    for finding in result.findings[:3]:
+        assert finding.command in page.locator("#findings").inner_text()
 
 
 # Sorting, searching, looking closer.
 
 
-def test_a_tensor_is_shown_before_and_after_the_recovery(open_page: Open, result: Result) -> None:
+def test_a_tensor_is_shown_before_and_after_the_recovery(
+    open_page: Open, result: Diagnosis
+) -> None:
     page = open_page()
     worst = page.locator("#table tbody tr").first
     name = worst.locator("th").inner_text().strip()
     worst.locator("button.pick").click()
-    change = next(c for c in result["recovered"]["sites"] if c["tensor"] == name)
+    assert result.recovered is not None
+    change = next(c for c in result.recovered.sites if c.tensor == name)
+    before, after = change.before, change.after
+    assert before is not None and after is not None
     rows = page.locator("#detail-compared tr")
     assert rows.count() == 4
     cells = rows.first.locator("td").all_inner_texts()
-    assert cells == [percent(change[when]["share"]) for when in ("before", "after")]
-    assert change["after"]["share"] < 0.1 * change["before"]["share"]
+    assert cells == [percent(before.share), percent(after.share)]
+    assert after.share < 0.1 * before.share
 
 
 def test_a_heading_sorts_and_sorts_back(open_page: Open) -> None:
@@ -156,41 +162,39 @@ def test_a_heading_sorts_and_sorts_back(open_page: Open) -> None:
     assert column(page, "SQNR dB") == sorted(column(page, "SQNR dB"))
 
 
-def test_a_search_leaves_what_was_sought(open_page: Open, result: Result) -> None:
+def test_a_search_leaves_what_was_sought(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     page.get_by_role("searchbox").fill("depthwise weight")
-    sought = [s["tensor"] for s in result["sites"] if "depthwise" in s["tensor"] + s["node"]]
+    sought = [s.tensor for s in result.sites if "depthwise" in s.tensor + s.node]
     weights = [name for name in sought if name.endswith("weight")]
     rows = page.locator("#table tbody tr:not([hidden])")
     assert rows.count() == len(weights) > 0
-    assert (
-        page.locator("#found").inner_text() == f"{len(weights)} of {len(result['sites'])} tensors"
-    )
+    assert page.locator("#found").inner_text() == f"{len(weights)} of {len(result.sites)} tensors"
     page.get_by_role("searchbox").fill("no such tensor")
     assert rows.count() == 0
 
 
-def test_a_layer_of_the_map_leads_to_its_tensors(open_page: Open, result: Result) -> None:
+def test_a_layer_of_the_map_leads_to_its_tensors(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
-    layer = result["layers"][-1]
+    layer = result.layers[-1]
     station = page.locator("#map button[data-station]").last
     station.focus()
     page.keyboard.press("Enter")
     assert station.get_attribute("aria-pressed") == "true"
-    assert layer["node"] in page.locator("#station-name").inner_text()
-    mine = {s["tensor"] for s in result["sites"] if s["node"] == layer["node"]}
+    assert layer.node in page.locator("#station-name").inner_text()
+    mine = {s.tensor for s in result.sites if s.node == layer.node}
     assert mine <= set(page.locator("#station-sites button").all_inner_texts())
     page.locator("#station-sites button").first.click()
     assert page.locator("#detail-name").inner_text() in mine
     assert page.evaluate("document.activeElement.id") == "detail"
 
 
-def test_the_map_has_every_layer_and_its_lines(open_page: Open, result: Result) -> None:
+def test_the_map_has_every_layer_and_its_lines(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     stations = page.locator("#map button[data-station]")
-    assert stations.count() == len(result["layers"]) + len(result["model"]["inputs"])
-    edges = sum(len(layer["inputs"]) for layer in result["layers"])
-    assert page.locator("#map path").count() == edges >= len(result["layers"])
+    assert stations.count() == len(result.layers) + len(result.model.inputs)
+    edges = sum(len(layer.inputs) for layer in result.layers)
+    assert page.locator("#map path").count() == edges >= len(result.layers)
     fills = stations.evaluate_all(
         "(all) => all.map((b) => Number(b.style.getPropertyValue('--fill')))"
     )
@@ -198,13 +202,13 @@ def test_the_map_has_every_layer_and_its_lines(open_page: Open, result: Result) 
     assert page.locator("#map button").nth(fills.index(1.0)).get_attribute("aria-pressed") == "true"
 
 
-def test_a_row_a_finding_and_the_arrows_show_a_tensor(open_page: Open, result: Result) -> None:
+def test_a_row_a_finding_and_the_arrows_show_a_tensor(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     name = page.locator("#detail-name")
     page.locator("#table tbody tr").nth(4).locator("td").first.click()
     assert name.inner_text() == page.locator("#table tbody th").nth(4).inner_text()
     page.locator("a.more").first.click()
-    assert name.inner_text() == result["findings"][0]["tensor"]
+    assert name.inner_text() == result.findings[0].tensor
     page.locator("#table tbody th button").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -219,14 +223,14 @@ def test_the_keyboard_comes_first_to_the_skip_link(open_page: Open) -> None:
     assert page.url.endswith("#sites")
 
 
-def test_the_ledger_stands_as_chart_and_as_list(open_page: Open, result: Result) -> None:
+def test_the_ledger_stands_as_chart_and_as_list(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     assert page.locator("#ledger svg").count() == 1
     attempts = page.locator("ol.attempts > li")
-    assert attempts.count() == len(result["ledger"])
-    for shown, row in zip(attempts.all(), result["ledger"], strict=True):
-        assert f"{row['gain_db']:+.1f} dB".replace("-0.0", "+0.0") in shown.inner_text()
-        assert ("dropped", "kept")[row["kept"]] in shown.inner_text()
+    assert attempts.count() == len(result.ledger)
+    for shown, row in zip(attempts.all(), result.ledger, strict=True):
+        assert f"{row.gain_db:+.1f} dB".replace("-0.0", "+0.0") in shown.inner_text()
+        assert ("dropped", "kept")[row.kept] in shown.inner_text()
 
 
 # Language and theme.
@@ -243,7 +247,7 @@ _FOREIGN = """() => {
 }"""
 
 
-def test_the_switch_changes_the_language_of_everything(open_page: Open, result: Result) -> None:
+def test_the_switch_changes_the_language_of_everything(open_page: Open, result: Diagnosis) -> None:
     page = open_page()
     before = page.locator("main").inner_text()
     page.get_by_label("Language").select_option("zh-Hant")
@@ -254,7 +258,7 @@ def test_the_switch_changes_the_language_of_everything(open_page: Open, result: 
         page.get_by_role("searchbox").get_attribute("placeholder") == "名稱、角色或網絡層的一部份"
     )
     assert "採用" in page.locator("ol.attempts").inner_text()
-    own = {result["data"]["source"], *result["model"]["metadata"].values()}
+    own = {result.data.source, *result.model.metadata.values()}
     texts = [t for t in page.evaluate(_FOREIGN) if not any(name in t for name in own)]
     english = [t for t in texts if re.search(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", t)]
     assert english == []
@@ -315,9 +319,9 @@ def test_the_page_prints(open_page: Open) -> None:
         assert not page.locator(part).first.is_visible()
 
 
-def test_a_hostile_name_is_only_text(open_page: Open, result: Result, tmp_path: Path) -> None:
-    name = result["findings"][0]["tensor"]
-    page_text = Html().render(_renamed(result, name, HOSTILE))
+def test_a_hostile_name_is_only_text(open_page: Open, result: Diagnosis, tmp_path: Path) -> None:
+    name = result.findings[0].tensor
+    page_text = Html().render(diagnosis_of(_renamed(plain(result), name, HOSTILE)))
     path = tmp_path / "hostile.html"
     path.write_text(page_text, encoding="utf-8")
     page = open_page(path)

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from lostbits import commands
+from lostbits.attempting import choose
 from lostbits.backends import backend as find_backend
 from lostbits.cli import opened
 from lostbits.estimator import Estimator
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.exporters import ALL as EXPORTERS
-from lostbits.exporting import chosen_exporters
 from lostbits.goal import Goal
 from lostbits.override import Override
-from lostbits.recover import choose
 from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Recovery
 from lostbits.targets import ALL as TARGETS
 from lostbits.targets import target as find_target
+from lostbits.verbs.export import chosen_exporters
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

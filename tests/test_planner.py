@@ -9,15 +9,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from lostbits import api
+from lostbits.attempting import Bench, choose
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
+from lostbits.diagnoses.settings import Settings
 from lostbits.errors import RecoveryError, SimulationError, WorkerError
 from lostbits.goal import Goal
 from lostbits.graph.queries import constant
+from lostbits.language import say, verbatim
 from lostbits.pace import Pace
 from lostbits.planner import Planner, Tools
-from lostbits.recover import Bench, choose, held_out
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import (
     Change,
@@ -32,6 +33,7 @@ from lostbits.recovery import (
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
+from runs import divided
 from small_nets import (
     NOTHING,
     change_by,
@@ -48,16 +50,19 @@ from small_nets import (
 def test_half_a_layer_is_refused_where_the_platform_takes_both_or_neither(tmp_path: Path) -> None:
     source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
     weight = next(s for s in case.sites if s.role == "weight")
-    half = Fixed("half", Change("half", "one weight in float", plan={weight.key: None}), 5)
+    half = Fixed(
+        "half", Change("half", verbatim("one weight in float"), plan={weight.key: None}), 5
+    )
     planner, _ = _planner(source, case, [half])
     planner.run(silent)
     (entry,) = planner.ledger
-    assert not entry.kept and weight.node in entry.note and "or neither" in entry.note
+    assert not entry.kept and entry.note.code == "ledger.refused"
+    assert entry.note.figures["layers"] == weight.node
     assert planner.case.plan == case.plan
     loose = replace(case, target=replace(case.target, together=False))
     planner, _ = _planner(source, loose, [half])
     planner.run(silent)
-    assert "or neither" not in planner.ledger[0].note
+    assert planner.ledger[0].note.code != "ledger.refused"
 
 
 LEARNED = ("adaround", "reconstruction")
@@ -86,8 +91,8 @@ class Fixed(Sweeping):
 def _planner(
     source: Source, case: Case, recoveries: list[Any], **wishes: Any
 ) -> tuple[Planner, list[Case]]:
-    work, judges = held_out(source)
-    bench = Bench(work, judges, None, api.Settings())
+    work, judges = divided(source)
+    bench = Bench(work, judges, None, Settings())
     saved: list[Case] = []
     tools = Tools(
         Judge(case.model, judges),
@@ -107,7 +112,7 @@ def _planner(
 def test_what_makes_held_out_samples_worse_is_dropped(small: tuple[Source, Case]) -> None:
     source, case = small
     bias = next(s for s in case.sites if s.role == "bias")
-    bad = Change("bad", "", {bias.tensor: constant_of(case.model, bias) + 5})
+    bad = Change("bad", verbatim(""), {bias.tensor: constant_of(case.model, bias) + 5})
     planner, saved = _planner(source, case, [Fixed("bad", bad, 9.0)])
     planner.run(silent)
     (entry,) = planner.ledger
@@ -117,12 +122,12 @@ def test_what_makes_held_out_samples_worse_is_dropped(small: tuple[Source, Case]
 
 def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Case]) -> None:
     source, case = small
-    none = Change("none", "")
+    none = Change("none", verbatim(""))
     order = [Fixed("low", none, 1.0), Fixed("high", none, 3.0), Fixed("middle", none, 2.0)]
     planner, _ = _planner(source, case, order)
     planner.run(silent)
     assert [e.method for e in planner.ledger] == ["high", "middle", "low"]
-    assert planner.stopped == "nothing that is left is predicted to help"
+    assert planner.stopped == say("recovered.nothing", names="")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ class _Timed(Fixed):
     planner: Planner
 
     def __init__(self, name: str, seconds: float, worth: float) -> None:
-        super().__init__(name, Change(name, ""), worth, seconds)
+        super().__init__(name, Change(name, verbatim("")), worth, seconds)
 
     def change(self, case: Case, context: Context) -> Change:
         self.planner.deadline -= self.seconds
@@ -184,10 +189,11 @@ def test_attempts_asked_side_by_side_count_for_the_case_that_they_were_asked_for
     """What the second proposed is used if the first is dropped, else it is asked again."""
     source, case = small[0], coarse_weights(small[1])
     good = change_by(SecondOrder(), case, source)
-    first = _Alone("first", good if helps else Change("first", ""), 9.0)
-    second, third = _Alone("second", Change("second", ""), 8.0), _Alone("third", good, 7.0)
+    first = _Alone("first", good if helps else Change("first", verbatim("")), 9.0)
+    second = _Alone("second", Change("second", verbatim("")), 8.0)
+    third = _Alone("third", good, 7.0)
     (pool := InProcess()).workers = workers
-    attempts = [first, second, third, Fixed("shared", Change("shared", ""), 6.0)]
+    attempts = [first, second, third, Fixed("shared", Change("shared", verbatim("")), 6.0)]
     planner, _ = _planner(source, case, attempts, pool=pool)
     planner.run(silent)
     assert [e.method for e in planner.ledger] == ["first", "second", "third", "shared"]
@@ -201,7 +207,7 @@ def test_what_was_asked_side_by_side_takes_no_more_time(small: tuple[Source, Cas
     """There is time for either of two attempts, but not for one after the other."""
     source, case = small
     for workers in (1, 2):
-        attempts = [_Alone(name, Change(name, ""), 9.0) for name in ("first", "second")]
+        attempts = [_Alone(name, Change(name, verbatim("")), 9.0) for name in ("first", "second")]
         (pool := InProcess()).workers = workers
         planner, _ = _planner(source, case, attempts, pool=pool, seconds=150, pace=100.0)
         save = planner.tools.save
@@ -221,13 +227,14 @@ def test_the_form_of_the_network_does_not_change_after_ranges(
     """Another form would undo them: its plan is made by the target's own rules."""
     source, case = small[0], coarse_weights(small[1])
     change = change_by(SecondOrder(), case, source)
-    late = Fixed("late", Change("late", "", model=case.model), 5.0)
+    late = Fixed("late", Change("late", verbatim(""), model=case.model), 5.0)
     late.stage, late.seconds = "network", 1e6
     good = Fixed("good", change, 9.0)
     planner, _ = _planner(source, case, [good, late], seconds=100, pace=1e-3)  # no room for both
     planner.run(silent)
     assert [(e.method, e.kept) for e in planner.ledger] == [("good", True)]
-    assert planner.stopped.startswith("nothing that is left (late)")
+    stopped = say("recovered.nothing", names=say("recovered.names", names="late"))
+    assert planner.stopped == stopped
 
 
 # Time for both; for the attempt, but not for a look before it; for neither.
@@ -237,7 +244,7 @@ def test_the_error_is_attributed_anew_where_something_can_come_of_it(
 ) -> None:
     source, case = small[0], coarse_weights(small[1])
     change = change_by(SecondOrder(), case, source)
-    later = Fixed("later", Change("later", ""), 1.0, seconds)
+    later = Fixed("later", Change("later", verbatim("")), 1.0, seconds)
     planner, _ = _planner(source, case, [Fixed("good", change, 9.0), later], pace=1.0)
     seen: list[Case] = []
 
@@ -254,26 +261,27 @@ def test_the_error_is_attributed_anew_where_something_can_come_of_it(
 
 def test_what_is_predicted_to_win_nothing_is_not_tried(small: tuple[Source, Case]) -> None:
     source, case = small
-    planner, _ = _planner(source, case, [Fixed("idle", Change("idle", ""), 0.01)])
+    planner, _ = _planner(source, case, [Fixed("idle", Change("idle", verbatim("")), 0.01)])
     planner.run(silent)
     assert not planner.ledger
-    assert planner.stopped == "nothing that is left (idle) is predicted to help"
+    names = say("recovered.names", names="idle")
+    assert planner.stopped == say("recovered.nothing", names=names)
 
 
 def test_what_does_not_fit_into_the_time_is_not_started(small: tuple[Source, Case]) -> None:
     source, case = small
-    slow = Fixed("slow", Change("slow", ""), 9.0)
+    slow = Fixed("slow", Change("slow", verbatim("")), 9.0)
     planner, _ = _planner(source, case, [slow], seconds=60, pace=100.0)
     planner.run(silent)
     assert not planner.ledger
-    assert planner.stopped == "nothing that is left fits into the time (slow about 100 s)"
+    assert planner.stopped == say("recovered.no_fit", needs="slow about 100 s")
 
 
 def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
     small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = small
-    planner, _ = _planner(source, case, [Fixed("late", Change("late", ""), 9.0)])
+    planner, _ = _planner(source, case, [Fixed("late", Change("late", verbatim("")), 9.0)])
     hopeful = planner._hopeful
 
     def late(*arguments: Any) -> list[Recovery]:
@@ -283,25 +291,25 @@ def test_time_that_runs_out_while_the_next_attempt_is_chosen_ends_it(
 
     monkeypatch.setattr(planner, "_hopeful", late)
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the time is up"
+    assert not planner.ledger and planner.stopped == say("recovered.time")
 
 
 def test_a_met_goal_and_a_spent_budget_end_it(small: tuple[Source, Case]) -> None:
     source, case = small
-    none = Fixed("none", Change("none", ""), 1.0)
+    none = Fixed("none", Change("none", verbatim("")), 1.0)
     planner, _ = _planner(source, case, [none], goal=Goal("sqnr_db", ">=", 1.0))
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the goal sqnr_db>=1 is met"
+    assert not planner.ledger and planner.stopped == say("recovered.goal_met", goal="sqnr_db>=1")
     planner, _ = _planner(source, case, [none], seconds=0)
     planner.run(silent)
-    assert not planner.ledger and planner.stopped == "the time is up"
+    assert not planner.ledger and planner.stopped == say("recovered.time")
 
 
 class _Fails(Fixed):
     """A recovery that ends in an exception."""
 
     def __init__(self, name: str, worth: float, error: Exception) -> None:
-        super().__init__(name, Change(name, ""), worth)
+        super().__init__(name, Change(name, verbatim("")), worth)
         self.error = error
 
     def change(self, case: Case, context: Context) -> Change:
@@ -317,16 +325,18 @@ def test_an_attempt_that_fails_is_named_and_costs_nothing_else(
         _Fails("bug", 3.0, KeyError("no such thing")),
         _Fails("number", 2.0, lost),
         _Fails("infinite", 1.5, SimulationError("S005", "output", "")),
-        Fixed("none", Change("none", "nothing to do"), 1.0),
+        Fixed("none", Change("none", verbatim("nothing to do")), 1.0),
     ]
     planner, _ = _planner(source, case, attempts)
     planner.run(silent)
     bug, number, infinite, none = planner.ledger
     assert not (bug.kept or number.kept) and planner.case is case
-    assert "R006: recovery 'bug'" in bug.note and "KeyError" in bug.note
-    assert "test_planner.py:" in bug.note
-    assert number.note.endswith(str(lost)) and none.note == "nothing to do"
-    assert "S005: output" in infinite.note
+    why = [str(entry.note.figures["why"]) for entry in (bug, number, infinite)]
+    assert {entry.note.code for entry in (bug, number, infinite)} == {"ledger.failed"}
+    assert why[0].startswith("R006: recovery 'bug'") and "KeyError" in why[0]
+    assert "test_planner.py:" in why[0]
+    assert why[1] == str(lost) and none.note == verbatim("nothing to do")
+    assert why[2].startswith("S005: output")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), WorkerError("W001", "worker", "")])
@@ -365,7 +375,7 @@ def test_a_broken_promise_is_an_error(small: tuple[Source, Case]) -> None:
         def keeps_function(self) -> bool:
             return True
 
-    broken = Promises("broken", Change("broken", "", model=other), 1.0)
+    broken = Promises("broken", Change("broken", verbatim(""), model=other), 1.0)
     planner, _ = _planner(source, case, [broken])
     with pytest.raises(RecoveryError, match="R003: recovery 'broken'"):
         planner.run(silent)
@@ -379,8 +389,8 @@ def test_no_kept_attempt_makes_held_out_error_worse(tmp_path: Path) -> None:
         path.mkdir()
         source, case = make(path, model, samples(seed, 48, *shape))
         case = coarsened(case, 4)
-        work, judges = held_out(source)
-        bench = Bench(work, judges, None, api.Settings())
+        work, judges = divided(source)
+        bench = Bench(work, judges, None, Settings())
         tools = Tools(
             Judge(case.model, judges),
             bench.diagnose,
@@ -424,8 +434,10 @@ def test_a_problem_is_solved_once_for_gain_and_change(small: tuple[Source, Case]
     source, case = small
     for worth, kept in ((1.0, 1), (0.01, 0)):
         _Solved.solutions = 0
-        solved = _Solved(Change("solved", ""), worth)
-        planner, _ = _planner(source, case, [solved, Fixed("none", Change("none", ""), 0.5)])
+        solved = _Solved(Change("solved", verbatim("")), worth)
+        planner, _ = _planner(
+            source, case, [solved, Fixed("none", Change("none", verbatim("")), 0.5)]
+        )
         assert len(planner._predicted([solved])) == 1 and len(planner.considered) == kept
         _Solved.solutions = 0
         planner.run(silent)
@@ -442,7 +454,7 @@ def test_time_that_attempts_take_is_learned(small: tuple[Source, Case]) -> None:
     assert pace.needed(10.0) == pytest.approx(1.0)
     source, case = small
     bias = next(s for s in case.sites if s.role == "bias")
-    bad = Change("bad", "", {bias.tensor: constant_of(case.model, bias) + 5})
+    bad = Change("bad", verbatim(""), {bias.tensor: constant_of(case.model, bias) + 5})
     planner, _ = _planner(source, case, [Fixed("bad", bad, 9.0)])
     planner.run(silent)
     assert planner.pace.operations > _SECOND and planner.pace.seconds > 0
@@ -453,7 +465,7 @@ def test_the_order_does_not_depend_on_the_machine(
     small: tuple[Source, Case], seconds: float
 ) -> None:
     source, case = small
-    none = Change("none", "")
+    none = Change("none", verbatim(""))
     order = [Fixed("low", none, 1.0, 1), Fixed("dear", none, 3.0, 9), Fixed("high", none, 2.0, 1)]
     planner, _ = _planner(source, case, order, seconds=float("inf"))
     planner.pace = Pace.of_pass(case, seconds)

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import torch
 
-from lostbits.api import demo_files
 from lostbits.data import InputSpec, Source, open_source
 from lostbits.errors import DataError, LostbitsError, ReadError, WorkerError
 from lostbits.runtime import worker
@@ -27,6 +26,7 @@ from lostbits.runtime.parcel import Parcel, loaded, stored
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools import InProcess, Processes, pool
 from lostbits.runtime.reference import open_reference
+from lostbits.verbs.demo import demo_files
 from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 

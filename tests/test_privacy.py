@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 
 import lostbits
-from lostbits.api import demo_files
 from lostbits.backends import openvino
+from lostbits.verbs.demo import demo_files
 
 pytestmark = pytest.mark.slow
 

@@ -29,6 +29,7 @@ from lostbits.graph.place import Placed, place
 from lostbits.graph.queries import values_by_name
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
+from lostbits.language import say
 from lostbits.matching import IDLE, match
 from lostbits.reader import Entry, Parameters
 from lostbits.readers import ALL, parameters_of, read, reader_of
@@ -487,12 +488,14 @@ def test_what_does_not_match_is_listed_with_reason_and_close_names() -> None:
     )
     found = match(Parameters("test", entries, floats=("x",)), case.model, case.placed)
     assert found.plan == {}
-    assert "did you mean 'x'" in found.unmatched["xx"]
-    assert left[1] in found.unmatched[left[0]]
-    assert found.unmatched["w"] == "4 scales for shape (5, 4, 3, 3) on axis 0"
-    assert "8 scales for shape (4, 8)" in found.unmatched["u"]
-    assert found.missing["x:activation"] == "left in float by the file"
-    assert found.missing["y:output"] == "not in the file"
+    assert found.unmatched["xx"].code == "match.unknown_near"
+    assert "'x'" in str(found.unmatched["xx"].figures["advice"])
+    assert found.unmatched[left[0]] == say("match.no_quantizer", why=left[1])
+    told = {"count": "4", "shape": "(5, 4, 3, 3)", "axis": "0"}
+    assert found.unmatched["w"] == say("match.shape", **told)
+    assert found.unmatched["u"].figures["shape"] == "(4, 8)"
+    assert found.missing["x:activation"] == say("match.left_by_file")
+    assert found.missing["y:output"] == say("match.not_in_file")
     assert set(found.missing) == {s.key for s in case.placed.sites}
 
 

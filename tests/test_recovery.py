@@ -13,16 +13,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lostbits import api
+from lostbits.attempting import Bench, choose, site_changes
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
+from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.errors import DataError, MemberError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
 from lostbits.grid import Grid
+from lostbits.language import say, verbatim
 from lostbits.override import Override
-from lostbits.recover import Bench, choose, held_out, site_changes
 from lostbits.recoveries import ALL
 from lostbits.recoveries.adaround import AdaRound, problem
 from lostbits.recoveries.bias_correction import BiasCorrection
@@ -39,6 +40,7 @@ from lostbits.runtime.pools import Processes
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.runtime.work import Work
+from runs import divided
 from small_nets import change_by, cnn, coarse_weights, coarsened, linear, make, mlp, samples
 
 
@@ -92,7 +94,7 @@ def test_second_order_rounding_leaves_weights_on_their_grids(small: tuple[Source
 
 def test_second_order_rounding_beats_nearest_on_unseen_samples(tmp_path: Path) -> None:
     source, case = make(tmp_path, cnn(3), samples(4, 64, 3, 16, 16))
-    work, judges = held_out(source)
+    work, judges = divided(source)
     case = coarse_weights(case)
     judge = Judge(case.model, judges)
     before = judge(case).sqnr_db
@@ -255,7 +257,9 @@ def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
         for i, share in enumerate(shares)
     ]
     clip = Attribution("w0", "activation", "clip", 0.0, -0.1)
-    network = NetworkReport("", "nsr", 1.0, residual, 1.0, [*parts, clip], {}, "")
+    network = NetworkReport(
+        "aumann-shapley", "nsr", 1.0, residual, 1.0, [*parts, clip], {}, verbatim("")
+    )
     stays = (first * ratio + sum(rest)) / whole
     if residual < 0:
         stays = (1 + residual) * stays - residual
@@ -277,9 +281,9 @@ def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_pa
     assert files[-1].exists()
     for name, array in first.written.items():
         assert np.array_equal(array, again.written[name])
-    assert "4 parts were taken over" in again.summary
+    assert (again.summary.code, again.summary.figures["count"]) == ("ledger.cached", "4")
     third = change_by(SecondOrder(), case, source, cache=cache)
-    assert third.summary.startswith("all 6 parts were taken over")
+    assert third.summary == say("ledger.all_cached", count="6")
 
 
 def test_another_model_or_plan_has_another_cache(
@@ -349,7 +353,7 @@ def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
 def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> None:
     source, case = make(tmp_path, cnn(3), samples(4, 40, 3, 16, 16))
     case = coarsened(case, 4)
-    settings = api.Settings()
+    settings = Settings()
     bench = Bench(source, source, None, settings)
     diagnosed = bench.diagnose(case)
     judge = Judge(case.model, source.slice(0, 32))
@@ -369,7 +373,7 @@ def test_both_operands_of_a_layer_move_where_the_platform_takes_both_or_neither(
 ) -> None:
     source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
     case = replace(case, target=replace(case.target, wide_bits=None))
-    diagnosed = Bench(source, source, None, api.Settings()).diagnose(case)
+    diagnosed = Bench(source, source, None, Settings()).diagnose(case)
     goal = Goal("sqnr_db", ">=", 0.9 + (Judge(case.model, source)(case).sqnr_db or 0))
     change = change_by(Precision(), case, source, diagnosed, goal=goal)
     assert change.plan and len(change.plan) < len(case.sites)
@@ -405,13 +409,13 @@ def test_recoveries_are_chosen_with_settings_of_the_callers() -> None:
 def test_too_few_samples_cannot_be_split(tmp_path: Path) -> None:
     source, _ = make(tmp_path, mlp(1), samples(2, 6, 6))
     with pytest.raises(DataError, match="D033"):
-        held_out(source)
+        divided(source)
 
 
 def test_no_sample_both_works_and_judges(tmp_path: Path) -> None:
     data = samples(2, 40, 6)
     source, _ = make(tmp_path, mlp(1), data)
-    work, judges = held_out(source)
+    work, judges = divided(source)
     assert (len(work), len(judges)) == (30, 10)
     last = np.concatenate([p.feeds["x"] for p in judges.batches(8)])
     assert np.array_equal(last, data[30:])
@@ -428,7 +432,7 @@ def test_every_member_says_what_it_is(small: tuple[Source, Case]) -> None:
 
 def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Case]) -> None:
     source, case = small
-    plenty = Bench(source, source, None, api.Settings(), budget=1e6)
+    plenty = Bench(source, source, None, Settings(), budget=1e6)
     hurried = replace(plenty, budget=1e-6)
     assert len(plenty.run(case).source) == 16
     assert len(hurried.run(case).source) == 4
@@ -439,7 +443,7 @@ def test_wishes_for_single_tensors_outlive_another_form_of_the_network(
 ) -> None:
     source, case = small
     weight = next(s for s in case.sites if s.role == "weight")
-    wishes = api.Settings(overrides=(Override.parse(f"{weight.tensor}=float"),))
+    wishes = Settings(overrides=(Override.parse(f"{weight.tensor}=float"),))
     bench = Bench(source, source, None, wishes)
     found = bench.recalibrate(case, case.model)
     assert weight.key not in found.plan and len(found.plan) >= len(case.plan) - 2
@@ -459,7 +463,7 @@ def test_the_search_finds_the_steps_that_are_needed_and_no_others(
 
 def test_a_site_before_and_after_is_measured_against_one_error(small: tuple[Source, Case]) -> None:
     source, case = small
-    bench = Bench(source, source, None, api.Settings())
+    bench = Bench(source, source, None, Settings())
     first = bench.run(case)
     freed = next(s for s in case.sites if s.role == "weight")
     plan = {key: affine for key, affine in case.plan.items() if key != freed.key}

@@ -9,8 +9,8 @@ import math
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,41 +21,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import report_speed
-from lostbits import api, language, results, terminal
+from lostbits import language, results, terminal
+from lostbits.diagnosis import Attempt, Diagnosis, ExecutedNodes, Outcome, Verification
 from lostbits.errors import OutputError
-from lostbits.language import Language, translated
+from lostbits.language import Language, say, verbatim
 from lostbits.quoting import visible
-from lostbits.reporter import Result
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.reporters.html import embedding, formats, plots, tables
 from lostbits.reporters.html.wording import Wording
+from lostbits.runtime.measure import Baseline
+from lostbits.schema import result_schema
+from lostbits.verbs.demo import demo_files
+from made_results import Tree, changed, edited, tree
+from runs import SCHEMA, diagnosed
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-SCHEMA = json.loads(files("lostbits").joinpath("result.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    demo = api.demo_files()
-    settings = api.Settings(labels=demo["labels"], samples=32)
-    return api.diagnose(demo["model"], demo["data"], "snpe", settings)
+def result(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
+    demo = demo_files()
+    return diagnosed(demo["model"], demo["data"], "snpe", labels=demo["labels"], samples=32)
 
 
 @pytest.fixture(scope="module")
-def page(result: Result) -> str:
+def page(result: Diagnosis) -> str:
     return Html().render(result)
 
 
-def errors(result: Result) -> list[str]:
-    read_back = json.loads(Json().render(result))
-    return [e.message for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(read_back)]
-
-
-def changed(result: Result, change: Callable[[Result], Any]) -> Result:
-    other = copy.deepcopy(result)
-    change(other)
-    return other
+def errors(content: Tree) -> list[str]:
+    return [e.message for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(content)]
 
 
 class Seen(HTMLParser):
@@ -88,14 +84,17 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_a_real_result_is_valid(result: Result) -> None:
-    assert errors(result) == []
+def test_a_real_result_is_valid(result: Diagnosis) -> None:
+    assert errors(tree(result)) == []
+
+
+def test_the_schema_that_is_shipped_is_that_of_the_dataclasses() -> None:
+    assert result_schema() == SCHEMA, "run python tools/write_schema.py"
 
 
 def test_every_object_of_fixed_shape_is_closed() -> None:
-    loose = {"attempt", "export", "check"}
     for name, shape in SCHEMA["$defs"].items():
-        if shape.get("type") == "object" and name not in loose:
+        if shape.get("type") == "object":
             assert shape["additionalProperties"] is False, name
 
 
@@ -103,16 +102,16 @@ def test_every_object_of_fixed_shape_is_closed() -> None:
     "field",
     ["format", "verdict", "model", "data", "target", "coverage", "sites", "network", "findings"],
 )
-def test_a_missing_field_is_refused(result: Result, field: str) -> None:
-    assert errors(changed(result, lambda r: r.pop(field)))
+def test_a_missing_field_is_refused(result: Diagnosis, field: str) -> None:
+    assert errors(edited(result, lambda r: r.pop(field)))
 
 
-BROKEN: dict[str, Callable[[Result], Any]] = {
+BROKEN: dict[str, Callable[[Tree], Any]] = {
     "cause": lambda r: r["network"]["attributions"][0].update(cause="noise"),
     "role": lambda r: r["sites"][0].update(role="tensor"),
     "reason": lambda r: r["findings"][0].update(reason="bad luck"),
     "code": lambda r: r["findings"][0].update(code="X1"),
-    "format": lambda r: r.update(format="lostbits-result/2"),
+    "format": lambda r: r.update(format="lostbits-result/3"),
     "metric": lambda r: r["network"].update(metric="mse"),
     "more in a site": lambda r: r["sites"][0].update(colour="red"),
     "more at the top": lambda r: r.update(extra=1),
@@ -127,31 +126,36 @@ BROKEN: dict[str, Callable[[Result], Any]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_result_is_refused(result: Result, name: str) -> None:
-    assert errors(changed(result, BROKEN[name]))
+def test_a_broken_result_is_refused(result: Diagnosis, name: str) -> None:
+    assert errors(edited(result, BROKEN[name]))
 
 
-def broken(result: Result) -> Result:
+def broken(result: Diagnosis) -> Diagnosis:
     """With numbers that are not finite, one of them in a list."""
-    return changed(
-        result,
-        lambda r: (r["network"].update(total=math.nan), r["sites"][0]["scale"].insert(0, math.inf)),
-    )
+    first, *others = result.sites
+    sites = [replace(first, scale=[math.inf, *first.scale]), *others]
+    return replace(result, network=replace(result.network, total=math.nan), sites=sites)
 
 
-def test_json_has_null_for_what_is_not_finite_and_says_so(result: Result) -> None:
+def test_json_has_null_for_what_is_not_finite_and_says_so(result: Diagnosis) -> None:
     shown = json.loads(Json().render(broken(result)))
     assert shown["network"]["total"] is None and shown["sites"][0]["scale"][0] is None
-    assert "sites[0].scale[0]" in shown["notes"][-1] and "network.total" in shown["notes"][-1]
-    assert shown["notes"][:-1] == result["notes"]
+    *others, note = shown["notes"]
+    assert note["code"] == "note.not_finite"
+    assert note["figures"] == {"count": "2", "places": "sites[0].scale[0], network.total"}
+    assert others == tree(result)["notes"]
 
 
-def test_what_is_not_finite_can_be_written_read_and_shown(result: Result, tmp_path: Path) -> None:
+def test_what_is_not_finite_can_be_written_read_and_shown(
+    result: Diagnosis, tmp_path: Path
+) -> None:
     results.write(broken(result), tmp_path, ["json", "html"])
     again = results.read(tmp_path)
-    assert math.isnan(again["network"]["total"])
+    assert math.isnan(again.network.total)
     assert "nan" in Html().render(again)
-    hostile = changed(result, lambda r: r["network"]["attributions"][0].update(share=math.nan))
+    first, *others = result.network.attributions
+    shares = [replace(first, share=math.nan), *others]
+    hostile = replace(result, network=replace(result.network, attributions=shares))
     assert "nan" in Terminal().render(hostile)
 
 
@@ -175,11 +179,11 @@ OTHERS = [None, True, 7, -1.5, "x", [], {}, [None], {"x": 1}, 10**400, "\ud800",
 
 @given(st.data())
 def test_whatever_a_result_holds_the_page_or_the_code_comes(
-    result: Result, tmp_path_factory: pytest.TempPathFactory, data: Any
+    result: Diagnosis, tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     """And what our reader of the schema lets pass, the whole standard lets pass, but for bounds."""
     folder = tmp_path_factory.mktemp("result")
-    plain = json.loads(Json().render(small(result)))
+    plain = tree(small(result))
     *place, last = data.draw(st.sampled_from(places(plain)))
     inside = plain
     for key in place:
@@ -196,20 +200,18 @@ def test_whatever_a_result_holds_the_page_or_the_code_comes(
         assert not (folder / "report.html").exists()
     else:
         wrong = [e.validator for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(plain)]
-        assert not {*wrong} & {"required", "additionalProperties", "enum"}
+        # Fields that are not known, or that have a default, come from versions between.
+        assert not {*wrong} & {"enum", "const"}
 
 
-def small(result: Result) -> Result:
+def small(result: Diagnosis) -> Diagnosis:
     """With two tensors, so that pages are made quickly."""
-    kept = [(s["tensor"], s["role"]) for s in result["sites"][:2]]
-
-    def cut(r: Result) -> None:
-        r["sites"], r["layers"] = r["sites"][:2], r["layers"][:2]
-        mine = [a for a in r["network"]["attributions"] if (a["tensor"], a["role"]) in kept]
-        r["network"]["attributions"] = mine
-        r["findings"] = [f for f in r["findings"] if (f["tensor"], f["role"]) in kept]
-
-    return changed(result, cut)
+    sites, network = result.sites[:2], result.network
+    kept = {s.key for s in sites}
+    network = replace(network, attributions=[a for a in network.attributions if a.key in kept])
+    findings = [f for f in result.findings if f"{f.tensor}:{f.role}" in kept]
+    parts: dict[str, Any] = {"layers": result.layers[:2], "network": network}
+    return replace(result, sites=sites, findings=findings, **parts)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +221,9 @@ def small(result: Result) -> Result:
         ("[]", "no object"),
         ("[" * 100_000, "RecursionError"),
         ('{"format": "lostbits-result/1", "seconds": ' + "9" * 5000 + "}", "ValueError"),
-        ('{"format": "lostbits-result/2"}', "lostbits-result/2"),
-        ('{"format": "lostbits-result/1"}', "no lostbits_version"),
+        ('{"format": "lostbits-result/3"}', "lostbits-result/3"),
+        ('{"format": "lostbits-result/2"}', "lostbits_version"),
+        ('{"format": "lostbits-result/1"}', "lostbits_version"),
     ],
 )
 def test_what_is_no_result_is_refused(tmp_path: Path, content: str, found: str) -> None:
@@ -245,17 +248,17 @@ def test_a_file_larger_than_the_memory_is_refused_at_once(tmp_path: Path) -> Non
         results.read(tmp_path)
 
 
-def test_a_field_of_another_type_is_named(result: Result, tmp_path: Path) -> None:
-    other = changed(result, lambda r: r["sites"][1].update(scale="x"))
-    results.write(other, tmp_path, ["json"])
-    with pytest.raises(OutputError, match=r"O002: .*sites\[1\]\.scale is no array"):
+def test_a_field_of_another_type_is_named(result: Diagnosis, tmp_path: Path) -> None:
+    other = edited(result, lambda r: r["sites"][1].update(scale="x"))
+    (tmp_path / "result.json").write_text(json.dumps(other))
+    with pytest.raises(OutputError, match=r"O002: .*array.*sites\[1\]\.scale"):
         results.read(tmp_path)
 
 
-def test_names_of_files_that_are_no_unicode_are_written(result: Result, tmp_path: Path) -> None:
-    other = changed(result, lambda r: r["data"].update(source="a\udcff.npy"))
+def test_names_of_files_that_are_no_unicode_are_written(result: Diagnosis, tmp_path: Path) -> None:
+    other = replace(result, data=replace(result.data, source="a\udcff.npy"))
     results.write(other, tmp_path, ["json", "html"])
-    assert results.read(tmp_path)["data"]["source"] == "a\udcff.npy"
+    assert results.read(tmp_path).data.source == "a\udcff.npy"
 
 
 # Names on the screen.
@@ -264,7 +267,7 @@ NAMES = ["[/]", "[bold]w1[/bold]", ":smile:", "a\x1b[31mb", "\x1b]0;title\x07", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_shown_as_they_are_on_the_screen(result: Result, name: str) -> None:
+def test_names_are_shown_as_they_are_on_the_screen(result: Diagnosis, name: str) -> None:
     text = Terminal().render(renamed(result, name))
     assert not set(text) & {"\x1b", "\x07", "\u202e"}
     assert visible(name) in text.replace("\n", " ")
@@ -287,7 +290,7 @@ def test_names_are_shown_as_they_are_by_inspect(
 
 
 @pytest.mark.parametrize("reporter", ALL, ids=lambda r: r.name)
-def test_the_same_result_gives_the_same_text_and_stays(reporter: Any, result: Result) -> None:
+def test_the_same_result_gives_the_same_text_and_stays(reporter: Any, result: Diagnosis) -> None:
     before = copy.deepcopy(result)
     assert reporter.render(result) == reporter.render(copy.deepcopy(result))
     assert result == before
@@ -297,27 +300,27 @@ def test_names_and_files_of_reporters_differ() -> None:
     assert len({r.name for r in ALL}) == len({r.file for r in ALL}) == len(ALL)
 
 
-def test_the_first_screen_gives_verdict_findings_and_commands(result: Result) -> None:
+def test_the_first_screen_gives_verdict_findings_and_commands(result: Diagnosis) -> None:
     text = " ".join(Terminal().render(result).split())
-    assert result["verdict"].split(",")[0] in text
-    first = result["findings"][0]
-    assert first["tensor"] in text
-    assert f"predicted to win about {first['gain_db']:.1f} dB" in text
-    coverage = result["coverage"]
-    assert f"{coverage['sites_matched']} of {coverage['sites_total']} sites matched" in text
+    assert str(result.verdict).split(",")[0] in text
+    first = result.findings[0]
+    assert first.tensor in text
+    assert f"predicted to win about {first.gain_db:.1f} dB" in text
+    coverage = result.coverage
+    assert f"{coverage.sites_matched} of {coverage.sites_total} sites matched" in text
 
 
 # The page.
 
 
-def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Result) -> None:
+def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Diagnosis) -> None:
     rows = [a for tag, a in Seen(page).tags if tag == "tr" and "data-site" in a]
-    assert len(rows) == len(result["sites"])
+    assert len(rows) == len(result.sites)
     text = re.sub(r"<[^>]*>", "", page)
-    for finding in result["findings"]:
-        assert f"{100 * finding['share']:.1f}%" in text
-    for site in result["sites"]:
-        assert site["tensor"] in text
+    for finding in result.findings:
+        assert f"{100 * finding.share:.1f}%" in text
+    for site in result.sites:
+        assert site.tensor in text
 
 
 def test_the_page_loads_nothing(page: str) -> None:
@@ -338,21 +341,23 @@ def test_the_policy_lets_the_script_run_and_no_other(page: str) -> None:
     assert not any(name.startswith("on") for _, a in Seen(page).tags for name in a)
 
 
-def renamed(result: Result, name: str) -> Result:
+def renamed(result: Diagnosis, name: str) -> Diagnosis:
     """A result in which the tensor of the first finding, and all free text, is ``name``."""
 
-    def change(r: Result) -> None:
+    said = {"text": name, "code": "words.verbatim", "figures": {"text": name}}
+
+    def change(r: Tree) -> None:
         old = r["findings"][0]["tensor"]
         text = json.dumps(r).replace(json.dumps(old), json.dumps(name))
         r.update(
             json.loads(text.replace(json.dumps(f"{old}:")[1:-1], json.dumps(f"{name}:")[1:-1]))
         )
-        r.update(verdict=name, command=name, notes=[name])
+        r.update(verdict=said, command=name, notes=[said])
         r["model"].update(path=name, inputs=[name], metadata={name: name})
         r["data"].update(source=name)
-        r["target"].update(name=name, title=name)
+        r["target"].update(name=name, title=said)
         r["layers"][0].update(node=name)
-        entries = [{"tensor": name, "reason": name}]
+        entries = [{"tensor": name, "reason": said}]
         r["coverage"].update(unmatched=entries, left_in_float=entries)
 
     return changed(result, change)
@@ -362,7 +367,7 @@ NAMES = [HOSTILE, "<!--<script>", "{{ 7 * 7 }}", "a\u2028b", '\' onclick="x"']
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hostile_names_are_text(page: str, result: Result, name: str) -> None:
+def test_hostile_names_are_text(page: str, result: Diagnosis, name: str) -> None:
     other = Html().render(renamed(result, name))
     if "<" in name:
         assert name not in other
@@ -373,92 +378,117 @@ def test_hostile_names_are_text(page: str, result: Result, name: str) -> None:
     assert name in {site["name"] for site in embedded(other)["sites"]}
 
 
-def test_the_page_is_small(page: str, result: Result) -> None:
-    assert len(page.encode()) < 0.9e6 + 15e3 * len(result["sites"])
+def test_the_page_is_small(page: str, result: Diagnosis) -> None:
+    assert len(page.encode()) < 0.9e6 + 15e3 * len(result.sites)
 
 
-def test_the_waterfall_goes_from_the_grid_to_what_is_left(result: Result) -> None:
-    for site in result["sites"]:
+def test_the_waterfall_goes_from_the_grid_to_what_is_left(result: Diagnosis) -> None:
+    for site in result.sites:
         bars = plots.waterfall(site)
         if bars is not None:
             lost = sum(length for _, _, length in bars[1:-1])
             assert bars[0][2] - lost == pytest.approx(bars[-1][2], abs=1e-9)
-            assert bars[-2][1] == pytest.approx(site["effective_bits"], abs=1e-9)
+            assert bars[-2][1] == pytest.approx(site.effective_bits, abs=1e-9)
 
 
-def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Result) -> None:
+def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Diagnosis) -> None:
     data = embedded(page)
-    total = sum(a["share"] for a in result["network"]["attributions"])
+    total = sum(a.share for a in result.network.attributions)
     for chart in ("attribution", "roles"):
         assert sum(b["round"] + b["clip"] for b in data[chart]) == pytest.approx(total, abs=1e-4)
 
 
-def test_many_tensors_end_in_one_bar(result: Result) -> None:
-    rows = tables.rows(changed(result, lambda r: r["sites"].extend(r["sites"] * 2)))
-    bars = plots.figures(result, rows, Wording(result, Language.ENGLISH), [])["attribution"]
+def test_many_tensors_end_in_one_bar(result: Diagnosis) -> None:
+    rows = tables.rows(replace(result, sites=result.sites * 3))
+    bars = plots.figures(result, rows, Wording(Language.ENGLISH), [])["attribution"]
     assert len(bars) == 26
     assert bars[-1]["others"] == len(rows) - 25
 
 
-OPTIONAL = ("lost_bits", "stability", "trade_off", "histogram", "channel_range", "sqnr_db")
+OPTIONAL = (
+    "lost_bits",
+    "stability",
+    "trade_off",
+    "histogram",
+    "channel_range",
+    "sqnr_db",
+    "utilisation",
+)
 
 
-def bare(r: Result) -> None:
+def bare(r: Tree) -> None:
     """As little as a result may hold."""
     for site in r["sites"]:
-        site.update(dict.fromkeys(OPTIONAL), utilisation={}, node="")
+        site.update(dict.fromkeys(OPTIONAL), node="", sqnr_db=None)
     r["network"].update(attributions=[], channels={}, total=0.0)
     r["baseline"].update(dict.fromkeys(r["baseline"], None), outputs_sqnr_db={})
     r.update(findings=[], layers=[], notes=[])
 
 
-def test_a_bare_result_makes_a_page(result: Result) -> None:
+def test_a_bare_result_makes_a_page(result: Diagnosis) -> None:
     other = changed(result, bare)
-    assert errors(other) == []
+    assert errors(tree(other)) == []
     assert "Nothing carries a share" in Html().render(other)
 
 
-def check(figures: Result) -> Result:
+def check(figures: Baseline) -> Verification:
     """An entry of ``verify``."""
-    row: Result = {"backend": "onnxruntime", "version": "1.0", "precision": "float32"}
-    row |= {"sha256": 64 * "0", "samples": 8, "sqnr_db_vs_simulation": 21.5, "max_abs": 0.5}
-    row |= {"agreement_vs_simulation": 1.0, "vs_float": figures, "simulation_vs_float": figures}
-    row |= {"executed": {"integer": 9, "float": []}, "tensors_compared": 4}
-    row |= {"tensors_hidden": 0, "first_deviation": None, "first_own_deviation": None}
-    row |= {"defects": [], "tolerance_db": 30.0, "passed": False}
-    return row | {"text": "onnxruntime 1.0: 21.5 dB from the simulation"}
+    return Verification(
+        backend="onnxruntime",
+        version="1.0",
+        precision="float32",
+        sha256=64 * "0",
+        samples=8,
+        sqnr_db_vs_simulation=21.5,
+        max_abs=0.5,
+        agreement_vs_simulation=1.0,
+        vs_float=figures,
+        simulation_vs_float=figures,
+        executed=ExecutedNodes(9, []),
+        tensors_compared=4,
+        tensors_hidden=0,
+        first_deviation=None,
+        first_own_deviation=None,
+        defects=[],
+        kernels=None,
+        tolerance_db=30.0,
+        passed=False,
+        text=verbatim("onnxruntime 1.0: 21.5 dB from the simulation"),
+    )
 
 
-def test_attempts_and_checks_are_shown(result: Result) -> None:
-    figures = changed(result, lambda r: None)["baseline"]
-    attempt: Result = {"method": "bias_correction", "scope": "network", "predicted_gain_db": 1.0}
-    attempt |= {"before": figures, "after": figures, "gain_db": -0.5, "note": "no gain here"}
-    attempt |= {"kept": False, "seconds": 1.0, "skipped": {"conv1": "has no bias"}}
-    sums = {"before": figures, "after": figures, "stopped": "the time is up", "goal_met": None}
-    sums |= {"floors_db": {"weights_in_float": 30.0}, "text": "Recovered: nothing.", "sites": []}
-    other = changed(result, lambda r: r["ledger"].append(attempt))
-    other["recovered"] = sums
-    other["verify"].append(check(figures))
-    assert errors(other) == []
+def attempted(figures: Baseline) -> Attempt:
+    """An attempt that won nothing."""
+    skipped = {"conv1": say("skipped.no_bias")}
+    said = (verbatim("no gain here"), skipped, -0.5)
+    return Attempt("bias_correction", "network", 1.0, figures, figures, False, 1.0, *said)
+
+
+def test_attempts_and_checks_are_shown(result: Diagnosis) -> None:
+    figures = result.baseline
+    floors: dict[str, float | None] = {"weights_in_float": 30.0}
+    said: tuple[Any, ...] = (say("recovered.time"), None, floors, [], verbatim("nothing."))
+    parts: dict[str, Any] = {"verify": [check(figures)], "ledger": [attempted(figures)]}
+    other = replace(result, recovered=Outcome(figures, figures, *said), **parts)
+    assert errors(tree(other)) == []
     text = Html().render(other)
     for part in (
         "bias correction",
         "no gain here",
         "onnxruntime 1.0: 21.5 dB from the simulation",
-        "has no bias",
+        str(say("skipped.no_bias")),
         "nothing.",
     ):
         assert part in text
     assert "no gain here" in " ".join(Terminal().render(other).split())
 
 
-def test_several_outputs_are_listed(result: Result) -> None:
-    figures = {"left": 20.0, "right": None}
-    other = changed(result, lambda r: r["baseline"].update(outputs_sqnr_db=figures))
-    assert "<code>left</code> 20.0 dB" in Html().render(other)
+def test_several_outputs_are_listed(result: Diagnosis) -> None:
+    figures = replace(result.baseline, outputs_sqnr_db={"left": 20.0, "right": None})
+    assert "<code>left</code> 20.0 dB" in Html().render(replace(result, baseline=figures))
 
 
-def test_the_page_is_written_as_report_html(result: Result, tmp_path: Path) -> None:
+def test_the_page_is_written_as_report_html(result: Diagnosis, tmp_path: Path) -> None:
     written = results.write(result, tmp_path, ("json", "html"))
     assert [p.name for p in written] == ["result.json", "report.html"]
 
@@ -482,12 +512,12 @@ def test_numbers_as_a_reader_wants_them(text: object, shown: object) -> None:
 # The first screen.
 
 
-def test_the_loss_by_reason_is_all_that_was_attributed(result: Result) -> None:
+def test_the_loss_by_reason_is_all_that_was_attributed(result: Diagnosis) -> None:
     parts = loss(result)
-    attributed = sum(a["share"] for a in result["network"]["attributions"])
+    attributed = sum(a.share for a in result.network.attributions)
     assert sum(p.share for p in parts) == pytest.approx(attributed)
     assert sum(p.width for p in parts) == pytest.approx(1, abs=1e-3)
-    assert parts[0].reason == "granularity" == result["findings"][0]["reason"]
+    assert parts[0].reason == "granularity" == result.findings[0].reason
     assert [p.share for p in parts] == sorted((p.share for p in parts), reverse=True)
 
 
@@ -498,7 +528,7 @@ COMMANDS = [
     ),
     (
         "lostbits diagnose 'my net.onnx' --data=judge.npz --calibration c.npz --labels l.npy",
-        "lostbits recover 'my net.onnx' --evaluation judge.npz --data c.npz --labels l.npy "
+        "lostbits recover 'my net.onnx' --data judge.npz --calibration c.npz --labels l.npy "
         "--out recovered",
     ),
     (
@@ -523,30 +553,28 @@ def test_a_diagnosis_is_followed_by_a_recovery(command: str, next_one: str | Non
     assert prescription(command) == next_one
 
 
-def test_what_is_prescribed_is_shown_until_it_is_done(result: Result) -> None:
-    command = prescription(result["command"])
+def test_what_is_prescribed_is_shown_until_it_is_done(result: Diagnosis) -> None:
+    command = prescription(result.command)
     assert command is not None
     assert command in Html().render(result)
     assert f"   {command}\n" in Terminal().render(result)
-    for finding in result["findings"]:
-        assert f"   {finding['command']}\n" in Terminal().render(result)
+    for finding in result.findings:
+        assert f"   {finding.command}\n" in Terminal().render(result)
 
 
 # Languages and size.
 
 
-def test_every_sentence_of_a_result_can_be_said_in_every_language(result: Result) -> None:
-    said = [result["verdict"], result["network"]["note"], *result["notes"]]
-    said += [finding[name] for finding in result["findings"] for name in ("text", "remedy")]
-    said += [entry["reason"] for entry in result["coverage"]["left_in_float"]]
-    assert [text for text in said if text not in result["sentences"]] == []
-    for text in said:
-        entry = result["sentences"][text]
-        assert translated(Language.ENGLISH, entry) == text
-        assert re.search("[\u4e00-\u9fff]", translated(Language.CHINESE, entry))
+def test_every_sentence_of_a_result_can_be_said_in_every_language(result: Diagnosis) -> None:
+    said = [result.verdict, result.network.note, *result.notes]
+    said += [part for finding in result.findings for part in (finding.text, finding.remedy)]
+    said += [entry.reason for entry in result.coverage.left_in_float]
+    assert "words.verbatim" not in {message.code for message in said}
+    for message in said:
+        assert re.search("[\u4e00-\u9fff]", message.told(Language.CHINESE))
 
 
-def test_a_page_opens_with_the_language_that_was_asked_for(result: Result) -> None:
+def test_a_page_opens_with_the_language_that_was_asked_for(result: Diagnosis) -> None:
     page = Html().speaking(Language.CHINESE).render(result)
     assert '<html lang="zh-Hant">' in page
     head = page.partition("<main>")[2].partition("</h1>")[0]
@@ -554,15 +582,15 @@ def test_a_page_opens_with_the_language_that_was_asked_for(result: Result) -> No
     assert "correctly" not in head
 
 
-def test_what_somebody_else_says_stays_as_it_is(result: Result) -> None:
-    other = changed(result, lambda r: r["notes"].append("a plug-in's own <words>"))
+def test_what_somebody_else_says_stays_as_it_is(result: Diagnosis) -> None:
+    other = replace(result, notes=[*result.notes, verbatim("a plug-in's own <words>")])
     assert "a plug-in&#39;s own &lt;words&gt;" in Html(Language.CHINESE).render(other)
 
 
-def test_a_large_network_makes_a_page_below_five_megabytes(result: Result) -> None:
+def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) -> None:
     large = report_speed.large(result)
-    assert (len(large["sites"]), len(large["layers"])) == (300, 100)
-    assert errors(large) == []
+    assert (len(large.sites), len(large.layers)) == (300, 100)
+    assert errors(tree(large)) == []
     assert len(Html().render(large).encode()) < 5e6
 
 

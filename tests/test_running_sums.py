@@ -40,7 +40,8 @@ def sizes(number: int) -> NDArray[np.float64]:
 
 def site_sum(number: int) -> SiteSum:
     v = sizes(number)
-    return SiteSum(*v[:5].tolist(), 20, v[5:9].reshape(2, 2))
+    parts: list[float] = v[:5].tolist()
+    return SiteSum(parts[0], parts[1], parts[2], parts[3], parts[4], 20, v[5:9].reshape(2, 2))
 
 
 def layer_sum(number: int) -> LayerSum:
@@ -129,7 +130,7 @@ MEMBERS: dict[type[Sum], Member] = {
 members = pytest.mark.parametrize("kind", MEMBERS)
 
 
-def members_of(contract: type) -> set[type]:
+def members_of(contract: Any) -> set[Any]:
     """All classes of the package that fulfil a contract."""
     found = {contract}.union(*(members_of(c) for c in contract.__subclasses__()))
     return {c for c in found if c.__module__.startswith("lostbits.") and not c.__abstractmethods__}

@@ -17,51 +17,50 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lostbits import cli
-from lostbits.api import Settings, Wishes, demo_files, diagnose, recover
+from lostbits import Recovery, cli
 from lostbits.data import InputSpec, open_source
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import WorkerError
 from lostbits.goal import Goal
-from lostbits.recovery import Effort, Inputs
-from lostbits.runtime.pool import Resources
+from lostbits.recovery import Inputs
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.work import NAME as WORK
+from lostbits.verbs.demo import demo_files
 from pool_jobs import Sums
+from runs import diagnosed
+from runs import figures as bare
+from runs import recovered as recovery
 
 pytestmark = pytest.mark.slow
 
 FILES = demo_files()
-VOLATILE = ("seconds", "created", "peak_memory_bytes")
 PATHS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 
 
-def figures(resources: Resources, progress: Progress = silent) -> dict[str, Any]:
+def figures(progress: Progress = silent, **resources: Any) -> Diagnosis:
     """The result but for times, on so many samples that every pass has several stretches."""
-    settings = Settings(labels=FILES["labels"], samples=72, resources=resources)
-    result = diagnose(FILES["model"], FILES["data"], "snpe", settings, progress)
-    return {key: value for key, value in result.items() if key not in VOLATILE}
+    options: dict[str, Any] = {"labels": FILES["labels"], "samples": 72, "progress": progress}
+    return bare(diagnosed(FILES["model"], FILES["data"], "snpe", **options, **resources))
 
 
 @pytest.fixture(scope="module")
-def alone() -> dict[str, Any]:
-    return figures(Resources(threads=1))
+def alone() -> Diagnosis:
+    return figures(threads=1)
 
 
-def test_two_threads_find_what_one_finds(alone: dict[str, Any]) -> None:
-    assert figures(Resources(threads=2)) == alone
+def test_two_threads_find_what_one_finds(alone: Diagnosis) -> None:
+    assert figures(threads=2) == alone
 
 
-def test_four_workers_find_what_one_process_finds(alone: dict[str, Any]) -> None:
-    assert figures(Resources(workers=4, threads=1)) == alone
-    assert alone["data"]["samples"] == 72
+def test_four_workers_find_what_one_process_finds(alone: Diagnosis) -> None:
+    assert figures(workers=4, threads=1) == alone
+    assert alone.data.samples == 72
 
 
 @pytest.mark.parametrize("wanted", ["statistics", "diagnosis"])
-def test_a_worker_that_is_killed_in_a_stage_changes_nothing(
-    alone: dict[str, Any], wanted: str
-) -> None:
+def test_a_worker_that_is_killed_in_a_stage_changes_nothing(alone: Diagnosis, wanted: str) -> None:
     killed: list[int] = []
 
     def kill_one(stage: str, done: int, total: int) -> None:
@@ -70,7 +69,7 @@ def test_a_worker_that_is_killed_in_a_stage_changes_nothing(
             killed.append(workers[0].pid or 0)
             os.kill(killed[0], signal.SIGKILL)
 
-    assert figures(Resources(workers=2, threads=1), progress=kill_one) == alone
+    assert figures(workers=2, threads=1, progress=kill_one) == alone
     assert killed
 
 
@@ -88,9 +87,9 @@ def cluster() -> Iterator[Any]:
 
 @needs_ray
 def test_a_cluster_of_two_nodes_finds_what_one_process_finds(
-    alone: dict[str, Any], cluster: Any
+    alone: Diagnosis, cluster: Any
 ) -> None:
-    assert figures(Resources(ray=cluster.address)) == alone
+    assert figures(ray=cluster.address) == alone
 
 
 @needs_ray
@@ -121,17 +120,12 @@ if __name__ == "__main__":
 """
 
 
-def recovered(
-    folder: Path, methods: tuple[str, ...] = ("adaround",), **options: Any
-) -> dict[str, Any]:
+def recovered(folder: Path, methods: tuple[str, ...] = ("adaround",), **options: Any) -> Recovery:
     """What a recovery of a few steps finds; its finished layers are in the folder."""
-    progress = options.pop("progress", silent)
-    effort = Effort(iterations=30, inputs=options.pop("inputs", Inputs.RECOVERED))
-    wishes = Wishes(methods=methods, budget=1e6, effort=effort, goal=options.pop("goal", None))
-    settings = Settings(
-        samples=options.pop("samples", 24), resources=Resources(**{"threads": 1, **options})
-    )
-    return recover(FILES["model"], FILES["calibration"], "snpe", folder, settings, wishes, progress)
+    wishes: dict[str, Any] = {"methods": methods, "budget": 1e6, "iterations": 30}
+    usual: dict[str, Any] = {"samples": 24, "threads": 1, "hold_out": True, "out": folder}
+    told = {**wishes, **usual, **options}
+    return recovery(FILES["model"], FILES["calibration"], "snpe", **told)
 
 
 SHARED = ("bias_correction", "second_order", "precision")
@@ -142,9 +136,9 @@ def swept(folder: Path, **options: Any) -> tuple[Any, list[bytes]]:
     """Figures and files of a recovery that shares whatever it can; 72 samples to work on."""
     goal = Goal("sqnr_db", ">=", 60.0)
     found = recovered(folder, SHARED, samples=96, goal=goal, **options)
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in found["ledger"]]
-    assert {row["method"] for row in rows} == set(SHARED)
-    return (rows, found["recovered"]), [(folder / name).read_bytes() for name in WRITTEN]
+    rows = bare(found.report).ledger
+    assert {row.method for row in rows} == set(SHARED)
+    return (rows, found.outcome), [(folder / name).read_bytes() for name in WRITTEN]
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +191,8 @@ def test_attempts_side_by_side_end_as_one_after_the_other(tmp_path: Path) -> Non
             workers=workers,
             progress=lambda stage, done, total: seen.add(stage),
         )
-        rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in found["ledger"]])
-        rows[-1] += [found["recovered"]["after"]]
-    assert rows[0] == rows[1] and len(rows[0]) == 3
+        rows.append((bare(found.report).ledger, found.after))
+    assert rows[0] == rows[1] and len(rows[0][0]) == 2
     assert "reconstruction | adaround" in seen
     for name in ("quantized.onnx", "plan.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
@@ -210,12 +203,12 @@ def test_layers_that_are_learned_from_float_values_are_shared(tmp_path: Path) ->
     for name, options in {"1": {}, "2": {"workers": 2}, "lanes": {"threads": 2}}.items():
         told = {"samples": 48, "inputs": Inputs.FLOAT, **options}
         result = recovered(tmp_path / name, ("adaround",), **told)
-        (row,) = result["ledger"]
+        (row,) = result.ledger
         files = [(tmp_path / name / file).read_bytes() for file in ("quantized.onnx", "plan.json")]
-        found.append((row["note"], result["recovered"]["after"], files))
+        found.append((row.note, result.after, files))
     assert found[0] == found[1] == found[2]
     chained = recovered(tmp_path / "chained", ("adaround",), samples=48)
-    assert chained["recovered"]["after"] != found[0][1], "the layers before it make a difference"
+    assert chained.after != found[0][1], "the layers before it make a difference"
     assert len(layers_of(tmp_path / "2")) == len(layers_of(tmp_path / "chained"))
 
 
@@ -241,7 +234,7 @@ def test_a_driver_killed_at_a_random_moment_resumes_to_the_same_result(
     after = layers_of(tmp_path / "killed")
     assert wanted <= len(before) < len(after) == len(layers_of(tmp_path / "whole"))
     assert before == {name: after[name] for name in before}, "a finished layer was computed again"
-    assert resumed["recovered"]["after"] == whole["recovered"]["after"]
+    assert resumed.after == whole.after
     for name in ("quantized.onnx", "plan.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -262,21 +255,21 @@ def test_a_cluster_that_ray_refuses_has_a_code(
 
     monkeypatch.setattr("ray.init", refuse)
     with pytest.raises(WorkerError, match=rf"{code}: --ray.*{str(error)[:20]}"):
-        figures(Resources(ray="auto"))
+        figures(ray="auto")
 
 
 @needs_ray
 def test_an_address_where_nobody_answers_has_a_code() -> None:
     with pytest.raises(WorkerError, match=r"W005: --ray 127\.0\.0\.1:1: .*ray start --head"):
-        figures(Resources(ray="127.0.0.1:1"))
+        figures(ray="127.0.0.1:1")
     with pytest.raises(WorkerError, match=r"W005: --ray photos\.npy"):
-        figures(Resources(ray="photos.npy"))
+        figures(ray="photos.npy")
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lostbits.runtime.cluster.find_spec", lambda name: None)
     with pytest.raises(WorkerError, match=r"W004: --ray.*lostbits\[ray\]"):
-        figures(Resources(ray="local"))
+        figures(ray="local")
 
 
 def test_workers_and_a_cluster_at_once_are_refused(tmp_path: Path) -> None:

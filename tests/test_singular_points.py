@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 import torch
 
 from audio_nets import byte_classifier, byte_strings, layer_norm, stft_mini, waves, with_function
-from lostbits.api import Settings, Wishes, diagnose, recover
 from lostbits.data import Batch
 from lostbits.diagnoses.finite import check_finite
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import SimulationError
-from lostbits.recovery import Effort
 from lostbits.runtime.chords import pointed
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import compare
 from lostbits.runtime.simulation import Simulation
 from lostbits.runtime.slopes import slopes
+from runs import codes, diagnosed, recovered
 from small_nets import Net, cnn, make, samples
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,9 @@ FUNCTIONS: dict[str, tuple[float, float]] = {
 
 
 def figures(value: Any) -> Iterator[float]:
-    if isinstance(value, dict | list | tuple):
+    if is_dataclass(value):
+        yield from figures(vars(value))
+    elif isinstance(value, dict | list | tuple):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from figures(inner)
     elif isinstance(value, float):
@@ -69,43 +72,42 @@ def saved(model: onnx.ModelProto, folder: Path) -> Path:
     return folder / "net.onnx"
 
 
-def assert_sound(result: dict[str, Any]) -> None:
+def assert_sound(result: Diagnosis) -> None:
     assert all(math.isfinite(f) for f in figures(result))
-    network = result["network"]
-    total = sum(a["value"] for a in network["attributions"])
-    assert total == pytest.approx(network["total"], rel=0.05)
-    assert result["baseline"]["sqnr_db"] is not None
-    assert result["findings"]
+    network = result.network
+    total = sum(a.value for a in network.attributions)
+    assert total == pytest.approx(network.total, rel=0.05)
+    assert result.baseline.sqnr_db is not None
+    assert result.findings
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_diagnoses_are_finite_and_close(name: str, target: str, tmp_path: Path) -> None:
     model, data = NETWORKS[name]
-    assert_sound(diagnose(saved(model, tmp_path), data, target))
+    assert_sound(diagnosed(saved(model, tmp_path), data, target))
 
 
 def test_permutations_take_over_where_gradients_do_not_close(tmp_path: Path) -> None:
     """Rows without variance become whole signals as soon as anything is added to them."""
     model, data = NETWORKS["bytes, cancelling"]
-    network = diagnose(saved(model, tmp_path), data, "onnxruntime")["network"]
-    assert network["method"] == "permutation" and "by gradients miss" in network["note"]
-    assert network["residual"] == pytest.approx(0, abs=1e-9)
-    settings = Settings(method="aumann-shapley")
-    asked = diagnose(saved(model, tmp_path), data, "onnxruntime", settings)
-    assert asked["network"]["method"] == "aumann-shapley"
-    assert any("does not close" in note for note in asked["notes"])
+    network = diagnosed(saved(model, tmp_path), data).network
+    assert network.method == "permutation" and "basis.open" in codes(network.note)
+    assert network.residual == pytest.approx(0, abs=1e-9)
+    asked = diagnosed(saved(model, tmp_path), data, method="aumann-shapley")
+    assert asked.network.method == "aumann-shapley"
+    assert "note.residual" in {note.code for note in asked.notes}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["stft", "log of stft", "bytes"])
 def test_recoveries_are_finite_and_close(name: str, target: str, tmp_path: Path) -> None:
     model, data = NETWORKS[name]
-    wishes = Wishes(effort=Effort(iterations=10))
-    result = recover(saved(model, tmp_path), data, target, tmp_path / "out", wishes=wishes)
+    options: dict[str, Any] = {"iterations": 10, "out": tmp_path / "out"}
+    result = recovered(saved(model, tmp_path), data, target, **options).report
     assert_sound(result)
     assert (tmp_path / "out" / "quantized.onnx").exists()
-    assert not any("came to nothing" in entry["note"] for entry in result["ledger"])
+    assert "ledger.failed" not in {entry.note.code for entry in result.ledger}
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "snpe"])
@@ -115,7 +117,7 @@ def test_elementary_functions_are_finite_and_close(name: str, target: str, tmp_p
     offset, scale = FUNCTIONS[name]
     exponents = [float(exponent)] if exponent else []
     model = with_function(0, op, *exponents, offset=offset, scale=scale)
-    assert_sound(diagnose(saved(model, tmp_path), samples(0, 24, 6), target))
+    assert_sound(diagnosed(saved(model, tmp_path), samples(0, 24, 6), target))
 
 
 def test_the_replay_ends_at_the_quantized_values_themselves(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_what_is_not_a_number_is_refused_where_it_arises(tmp_path: Path) -> None
     ratio = net.add("Div", [x, x])
     path = saved(net.model([6], net.gemm(ratio, 8, 4)), tmp_path)
     with pytest.raises(SimulationError, match=rf"S005: tensor '{ratio}' of the quantized .*: NaN"):
-        diagnose(path, samples(0, 24, 6), "snpe")
+        diagnosed(path, samples(0, 24, 6), "snpe")
 
 
 def test_what_a_quantizer_limits_again_is_sound(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_what_a_quantizer_limits_again_is_sound(tmp_path: Path) -> None:
     data[::4] = 0.25
     y = layer_norm(net, "x", 6, "Reciprocal")
     path = saved(net.model([6], net.gemm(y, 6, 4)), tmp_path)
-    assert_sound(diagnose(path, data, "onnxruntime"))
+    assert_sound(diagnosed(path, data, "onnxruntime"))
 
 
 def test_a_figure_that_is_none_is_refused_by_name() -> None:

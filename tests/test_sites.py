@@ -1,7 +1,7 @@
 """The error measured at each site, against ``split_error`` and plain definitions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case, Seen
 from lostbits.data import Batch
 from lostbits.diagnoses.sites import SiteErrors, SiteFigures
-from lostbits.diagnosis import SiteReport
+from lostbits.diagnosis import SiteReport, Stability
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
@@ -113,7 +113,8 @@ def test_splitting_the_batches_changes_nothing(cuts: Sequence[int], axis: int | 
     one, many = measured(x, affine), measured(x, affine, cuts)
     for name in ("mse", "mse_round", "mse_clip", "mse_dead_zone", "sqnr_db"):
         assert getattr(many, name) == pytest.approx(getattr(one, name), rel=1e-6)
-    assert many.stability == pytest.approx(one.stability, rel=1e-6)
+    assert one.stability is not None and many.stability is not None
+    assert astuple(many.stability) == pytest.approx(astuple(one.stability), rel=1e-6)
 
 
 @pytest.mark.parametrize("count", [2, 7, 10])
@@ -125,9 +126,9 @@ def test_stability_compares_the_halves(count: int, cuts: Sequence[int]) -> None:
     halves = [split_error(part, affine).total / part.size for part in (x[~second], x[second])]
     stability = measured(x, affine, cuts).stability
     assert stability is not None
-    assert stability["mse_first_half"] == pytest.approx(halves[0], rel=1e-5)
-    assert stability["mse_second_half"] == pytest.approx(halves[1], rel=1e-5)
-    assert stability["ratio"] == pytest.approx(min(halves) / max(halves), rel=1e-5)
+    assert stability.mse_first_half == pytest.approx(halves[0], rel=1e-5)
+    assert stability.mse_second_half == pytest.approx(halves[1], rel=1e-5)
+    assert stability.ratio == pytest.approx(min(halves) / max(halves), rel=1e-5)
 
 
 def test_where_axis_0_is_no_sample_there_is_no_stability() -> None:
@@ -147,9 +148,10 @@ def test_zeros_have_no_error() -> None:
     assert (report.mse, report.mse_dead_zone, report.sqnr_db) == (0, 0, None)
     assert report.lost_bits is None
     assert report.effective_bits == 8
-    assert report.stability == {"mse_first_half": 0, "mse_second_half": 0, "ratio": 1}
-    assert report.utilisation["codes_used"] == 1
-    assert report.utilisation["entropy_bits"] == 0
+    assert report.stability == Stability(0, 0, 1)
+    assert report.utilisation is not None
+    assert report.utilisation.codes_used == 1
+    assert report.utilisation.entropy_bits == 0
 
 
 def test_a_channel_of_zeros_disturbs_nobody() -> None:
@@ -174,11 +176,12 @@ def test_codes_in_use_are_counted() -> None:
     x = np.tile(np.array([0, 1, 2, 3], np.float32), (4, 3, 5))
     affine = Affine(Grid.of(4, signed=False), np.float32(1.0), np.int64(0))  # type: ignore[arg-type]
     used = measured(x, affine, seen=seen_of(x)).utilisation
-    assert (used["codes_used"], used["codes_total"]) == (4, 16)
-    assert used["entropy_bits"] == pytest.approx(2)
-    assert used["range_share"] == pytest.approx(3 / 15)
-    assert used["headroom_bits"] == 0
-    assert used["allocation_gain_db"] == 0
+    assert used is not None
+    assert (used.codes_used, used.codes_total) == (4, 16)
+    assert used.entropy_bits == pytest.approx(2)
+    assert used.range_share == pytest.approx(3 / 15)
+    assert used.headroom_bits == 0
+    assert used.allocation_gain_db == 0
 
 
 @pytest.mark.parametrize("name", ["snpe", "tensorrt", "onnxruntime"])

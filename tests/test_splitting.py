@@ -15,6 +15,7 @@ from lostbits.graph.rescale import Weights, layers_of
 from lostbits.recoveries.splitting import Splitting, steps
 from lostbits.targets import target
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, samples
+from runs import codes
 
 IMAGES = samples(0, 6, 3, 8, 8)
 
@@ -91,7 +92,9 @@ def two_layers(op: str, middle: Any = None) -> onnx.ModelProto:
 def test_function_stays_and_steps_shrink(tmp_path: Path, op: str, name: str) -> None:
     case = case_of(two_layers(op), IMAGES, tmp_path, name)
     change = change_of(Splitting(), case)
-    assert change.summary.startswith("split 1 channels of 1 weights")
+    assert change.summary.code == "ledger.splitting"
+    figures = change.summary.figures
+    assert (figures["channels"], figures["weights"]) == ("1", "1")
     assert drift(case, change, 3 * IMAGES) < 1e-5
     assert change.model is not None
     (pair,), rule = find_chains(case.model).pairs, target(name).weights
@@ -124,7 +127,9 @@ def test_function_stays_and_steps_shrink(tmp_path: Path, op: str, name: str) -> 
 def test_what_may_stand_between(tmp_path: Path, middle: Any) -> None:
     case = case_of(two_layers("Conv", middle), IMAGES, tmp_path)
     change = change_of(Splitting(expansion=0.3), case)
-    assert change.summary.startswith("split 3 channels of 1 weights")
+    assert change.summary.code == "ledger.splitting"
+    figures = change.summary.figures
+    assert (figures["channels"], figures["weights"]) == ("3", "1")
     assert drift(case, change, IMAGES) < 1e-5
 
 
@@ -146,20 +151,19 @@ def test_depthwise_layers_get_the_copy_too(tmp_path: Path, depth: int) -> None:
     assert change.model is not None
     groups = [n.attributes.get_int("group", 1) for n in change.model.graph if n.op_type == "Conv"]
     assert groups == [1, *[9] * depth, 1]
-    assert "grow by" in change.summary
+    assert change.summary.code == "ledger.splitting"
+    assert change.summary.figures["growth"] != "0%"
 
 
 REFUSED: dict[str, Any] = {
-    "PRelu takes so many channels": lambda n, x: _tail(
+    "skipped.width": lambda n, x: _tail(
         n, n.add("PRelu", [x, n.constant(np.full((8, 1, 1), 0.1))]), "Conv"
     ),
-    "behind works in 2 groups": lambda n, x: n.add("Conv", [x, n.normal(4, 4, 1, 1)], group=2),
-    "before works in groups that cannot": lambda n, x: _tail(
+    "skipped.groups": lambda n, x: n.add("Conv", [x, n.normal(4, 4, 1, 1)], group=2),
+    "skipped.groups_before": lambda n, x: _tail(
         n, n.add("Conv", [n.add("Sigmoid", [x]), n.normal(8, 1, 1, 1)], group=8), "Conv"
     ),
-    "no channel whose weights stand out": lambda n, x: n.add(
-        "Conv", [x, n.constant(np.ones((4, 8, 1, 1)))]
-    ),
+    "skipped.not_out": lambda n, x: n.add("Conv", [x, n.constant(np.ones((4, 8, 1, 1)))]),
 }
 
 
@@ -170,8 +174,8 @@ def test_what_cannot_be_split_is_named(tmp_path: Path, reason: str) -> None:
     model = net.model([3, 8, 8], REFUSED[reason](net, x), rank=4)
     change = change_of(Splitting(), case_of(model, IMAGES, tmp_path))
     assert change.empty
-    assert change.summary == "no outliers to split"
-    assert any(reason in why for why in change.skipped.values()), change.skipped
+    assert change.summary.code == "ledger.splitting_none"
+    assert any(reason in codes(why) for why in change.skipped.values()), change.skipped
 
 
 def test_prediction_is_the_square_of_the_step(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from exported_nets import case_of
 from lostbits.case import Case, constant_of
 from lostbits.errors import LostbitsError, OutputError, TargetError
-from lostbits.recover import saver
 from lostbits.results import replace_file
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, PLAN, QUANTIZED, WRITTEN, files_of, holds_case, load_case
 from lostbits.target import Target
 from lostbits.targets import ALL, SNPE
+from lostbits.verbs.recover import saver
+from runs import stored
 from text_models import outputs, random
 
 
@@ -39,15 +40,10 @@ def rounded_down(case: Case) -> Case:
     return replace(case, written=written)
 
 
-def saved(case: Case, folder: Path) -> Path:
-    saver(folder, replace_file)(case, [])
-    return folder
-
-
 @pytest.mark.parametrize("target", ALL, ids=lambda t: t.name)
 def test_what_is_loaded_is_what_was_saved(target: Target, tmp_path: Path) -> None:
     case = rounded_down(case_of(target=target))
-    loaded = load_case(saved(case, tmp_path))
+    loaded, _ = load_case(stored(case, tmp_path))
     assert loaded.plan == case.plan
     assert loaded.placed.sites == case.placed.sites
     assert set(loaded.written) == set(case.written)
@@ -60,18 +56,18 @@ def test_what_is_loaded_is_what_was_saved(target: Target, tmp_path: Path) -> Non
 def test_sites_left_in_float_stay_in_float(tmp_path: Path) -> None:
     case = case_of()
     plan = {key: affine for key, affine in case.plan.items() if key != "w:weight"}
-    loaded = load_case(saved(replace(case, plan=plan), tmp_path))
+    loaded, _ = load_case(stored(replace(case, plan=plan), tmp_path))
     assert loaded.plan == plan
 
 
 def test_the_folder_holds_four_files_and_the_quantized_one_runs(tmp_path: Path) -> None:
     case = rounded_down(case_of())
     assert not holds_case(tmp_path)
-    assert {p.name for p in saved(case, tmp_path).iterdir()} == {FLOAT, QUANTIZED, WRITTEN, PLAN}
+    assert {p.name for p in stored(case, tmp_path).iterdir()} == {FLOAT, QUANTIZED, WRITTEN, PLAN}
     assert holds_case(tmp_path)
     x = random(2, 4, 6, 6)
-    ours, stored = quantized_model(case), ir.load(tmp_path / QUANTIZED)
-    assert all(map(np.array_equal, outputs(ours, x=x), outputs(stored, x=x)))
+    ours, file = quantized_model(case), ir.load(tmp_path / QUANTIZED)
+    assert all(map(np.array_equal, outputs(ours, x=x), outputs(file, x=x)))
 
 
 def test_saving_twice_gives_the_same_bytes() -> None:
@@ -85,13 +81,13 @@ def test_the_plan_is_written_last() -> None:
 
 def test_an_attempt_that_was_dropped_is_not_saved(tmp_path: Path) -> None:
     dropped = type("Dropped", (), {"kept": False})()
-    saver(tmp_path, replace_file)(case_of(), [dropped])
+    saver(tmp_path)(case_of(), [dropped])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", [FLOAT, WRITTEN, PLAN])
 def test_a_missing_part_is_named(name: str, tmp_path: Path) -> None:
-    (saved(case_of(), tmp_path) / name).unlink()
+    (stored(case_of(), tmp_path) / name).unlink()
     with pytest.raises(OutputError, match=rf"O003: .*{name}"):
         load_case(tmp_path)
 
@@ -99,7 +95,7 @@ def test_a_missing_part_is_named(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [FLOAT, WRITTEN])
 def test_files_of_two_moments_are_not_mixed(name: str, tmp_path: Path) -> None:
     case = case_of()
-    saved(case, tmp_path)
+    stored(case, tmp_path)
     later = {key: rounded_down(case).written[key] + 1 for key in ("w", "u")}
     other = replace(case, written=later)
     if name == FLOAT:
@@ -113,7 +109,7 @@ def test_files_of_two_moments_are_not_mixed(name: str, tmp_path: Path) -> None:
 
 def test_a_plan_for_other_places_is_refused(tmp_path: Path) -> None:
     case = case_of(target=SNPE)
-    saved(case, tmp_path)
+    stored(case, tmp_path)
     plan = json.loads((tmp_path / PLAN).read_text())
     plan["sites"][0]["tensor"] = "elsewhere"
     (tmp_path / PLAN).write_text(json.dumps(plan))
@@ -124,14 +120,14 @@ def test_a_plan_for_other_places_is_refused(tmp_path: Path) -> None:
 def test_a_target_from_a_file_must_be_given(tmp_path: Path) -> None:
     own = replace(SNPE, name="mine")
     case = case_of(target=own)
-    saved(case, tmp_path)
+    stored(case, tmp_path)
     with pytest.raises(TargetError, match="T001"):
         load_case(tmp_path)
-    assert load_case(tmp_path, own).plan == case.plan
+    assert load_case(tmp_path, own)[0].plan == case.plan
 
 
 def test_damaged_constants_are_refused(tmp_path: Path) -> None:
-    saved(rounded_down(case_of()), tmp_path)
+    stored(rounded_down(case_of()), tmp_path)
     content = (tmp_path / WRITTEN).read_bytes()[:-40]
     (tmp_path / WRITTEN).write_bytes(content)
     with pytest.raises(OutputError, match="O004"):
@@ -151,7 +147,7 @@ def signed(folder: Path, content: bytes) -> None:
     (folder / PLAN).write_text(json.dumps(plan))
 
 
-def stored(**arrays: np.ndarray[Any, Any]) -> bytes:
+def archive(**arrays: np.ndarray[Any, Any]) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
@@ -164,12 +160,12 @@ NAMED = np.array(["nowhere"])
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (stored(**{"names": NAMED, "0": ONE}), "O004"),
-        (stored(**{"names": np.array(["w"]), "0": ONE}), "O004"),
-        (stored(**{"names": NAMED}), "O003"),
-        (stored(**{"0": ONE}), "O003"),
-        (stored(names=np.array([3])), "O003"),
-        (stored(names=np.array("x")), "O003"),
+        (archive(**{"names": NAMED, "0": ONE}), "O004"),
+        (archive(**{"names": np.array(["w"]), "0": ONE}), "O004"),
+        (archive(**{"names": NAMED}), "O003"),
+        (archive(**{"0": ONE}), "O003"),
+        (archive(names=np.array([3])), "O003"),
+        (archive(names=np.array("x")), "O003"),
         (b"PK", "O003"),
         (b"", "O003"),
         (pickle.dumps(["names"]), "O003"),
@@ -178,7 +174,7 @@ NAMED = np.array(["nowhere"])
 def test_constants_that_the_model_lacks_are_refused(
     tmp_path: Path, content: bytes, code: str
 ) -> None:
-    signed(saved(rounded_down(case_of()), tmp_path), content)
+    signed(stored(rounded_down(case_of()), tmp_path), content)
     with pytest.raises(OutputError, match=code):
         load_case(tmp_path)
 
@@ -188,7 +184,7 @@ def test_constants_that_the_model_lacks_are_refused(
 def test_a_part_that_is_no_file_is_refused_at_once(
     tmp_path: Path, name: str, make: Callable[[Path], Any]
 ) -> None:
-    part = saved(case_of(), tmp_path) / name
+    part = stored(case_of(), tmp_path) / name
     part.unlink()
     make(part)
     with pytest.raises(OutputError, match=rf"O003: .*{name}"):
@@ -198,7 +194,7 @@ def test_a_part_that_is_no_file_is_refused_at_once(
 @given(st.data())
 def test_a_damaged_folder_has_a_code(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Any part, cut or with another byte, with a right digest of it where there is one."""
-    folder = saved(rounded_down(case_of()), tmp_path_factory.mktemp("case"))
+    folder = stored(rounded_down(case_of()), tmp_path_factory.mktemp("case"))
     name = data.draw(st.sampled_from([FLOAT, WRITTEN, PLAN]))
     content = (folder / name).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))

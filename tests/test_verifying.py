@@ -15,23 +15,20 @@ from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from exported_nets import NET, case_of, net
-from lostbits import cli, deviation, verifying
+from lostbits import cli, deviation
 from lostbits.accumulator import overflowing, saturates
-from lostbits.api import Settings, build_case, demo_files, diagnose
 from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case, least_scales, make_plan, plan_biases
 from lostbits.data import Source, open_source
 from lostbits.defect import defects_of
-from lostbits.deviation import Trace, first_deviation
+from lostbits.deviation import Deviation, Trace, first_deviation
 from lostbits.errors import BackendError
 from lostbits.exporters import exporter
-from lostbits.exporting import Origin
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
 from lostbits.grid import Affine
-from lostbits.language import Language, translated
-from lostbits.recover import saver
-from lostbits.results import replace_file
+from lostbits.language import Language, Message, say
+from lostbits.results import read
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.reference import input_specs
 from lostbits.runtime.session import Session
@@ -39,8 +36,12 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 from lostbits.targets import ONNXRUNTIME, QNN_HTP, SNPE
 from lostbits.targets import target as find_target
-from lostbits.verifying import verify
+from lostbits.verbs.demo import demo_files
+from lostbits.verbs.load import load
+from lostbits.verbs.verify import verify
 from processor import exact_kernels
+from runs import SCHEMA, codes, diagnosed, stored
+from runs import planned as planned_by
 from text_models import proto, random
 
 pytestmark = pytest.mark.slow
@@ -77,8 +78,7 @@ def case() -> Case:
 
 @pytest.fixture
 def recovered(case: Case, tmp_path: Path) -> Path:
-    saver(tmp_path / "recovered", replace_file)(case, [])
-    return tmp_path / "recovered"
+    return stored(case, tmp_path / "recovered")
 
 
 def edited(case: Case, folder: Path, edit: Edit) -> Path:
@@ -91,6 +91,14 @@ def edited(case: Case, folder: Path, edit: Edit) -> Path:
     model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in arrays.items())
     onnx.save(model, folder / "edited.onnx")
     return folder / "edited.onnx"
+
+
+AXES = {n: say("defect.along", axis=a) for n, a in (("found", "0"), ("planned", "1"))}
+
+
+def why(found: Deviation) -> object:
+    """The reason that the text of a deviation gives."""
+    return found.text.figures["why"]
 
 
 def wrong_activation_scale(arrays: dict[str, np.ndarray], _: object) -> None:
@@ -128,31 +136,37 @@ def swapped_axis(arrays: dict[str, np.ndarray], model: onnx.ModelProto) -> None:
 
 @exact_kernels
 @pytest.mark.parametrize(
-    ("edit", "tensor", "text", "first"),
+    ("edit", "tensor", "said", "first"),
     [
-        (wrong_activation_scale, "t", "0.5 times the planned", "t"),
-        (wrong_weight_scale, "u", "1.25 times the planned", "h"),
-        (wrong_zero_point, "x", "its zero point is", "x"),
-        (swapped_axis, "m", "its scales lie on axis 0, not on axis 1", "y"),
-        (permuted_weights, "w", "its codes stand in another order", "r"),
-        (other_rounding, "u", "of its codes are not the planned ones, by up to 1", "h"),
+        (wrong_activation_scale, "t", ("defect.scale", {"ratio": "0.5"}), "t"),
+        (wrong_weight_scale, "u", ("defect.scale", {"ratio": "1.25"}), "h"),
+        (wrong_zero_point, "x", ("defect.zero_point", {}), "x"),
+        (swapped_axis, "m", ("defect.axis", AXES), "y"),
+        (permuted_weights, "w", ("defect.order", {}), "r"),
+        (other_rounding, "u", ("defect.rounding", {"most": "1"}), "h"),
     ],
 )
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-plain"])
 def test_a_planted_defect_is_named_at_the_right_tensor(
-    runtime: str, edit: Edit, tensor: str, text: str, first: str, case: Case, tmp_path: Path
+    runtime: str,
+    edit: Edit,
+    tensor: str,
+    said: tuple[str, dict[str, Any]],
+    first: str,
+    case: Case,
+    tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "recovered"
-    saver(folder, replace_file)(case, [])
+    folder, (code, figures) = stored(case, tmp_path / "recovered"), said
     file = edited(case, tmp_path, edit)
-    verdict = verify(Origin(file), runtime, DATA, folder)
-    assert not verdict.passed
-    assert [d["tensor"] for d in verdict.row["defects"]] == [tensor]
-    assert text in verdict.row["defects"][0]["text"]
-    found = verdict.row["first_deviation"]
-    assert found["tensor"] == first
-    assert found["cause"] == "parameters"
-    assert text in found["text"]
+    row = verify(file, runtime, DATA, against=folder)
+    assert not row.passed
+    (defect,) = row.defects
+    assert (defect.tensor, defect.text.code) == (tensor, code)
+    assert figures.items() <= defect.text.figures.items()
+    found = row.first_deviation
+    assert found is not None
+    assert (found.tensor, found.cause) == (first, "parameters")
+    assert why(found) == say("deviation.parameters", tensor=tensor, defect=defect.text)
 
 
 @exact_kernels
@@ -161,25 +175,25 @@ def test_the_unchanged_file_passes(
     runtime: str, case: Case, recovered: Path, tmp_path: Path
 ) -> None:
     file = edited(case, tmp_path, lambda arrays, model: None)
-    for origin, against in ((Origin(file), recovered), (Origin(recovered), None)):
-        verdict = verify(origin, runtime, DATA, against)
-        assert verdict.passed
-        assert not verdict.row["defects"]
-        assert verdict.row["tensors_hidden"] == 0
-        assert verdict.row["tensors_compared"] == len(taps_of(quantized_model(case).graph))
+    for subject, against in ((file, recovered), (load(recovered), None)):
+        row = verify(subject, runtime, DATA, against=against)
+        assert row.passed
+        assert not row.defects
+        assert row.tensors_hidden == 0
+        assert row.tensors_compared == len(taps_of(quantized_model(case).graph))
 
 
 def test_without_rewriting_the_runtime_is_the_simulation(recovered: Path) -> None:
-    row = verify(Origin(recovered), "onnxruntime-plain", DATA).row
-    assert row["max_abs"] == 0
-    assert row["first_deviation"] is None
-    assert row["vs_float"] == row["simulation_vs_float"]
-    assert row["executed"]["integer"] == 0
+    row = verify(load(recovered), "onnxruntime-plain", DATA)
+    assert row.max_abs == 0
+    assert row.first_deviation is None
+    assert row.vs_float == row.simulation_vs_float
+    assert row.executed.integer == 0
 
 
 def test_integer_kernels_are_seen(recovered: Path) -> None:
-    row = verify(Origin(recovered), "onnxruntime", DATA).row
-    assert row["executed"]["integer"] >= 2
+    row = verify(load(recovered), "onnxruntime", DATA)
+    assert row.executed.integer >= 2
 
 
 class Rounding:
@@ -194,7 +208,7 @@ class Rounding:
         self,
         spoil: Callable[[Tap, np.ndarray], np.ndarray],
         floats: frozenset[str] = frozenset(),
-    ) -> object:
+    ) -> Deviation | None:
         values = self.session.run({"x": DATA})
         taps = {tap.codes: tap for tap, _ in self.trace.taps}
         found = {n: spoil(taps[n], v) if n in taps else v for n, v in values.items()}
@@ -216,32 +230,37 @@ def test_one_code_everywhere_is_no_deviation(case: Case) -> None:
 @exact_kernels
 def test_the_first_tensor_that_is_off_is_reported_with_its_node(case: Case) -> None:
     found = Rounding(case).deviation(shifted("r", 4))
-    assert (found.tensor, found.codes, found.own_codes) == ("r", 4, 4)  # type: ignore[attr-defined]
+    assert found is not None
+    assert (found.tensor, found.codes, found.own_codes) == ("r", 4, 4)
     conv = next(n.name for n in case.model.graph if n.op_type == "Conv")
-    assert found.node == conv  # type: ignore[attr-defined]
-    assert found.cause == "arithmetic"  # type: ignore[attr-defined]
+    assert found.node == conv
+    assert found.cause == "arithmetic"
 
 
 def test_a_layer_left_in_float_is_the_cause_that_is_named(case: Case) -> None:
     conv = next(n.name or "" for n in case.model.graph if n.op_type == "Conv")
     found = Rounding(case).deviation(shifted("r", 4), frozenset({conv}))
-    assert found.cause == "float"  # type: ignore[attr-defined]
-    assert conv in found.text  # type: ignore[attr-defined]
+    assert found is not None
+    assert found.cause == "float"
+    assert why(found) == say("deviation.float", node=conv)
 
 
 def test_a_pool_that_shares_its_inputs_scale_is_told_from_other_arithmetic(case: Case) -> None:
     found = Rounding(case).deviation(shifted("p", 4))
-    assert (found.tensor, found.cause) == ("p", "shared_scale")  # type: ignore[attr-defined]
+    assert found is not None
+    assert (found.tensor, found.cause) == ("p", "shared_scale")
 
 
 def test_what_follows_from_a_defect_says_so(case: Case, recovered: Path, tmp_path: Path) -> None:
     def slightly(arrays: dict[str, np.ndarray], _: object) -> None:
         arrays["x:activation__scale"] = np.float32(1.004) * arrays["x:activation__scale"]
 
-    row = verify(Origin(edited(case, tmp_path, slightly)), "onnxruntime-plain", DATA, recovered).row
-    found = row["first_deviation"]
-    assert found["cause"] == "parameters"
-    assert "x: its scale is" in found["text"]
+    file = edited(case, tmp_path, slightly)
+    found = verify(file, "onnxruntime-plain", DATA, against=recovered).first_deviation
+    assert found is not None and found.cause == "parameters"
+    reason = why(found)
+    assert isinstance(reason, Message) and reason.figures["tensor"] == "x"
+    assert codes(reason) == {"deviation.parameters", "defect.scale"}
 
 
 def test_a_first_layer_that_rounds_otherwise_is_not_blamed_on_those_before_it(case: Case) -> None:
@@ -253,8 +272,9 @@ def test_a_first_layer_that_rounds_otherwise_is_not_blamed_on_those_before_it(ca
     )
     assert found is not None
     assert (found.tensor, found.cause, found.own_codes) == ("x", "one_code", 1)
-    assert found.text.code == "deviation.text"  # type: ignore[attr-defined]
-    assert "the layer itself rounds" in found.text
+    assert found.text.code == "deviation.text"
+    reason = why(found)
+    assert isinstance(reason, Message) and reason.code == "deviation.own"
 
 
 def test_single_codes_that_add_up_are_told_from_an_own_error(case: Case) -> None:
@@ -277,7 +297,7 @@ def test_single_codes_that_add_up_are_told_from_an_own_error(case: Case) -> None
     assert found.tensor != "x"
     assert found.cause == "one_code"
     assert found.own_codes <= 1.01 < found.codes
-    assert "single codes of the layers before it add up" in found.text
+    assert why(found) == say("deviation.before")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +315,7 @@ def test_a_defect_says_what_was_expected_and_what_was_found(
     file = ir.load(edited(case, tmp_path, edit))
     (defect,) = defects_of(quantized_model(case), file)
     assert defect.parameter == parameter
-    assert defect.expected in defect.text and defect.found in defect.text
+    assert {defect.expected, defect.found} <= set(defect.text.figures.values())
     assert float(defect.expected) == pytest.approx(planned(float(defect.found)), rel=1e-6)
 
 
@@ -360,30 +380,30 @@ def dead(folder: Path) -> Path:
 def test_onnxruntime_overflows_where_we_say_so(tmp_path: Path) -> None:
     """With the scale that the weights of the channel have by themselves."""
     positive = np.abs(DATA)
-    _, _, case = build_case(dead(tmp_path), positive, ONNXRUNTIME, Settings())
+    _, case = planned_by(dead(tmp_path), positive, ONNXRUNTIME)
     w = case.plan["w:weight"]
     narrow = w.scale.copy()
     narrow[2] = 4e-6 / 127
     plan = {**case.plan, "w:weight": replace(w, scale=narrow)}
     plan |= plan_biases(case.model, case.placed, plan, ONNXRUNTIME)
-    saver(tmp_path / "narrow", replace_file)(replace(case, plan=plan), [])
-    row = verify(Origin(tmp_path / "narrow"), "onnxruntime", positive).row
-    found = row["first_own_deviation"]
+    narrowed = load(stored(replace(case, plan=plan), tmp_path / "narrow"))
+    found = verify(narrowed, "onnxruntime", positive).first_own_deviation
     assert found is not None
-    assert (found["tensor"], found["cause"]) == ("r", "saturation")
-    assert "overflows in channel 2" in found["text"]
+    assert (found.tensor, found.cause) == ("r", "saturation")
+    assert why(found) == say("deviation.overflow", channels="2")
 
 
 @exact_kernels
 def test_no_plan_of_ours_overflows(tmp_path: Path) -> None:
     positive = np.abs(DATA)
     path = dead(tmp_path)
-    row = verify(Origin(path, positive, "onnxruntime"), "onnxruntime", positive).row
-    own = row["first_own_deviation"]
-    assert own is None or own["cause"] != "saturation"
-    assert row["sqnr_db_vs_simulation"] is None or row["sqnr_db_vs_simulation"] > 40
-    result = diagnose(path, positive, ONNXRUNTIME)
-    assert any("1 of w." in n for n in result["notes"] if n.startswith("Weight scales wider"))
+    row = verify(load(path, positive, "onnxruntime"), "onnxruntime")
+    own = row.first_own_deviation
+    assert own is None or own.cause != "saturation"
+    assert row.sqnr_db_vs_simulation is None or row.sqnr_db_vs_simulation > 40
+    notes = diagnosed(path, positive, ONNXRUNTIME).notes
+    (note,) = (n for n in notes if n.code == "note.widened")
+    assert note.figures["where"] == say("note.channels", count="1", tensor="w")
 
 
 @pytest.mark.parametrize("target", [ONNXRUNTIME, QNN_HTP, SNPE], ids=lambda t: t.name)
@@ -398,7 +418,7 @@ def test_accumulators_hold_whatever_the_biases_are(target: Target, tmp_path: Pat
         array *= 10 ** exponent.reshape(-1, *[1] * (array.ndim - 1)).astype(np.float32)
         stored.const_value = ir.tensor(array, name=name)
     ir.save(model, tmp_path / "any.onnx")
-    _, _, case = build_case(tmp_path / "any.onnx", DATA, target, Settings())
+    _, case = planned_by(tmp_path / "any.onnx", DATA, target)
     known = operands(quantized_model(case).graph)
     layers = [
         n.name or "" for n in case.model.graph if n.op_type in ("Conv", "ConvTranspose", "Gemm")
@@ -436,7 +456,7 @@ def test_nodes_that_compute_shapes_are_not_said_to_run_in_float() -> None:
 
 
 def test_a_tensor_that_changes_the_run_when_asked_for_is_left_out(
-    case: Case, recovered: Path, monkeypatch: pytest.MonkeyPatch
+    case: Case, recovered: Path
 ) -> None:
     """A runtime that computes its output otherwise as soon as one tensor is tapped."""
     plain = backend("onnxruntime-plain")
@@ -459,11 +479,10 @@ def test_a_tensor_that_changes_the_run_when_asked_for_is_left_out(
             loaded.run = changed  # type: ignore[method-assign]
             return loaded
 
-    monkeypatch.setattr(verifying, "find_backend", lambda name: Shy())
-    row = verify(Origin(recovered), "shy", DATA).row
+    row = verify(load(recovered), Shy(), DATA)
     everything = len(taps_of(quantized_model(case).graph))
-    assert (row["tensors_compared"], row["tensors_hidden"]) == (everything - 1, 1)
-    assert row["first_deviation"] is None
+    assert (row.tensors_compared, row.tensors_hidden) == (everything - 1, 1)
+    assert row.first_deviation is None
 
 
 # ---- the command ----------------------------------------------------------------------------
@@ -484,14 +503,13 @@ def test_the_command_fails_out_of_tolerance_and_writes_the_result(tmp_path: Path
     failed = run(*common, "--tolerance", 200)
     assert failed.exit_code == 1, failed.output
     found = json.loads((out / "result.json").read_text())
-    schema = Path(cli.__file__).with_name("result.schema.json").read_text()
-    validate(found, json.loads(schema))
+    validate(found, SCHEMA)
     assert [row["passed"] for row in found["verify"]] == [False], (
         "of one file and backend, the last"
     )
-    (row,) = found["verify"]
-    said = translated(Language.CHINESE, found["sentences"][row["text"]])
-    assert row["backend"] in said and "模擬" in said
+    (row,) = read(out).verify
+    said = row.text.told(Language.CHINESE)
+    assert row.backend in said and "模擬" in said
 
 
 @exact_kernels
@@ -506,10 +524,10 @@ def test_the_command_plans_a_float_model(tmp_path: Path) -> None:
 def test_a_file_of_a_model_is_verified_against_the_model(case: Case, tmp_path: Path) -> None:
     file = edited(case, tmp_path, lambda arrays, model: None)
     ir.save(case.model, tmp_path / "float.onnx")
-    row = verify(Origin(file), "onnxruntime", DATA, tmp_path / "float.onnx").row
-    assert row["vs_float"]["sqnr_db"] == pytest.approx(row["simulation_vs_float"]["sqnr_db"], abs=1)
-    alone = verify(Origin(file), "onnxruntime", DATA).row
-    assert alone["vs_float"]["sqnr_db"] > row["vs_float"]["sqnr_db"]
+    row = verify(file, "onnxruntime", DATA, against=tmp_path / "float.onnx")
+    assert row.vs_float.sqnr_db == pytest.approx(row.simulation_vs_float.sqnr_db, abs=1)
+    alone = verify(file, "onnxruntime", DATA)
+    assert (alone.vs_float.sqnr_db or 0) > (row.vs_float.sqnr_db or 0)
 
 
 @pytest.mark.parametrize(
@@ -579,14 +597,13 @@ def test_every_installed_backend_runs_the_demo_near_the_simulation(
     if not member.installed():
         pytest.skip(f"{member.package} is not installed")
     target = {"qdq-openvino": "openvino", "qdq-qnn": "qnn-htp"}.get(member.format, "onnxruntime")
-    origin = Origin(Path(FILES["model"]), FILES["calibration"], target)
-    origin = replace(origin, settings=replace(origin.settings, samples=16))
-    row = verify(origin, member.name, FILES["data"]).row
-    assert row["passed"]
-    assert row["sqnr_db_vs_simulation"] is None or row["sqnr_db_vs_simulation"] > 30
-    assert row["tensors_compared"] > 10
+    case = load(FILES["model"], FILES["calibration"], target, samples=16)
+    row = verify(case, member.name, FILES["data"], samples=16)
+    assert row.passed
+    assert row.sqnr_db_vs_simulation is None or row.sqnr_db_vs_simulation > 30
+    assert row.tensors_compared > 10
     if member.name != "onnxruntime-plain":
-        assert row["executed"]["integer"] > 10
+        assert row.executed.integer > 10
 
 
 def test_affine_of_the_test_network_is_per_channel(case: Case) -> None:

@@ -205,7 +205,7 @@ def test_the_model_is_the_error_of_the_samples(
     error = seen.channels.density().error(*ends)
     assert error.sum() == pytest.approx(split.total, rel=0.02)
     used = trade_off(*asked(seen, affine, rule)).marks["in use"]
-    assert used["round"] + used["clip"] == pytest.approx(split.total / x.size, rel=0.02)
+    assert used.round + used.clip == pytest.approx(split.total / x.size, rel=0.02)
 
 
 # ---- trade-off ------------------------------------------------------------------------------
@@ -231,17 +231,17 @@ def test_marks_are_what_the_methods_choose(symmetric: bool) -> None:
     x = drawn("outliers", 1, 4)
     marks = trade_off(*asked(seen_of(x), in_use(x, rule, 0.5), rule)).marks
     assert {"in use", "min_max", "mse", "entropy", "percentile"} < set(marks)
-    total = {name: mark["round"] + mark["clip"] for name, mark in marks.items()}
+    total = {name: mark.round + mark.clip for name, mark in marks.items()}
     assert total["mse"] <= min(total.values()) * 1.01
-    assert marks["min_max"]["factor"] == pytest.approx(1, abs=0.01)
-    assert marks["mse"]["factor"] < 1
+    assert marks["min_max"].factor == pytest.approx(1, abs=0.01)
+    assert marks["mse"].factor < 1
 
 
 def test_channels_are_marked_by_methods_that_look_at_all_of_them() -> None:
     x = drawn("outliers", 1, 4)
     marks = trade_off(*asked(seen_of(x), in_use(x, PER_CHANNEL), PER_CHANNEL)).marks
     assert set(marks) == {"in use", "min_max", "mse", "percentile"}
-    assert marks["in use"]["round"] == pytest.approx(marks["min_max"]["round"], rel=1e-6)
+    assert marks["in use"].round == pytest.approx(marks["min_max"].round, rel=1e-6)
 
 
 def test_few_values_leave_out_the_methods_that_need_many() -> None:

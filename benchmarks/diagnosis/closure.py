@@ -10,8 +10,7 @@ import lostbits
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, MANY
 from benchmarks.results import Rows, recorded
 from benchmarks.table import Cell, Column
-from lostbits.diagnoses.settings import Settings
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis
 
 TARGETS = ("snpe", "tensorrt", "qnn-htp")
 SAMPLES = 64
@@ -51,29 +50,25 @@ def closure(save: bool) -> None:
 def _closure_row(rows: Rows, name: str, data: Path) -> tuple[Cell, ...]:
     """Add what the diagnosis says; return the row of the times."""
     unit, start = inference(data), time.perf_counter()
-    result = lostbits.diagnose(EFFICIENTNET, data, name, Settings(samples=SAMPLES))
+    result = lostbits.diagnose(lostbits.load(EFFICIENTNET, data, name, samples=SAMPLES))
     wall = time.perf_counter() - start
     unit = min(unit, inference(data))
     rows.add(name, data.stem, *_cells(result))
     rows.remark(f"{name}, {data.stem}: worst |round + clip - total| / total = {_split(result):.1e}")
-    stages = (float(result["seconds"][stage]) for stage in STAGES)
+    stages = (float(result.seconds[stage]) for stage in STAGES)
     return name, data.stem, unit, wall, wall / unit, *stages
 
 
-def _cells(result: Result) -> tuple[Cell, ...]:
-    network, coverage, base = result["network"], result["coverage"], result["baseline"]
-    sites = f"{coverage['sites_matched']} of {coverage['sites_total']}"
-    closed = 1 + network["residual"]
-    return sites, base["sqnr_db"], base["agreement"], closed, network["evaluations"]
+def _cells(result: Diagnosis) -> tuple[Cell, ...]:
+    network, coverage, base = result.network, result.coverage, result.baseline
+    sites = f"{coverage.sites_matched} of {coverage.sites_total}"
+    return sites, base.sqnr_db, base.agreement, 1 + network.residual, network.evaluations
 
 
-def _split(result: Result) -> float:
+def _split(result: Diagnosis) -> float:
     """How far the two causes of a site are from its error, at worst, relative to it."""
     return float(
-        max(
-            abs(s["mse_round"] + s["mse_clip"] - s["mse"]) / max(s["mse"], 1e-300)
-            for s in result["sites"]
-        )
+        max(abs(s.mse_round + s.mse_clip - s.mse) / max(s.mse, 1e-300) for s in result.sites)
     )
 
 

@@ -7,24 +7,21 @@ import numpy as np
 import torch
 
 import lostbits
+from benchmarks.cases import planned
 from benchmarks.diagnosis.closure import SAMPLES, TARGETS
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION, MANY
 from benchmarks.results import recorded
 from benchmarks.table import Column
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.network import NetworkErrors, attributed_report
 from lostbits.diagnoses.permutation import Coalitions
-from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import NetworkReport
-from lostbits.reporter import Result
+from lostbits.diagnosis import Diagnosis, NetworkReport
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value
 from lostbits.runtime.reference import input_specs
 from lostbits.runtime.simulation import Simulation
-from lostbits.targets import target
 
 _HELD_OUT = 32
 _DELETED = (1, 3, 5, 10)
@@ -44,8 +41,7 @@ def quadrature(save: bool) -> None:
     with recorded("quadrature", _QUADRATURE, n=n, keys=2, save=save) as rows:
         for data in (CALIBRATION, MANY):
             for name in TARGETS:
-                settings = Settings(samples=SAMPLES)
-                _, source, case = build_case(EFFICIENTNET, data, target(name), settings)
+                source, case = planned(EFFICIENTNET, data, name, samples=SAMPLES)
                 coarse, fine = (_attributed(case, source, rule) for rule in (1, 3))
                 finer = {(a.tensor, a.role, a.cause): a.share for a in fine.attributions}
                 pairs = [(a.share, finer[a.tensor, a.role, a.cause]) for a in coarse.attributions]
@@ -67,9 +63,8 @@ def _attributed(case: Case, source: Source, rule: int) -> NetworkReport:
 
 def deletion(save: bool) -> None:
     """Output error left on other photographs when the first k sites are set to float."""
-    settings = Settings(samples=SAMPLES)
-    result = lostbits.diagnose(EFFICIENTNET, CALIBRATION, "snpe", settings)
-    _, _, case = build_case(EFFICIENTNET, CALIBRATION, target("snpe"), settings)
+    case = lostbits.load(EFFICIENTNET, CALIBRATION, "snpe", samples=SAMPLES)
+    result = lostbits.diagnose(case)
     source = lostbits.data.open_source(str(EVALUATION), _specs(case)).slice(0, _HELD_OUT)
     orders = {"attribution": _by_attribution(result, case), "local SQNR": _by_noise(result, case)}
     random = np.random.default_rng(0)
@@ -90,22 +85,17 @@ def _specs(case: Case) -> list[Any]:
     return input_specs(case.model)
 
 
-def _by_attribution(result: Result, case: Case) -> list[int]:
+def _by_attribution(result: Diagnosis, case: Case) -> list[int]:
     numbers = {s.key: i for i, s in enumerate(case.sites)}
-    totals: dict[str, float] = {}
-    for a in result["network"]["attributions"]:
-        key = f"{a['tensor']}:{a['role']}"
-        totals[key] = totals.get(key, 0.0) + a["value"]
+    totals = result.network.values
     return [numbers[k] for k in sorted(totals, key=lambda k: -totals[k])]
 
 
-def _by_noise(result: Result, case: Case) -> list[int]:
+def _by_noise(result: Diagnosis, case: Case) -> list[int]:
     """What other tools print: the site with the worst signal-to-noise ratio first."""
     numbers = {s.key: i for i, s in enumerate(case.sites)}
-    sites = [s for s in result["sites"] if s["sqnr_db"] is not None]
-    return [
-        numbers[f"{s['tensor']}:{s['role']}"] for s in sorted(sites, key=lambda s: s["sqnr_db"])
-    ]
+    ratios = {s.key: s.sqnr_db for s in result.sites if s.sqnr_db is not None}
+    return [numbers[key] for key in sorted(ratios, key=lambda key: ratios[key])]
 
 
 def _left(

@@ -5,19 +5,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.cases import planned
 from benchmarks.diagnosis.closure import TARGETS
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET
 from benchmarks.results import recorded
 from benchmarks.table import Cell, Column
-from lostbits.api import build_case
 from lostbits.case import Case
 from lostbits.data import Batch
-from lostbits.diagnoses.settings import Settings
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measure import decibels
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
-from lostbits.targets import target
 
 _SAMPLES = 16
 _COLUMNS = (
@@ -36,8 +34,7 @@ def simulation(save: bool) -> None:
 
 
 def _row(name: str) -> list[Cell]:
-    settings = Settings(samples=_SAMPLES)
-    _, source, case = build_case(EFFICIENTNET, CALIBRATION, target(name), settings)
+    source, case = planned(EFFICIENTNET, CALIBRATION, name, samples=_SAMPLES)
     plain, fused = (Session(quantized_model(case), optimise=o) for o in (False, True))
     simulated, executor = Simulation(case), Executor(case.model, case.sites)
     sums = np.zeros(4)

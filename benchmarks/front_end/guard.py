@@ -16,7 +16,7 @@ from typing import Any, final
 import onnx
 import torch
 
-from lostbits.api import diagnose
+from lostbits import diagnose, load
 from lostbits.errors import LostbitsError
 
 LATE = "no answer in time"
@@ -64,21 +64,21 @@ def attempt(job: Job) -> Outcome:
             model, data = job.load()
             path = Path(folder) / "model.onnx"
             onnx.save(model, str(path))
-            result = diagnose(path, data, job.target)
+            result = diagnose(load(path, data, job.target))
         except LostbitsError as error:
             return Outcome(job.name, job.target, "refused", error.code, str(error))
         except Exception:
             return Outcome(job.name, job.target, "crashed", detail=traceback.format_exc())
-    coverage, network = result["coverage"], result["network"]
+    coverage, network = result.coverage, result.network
     return Outcome(
         job.name,
         job.target,
         "ran",
-        sites=coverage["sites_total"],
-        matched=coverage["sites_matched"],
-        sqnr_db=result["baseline"]["sqnr_db"],
-        residual=network["residual"],
-        method=network["method"],
+        sites=coverage.sites_total,
+        matched=coverage.sites_matched,
+        sqnr_db=result.baseline.sqnr_db,
+        residual=network.residual,
+        method=network.method,
         seconds=time.perf_counter() - start,
     )
 

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.fuzzing.bounds import Bounds, Usage, ended, left_behind
 
 CLI = "lostbits.cli:main"
-_MODULES = ("lostbits.verifying", "lostbits.reporters.page", "onnxruntime", "torch", "onnx")
+_MODULES = ("lostbits.verbs.verify", "lostbits.reporters.page", "onnxruntime", "torch", "onnx")
 
 # What Python reports of itself: something was started, looked up or called, or unpickled.
 _STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")

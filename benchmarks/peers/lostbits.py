@@ -16,21 +16,21 @@ from benchmarks.peers.job import BATCH, Job, Timed
 
 def load() -> None:
     """Import, what torch puts off until its first optimizer included."""
-    importlib.import_module("lostbits.api")
+    importlib.import_module("lostbits.verbs.recover")
     torch = importlib.import_module("torch")
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
 def quantize(job: Job) -> None:
     """Write the Q/DQ network."""
-    api = importlib.import_module("lostbits.api")
+    library: Any = importlib.import_module("lostbits")
     data = np.load(job.data)
     if not job.variant:
-        wishes = api.Wishes(budget=job.budget)
-        api.recover(job.model, data, job.setting, job.out, api.Settings(), wishes)
+        case = library.load(job.model, data, job.setting, hold_out=True)
+        library.recover(case, budget=job.budget, out=job.out)
         return
-    target = importlib.import_module("lostbits.targets").target(job.setting)
-    _, source, case = api.build_case(job.model, data, target, api.Settings())
+    case = library.load(job.model, data, job.setting)
+    source, case = case.origin.judged.source, replace(case, origin=None)
     if job.variant == "adaround":
         importlib.import_module("lostbits.runtime.layerwise").sweep(case, source, _Learning(job))
     simulation = importlib.import_module("lostbits.runtime.simulation")

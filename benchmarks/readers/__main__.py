@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+import lostbits
 from benchmarks.peers.job import Floats
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.readers.compare import by_aimet, by_modelopt, on_grid
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.api import Settings, build_case
 from lostbits.graph.taps import taps_of
-from lostbits.targets import target
 
 FORMATS = {"encodings-0.6.1": "snpe", "encodings-1.0.0": "qnn-htp", "encodings-2.0.0": "qnn-htp"}
 AIMET = (
@@ -61,7 +60,7 @@ def aimet(ranges: Floats, data: Floats, scratch: Path, save: bool) -> None:
     n = f"ranges of {len(ranges)} photographs, {len(data)} others compared"
     with recorded("readers_aimet", AIMET, n=n, keys=2, save=save) as rows:
         for form, name in FORMATS.items():
-            case = build_case(EFFICIENTNET, ranges, target(name), Settings())[2]
+            case = lostbits.load(EFFICIENTNET, ranges, name)
             for title, each in ((form, case), (f"{form}, weights on their grid", on_grid(case))):
                 d = by_aimet(each, form, data, scratch)
                 own, whole = (d.own, d.own_share), (d.whole, d.share)
@@ -70,7 +69,7 @@ def aimet(ranges: Floats, data: Floats, scratch: Path, save: bool) -> None:
 
 def modelopt(ranges: Floats, data: Floats, scratch: Path, save: bool) -> None:
     """The calibration cache of TensorRT."""
-    case = build_case(EFFICIENTNET, ranges, target("tensorrt"), Settings())[2]
+    case = lostbits.load(EFFICIENTNET, ranges, "tensorrt")
     scales, quantized = by_modelopt(case, data, scratch)
     plan = {s.tensor: float(case.plan[s.key].scale) for s in case.sites if s.streams}
     read = {name.removesuffix("_scale"): scale for name, scale in scales.items()}

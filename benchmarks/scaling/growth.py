@@ -13,8 +13,6 @@ from benchmarks.results import Rows, recorded
 from benchmarks.scaling.nets import blocks, noise
 from benchmarks.scaling.workers import TARGET
 from benchmarks.table import Column
-from lostbits.diagnoses.settings import Settings
-from lostbits.runtime.pool import Resources
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
 
@@ -45,13 +43,16 @@ def growth(plot: Path | None, save: bool) -> None:
 
 def _row(rows: Rows, depth: int, samples: int) -> dict[str, float]:
     network, images = blocks(depth, BENCH / f"blocks{depth}.onnx"), noise(samples)
-    settings = Settings(resources=Resources(threads=1))
-    lostbits.diagnose(network, images[:16], TARGET, settings)  # imports, first pages of memory
-    stages = lostbits.diagnose(network, images, TARGET, settings)["seconds"]
+    _stages(network, images[:16])  # imports, first pages of memory
+    stages = _stages(network, images)
     times = {"float inference": _inference(network, images)}
-    times |= {name: float(stages[name]) for name in STAGES}
+    times |= {name: stages[name] for name in STAGES}
     rows.add(depth, samples, *times.values())
     return times
+
+
+def _stages(network: Path, images: np.ndarray) -> dict[str, float]:
+    return lostbits.diagnose(lostbits.load(network, images, TARGET, threads=1)).seconds
 
 
 def _series(times: Times) -> list[tuple[list[int], list[dict[str, float]]]]:

@@ -6,21 +6,21 @@ import subprocess
 import sys
 from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
+from benchmarks.cases import planned
 from benchmarks.prepared import BENCH, ROOT
 from benchmarks.results import recorded
 from benchmarks.scaling.growth import DEPTHS
 from benchmarks.scaling.nets import blocks, folder_of_images
 from benchmarks.scaling.workers import TARGET
 from benchmarks.table import Column
-from lostbits.api import build_case
 from lostbits.data import Preprocess
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.pools import pool
 from lostbits.runtime.progress import silent
-from lostbits.targets import target
 
 _COLUMNS = (
     Column("images"),
@@ -55,13 +55,11 @@ def peak(stage: str, samples: int, count: int) -> None:
     """Run a stage here and print the peaks of this process and of its children, in MiB."""
     network = blocks(DEPTHS[0], BENCH / f"blocks{DEPTHS[0]}.onnx")
     resources = Resources(workers=count, threads=1)
-    settings = Settings(samples=samples, preprocess=Preprocess(), resources=resources)
     with pool(resources) as several:
-        _, source, case = build_case(
-            network, BENCH / "images", target(TARGET), settings, silent, several
-        )
+        options: dict[str, Any] = {"samples": samples, "preprocess": Preprocess()}
+        source, case = planned(network, BENCH / "images", TARGET, workers=several, **options)
         if stage == "diagnose":
-            Run(case, source, settings, None).diagnose(silent, several)
+            Run(case, source, Settings(resources=resources), None).diagnose(silent, several)
         helpers = [_most_resident(child.pid or 0) for child in active_children()]
         print(json.dumps([_most_resident(os.getpid()), max(helpers, default=0.0)]))
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import lostbits as lb
-from lostbits.api import build_case, demo_files
 from lostbits.data import open_source
 from lostbits.estimators import ALL
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.reference import input_specs
+from lostbits.verbs.demo import demo_files
 
 
 def sqnr(model: Path, calibration: object, others: object, target: lb.Target) -> float | None:
     """Ranges from ``calibration``, judged on ``others``; None if the outputs are equal."""
-    case = build_case(model, calibration, target, lb.Settings())[2]
+    case = lb.load(model, calibration, target)
     return Judge(case.model, open_source(others, input_specs(case.model)))(case).sqnr_db
 
 

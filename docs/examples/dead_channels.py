@@ -10,6 +10,7 @@ import onnx_ir as ir
 from lostbits.case import Case, constant_of
 from lostbits.graph.site import Site
 from lostbits.grid import Array
+from lostbits.language import verbatim
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 
@@ -56,12 +57,13 @@ class _Cleared:
         """A copy of the network with the cleared weights; the case stays as it is."""
         name = DeadChannels.name
         if not self.weights:
-            return Change(name, "no channel is always zero")
+            return Change(name, verbatim("no channel is always zero"))
         model = self.case.model.clone()
         for site, weight in self.weights.items():
             tensor = ir.tensor(weight, name=site.tensor)
             model.graph.initializers[site.tensor].const_value = tensor
-        return Change(name, f"cleared channels of {len(self.weights)} weights", model=model)
+        summary = verbatim(f"cleared channels of {len(self.weights)} weights")
+        return Change(name, summary, model=model)
 
 
 def _cleared(case: Case) -> dict[Site, Array]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-from lostbits.api import demo_files
+from lostbits.verbs.demo import demo_files
 
 
 class Brightened(CalibrationDataReader):  # type: ignore[misc]

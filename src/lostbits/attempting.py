@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import final
+from typing import cast, final
 
 import numpy as np
 import onnx_ir as ir
@@ -19,6 +19,7 @@ from lostbits.diagnosis import Attempt, Outcome, SiteChange
 from lostbits.errors import RecoveryError, close_match
 from lostbits.goal import Goal
 from lostbits.graph.place import place
+from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recoveries import MEMBERS
@@ -263,7 +264,7 @@ def site_changes(before: Run, after: Run) -> list[SiteChange]:
     old, new = (run.standings(error) for run in (before, after))
     parts = {key: key.rpartition(":") for key in {**old, **new}}
     return [
-        SiteChange(tensor, role, old.get(key), new.get(key))
+        SiteChange(tensor, cast(Role, role), old.get(key), new.get(key))
         for key, (tensor, _, role) in parts.items()
     ]
 

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.accumulator import has_vnni, overflowing, saturates
+from lostbits.bounds import Part, Size
 from lostbits.defect import SAME, Defect
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.taps import Operand, Tap, forced, given, operands, tapped, twins
@@ -47,9 +48,9 @@ class Deviation:
 
     tensor: str
     node: str
-    codes: float
-    share: float
-    own_codes: float
+    codes: Size
+    share: Part
+    own_codes: Size
     cause: Cause
     text: Message
 

@@ -8,17 +8,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
 
+from lostbits.bounds import (
+    Bits,
+    Count,
+    Digest,
+    FindingCode,
+    GridName,
+    Named,
+    Part,
+    Positive,
+    Several,
+    Size,
+    Stamp,
+)
 from lostbits.case import Case
 from lostbits.defect import Defect
 from lostbits.deviation import Deviation
 from lostbits.graph.normalise import Normalisation
+from lostbits.graph.site import Role
 from lostbits.grid import Grid
 from lostbits.language import Message
-from lostbits.runtime.measure import Baseline
+from lostbits.runtime.measure import Baseline, Metric
 from lostbits.target import Source
 
 FORMAT = "lostbits-result/2"
 Cause = Literal["round", "clip"]
+Attributor = Literal["aumann-shapley", "permutation"]
 
 # Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
 Reason = Literal[
@@ -54,13 +69,13 @@ class LostBits:
         total: Bits of the grid minus the effective bits.
     """
 
-    shape: float
-    granularity: float
-    symmetry: float
-    scale_format: float
-    range_choice: float
+    shape: Size
+    granularity: Size
+    symmetry: Size
+    scale_format: Size
+    range_choice: Size
     direction: Literal["too_wide", "too_narrow", "best"]
-    total: float
+    total: Size
 
     @property
     def steps(self) -> dict[str, float]:
@@ -74,8 +89,8 @@ class Mark:
     """One range on the trade-off curve: its width as a multiple of the full one, and its errors."""
 
     factor: float
-    round: float
-    clip: float
+    round: Size
+    clip: Size
 
 
 @final
@@ -89,9 +104,9 @@ class TradeOff:
         marks: For every method, and ``in use``: its factor, round and clip.
     """
 
-    factor: list[float]
-    round: list[float]
-    clip: list[float]
+    factor: list[Size]
+    round: list[Size]
+    clip: list[Size]
     marks: dict[str, Mark]
 
 
@@ -109,11 +124,11 @@ class Utilisation:
         allocation_gain_db: What channels of different widths would win.
     """
 
-    codes_used: float
-    codes_total: float
-    entropy_bits: float
-    range_share: float
-    headroom_bits: float
+    codes_used: Size
+    codes_total: Size
+    entropy_bits: Size
+    range_share: Part
+    headroom_bits: Size
     allocation_gain_db: float
 
 
@@ -126,9 +141,9 @@ class Stability:
         ratio: Of the smaller one to the larger one: 1 for stable data.
     """
 
-    mse_first_half: float
-    mse_second_half: float
-    ratio: float
+    mse_first_half: Size
+    mse_second_half: Size
+    ratio: Part
 
 
 @final
@@ -143,8 +158,8 @@ class Bins:
     """
 
     edges: list[float]
-    counts: list[float]
-    zeros: list[float]
+    counts: list[Size]
+    zeros: list[Size]
 
 
 @final
@@ -159,21 +174,21 @@ class SiteReport:
     """
 
     tensor: str
-    role: str
+    role: Role
     node: str
-    op: str
+    op: Named
     group: str
-    grid: str
-    bits: int
-    scale: list[float]
+    grid: GridName
+    bits: Bits
+    scale: list[Positive]
     zero_point: list[int]
     axis: int | None
     lo: float
     hi: float
-    mse: float
-    mse_round: float
-    mse_clip: float
-    mse_dead_zone: float
+    mse: Size
+    mse_round: Size
+    mse_clip: Size
+    mse_dead_zone: Size
     sqnr_db: float | None
     effective_bits: float
     lost_bits: LostBits | None
@@ -205,15 +220,15 @@ class LayerReport:
     """
 
     node: str
-    op: str
+    op: Named
     tensor: str
     inputs: list[str]
-    error: float
+    error: Size
     shares: dict[str, float]
-    own_error: float
-    inherited_error: float
+    own_error: Size
+    inherited_error: Size
     bias_share: float
-    coherence: float
+    coherence: Size
 
 
 @final
@@ -228,7 +243,7 @@ class Attribution:
     """
 
     tensor: str
-    role: str
+    role: Role
     cause: Cause
     value: float
     share: float
@@ -255,11 +270,11 @@ class NetworkReport:
         note: Why this method was taken, and what it was based on.
     """
 
-    method: str
-    metric: str
+    method: Attributor
+    metric: Metric
     total: float
     residual: float
-    evaluations: float
+    evaluations: Size
     attributions: list[Attribution]
     channels: dict[str, list[float]]
     note: Message
@@ -305,9 +320,9 @@ class Finding:
         text: The whole finding in plain words.
     """
 
-    code: str
+    code: FindingCode
     tensor: str
-    role: str
+    role: Role
     node: str
     cause: Cause
     reason: Reason
@@ -315,7 +330,7 @@ class Finding:
     bits: float
     gain_db: float
     remedy: Message
-    command: str
+    command: Named
     text: Message
 
 
@@ -340,8 +355,8 @@ class Coverage:
         left_in_float: Tensors that the target does not quantize.
     """
 
-    sites_matched: int
-    sites_total: int
+    sites_matched: Count
+    sites_total: Count
     unmatched: list[Reasoned]
     left_in_float: list[Reasoned]
 
@@ -360,12 +375,12 @@ class ModelFacts:
         metadata: As the file has it.
     """
 
-    path: str
-    sha256: str
+    path: Named
+    sha256: Digest
     inputs: list[str]
     outputs: list[str]
-    nodes: int
-    sites: int
+    nodes: Count
+    sites: Count
     normalised: Normalisation
     metadata: dict[str, str]
 
@@ -376,9 +391,9 @@ class DataFacts:
     """The samples that were used."""
 
     source: str
-    samples: int
+    samples: Several
     interrupted: bool
-    sha256: str
+    sha256: Digest
 
 
 @final
@@ -403,7 +418,7 @@ class RuleFacts:
 class TargetFacts:
     """The platform's rules."""
 
-    name: str
+    name: Named
     title: Message
     weights: RuleFacts
     activations: RuleFacts
@@ -423,11 +438,11 @@ class MemoryUse:
         batch: Samples that are attributed at a time.
     """
 
-    bound_bytes: int
-    estimate_bytes: int
-    peak_bytes: int
-    worker_peak_bytes: int | None
-    batch: int
+    bound_bytes: Several
+    estimate_bytes: Several
+    peak_bytes: Count
+    worker_peak_bytes: Count | None
+    batch: Several
     exceeded: bool
     text: Message
 
@@ -446,12 +461,12 @@ class PlanFacts:
             are equal, or it was not run.
     """
 
-    path: str
-    sha256: str
+    path: Named
+    sha256: Digest
     recognised: str
-    tensors: int
-    matched: int
-    idle: int
+    tensors: Count
+    matched: Count
+    idle: Count
     unmatched: list[Reasoned]
     problems: list[Message]
     suspicions: list[Message]
@@ -477,7 +492,7 @@ class Attempt:
     before: Baseline
     after: Baseline
     kept: bool
-    seconds: float
+    seconds: Size
     note: Message
     skipped: dict[str, Message]
     gain_db: float
@@ -492,7 +507,7 @@ class SiteChange:
     """
 
     tensor: str
-    role: str
+    role: Role
     before: Standing | None
     after: Standing | None
 
@@ -526,9 +541,9 @@ class ExportedFile:
         lint: What the platform would refuse, ignore or change.
     """
 
-    format: str
-    path: str
-    sha256: str
+    format: Named
+    path: Named
+    sha256: Digest
     lint: list[str]
 
 
@@ -547,7 +562,7 @@ class FloatNodes:
 class ExecutedNodes:
     """How many nodes ran in integers, and which did not."""
 
-    integer: int
+    integer: Count
     float: list[FloatNodes]
 
 
@@ -561,9 +576,9 @@ class KernelsReport:
         sqnr_db: None where the two are equal.
     """
 
-    layers: int
+    layers: Count
     sqnr_db: float | None
-    tensors_equal: int
+    tensors_equal: Count
     first_deviation: Deviation | None
 
 
@@ -583,19 +598,19 @@ class Verification:
         passed: Whether the outputs are within tolerance, and the file is the planned one.
     """
 
-    backend: str
-    version: str
+    backend: Named
+    version: Named
     precision: str
-    sha256: str
-    samples: int
+    sha256: Digest
+    samples: Several
     sqnr_db_vs_simulation: float | None
-    max_abs: float
-    agreement_vs_simulation: float | None
+    max_abs: Size
+    agreement_vs_simulation: Part | None
     vs_float: Baseline
     simulation_vs_float: Baseline
     executed: ExecutedNodes
-    tensors_compared: int
-    tensors_hidden: int
+    tensors_compared: Count
+    tensors_hidden: Count
     first_deviation: Deviation | None
     first_own_deviation: Deviation | None
     defects: list[Defect]
@@ -631,12 +646,12 @@ class Diagnosis:
         plan: The file that was diagnosed; None for a target's own rules.
     """
 
-    format: str = FORMAT
-    lostbits_version: str
-    created: str
-    command: str
-    seconds: dict[str, float]
-    peak_memory_bytes: int
+    format: Literal["lostbits-result/2"] = "lostbits-result/2"
+    lostbits_version: Named
+    created: Stamp
+    command: Named
+    seconds: dict[str, Size]
+    peak_memory_bytes: Count
     memory: MemoryUse | None = None
     verdict: Message
     model: ModelFacts

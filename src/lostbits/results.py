@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
+from lostbits.arguments import checked
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
 from lostbits.errors import LostbitsError, OutputError, edge
 from lostbits.language import Language
@@ -91,6 +92,7 @@ def recorded() -> Iterator[list[Path]]:
         _replaced.reset(token)
 
 
+@checked
 def write(
     result: Diagnosis | Recovery,
     folder: str | Path,
@@ -158,6 +160,7 @@ def replace_file(path: Path, content: Content) -> None:
         written.append(path)
 
 
+@checked
 def read(folder: str | Path) -> Diagnosis:
     """The result in ``folder``; that of version 0.1, too.
 

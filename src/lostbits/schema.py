@@ -1,8 +1,11 @@
 """Typed results to JSON and back, and the JSON Schema of them; all three from the dataclasses."""
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -43,7 +46,36 @@ def diagnosis_of(content: Any) -> Diagnosis:
     hook = _Decoder(known if isinstance(known, dict) else {})
     if isinstance(content, dict) and content.get("format") == OLD_FORMAT:
         content = {**content, "format": FORMAT}
-    return msgspec.convert(content, Diagnosis, dec_hook=hook)
+    return msgspec.convert(_with_nan(content, Diagnosis), Diagnosis, dec_hook=hook)
+
+
+def _with_nan(value: Any, kind: Any) -> Any:
+    """The value, with NaN for every null where its kind asks for a number.
+
+    JSON has no number that is not finite, and ``plain`` writes null for it.
+    """
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    of = get_args(kind)
+    if type(None) in of and value is not None:
+        return _with_nan(value, next(k for k in of if k is not type(None)))
+    match value:
+        case None:
+            return math.nan if kind is float else None
+        case dict() if isinstance(kind, type) and is_dataclass(kind):
+            kinds = _kinds(kind)
+            return {n: _with_nan(v, kinds[n]) if n in kinds else v for n, v in value.items()}
+        case dict() if len(of) == 2:
+            return {n: _with_nan(v, of[1]) for n, v in value.items()}
+        case list() if of:
+            return [_with_nan(v, of[0]) for v in value]
+    return value
+
+
+@cache
+def _kinds(kind: type) -> dict[str, Any]:
+    """Types of the fields of a dataclass."""
+    return get_type_hints(kind, include_extras=True)
 
 
 class _Decoder:
@@ -105,4 +137,6 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     for names, told in _FIELD.findall(attributes):
         for name in names.split(", "):
             fields[name] = {**fields[name], "description": " ".join(told.split())}
-    return {**schema, "description": " ".join(text.split()), "properties": fields}
+    described = {**schema, "description": " ".join(text.split()), "properties": fields}
+    closed = {"required": [*fields], "additionalProperties": False}  # what is written has all
+    return described | (closed if fields else {})

@@ -31,7 +31,7 @@ from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.measure import Value
+from lostbits.runtime.measure import Metric, Value
 from lostbits.runtime.simulation import Frozen
 from lostbits.runtime.slopes import Key, Vector, slopes
 from lostbits.statistic import RecordSum
@@ -243,7 +243,7 @@ class NetworkErrors:
         return found
 
 
-def attributed_report(case: Case, metric: str, sums: Attributed) -> NetworkReport:
+def attributed_report(case: Case, metric: Metric, sums: Attributed) -> NetworkReport:
     """Attributions, largest first, with the measured total and the residual."""
     scale = case.samples / max(sums.samples, 1)  # 1 but for an interrupted run
     attributions = [

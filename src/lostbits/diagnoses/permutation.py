@@ -24,7 +24,7 @@ from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.language import Message, say
 from lostbits.runtime.calibration import trimmed
-from lostbits.runtime.measure import Value
+from lostbits.runtime.measure import Metric, Value
 from lostbits.runtime.session import Session
 from lostbits.statistic import RecordSum
 
@@ -126,7 +126,7 @@ class PermutationErrors:
 
 
 def walked_report(
-    case: Case, metric: str, sums: Walked, orders: int, reason: Message
+    case: Case, metric: Metric, sums: Walked, orders: int, reason: Message
 ) -> NetworkReport:
     """Attributions, largest first; the residual is rounding of float sums.
 

@@ -158,7 +158,8 @@ def _model(reference: Reference, sites: int) -> ModelFacts:
     )
 
 
-def _rule(rule: Rule) -> RuleFacts:
+def rule_facts(rule: Rule) -> RuleFacts:
+    """The rule of one role; a method that is no built-in one stands by its name."""
     method = rule.method_name
     return RuleFacts(
         rule.grid,
@@ -174,8 +175,8 @@ def _target(target: Target) -> TargetFacts:
     return TargetFacts(
         name=target.name,
         title=verbatim(target.title),
-        weights=_rule(target.weights),
-        activations=_rule(target.activations),
+        weights=rule_facts(target.weights),
+        activations=rule_facts(target.activations),
         bias_bits=target.bias_bits,
         takes=verbatim(target.takes),
         sources=list(target.sources),

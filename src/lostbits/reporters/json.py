@@ -4,8 +4,11 @@ import json
 from typing import ClassVar, final
 
 from lostbits.diagnosis import Diagnosis
-from lostbits.reporter import Reporter
+from lostbits.language import say
+from lostbits.reporter import Reporter, finite
 from lostbits.schema import plain
+
+_SHOWN = 5  # places that the note names
 
 
 @final
@@ -16,5 +19,13 @@ class Json(Reporter):
     file: ClassVar[str | None] = "result.json"
 
     def render(self, result: Diagnosis) -> str:
-        """One line a value at the top levels, numbers in full."""
-        return json.dumps(plain(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        """One line a value at the top levels, numbers in full.
+
+        JSON has none that are not finite. They are null, and a note names where they stand.
+        """
+        content, places = finite(plain(result))
+        if places:
+            shown = ", ".join(places[:_SHOWN])
+            note = say("note.not_finite", count=str(len(places)), places=shown)
+            content["notes"].append(plain(note))
+        return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lostbits.bounds import Part
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
 from lostbits.statistic import RecordSum
@@ -75,13 +76,21 @@ def _kl(plain: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 @final
 @dataclass(frozen=True)
 class Baseline:
-    """Figures of the quantized network beside the float one."""
+    """Figures of the quantized network beside the float one.
+
+    Attributes:
+        sqnr_db: Of the outputs, in dB; None where they are equal.
+        kl: Divergence of the softmax of the first output, in nats a sample; None without classes.
+        agreement: Samples with the same answer; None without classes.
+        accuracy_float, accuracy_quantized: Samples with the right answer; None without labels.
+        outputs_sqnr_db: By output.
+    """
 
     sqnr_db: float | None
     kl: float | None
-    agreement: float | None
-    accuracy_float: float | None = None
-    accuracy_quantized: float | None = None
+    agreement: Part | None
+    accuracy_float: Part | None = None
+    accuracy_quantized: Part | None = None
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from lostbits.arguments import checked
 from lostbits.case import Case
 from lostbits.diagnosis import Diagnosis, Recovery, SiteReport
 from lostbits.foreign_file import read_foreign
@@ -15,7 +16,6 @@ from lostbits.grid import Affine, Grid
 from lostbits.language import Message, say
 from lostbits.results import read
 from lostbits.store import PLAN, holds_case
-from lostbits.verbs.origin import wrong_type
 
 Side = Case | Recovery | Diagnosis | str | Path
 
@@ -68,6 +68,7 @@ class Comparison:
         return f"<Comparison: {self.text}>"
 
 
+@checked
 def compare(old: Side, new: Side) -> Comparison:
     """Which parameters differ between two cases, recoveries, results, folders or files.
 
@@ -79,7 +80,7 @@ def compare(old: Side, new: Side) -> Comparison:
     Raises:
         LostbitsError: Whatever is wrong with either.
     """
-    before, after = _parameters("old", old), _parameters("new", new)
+    before, after = _parameters(old), _parameters(new)
     both = [name for name in before if name in after]
     changes = [_change(name, before[name], after[name]) for name in both]
     changed = sorted((c for c in changes if c is not None), key=lambda c: -c.codes)
@@ -91,22 +92,19 @@ def compare(old: Side, new: Side) -> Comparison:
     return Comparison(counts["same"], changed, lost, added, text)
 
 
-def _parameters(argument: str, side: Side) -> Mapping[str, Affine]:
+def _parameters(side: Side) -> Mapping[str, Affine]:
     """Parameters by tensor."""
     match side:
         case Case():
             return {key.rpartition(":")[0]: affine for key, affine in side.plan.items()}
         case Recovery():
-            return _parameters(argument, side.case)
+            return _parameters(side.case)
         case Diagnosis():
             return {site.tensor: _affine(site) for site in side.sites}
         case str() | Path() if os.path.isdir(side) and not holds_case(Path(side)):
-            return _parameters(argument, read(Path(side)))
-        case str() | Path():
-            path = Path(side) / PLAN if os.path.isdir(side) else Path(side)
-            return {e.tensor: e.affine for e in read_foreign(path).parameters.entries}
-    takes = "a case, a result, or a path"
-    raise wrong_type(argument, takes, side, "give what load, diagnose or recover returned")
+            return _parameters(read(side))
+    path = Path(side) / PLAN if os.path.isdir(side) else Path(side)
+    return {e.tensor: e.affine for e in read_foreign(path).parameters.entries}
 
 
 def _affine(site: SiteReport) -> Affine:

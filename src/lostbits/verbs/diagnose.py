@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lostbits import quoting
+from lostbits.arguments import checked
 from lostbits.case import Case
 from lostbits.diagnoses.result import assemble
 from lostbits.diagnoses.run import Run
@@ -16,6 +18,7 @@ from lostbits.runtime.progress import Progress, silent
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
 
 
+@checked
 def diagnose(  # noqa: PLR0913 - options are keywords
     case: Case,
     *,
@@ -91,7 +94,7 @@ def command_of(origin: Provenance, labels: object = None) -> str:
         "--data": origin.data and origin.data.path,
         "--calibration": origin.calibration and origin.calibration.path,
         "--plan": origin.foreign and origin.foreign.path,
-        "--labels": labels if isinstance(labels, str) else None,
+        "--labels": labels if isinstance(labels, str | Path) else None,
     }
     words += [word for option, path in named.items() if path for word in (option, str(path))]
     return quoting.command(words)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from lostbits.arguments import checked
 from lostbits.case import Case
 from lostbits.diagnosis import ExportedFile
 from lostbits.errors import ExportError
@@ -85,6 +86,7 @@ def chosen_exporters(
     return [replace(m, version=version) if isinstance(m, Cache) else m for m in members]
 
 
+@checked
 def export(
     case: Case,
     formats: str | Exporter | Sequence[str | Exporter],

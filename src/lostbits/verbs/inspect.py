@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from lostbits.arguments import checked
 from lostbits.errors import ReadError, edge
 from lostbits.foreign_file import candidates, read_foreign
 from lostbits.grid import Affine
@@ -87,6 +88,7 @@ def _reasons(found: Mapping[str, Message] | None) -> list[dict[str, str]] | None
     return [{"tensor": tensor, "reason": str(reason)} for tensor, reason in found.items()]
 
 
+@checked
 def inspect(
     path: str | Path,
     model: str | Path | onnx.ModelProto | ir.Model | None = None,

@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from lostbits.adoption import fitting_target
+from lostbits.arguments import checked, wrong_type
 from lostbits.case import Case
 from lostbits.data import Preprocess
 from lostbits.diagnoses.footprint import Footprint
@@ -31,13 +32,14 @@ from lostbits.store import holds_case, load_case
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 from lostbits.verbs.holdout import held_out
-from lostbits.verbs.origin import Provenance, Samples, samples_of, working, wrong_type
+from lostbits.verbs.origin import Provenance, Samples, samples_of, working
 
 _COMPARED = 2  # samples that show whether normalising kept the network
 _USUAL = "onnxruntime"  # whose rules most tools have taken over
 Model = str | Path | onnx.ModelProto | ir.Model  # or a torch module, which is not imported for this
 
 
+@checked
 def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     model: Any,
     data: object = None,
@@ -155,10 +157,7 @@ def _target(
         return target
     if target is None:
         return find_target(_USUAL) if foreign is None else fitting_target(foreign, reference.model)
-    if isinstance(target, str | Path):
-        return find_target(str(target))
-    takes = "a name, the path of a TOML file, or a lostbits.Target"
-    raise wrong_type("target", takes, target, "see lostbits targets")
+    return find_target(str(target))
 
 
 def _opened(

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.adoption import Adopted, adopt
+from lostbits.arguments import wrong_type
 from lostbits.case import Case, Origin
 from lostbits.data import Preprocess, Source, open_source, read_labels
 from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Diagnosis
-from lostbits.errors import DataError, TargetError, first_line
+from lostbits.errors import DataError, check_number, first_line
 from lostbits.foreign_file import Foreign
 from lostbits.graph.place import Placed
 from lostbits.runtime.calibrated import calibrated
@@ -26,6 +27,8 @@ from lostbits.runtime.progress import Progress
 from lostbits.runtime.reference import Reference, input_specs
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.target import Target
+
+_MOST_SAMPLES = 1 << 40
 
 
 @final
@@ -155,13 +158,6 @@ def origin_of(case: object) -> Provenance:
     raise wrong_type("case", "what lostbits.load returns", case, "case = lostbits.load(...)")
 
 
-def wrong_type(argument: str, takes: str, found: object, todo: str) -> TargetError:
-    """T018."""
-    kind = type(found)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    return TargetError("T018", f"argument {argument}", f"of type {name}", takes=takes, todo=todo)
-
-
 def samples_of(
     data: object, reference: Reference, count: int | None, preprocess: Preprocess | None
 ) -> Samples:
@@ -171,8 +167,9 @@ def samples_of(
         DataError: D032 for fewer than two; see ``data.open_source``.
     """
     source = whole = open_source(data, input_specs(reference.model), preprocess=preprocess)
-    if count is not None and count < len(source):
-        source = source.slice(0, count)
+    if count is not None:
+        check_number("--samples", count, 1, _MOST_SAMPLES)
+        source = source.slice(0, min(count, len(source)))
     if len(source) < 2:
         raise DataError(
             "D032",

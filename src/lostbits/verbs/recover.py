@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lostbits.arguments import checked
 from lostbits.attempting import Bench, Save, Wishes, choose
 from lostbits.attempting import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnosis import Recovery
+from lostbits.errors import TargetError, close_match
 from lostbits.goal import Goal
 from lostbits.goal import seconds as parsed
 from lostbits.planner import Entry
@@ -26,6 +28,7 @@ from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
 
 
+@checked
 def recover(  # noqa: PLR0913 - options are keywords
     case: Case,
     *,
@@ -67,7 +70,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     origin = origin_of(case)
     settings = adjusted(origin.settings, workers, threads)
     settings = replace(settings, command=command or command_of(origin))
-    effort = Effort(iterations=iterations, seed=seed, inputs=Inputs(inputs))
+    effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
     if out is not None:
         work = Work(Path(out) / WORK, settings.announce)
         settings, effort = replace(settings, cache=work), replace(effort, cache=work)
@@ -92,7 +95,7 @@ def recover(  # noqa: PLR0913 - options are keywords
         run = bench.run(bare, progress)
         seconds["diagnose"] = time.perf_counter() - start
         start = time.perf_counter()
-        best, ledger, outcome = recovered(bare, run, bench, wishes, _saver(out), progress)
+        best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
     report = replace(found, ledger=ledger, recovered=outcome)
@@ -126,7 +129,15 @@ def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, 
     return replace(case.over(len(source)), origin=None)
 
 
-def _saver(out: str | Path | None) -> Save:
+def _inputs(name: str) -> Inputs:
+    if name not in {*Inputs}:
+        raise TargetError(
+            "T010", f"--inputs {name}", "no such inputs", advice=close_match(name, Inputs)
+        )
+    return Inputs(name)
+
+
+def saver(out: str | Path | None) -> Save:
     """Keeps the best case in a folder; see lostbits.store."""
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:

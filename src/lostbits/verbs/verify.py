@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.arguments import checked
 from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
@@ -39,7 +40,7 @@ from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import holds_case
 from lostbits.verbs.load import load
-from lostbits.verbs.origin import Samples, origin_of, wrong_type
+from lostbits.verbs.origin import Samples, origin_of
 
 TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
 _BATCH = 8
@@ -87,9 +88,6 @@ def _subject_of(
     floats = other if isinstance(other, ir.Model) else None
     if isinstance(case, Case):
         return _of_case(case, _exported(case, backend), floats)
-    if not isinstance(case, str | Path):
-        takes = "what lostbits.load returns, or the path of a quantized model"
-        raise wrong_type("case", takes, case, "case = lostbits.load(...)")
     content = quantized_content(Path(case))
     if isinstance(other, Case):
         return _of_case(other, content, None)
@@ -152,6 +150,7 @@ def _graph(content: bytes) -> ir.Model:
     return opened(ir.from_proto(onnx.load_from_string(content)))
 
 
+@checked
 def verify(  # noqa: PLR0913 - options are keywords
     case: Case | str | Path,
     backend: str | Backend = "onnxruntime",
