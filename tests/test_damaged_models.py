@@ -153,7 +153,7 @@ def test_shapes_are_looked_at_before_memory_is_taken(
     nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With little memory at hand, so that a fault costs a moment and not the machine."""
-    monkeypatch.setattr(memory, "_limits", [1 << 26])
+    monkeypatch.setattr(memory, "limited", lambda: 1 << 26)
     model = proto(
         f"g (float[1,1] x) => (float y) {{ {nodes} }}",
         s=np.asarray([1 << 13, 1 << 13]),

@@ -56,7 +56,7 @@ def read_all(data: object, *specs: InputSpec, preprocess: Preprocess | None = No
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that may take 32 MiB, and takes at most half of it in the test."""
-    monkeypatch.setattr(memory, "_limits", [32 * MIB])
+    monkeypatch.setattr(memory, "limited", lambda: 32 * MIB)
     tracemalloc.start()
     yield
     peak = tracemalloc.get_traced_memory()[1]

@@ -271,7 +271,7 @@ def test_a_file_that_memory_does_not_hold_is_not_read(home: Path) -> None:
 
 
 def test_json_is_measured_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_limits", [1000])
+    monkeypatch.setattr(memory, "limited", lambda: 1000)
     with pytest.raises(ReadError, match=r"are needed, .* may be taken"):
         read(b'{"act_quant_info": {%s}}' % b", ".join(b'"x%d": 1.0' % i for i in range(100)))
 

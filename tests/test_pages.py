@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lostbits import commands
-from lostbits.attempting import choose
 from lostbits.backends import backend as find_backend
 from lostbits.cli import opened
 from lostbits.estimator import Estimator
@@ -21,6 +20,7 @@ from lostbits.recoveries import ALL as RECOVERIES
 from lostbits.recovery import Recovery
 from lostbits.targets import ALL as TARGETS
 from lostbits.targets import target as find_target
+from lostbits.verbs.choice import choose
 from lostbits.verbs.export import chosen_exporters
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from lostbits.attempting import Bench, choose
+from lostbits.attempting import Bench
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings
@@ -33,6 +33,7 @@ from lostbits.recovery import (
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
+from lostbits.verbs.choice import choose
 from runs import divided
 from small_nets import (
     NOTHING,

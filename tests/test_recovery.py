@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lostbits.attempting import Bench, choose, site_changes
+from lostbits.attempting import Bench, site_changes
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings
@@ -40,6 +40,7 @@ from lostbits.runtime.pools import Processes
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.runtime.work import Work
+from lostbits.verbs.choice import choose
 from runs import divided
 from small_nets import change_by, cnn, coarse_weights, coarsened, linear, make, mlp, samples
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lostbits.arguments import checked
-from lostbits.attempting import Bench, Save, Wishes, choose
+from lostbits.attempting import Bench, Save, Wishes
 from lostbits.attempting import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
@@ -23,6 +23,7 @@ from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work
 from lostbits.store import files_of
+from lostbits.verbs.choice import choose
 from lostbits.verbs.diagnose import command_of, explained
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
