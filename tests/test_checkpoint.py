@@ -137,5 +137,5 @@ def test_the_key_depends_on_the_model_alone_and_on_what_is_asked(tmp_path: Path)
     """Not on where its objects lie in memory: the folder must be found again by a new process."""
     models, work = [open_reference(FILES["model"]).model for _ in range(2)], Work(tmp_path)
     source = open_source(FILES["data"], input_specs(models[0]))
-    first, second = (Cache.of_model(work, m, source, "x").folder for m in models)
-    assert first == second != Cache.of_model(work, models[0], source, "y").folder
+    first, second = (Cache.of(work, source, "x", m).folder for m in models)
+    assert first == second != Cache.of(work, source, "y", models[0]).folder

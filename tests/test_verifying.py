@@ -22,7 +22,8 @@ from lostbits.backends import ALL, backend
 from lostbits.case import Case, least_scales, make_plan, plan_biases
 from lostbits.data import Source, open_source
 from lostbits.defect import defects_of
-from lostbits.deviation import Deviation, Trace, first_deviation
+from lostbits.deviation import Trace, first_deviation
+from lostbits.diagnosis import Deviation
 from lostbits.errors import BackendError
 from lostbits.exporters import exporter
 from lostbits.graph.taps import Operand, Tap, operands, taps_of

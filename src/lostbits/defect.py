@@ -1,41 +1,16 @@
 """Parameters and constants of a file that are not those of the plan it should hold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.diagnosis import Defect, Parameter
 from lostbits.graph.taps import Operand, Tap, operands, taps_of, twins
 from lostbits.language import Message, say
 
 SAME = 1e-5  # relative difference of two scales that are taken for equal
-Parameter = Literal["scale", "zero_point", "axis", "rounding", "shape", "values", "quantizer"]
-
-
-@final
-@dataclass(frozen=True)
-class Defect:
-    """A parameter or constant of a file that is not the planned one.
-
-    Attributes:
-        tensor: Whose it is.
-        node: That computes an activation, or reads a constant.
-        parameter: Which; ``rounding`` are codes of a constant on the planned grid, ``values``
-            those of one that is in float, ``quantizer`` is one that is missing.
-        expected: Planned; where several values differ, of the first that does.
-        found: In the file.
-        text: The same in words.
-    """
-
-    tensor: str
-    node: str
-    parameter: Parameter
-    expected: str
-    found: str
-    text: Message
 
 
 _Wrong = tuple[Parameter, str, str, Message]

@@ -8,51 +8,26 @@ does otherwise. A whole difference without an own one is the sum of single codes
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.accumulator import has_vnni, overflowing, saturates
-from lostbits.bounds import Part, Size
-from lostbits.defect import SAME, Defect
+from lostbits.defect import SAME
+from lostbits.diagnosis import Defect, Deviation, DeviationCause
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.taps import Operand, Tap, forced, given, operands, tapped, twins
 from lostbits.language import Message, say
 from lostbits.runtime.session import Session
 
-Cause = Literal["parameters", "float", "saturation", "shared_scale", "one_code", "arithmetic"]
 Arrays = Mapping[str, NDArray[Any]]
 ONE = (
     1.01  # codes; reals are made of codes by a division, which leaves a few units in the last place
 )
 SOME = 0.5  # codes: what is more is at least one
 _SHARES = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Resize"})
-
-
-@final
-@dataclass(frozen=True)
-class Deviation:
-    """How far one activation is from the simulation.
-
-    Attributes:
-        tensor: The activation.
-        node: The node that computes it, without what is fused behind it.
-        codes: Largest whole difference.
-        share: Part of the values that differ by at least half a code.
-        own_codes: Largest own difference.
-        cause: What explains it.
-        text: The same in words.
-    """
-
-    tensor: str
-    node: str
-    codes: Size
-    share: Part
-    own_codes: Size
-    cause: Cause
-    text: Message
 
 
 @final
@@ -189,7 +164,9 @@ class _Judgement:
         text = say("deviation.text", tensor=tensor, why=why, **words)
         return Deviation(tensor, node, figures.codes, share, figures.own, cause, text)
 
-    def _cause(self, floats: frozenset[str], on_this_processor: bool) -> tuple[Cause, Message]:
+    def _cause(
+        self, floats: frozenset[str], on_this_processor: bool
+    ) -> tuple[DeviationCause, Message]:
         if (defect := self._defect()) is not None:
             text = say("deviation.parameters", tensor=defect.tensor, defect=defect.text)
             return "parameters", text
@@ -208,7 +185,7 @@ class _Judgement:
         several = self.figures.codes > ONE
         return say("deviation.both" if several else "deviation.own", share=share)
 
-    def _integer_cause(self, on_this_processor: bool) -> tuple[Cause, Message]:
+    def _integer_cause(self, on_this_processor: bool) -> tuple[DeviationCause, Message]:
         """Of a layer that ran in integers, on the right constants."""
         if channels := self._overflowing():
             named = ", ".join(map(str, channels))

@@ -22,8 +22,6 @@ from lostbits.bounds import (
     Stamp,
 )
 from lostbits.case import Case
-from lostbits.defect import Defect
-from lostbits.deviation import Deviation
 from lostbits.graph.normalise import Normalisation
 from lostbits.graph.site import Role
 from lostbits.grid import Grid
@@ -48,6 +46,10 @@ Reason = Literal[
     "mistake",
 ]
 
+Parameter = Literal["scale", "zero_point", "axis", "rounding", "shape", "values", "quantizer"]
+DeviationCause = Literal[
+    "parameters", "float", "saturation", "shared_scale", "one_code", "arithmetic"
+]
 STEPS = ("shape", "granularity", "symmetry", "scale_format", "range_choice")
 _SHOWN = 5  # findings on the first screen
 
@@ -545,6 +547,53 @@ class ExportedFile:
     path: Named
     sha256: Digest
     lint: list[str]
+
+
+@final
+@dataclass(frozen=True)
+class Defect:
+    """A parameter or constant of a file that is not the planned one.
+
+    Attributes:
+        tensor: Whose it is.
+        node: That computes an activation, or reads a constant.
+        parameter: Which; ``rounding`` are codes of a constant on the planned grid, ``values``
+            those of one that is in float, ``quantizer`` is one that is missing.
+        expected: Planned; where several values differ, of the first that does.
+        found: In the file.
+        text: The same in words.
+    """
+
+    tensor: str
+    node: str
+    parameter: Parameter
+    expected: str
+    found: str
+    text: Message
+
+
+@final
+@dataclass(frozen=True)
+class Deviation:
+    """How far one activation is from the simulation.
+
+    Attributes:
+        tensor: The activation.
+        node: The node that computes it, without what is fused behind it.
+        codes: Largest whole difference.
+        share: Part of the values that differ by at least half a code.
+        own_codes: Largest own difference.
+        cause: What explains it.
+        text: The same in words.
+    """
+
+    tensor: str
+    node: str
+    codes: Size
+    share: Part
+    own_codes: Size
+    cause: DeviationCause
+    text: Message
 
 
 @final

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case, plan_biases, widened
+from lostbits.chosen import Written
 from lostbits.data import Source
 from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.errors import LARGEST_SEED, check_number
@@ -25,7 +26,6 @@ from lostbits.goal import Goal
 from lostbits.grid import Affine
 from lostbits.language import Message, say
 from lostbits.runtime.cache import Cache
-from lostbits.runtime.networks import Written
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
@@ -133,7 +133,7 @@ class Effort:
         if self.cache is None:
             return None
         settings = f"{method.name} {method!r} {self.seed} {self.positions} {self.inputs}"
-        return Cache.of(self.cache, case, source, settings)
+        return Cache.of(self.cache, source, settings, case.model, case.plan, case.written)
 
 
 @final

@@ -116,7 +116,8 @@ class Run:
         labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
         named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)
         settings = f"{named} {self.tolerance} {labels}"
-        return Checkpoint(Cache.of(told.cache, self.case, self.source, settings))
+        parts = self.case.model, self.case.plan, self.case.written
+        return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
 
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""

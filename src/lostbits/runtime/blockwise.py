@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from lostbits.case import Case
+from lostbits.chosen import Written
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
@@ -21,7 +22,7 @@ from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.layer import Shard, whole
 from lostbits.runtime.layerwise import Crew, check_grid, check_values
-from lostbits.runtime.networks import Array, Networks, Written, quantized_weight
+from lostbits.runtime.networks import Array, Networks, quantized_weight
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent

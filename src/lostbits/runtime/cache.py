@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar, final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import OutputError, edge
 from lostbits.graph.queries import constant
+from lostbits.grid import Affine
 from lostbits.runtime.parcel import versions
 from lostbits.runtime.work import Work
 from lostbits.system.archive import arrays
@@ -45,29 +46,28 @@ class Cache:
     name: str
 
     @classmethod
-    def of(cls, work: Work, case: Case, source: Source, settings: str) -> "Cache":
-        """The cache of a sweep over ``case`` with ``source``; ``settings`` names the rest.
+    def of(
+        cls,
+        work: Work,
+        source: Source,
+        settings: str,
+        model: ir.Model,
+        plan: Mapping[str, Affine] = MappingProxyType({}),
+        written: Arrays = MappingProxyType({}),
+    ) -> "Cache":
+        """The cache of what is found with ``source``; ``settings`` names the rest.
 
         The key covers model, plan, recovered constants, samples, settings and versions.
 
         Raises:
             OutputError: O006 when ``work`` is no folder of ours.
         """
-        digest = _digest(case.model, source, settings)
-        for key, affine in sorted(case.plan.items()):
+        digest = _digest(model, source, settings)
+        for key, affine in sorted(plan.items()):
             _include(digest.update, f"{key} {affine.grid}", affine.scale)
             _include(digest.update, str(affine.axis), affine.zero_point)
-        for name, written in sorted(case.written.items()):
-            _include(digest.update, name, written)
-        return cls._taken(work, digest)
-
-    @classmethod
-    def of_model(cls, work: Work, model: ir.Model, source: Source, settings: str) -> "Cache":
-        """The cache of what is found before there is a plan; see ``of``."""
-        return cls._taken(work, _digest(model, source, settings))
-
-    @classmethod
-    def _taken(cls, work: Work, digest: "hashlib._Hash") -> "Cache":
+        for tensor, values in sorted(written.items()):
+            _include(digest.update, tensor, values)
         name = digest.hexdigest()[:32]
         work.take(name)
         return cls(work, name)

@@ -59,4 +59,4 @@ def _checkpoint(
     if work is None:
         return NOWHERE
     sites = [(s.key, s.axis, s.group) for s in placed.sites if s.streams]
-    return Checkpoint(Cache.of_model(work, model, source, f"calibration {batch} {sites}"))
+    return Checkpoint(Cache.of(work, source, f"calibration {batch} {sites}", model))

@@ -11,13 +11,14 @@ from typing import Any, Protocol, final
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.chosen import Written
 from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import say
 from lostbits.runtime.cache import Arrays, Cache
 from lostbits.runtime.layer import Layer, Place, Shard, places, shards, view, whole
-from lostbits.runtime.networks import Array, Networks, Written
+from lostbits.runtime.networks import Array, Networks
 from lostbits.runtime.pool import Opened, Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent

@@ -8,7 +8,7 @@ lets what one layer cannot repair be seen, and made good, by the next.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case, with_biases
+from lostbits.chosen import Written
 from lostbits.data import Batch, Source
 from lostbits.graph.queries import LINEAR
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
-from lostbits.language import Message
 from lostbits.runtime.executor import Executor, Step, Walk
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.spill import spilled
@@ -28,24 +28,6 @@ from lostbits.system.memory import too_large
 
 BATCH = 16
 Array = NDArray[np.float32]
-
-
-@final
-@dataclass
-class Written:
-    """What a sweep over the network chose.
-
-    Attributes:
-        constants: Weights and biases by tensor.
-        plan: Grids that changed, by site key.
-        skipped: Layers or biases that stayed as they were, with reasons.
-        cached: How many layers or blocks an earlier run had decided.
-    """
-
-    constants: dict[str, Array] = field(default_factory=dict)
-    plan: dict[str, Affine] = field(default_factory=dict)
-    skipped: dict[str, Message] = field(default_factory=dict)
-    cached: int = 0
 
 
 def executor_of(case: Case) -> Executor:

@@ -19,8 +19,8 @@ from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.defect import defects_of
-from lostbits.deviation import SOME, Deviation, Trace, first_deviation, own_deviation
-from lostbits.diagnosis import ExecutedNodes, FloatNodes, KernelsReport, Verification
+from lostbits.deviation import SOME, Trace, first_deviation, own_deviation
+from lostbits.diagnosis import Deviation, ExecutedNodes, FloatNodes, KernelsReport, Verification
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
