@@ -3,13 +3,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit docs bench bench-page clean
+.PHONY: demo test quick lint audit docs bench bench-page clean
 
 demo: $(READY)
 	$(BIN)/lostbits demo --out build/demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# For every commit: all but the tests that are marked slow.
+quick: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

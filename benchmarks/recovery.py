@@ -112,7 +112,7 @@ def _compared(quantized: Path, others: Any) -> Any:
     for first in range(0, len(others), 8):
         part = np.ascontiguousarray(others[first : first + 8])
         wanted, found = ([s.run(None, {name: part})[0]] for s in (plain, exported))
-        comparison.update(wanted, found, first, len(part))
+        comparison.update(wanted, found, range(first, first + len(part)))
     return comparison.baseline(["logits"])
 
 

@@ -248,7 +248,7 @@ class Patient:
         """What the diagnosis says, most important first."""
         run = Run(self.case, self.source, SETTINGS, None)
         run.diagnose(silent)
-        return findings(self.case, run.site_errors.reports(), run.network(), "lostbits diagnose")
+        return findings(self.case, run.sites(), run.network(), "lostbits diagnose")
 
     def treated(self, finding: Finding) -> "Patient":
         """With the setting of the finding's own command; the fault stays everywhere else."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from lostbits.diagnoses.result import rule_facts
 from lostbits.diagnosis import (
     Coverage,
     DataFacts,
@@ -63,7 +64,7 @@ def layer(name: str, *inputs: str) -> LayerReport:
 def diagnosis(inputs: list[str], **parts: Any) -> Diagnosis:
     """A diagnosis of a network with these inputs, in which nothing else was found."""
     digest = 64 * "0"
-    rules = (SNPE.weights, SNPE.activations, 32)
+    rules = (rule_facts(SNPE.weights), rule_facts(SNPE.activations), 32)
     known: dict[str, Any] = {
         "lostbits_version": "0",
         "created": "2000-01-01T00:00:00",

@@ -13,8 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lostbits.case import Case
 from lostbits.diagnosis import Attribution, NetworkReport
 from lostbits.language import verbatim
-from lostbits.recovery import Change, Diagnosed, Effort, Recovery
-from lostbits.runtime.progress import silent
+from lostbits.recovery import Change, Diagnosed, Rewriting
 from lostbits.runtime.session import Session
 from lostbits.targets import target
 from small_nets import Net, built, samples
@@ -67,11 +66,10 @@ def diagnosed(shares: Mapping[str, float]) -> Diagnosed:
     return Diagnosed(report, ())
 
 
-def change_of(recovery: Recovery, case: Case, shares: Mapping[str, float] | None = None) -> Change:
+def change_of(recovery: Rewriting, case: Case) -> Change:
     """What the recovery proposes; it must leave the case as it is."""
     before = ir.to_proto(case.model).SerializeToString(deterministic=True)
-    source: Any = None  # these recoveries live on statistics
-    change = recovery.propose(case, source, diagnosed(shares or {}), Effort(), silent)
+    change = recovery.consider(case).change()
     assert ir.to_proto(case.model).SerializeToString(deterministic=True) == before
     return change
 

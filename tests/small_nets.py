@@ -14,9 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.diagnoses.network import NetworkErrors
+from lostbits.diagnoses.network import NetworkErrors, attributed_report
+from lostbits.diagnosis import NetworkReport
 from lostbits.grid import Affine
-from lostbits.recovery import Diagnosed
+from lostbits.recovery import Change, Context, Diagnosed, Effort, Sweeping
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.lockstep import observe
 from lostbits.runtime.measure import Value
@@ -27,6 +28,13 @@ from runs import planned
 
 Floats = NDArray[np.float32]
 NOTHING = Diagnosed(None, ())  # type: ignore[arg-type] # for what asks for no diagnosis
+
+
+def change_by(
+    recovery: Sweeping, case: Case, source: Source, diagnosed: Diagnosed = NOTHING, **effort: Any
+) -> Change:
+    """What a sweep proposes, with the effort that the keywords tell."""
+    return recovery.change(case, Context(source, diagnosed, Effort(**effort)))
 
 
 class Net:
@@ -176,8 +184,13 @@ def attributed(case: Case, source: Source, batch: int = 16, **options: Any) -> N
 
     for part in source.batches(batch):
         errors.update(part, *outputs(part))
-    while finer := errors.unsettled():
+    while finer := errors.sums.unsettled(errors.tolerance, errors.rules[1]):
         for part in source.batches(batch):
             if part.first in finer:
                 errors.refine(part, *outputs(part), finer[part.first])
     return errors
+
+
+def report_of(errors: NetworkErrors) -> NetworkReport:
+    """What is told of all that was attributed."""
+    return attributed_report(errors.case, errors.value.metric, errors.sums)

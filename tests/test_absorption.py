@@ -147,6 +147,6 @@ def test_prediction_is_the_shorter_range(tmp_path: Path) -> None:
     key = f"{pair.tensors[1]}:activation"
     seen = case.seen[key].channels
     part = float(((seen.hi - seen.lo).max() / seen.hi.max()) ** 2)
-    predicted = Absorption().predict(case, diagnosed({key: 1.0}))
+    predicted = Absorption().consider(case).gain(diagnosed({key: 1.0}))
     assert predicted == pytest.approx(-10 * np.log10(part))
-    assert Absorption().predict(case, diagnosed({"x:activation": 1.0})) == 0
+    assert Absorption().consider(case).gain(diagnosed({"x:activation": 1.0})) == 0

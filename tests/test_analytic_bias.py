@@ -10,12 +10,10 @@ import pytest
 from lostbits.case import constant_of
 from lostbits.language import say
 from lostbits.recoveries.analytic_bias import AnalyticBias
-from lostbits.recovery import Effort, applied
-from lostbits.runtime.progress import silent
+from lostbits.recovery import applied
 from lostbits.statistics import Histogram
 from lostbits.targets import target
 from small_nets import built, coarsened, samples
-from test_blocks import NOTHING
 
 
 def one_layer(kind: str) -> tuple[onnx.ModelProto, tuple[int, ...]]:
@@ -43,9 +41,9 @@ def one_layer(kind: str) -> tuple[onnx.ModelProto, tuple[int, ...]]:
 def test_the_shift_is_the_mean_that_rounded_weights_add(kind: str, tmp_path: Path) -> None:
     model, shape = one_layer(kind)
     data = np.abs(samples(2, 64, *shape)) + np.float32(0.5)
-    source, case = built(model, data, target("snpe"), tmp_path)
+    _, case = built(model, data, target("snpe"), tmp_path)
     case = coarsened(case, 3)
-    change = AnalyticBias().propose(case, source, NOTHING, Effort(), silent)
+    change = AnalyticBias().consider(case).change()
     weight = next(s for s in case.sites if s.role == "weight")
     error = case.quantized_constant(weight) - constant_of(case.model, weight)
     means = data.mean(axis=(0, 2, 3)) if data.ndim == 4 else data.mean(axis=0)
@@ -76,6 +74,6 @@ def test_a_layer_without_a_bias_is_named(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(text)
     array = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
     model.graph.initializer.append(onnx.numpy_helper.from_array(array, "w"))
-    source, case = built(model, samples(1, 16, 4), target("snpe"), tmp_path)
-    change = AnalyticBias().propose(case, source, NOTHING, Effort(), silent)
+    _, case = built(model, samples(1, 16, 4), target("snpe"), tmp_path)
+    change = AnalyticBias().consider(case).change()
     assert change.empty and change.skipped == {"w": say("skipped.no_bias")}

@@ -17,14 +17,13 @@ from lostbits.exporters.baked import _reach, _reach_evenly
 from lostbits.graph.limits import limit
 from lostbits.grid import Grid
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Effort, applied
+from lostbits.recovery import applied
 from lostbits.runtime.judge import Judge
-from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.targets import target
 from rescalable_nets import of_nodes
 from runs import planned
-from small_nets import NOTHING, built, cnn, mlp, narrowed, samples
+from small_nets import built, change_by, cnn, mlp, narrowed, samples
 
 BAKED = exporter("baked")
 
@@ -51,7 +50,7 @@ def keys_of(case: Case, role: str) -> list[str]:
 def test_min_max_of_the_baked_model_gives_the_plan_back(name: str, tmp_path: Path) -> None:
     data = samples(2, 32, 3, 16, 16)
     source, case = built(cnn(1), data, target(name), tmp_path)
-    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    change = change_by(SecondOrder(), case, source)
     recovered = applied(case, change)
     found = again(recovered, data, tmp_path)
     assert found.plan.keys() == recovered.plan.keys()

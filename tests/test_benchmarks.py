@@ -90,6 +90,7 @@ def test_the_sections_of_the_readme_exist() -> None:
             assert anchor in {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
 
 
+@pytest.mark.slow
 def test_a_benchmark_runs_as_a_module_from_the_root() -> None:
     command = [sys.executable, "-m", "benchmarks.diagnosis", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -17,20 +17,19 @@ from lostbits.errors import RecoveryError
 from lostbits.grid import Affine, Grid
 from lostbits.language import verbatim
 from lostbits.recoveries.reconstruction import BlockReconstruction
-from lostbits.recovery import Diagnosed, Effort, Inputs, applied
+from lostbits.recovery import Context, Diagnosed, Effort, Inputs, applied
 from lostbits.rounding import LearnedScale
 from lostbits.runtime.blockwise import Block, Reconstructed, sweep_blocks
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.networks import Networks, executor_of
-from lostbits.runtime.pools import InProcess, Processes
-from lostbits.runtime.progress import silent
+from lostbits.runtime.pools import Processes
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.runtime.stretch import stretches
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.runtime.work import Work
 from lostbits.targets import target
 from runs import divided
-from small_nets import built, cnn, coarsened, mlp, runtime_ops, samples
+from small_nets import built, change_by, cnn, coarsened, mlp, runtime_ops, samples
 
 NOTHING = Diagnosed(NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
 
@@ -129,12 +128,12 @@ def test_the_slope_of_a_scale_is_that_of_learned_step_size_quantization() -> Non
     assert float(slope) == pytest.approx(float(by_hand), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Case]) -> None:
     source, case = small
     work, judges = divided(source)
     judge = Judge(case.model, judges)
-    effort = Effort(iterations=200)
-    change = BlockReconstruction().propose(case, work, NOTHING, effort, silent)
+    change = change_by(BlockReconstruction(iterations=200), case, work)
     after = applied(case, change)
     won = (judge(after).sqnr_db or 0) - (judge(case).sqnr_db or 0)
     assert won > 0.5  # inputs are white, so that there is little to win
@@ -152,44 +151,35 @@ def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Cas
 
 def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Case]) -> None:
     source, case = small
-    effort = Effort(iterations=20, seed=5)
-    one, two = (BlockReconstruction().propose(case, source, NOTHING, effort, silent) for _ in "ab")
+    short = BlockReconstruction(iterations=20)
+    one, two = (change_by(short, case, source, seed=5) for _ in "ab")
     assert one.plan == two.plan and one.written.keys() == two.written.keys()
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
 
 
+@pytest.mark.slow
 def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Two workers learn what one does; and nothing depends on what the blocks before became."""
-    limit(1)
     data = samples(2, 48, 6)
     source, case = built(mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), data, target("snpe"), tmp_path)
     case = coarsened(case, 4)
-    found, stages = [], []
+    found, stages, short = [], [], BlockReconstruction(iterations=20)
     for count in (1, 2):
-        with Processes(count, 1) as pool:
+        with limited(1), Processes(count, 1) as pool:
             cache = Work(tmp_path / f"cache{count}")
-            effort = Effort(iterations=20, pool=pool, inputs=Inputs.FLOAT, cache=cache)
-            change = BlockReconstruction().propose(
-                case, source, NOTHING, effort, lambda *told: stages.append(told)
-            )
-            found.append(change)
+            effort = Effort(pool=pool, inputs=Inputs.FLOAT, cache=cache)
+            context = Context(source, NOTHING, effort, lambda *told: stages.append(told))
+            found.append(short.change(case, context))
     one, two = found
     assert stages[:3] == stages[3:] == [("blocks", n, 3) for n in (1, 2, 3)]
     assert (one.plan, one.summary) == (two.plan, two.summary)
     assert all(np.array_equal(one.written[k], two.written[k]) for k in one.written)
     max((tmp_path / "cache1").rglob("*.npz")).unlink()
-    again = BlockReconstruction().propose(
-        case,
-        source,
-        NOTHING,
-        replace(effort, cache=Work(tmp_path / "cache1"), pool=InProcess()),
-        silent,
-    )
+    cache = Work(tmp_path / "cache1")
+    again = change_by(short, case, source, inputs=Inputs.FLOAT, cache=cache)
     assert again.summary.code == "ledger.cached" and again.summary.figures["count"] == "2"
     assert again.plan == one.plan
-    in_order = BlockReconstruction().propose(
-        case, source, NOTHING, Effort(iterations=20, cache=Work(tmp_path / "cache1")), silent
-    )
+    in_order = change_by(short, case, source, cache=cache)
     first, *others = (s.tensor for s in case.sites if s.role == "weight")
     assert np.array_equal(in_order.written[first], one.written[first])
     assert any(not np.array_equal(in_order.written[t], one.written[t]) for t in others)
@@ -199,10 +189,10 @@ def test_finished_blocks_are_not_learned_again(
     small: tuple[Source, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = small
-    effort = Effort(iterations=10, cache=Work(tmp_path / "cache"))
-    first = BlockReconstruction().propose(case, source, NOTHING, effort, silent)
+    short, cache = BlockReconstruction(iterations=10), Work(tmp_path / "cache")
+    first = change_by(short, case, source, cache=cache)
     monkeypatch.setattr("lostbits.recoveries.reconstruction.adaround_block", None)
-    second = BlockReconstruction().propose(case, source, NOTHING, effort, silent)
+    second = change_by(short, case, source, cache=cache)
     assert first.plan == second.plan
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
 
@@ -213,26 +203,24 @@ def test_tensors_that_share_a_scale_keep_it(tmp_path: Path) -> None:
     sites = [replace(s, group=group[0].group) if s in group else s for s in case.sites]
     placed = replace(case.placed, sites=tuple(sites))
     case = replace(case, placed=placed)
-    change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=5), silent)
+    change = change_by(BlockReconstruction(iterations=5), case, source)
     assert not {s.key for s in group} & set(change.plan)
     assert all(f"range of {s.tensor}" in change.skipped for s in group)
 
 
-def test_its_prediction_follows_the_share_of_the_weights(small: tuple[Source, Case]) -> None:
-    case = small[1]
-
+def test_its_prediction_follows_the_share_of_the_weights() -> None:
     def share(value: float) -> Diagnosed:
         row = Attribution("w", "weight", "round", value, value)
         return Diagnosed(replace(NOTHING.network, attributions=[row]), ())
 
-    some, much = (BlockReconstruction().predict(case, share(v)) for v in (0.2, 0.9))
+    some, much = (BlockReconstruction().gain(share(v)) for v in (0.2, 0.9))
     assert 0 < some < much
 
 
 @pytest.mark.parametrize("op", ["FusedMatMul", "BiasGelu"])
 def test_a_block_that_no_gradient_passes_is_passed_over_and_named(op: str, tmp_path: Path) -> None:
     source, case = built(runtime_ops(op), samples(0, 32, 6), target("snpe"), tmp_path)
-    change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=4), silent)
+    change = change_by(BlockReconstruction(iterations=4), case, source)
     weights = {s.tensor for s in case.sites if s.role == "weight" and s.tensor != "c9"}
     named = {tensor for tensor, why in change.skipped.items() if why.code == "skipped.no_gradient"}
     assert named and named <= weights
@@ -243,13 +231,13 @@ def test_a_block_whose_loss_is_no_number_is_passed_over(
     small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, case = small
-    lost = RecoveryError("R001", "AdaRound", "the loss must be a number", "it is not", "look")
+    lost = RecoveryError("R001", "AdaRound", "it is not")
 
     def fails(*_: Any) -> None:
         raise lost
 
     monkeypatch.setattr("lostbits.recoveries.reconstruction.adaround_block", fails)
-    change = BlockReconstruction().propose(case, source, NOTHING, Effort(iterations=4), silent)
+    change = change_by(BlockReconstruction(iterations=4), case, source)
     weights = {s.tensor for s in case.sites if s.role == "weight"}
     assert (
         not change.written

@@ -284,7 +284,7 @@ def test_the_last_run_leaves_no_folder(tmp_path: Path, refused: bool) -> None:
             work.put("a", "1.npz", b"x")
             assert work.ours
             if refused:
-                raise LostbitsError("M001", "x", "y", "z", "w")
+                raise LostbitsError("M005", "x", "z")
     except LostbitsError:
         assert refused
     assert not list(tmp_path.iterdir())

@@ -52,7 +52,7 @@ def states(path: Path, data: Any, batch: int) -> list[dict[str, Any]]:
     sites = place(model, target("snpe")).sites
     seen, energy = calibrate(model, sites, open_source(data, input_specs(model)), batch)
     parts = [p.state() for s in seen.values() for p in (s.whole, s.channels)]
-    return [*parts, {"energy": np.round(list(energy.values()), 3)}]
+    return [*map(dict, parts), {"energy": np.round(list(energy.values()), 3)}]
 
 
 def assert_equal(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.reference import input_specs, open_reference
 from lostbits.runtime.work import Work
+from lostbits.statistic import RecordSum
 from lostbits.verbs.demo import demo_files
 from runs import diagnosed
 from runs import figures as bare
@@ -35,31 +36,25 @@ class Third:
     begun: list[int] = field(default_factory=list)
     by_threads: bool = True
 
-    def open(self) -> Callable[[range], float]:
-        def work(stretch: range) -> float:
+    def open(self) -> Callable[[range], "Total"]:
+        def work(stretch: range) -> Total:
             if stretch.start == self.cut:
                 raise KeyboardInterrupt
             self.begun.append(stretch.start)
-            return 10.0 ** (stretch.start % 7) / 3
+            return Total(10.0 ** (stretch.start % 7) / 3)
 
         return work
 
 
 @dataclass
-class Total:
+class Total(RecordSum):
     """A float sum."""
 
     value: float = 0.0
-    form: type[float] = float
 
-    def merge(self, more: float) -> None:
-        self.value += more
-
-    def whole(self) -> float:
-        return self.value
-
-    def restore(self, whole: float) -> None:
-        self.value = whole
+    def merge(self, other: Self) -> Self:
+        self.value += other.value
+        return self
 
 
 @pytest.fixture
@@ -102,6 +97,7 @@ class KilledError(Exception):
 STAGES = [("statistics", 32), ("diagnosis", 32), ("refinement 1", 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deadly", "least"), STAGES)
 def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
     tmp_path: Path, always: None, deadly: str, least: int
@@ -123,6 +119,7 @@ def test_a_diagnosis_that_was_cut_off_goes_on_in_the_same_stage(
     assert begun[deadly] > 0
 
 
+@pytest.mark.slow
 def test_what_was_kept_for_other_data_is_left_alone(tmp_path: Path) -> None:
     begun: list[str] = []
     figures(tmp_path)

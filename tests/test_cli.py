@@ -484,6 +484,7 @@ def test_an_interrupt_between_two_files_names_the_first(
     assert f"interrupted; written: {tmp_path / 'result.json'};" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_between_two_files_says_which_was_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -562,6 +563,7 @@ def quick(tmp_path: Path) -> str:
     return f"lb {shown} --target snpe"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rest", "says"),
     [
@@ -581,6 +583,7 @@ def test_a_screen_that_takes_nothing_costs_no_result(
     assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_letter_that_the_terminal_lacks_is_replaced(
     tmp_path: Path, quick: str, encoding: str
@@ -591,6 +594,7 @@ def test_a_letter_that_the_terminal_lacks_is_replaced(
     assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
 
 
+@pytest.mark.slow
 def test_a_result_that_standard_output_does_not_take_is_an_error(quick: str) -> None:
     done = shell(f"{quick} --json - > /dev/full")
     assert (done.returncode, done.stderr[:5]) == (2, "O009:")

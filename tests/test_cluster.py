@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -16,8 +15,9 @@ from lostbits.data import InputSpec, open_source
 from lostbits.errors import WorkerError
 from lostbits.runtime.cluster import _check_only_here
 from lostbits.runtime.pools import InProcess, Ray
-from lostbits.runtime.threads import limit
 from pool_jobs import Sums
+
+pytestmark = pytest.mark.slow
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 PATHS = os.pathsep.join([str(Path(__file__).parent), *(p for p in sys.path if p)])
@@ -28,12 +28,6 @@ from ray._raylet import GcsClient
 
 print(GcsClient(address=sys.argv[1]).cluster_id)
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    yield
-    limit(1)
 
 
 def family(parent: int) -> set[int]:

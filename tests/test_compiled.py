@@ -15,6 +15,8 @@ from numba import njit
 
 from lostbits.compiled import _private, compiled, compiled_sums
 
+pytestmark = pytest.mark.slow
+
 
 def total(values: np.ndarray) -> float:
     result = 0.0

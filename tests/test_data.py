@@ -6,7 +6,6 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -872,15 +871,6 @@ def labels_of(count: int) -> Array:
 def test_examples_run() -> None:
     for module in (conversion, lostbits.data.preprocess):
         assert doctest.testmod(module).failed == 0
-
-
-def test_every_code_is_explained_in_order() -> None:
-    folder = Path(lostbits.data.__file__).parent
-    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "__init__.py")
-    raised = set(re.findall(r'"(D\d{3})"', code))
-    explained = re.findall(r"^(D\d{3})  ", lostbits.data.__doc__ or "", re.M)
-    assert all(a < b for a, b in pairwise(explained))
-    assert raised == set(explained)
 
 
 @settings(max_examples=30)

@@ -1,21 +1,17 @@
 """The documents say what the code does: codes, targets, dependencies, options, links, examples."""
 
-import ast
 import re
 import tomllib
-from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from lostbits import commands, errors
+from lostbits import commands, messages
 from lostbits.backends import ALL as BACKENDS
 from lostbits.cli import opened
 from lostbits.data import Preprocess
-from lostbits.diagnoses.findings import CODES
 from lostbits.target import Placement, Rule, Target
 from lostbits.targets import ALL, target
 
@@ -23,41 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lostbits"
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
-
-_CODE = re.compile(r"[A-Z]\d{3}")
-_LETTERS = {
-    "ModelError": "M",
-    "DataError": "D",
-    "TargetError": "T",
-    "SimulationError": "S",
-    "RecoveryError": "R",
-    "OutputError": "O",
-    "ExportError": "E",
-    "ReadError": "I",
-    "BackendError": "B",
-    "WorkerError": "W",
-    "CommandError": "U",
-}
-# Codes that several files raise, and the one thing that each of them means there.
-_SHARED = {
-    "D003": "data of a kind that nobody here reads",
-    "D004": "there are no samples",
-    "D007": "the shape does not fit the input",
-    "D012": "a preprocess setting is missing, unknown, misplaced or wrong",
-    "D016": "code that supplies samples cannot be imported, fails, or yields no batches",
-    "D018": "a later pass does not yield the samples of the first",
-    "M008": "a value of the graph is no numeric tensor",
-}
-
-
-class Raised(NamedTuple):
-    """One place where an error is made."""
-
-    code: str
-    kind: str
-    file: str
-    line: int
-    rule: str
 
 
 def text(page: Path) -> str:
@@ -72,100 +33,16 @@ def blocks(page: Path, language: str) -> list[str]:
 # ---- messages -------------------------------------------------------------------------------
 
 
-@cache
-def _trees() -> dict[str, ast.Module]:
-    sources = sorted(PACKAGE.rglob("*.py"))
-    return {str(p.relative_to(PACKAGE)): ast.parse(text(p)) for p in sources}
-
-
-@cache
-def constants() -> frozenset[str]:
-    """Codes that the source holds as a string of their own."""
-    nodes = (node for tree in _trees().values() for node in ast.walk(tree))
-    texts = (node.value for node in nodes if isinstance(node, ast.Constant))
-    return frozenset(v for v in texts if isinstance(v, str) and _CODE.fullmatch(v))
-
-
-_MADE_BY = {"doubt": "ReadError"}  # functions that make an error from words of the catalogues
-
-
-def raised() -> list[Raised]:
-    """Every call that makes an error from a code."""
-    found = []
-    for file, tree in _trees().items():
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                continue
-            code = _text(node.args[0]) if node.args else ""
-            if _CODE.fullmatch(code):
-                rule = ast.unparse(node.args[2])
-                kind = _MADE_BY.get(node.func.id, node.func.id)
-                found.append(Raised(code, kind, file, node.lineno, rule))
-    return found
-
-
-def _text(node: ast.expr) -> str:
-    """A literal text, or nothing."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-def entries() -> dict[str, str]:
-    """The entries of docs/messages.md: code to text."""
-    parts = re.split(r"^### (.*)$", text(DOCS / "messages.md"), flags=re.MULTILINE)[1:]
-    titles, bodies = parts[::2], parts[1::2]
-    assert all(_CODE.fullmatch(title) for title in titles), titles
-    assert len(set(titles)) == len(titles), "an entry stands there twice"
-    return {t: b.split("\n## ")[0].strip() for t, b in zip(titles, bodies, strict=True)}
-
-
-def test_the_source_raises_what_this_test_reads() -> None:
-    kinds = {r.kind for r in raised()}
-    assert kinds == set(_LETTERS), "an error class without a letter, or one that is not used"
-    assert {r.code for r in raised()} | set(CODES.values()) == constants()
-
-
-def test_every_code_has_an_entry() -> None:
-    assert not constants() - set(entries())
-
-
-def test_every_entry_has_a_code() -> None:
-    assert not set(entries()) - constants()
-
-
-def test_entries_are_in_order_and_of_a_few_lines() -> None:
-    order = list(entries())
-    for letter in "MDTSROEIBWUF":
-        mine = [code for code in order if code.startswith(letter)]
-        assert mine == sorted(mine)
-    for code, body in entries().items():
-        assert 2 <= len(body.splitlines()) <= 4, code
-
-
-def test_letters_tell_the_class() -> None:
-    wrong = [r for r in raised() if not r.code.startswith(_LETTERS[r.kind])]
-    assert not wrong, wrong
-    assert all(issubclass(getattr(errors, kind), errors.LostbitsError) for kind in _LETTERS)
-
-
-def test_a_code_means_one_thing() -> None:
-    """One file may raise a code with several rules; several files only where it is agreed."""
-    files: dict[str, set[str]] = defaultdict(set)
-    for r in raised():
-        files[r.code].add(r.file)
-    shared = {code for code, where in files.items() if len(where) > 1}
-    places = sorted(r for r in raised() if r.code in shared ^ set(_SHARED))
-    assert shared == set(_SHARED), places
-
-
 def test_docstrings_and_pages_mention_existing_codes_only() -> None:
     mentions = re.compile(r"(?<!noqa: )\b[MDTSROEIBWUF]0\d\d\b")  # B006 is ruff's too
+    known = messages.all_entries()
     pages = {str(p.relative_to(ROOT)): text(p) for p in PAGES}
     sources = {str(p.relative_to(ROOT)): text(p) for p in PACKAGE.rglob("*.py")}
     unknown = {
         f"{name}: {code}"
         for name, content in (pages | sources).items()
         for code in mentions.findall(content)
-        if code not in constants()
+        if code not in known
     }
     assert not unknown, unknown
 
@@ -334,6 +211,7 @@ def test_examples_of_preprocessing_can_be_read(tmp_path: Path) -> None:
         assert Preprocess.from_toml(path) != Preprocess()
 
 
+@pytest.mark.slow
 def test_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -379,12 +379,12 @@ def test_prediction_follows_the_share_of_the_weights_and_the_target(tmp_path: Pa
     model = mobile(5, bound=1e4)
     case = case_of(model, IMAGES, tmp_path)
     weights = [s.key for s in case.sites if s.role == "weight"]
-    some = Equalization().predict(case, diagnosed(dict.fromkeys(weights, 0.2)))
-    all_of_it = Equalization().predict(case, diagnosed(dict.fromkeys(weights, 1 / 3)))
+    some = Equalization().consider(case).gain(diagnosed(dict.fromkeys(weights, 0.2)))
+    all_of_it = Equalization().consider(case).gain(diagnosed(dict.fromkeys(weights, 1 / 3)))
     assert 0 < some < all_of_it
-    assert Equalization().predict(case, diagnosed({"x:activation": 1.0})) == 0
+    assert Equalization().consider(case).gain(diagnosed({"x:activation": 1.0})) == 0
     fine = case_of(model, IMAGES, tmp_path, "onnxruntime")
-    assert Equalization().predict(fine, diagnosed(dict.fromkeys(weights, 1 / 3))) == 0
+    assert Equalization().consider(fine).gain(diagnosed(dict.fromkeys(weights, 1 / 3))) == 0
 
 
 def test_ratios_are_those_of_the_formula(tmp_path: Path) -> None:

@@ -172,6 +172,25 @@ def test_ranges_stay_inside_the_extremes(member: Estimator, symmetric: bool, kin
         assert max(x.max(), 0) >= r.hi
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("member", estimators.ALL, ids=lambda e: e.name)
+def test_every_row_has_the_range_that_it_has_alone(member: Estimator, symmetric: bool) -> None:
+    """Within what the search for the least error may miss where one row has a simpler one."""
+    kinds = [distribution(kind, 3000) for kind in KINDS if "outliers" not in kind]
+    x = np.stack([*kinds, np.zeros(3000, np.float32), 1e3 * kinds[0]])
+    seen = rows(x)
+    lo, hi = member.ranges(seen, UINT8, symmetric=symmetric)
+    assert lo.shape == hi.shape == (len(x),)
+    for number, row in enumerate(seen.by_row()):
+        np.testing.assert_array_equal(row.counts, rows(x[[number]]).counts)
+        alone = member(row, UINT8, symmetric=symmetric)
+        together = Range(min(float(lo[number]), 0.0), max(float(hi[number]), 0.0))
+        if member.name != "mse":
+            assert together == alone
+        ours, theirs = (squared_error(x[number], r, UINT8, symmetric) for r in (together, alone))
+        assert ours == pytest.approx(theirs, rel=0.05)
+
+
 def test_names_are_unique_and_found() -> None:
     names = [e.name for e in estimators.ALL]
     assert names == [

@@ -1,29 +1,38 @@
 """The worked examples of docs/extend do what their pages say, and keep the laws of their kind."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
 import compare_ranges
 import lostbits as lb
+import shrink_rule
 import six_sigma
 import test_estimators
 import test_exporters
 from dead_channels import DeadChannels
 from exported_nets import case_of
-from lostbits import attempting, estimators
 from lostbits.errors import ExportError
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.grid import affine_from_range
 from lostbits.matching import match
-from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.runtime.rules import Operator
 from lostbits.targets import SNPE
 from lostbits.targets import target as find_target
 from lostbits.verbs.demo import demo_files
+from lostbits.verbs.export import chosen_exporters
 from npu_csv import NpuCsv
+from other_packages import install
 from runs import diagnosed, planned, recovered
+
+pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NPU = DOCS / "examples" / "npu.toml"
@@ -54,8 +63,8 @@ def test_the_range_method_prints_what_its_page_shows(capsys: pytest.CaptureFixtu
     assert f"```text\n{capsys.readouterr().out}```" in page
 
 
-def test_a_listed_range_method_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimators, "ALL", (*ESTIMATORS, six_sigma.SixSigma()))
+def test_an_installed_range_method_plans(site: Path) -> None:
+    install(site, "ours", {"estimators": {"six_sigma": "six_sigma:SixSigma"}})
     wish = lb.Override(CLIPPED, method="six_sigma")
     _, case = planned(DEMO["model"], DEMO["data"], samples=32, overrides=(wish,))
     seen, affine = case.seen[f"{CLIPPED}:activation"].whole, case.plan[f"{CLIPPED}:activation"]
@@ -71,20 +80,19 @@ def test_methods_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(line.endswith(" dB") for line in lines)
 
 
-def test_a_listed_recovery_is_tried_and_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempting, "RECOVERIES", (*RECOVERIES, DeadChannels()))
+@pytest.mark.parametrize("method", ["dead_channels", DeadChannels()])
+def test_an_installed_recovery_is_tried_and_wins(site: Path, method: Any) -> None:
+    install(site, "ours", {"recoveries": {"dead_channels": "dead_channels:DeadChannels"}})
     samples: dict[str, Any] = {"calibration": DEMO["calibration"], "samples": 32}
-    better = recovered(DEMO["model"], DEMO["data"], "snpe", methods=("dead_channels",), **samples)
+    better = recovered(DEMO["model"], DEMO["data"], "snpe", methods=(method,), **samples)
     (attempt,) = better.ledger
-    assert attempt.kept
+    assert attempt.method == "dead_channels" and attempt.kept
     assert attempt.gain_db > 15
     assert attempt.predicted_gain_db > 15
 
 
 def test_a_recovery_without_work_proposes_nothing() -> None:
-    case: Any = case_of()
-    nothing: Any = None
-    assert DeadChannels().propose(case, nothing, nothing, nothing, nothing).empty
+    assert DeadChannels().consider(case_of()).change().empty
 
 
 def test_the_exporter_keeps_the_laws_of_all() -> None:
@@ -94,6 +102,37 @@ def test_the_exporter_keeps_the_laws_of_all() -> None:
     found = match(each.read(files), case.model, case.placed)
     assert found.plan == test_exporters.written_plan(case, each)
     assert not each.lint(case)
+
+
+def test_an_installed_exporter_writes(site: Path) -> None:
+    install(site, "ours", {"exporters": {"npu-csv": "npu_csv:NpuCsv"}})
+    (each,) = chosen_exporters(["qdq"], replace(SNPE, qdq="npu-csv"))
+    assert isinstance(each, NpuCsv) and tuple(each.write(case_of(target=SNPE))) == each.files
+
+
+def test_the_op_rule_is_what_the_runtime_computes() -> None:
+    """Values at the limit included; and gradients pass."""
+    x = torch.tensor([-2.0, -0.75, -0.5, 0.0, 0.25, 0.75, 3.0], requires_grad=True)
+    node = helper.make_node("Shrink", ["x"], ["y"], lambd=0.75, bias=0.25)
+    (expected,) = ReferenceEvaluator(node).run(None, {"x": x.detach().numpy()})
+    operator = Operator("Shrink", {"lambd": 0.75, "bias": 0.25}, 17)
+    (found,) = shrink_rule.RULES["Shrink"](operator, [x])
+    np.testing.assert_array_equal(found.detach().numpy(), expected)
+    (slopes,) = torch.autograd.grad(found.sum(), x)
+    assert slopes.tolist() == [1, 0, 0, 0, 0, 0, 1]
+
+
+def test_pages_count_the_files_that_a_newcomer_opens() -> None:
+    rows = re.findall(
+        r"\[[^]]*\]\((\w+)\.md\) \| (\d) \|", (DOCS / "extend" / "index.md").read_text()
+    )
+    assert dict(rows).keys() == {p.stem for p in (DOCS / "extend").glob("*.md")} - {"index"}
+    for page, count in rows:
+        listed = (DOCS / "extend" / f"{page}.md").read_text().split("## Files\n")[1]
+        files = re.findall(r"^\d\. (.*)$", listed.split("\n## ")[0], re.MULTILINE)
+        assert len(files) == int(count) <= 5
+        paths = [path for line in files for path in re.findall(r"`((?:src|tests)/[^`]+)`", line)]
+        assert all((DOCS.parent / path).is_file() for path in paths)
 
 
 def test_the_exporter_refuses_what_its_platform_lacks() -> None:

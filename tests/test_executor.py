@@ -17,13 +17,13 @@ from lostbits.graph.instrument import after, quantized
 from lostbits.language import say
 from lostbits.runtime import executor as module
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.rules import RULES
+from lostbits.runtime.rules import RULES, Unsupported
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 from lostbits.targets import ONNXRUNTIME, SNPE, TENSORRT
 from lostbits.targets import target as find_target
 from runs import diagnosed, planned
-from text_models import Array, decibels, outputs, proto, random, saved
+from text_models import Array, decibels, normal, outputs, proto, random, saved
 
 CONV = "Conv <pads = [1,1,1,1]>"
 PLAIN = """g (float[N,4,8,8] x) => (float[N,3] y) { a = %s (x, w, b)  r = Relu(a)  c = %s (r, u)
@@ -142,18 +142,70 @@ def test_an_op_without_a_rule_runs_in_onnx_runtime_and_is_opaque(
     assert executor.opaque == {sigmoid}
 
 
-def test_a_rule_that_fails_hands_its_node_to_onnx_runtime(
+def failing(monkeypatch: pytest.MonkeyPatch, op: str, error: Exception) -> None:
+    """Put a rule that raises in the place of one."""
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(module, "RULES", {**RULES, op: fail})
+
+
+def test_a_rule_that_does_not_cover_a_node_hands_it_to_onnx_runtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> Any:
-        raise RuntimeError("no kernel")
-
     case, source = case_of("plain", SNPE, tmp_path)
     part = next(iter(source.batches(5)))
-    monkeypatch.setattr(module, "RULES", {**RULES, "Sigmoid": fail})
+    failing(monkeypatch, "Sigmoid", Unsupported("no kernel"))
     executor = Executor(case.model, case.sites)
     assert decibels(outputs(case.model, **part.feeds)[0], executor.run(part.feeds)[0].numpy()) > 100
     assert len(executor.opaque) == 1
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError, IndexError, RuntimeError, KeyError])
+def test_a_rule_that_is_wrong_is_not_hidden(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, source = case_of("plain", SNPE, tmp_path)
+    failing(monkeypatch, "Sigmoid", kind("a slip"))
+    executor = Executor(case.model, case.sites)
+    with pytest.raises(kind, match="a slip") as info:
+        executor.run(next(iter(source.batches(5))).feeds)
+    sigmoid = next(n.name for n in case.model.graph if n.op_type == "Sigmoid")
+    assert info.value.__notes__ == [f"in the rule of Sigmoid, at node {sigmoid!r}"]
+
+
+def test_a_wrong_rule_ends_a_diagnosis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, weights, shape = NETS["plain"]
+    failing(monkeypatch, "Sigmoid", TypeError("a slip"))
+    with pytest.raises(TypeError, match="a slip"):
+        diagnosed(saved(proto(text, **weights), tmp_path), {"x": random(4, *shape)}, "snpe")
+
+
+def test_values_that_no_runtime_takes_are_no_fault_of_a_rule() -> None:
+    text = """g (float[N,4] x, int64[N] i) => (float[N,4] y) { g = Gather(x, i)  y = Relu(g) }"""
+    model = normal(proto(text))
+    feeds = {"x": random(2, 4), "i": np.array([0, 7])}
+    with pytest.raises(SimulationError) as info:
+        Executor(model, ()).run(feeds)
+    assert info.value.code == "S001"
+
+
+def test_rules_of_other_domains_are_found() -> None:
+    text = """g (float[N,4,5,5] x) => (float[N,4,3,3] y) {
+        c = com.microsoft.FusedConv <activation = "Relu"> (x, w)  y = com.microsoft.Gelu(c) }"""
+    model = normal(proto(text, w=random(4, 4, 3, 3)))
+    x = torch.tensor(random(2, 4, 5, 5), requires_grad=True)
+    executor = Executor(model, ())
+    walk = module.Walk(executor, {"x": x.detach().numpy()}, None)
+    walk.values["x"] = x
+    for step in executor.steps:
+        walk.advance(step)
+    (y,) = walk.results()
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert not executor.opaque and bool(slope.any())
+    expected = Session(model).run({"x": x.detach().numpy()})["y"]
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_node_with_an_omitted_output_keeps_the_others_in_place(tmp_path: Path) -> None:

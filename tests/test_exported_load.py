@@ -28,6 +28,8 @@ from rescalable_nets import of_nodes
 from small_nets import make, samples
 from text_models import normal, proto, random
 
+pytestmark = pytest.mark.slow
+
 NAMES = [target.name for target in TARGETS]
 W, V = random(4, 4), random(4, 4, 1)[..., 0]
 

@@ -9,6 +9,8 @@ import pytest
 
 from faulty_nets import FAULTS, Fault, images, mobile, patient, plain, planted, scaled
 
+pytestmark = pytest.mark.slow
+
 PLACEMENTS = 25
 LEAST_HITS = 23  # nine in ten
 

@@ -11,7 +11,8 @@ from benchmarks.front_end.nodes import node_jobs, node_names
 
 PART = 6  # every sixth of ONNX's node tests
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of numpy and torch, on odd values
+# Warnings of numpy and torch, on odd values.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.mark.parametrize("target", ["snpe", "tensorrt"])

@@ -36,6 +36,8 @@ from runs import planned, stored
 from small_nets import cnn, samples
 from text_models import proto, random
 
+pytestmark = pytest.mark.slow
+
 folder = test_readers.folder
 FILES = demo_files()
 

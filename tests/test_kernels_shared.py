@@ -14,6 +14,8 @@ from lostbits.graph.float_kernels import accumulated
 from lostbits.graph.kernels import in_integers
 from lostbits.runtime.session import Session
 
+pytestmark = pytest.mark.slow
+
 Arithmetic = Callable[[ir.Model, Collection[str]], tuple[ir.Model, int]]
 STEP, WEIGHT_STEP = 0.05, 0.002
 

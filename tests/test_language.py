@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from lostbits import messages
 from lostbits.diagnosis import Reason
 from lostbits.estimators import ALL as ESTIMATORS
 from lostbits.language import Language, catalogue, listed, say, verbatim
@@ -34,9 +35,12 @@ def gaps(text: str) -> set[str]:
 
 
 def source() -> str:
-    """All Python, templates and scripts of the package but the charting library."""
+    """Python, templates and scripts of the package, and what the table of messages asks for."""
     paths = [p for kind in ("py", "html", "js") for p in sorted(PACKAGE.rglob(f"*.{kind}"))]
-    return "\n".join(p.read_text(encoding="utf-8") for p in paths if ".min." not in p.name)
+    texts = [p.read_text(encoding="utf-8") for p in paths if ".min." not in p.name]
+    forms = (form for e in messages.all_entries().values() for form in e.forms.values())
+    words = [f"{f.words}_{part}" for f in forms if f.words for part in ("rule", "found", "todo")]
+    return "\n".join([*texts, *words])
 
 
 def own_scripts() -> list[Path]:

@@ -26,12 +26,10 @@ from lostbits.graph import large
 from lostbits.graph.load import load
 from lostbits.graph.queries import constant
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recovery import Diagnosed, Effort
 from lostbits.runtime import executor
 from lostbits.runtime.again import Again
 from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.pool import Resources, size
-from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import open_reference
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
@@ -42,7 +40,9 @@ from lostbits.verbs.load import load as opened
 from lostbits.verbs.origin import Provenance, origin_of
 from runs import assert_valid, diagnosed, planned, recovered
 from runs import figures as bare
-from small_nets import cnn
+from small_nets import change_by, cnn
+
+pytestmark = pytest.mark.slow
 
 WIDTH = 24
 GENEROUS = 1 << 40
@@ -66,12 +66,6 @@ def in_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(large, "LARGE", 256)
 
     return every
-
-
-@pytest.fixture(autouse=True)
-def unbounded() -> Any:
-    yield
-    memory.limit(None)
 
 
 def figures(result: Diagnosis) -> Diagnosis:
@@ -148,9 +142,8 @@ def test_what_is_too_much_for_the_bound_waits_in_files(
         return in_file(x)
 
     monkeypatch.setattr(executor, "in_file", watched)
-    memory.limit(32 * 6 * 16 * WIDTH * 4)  # what six batches of a tensor take, times 32
-    nothing = Diagnosed(None, ())  # type: ignore[arg-type]
-    BiasCorrection().propose(case, source, nothing, Effort(), silent)
+    with memory.bounded(32 * 6 * 16 * WIDTH * 4):  # what six batches of a tensor take, times 32
+        change_by(BiasCorrection(), case, source)
     assert set(laid) == {16 * 2 * WIDTH * 4}, "those of whole batches that are twice as wide"
 
 
@@ -402,23 +395,23 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.run import Run
 from lostbits.graph import large
 from lostbits.recoveries.bias_correction import BiasCorrection
-from lostbits.recovery import Diagnosed, Effort
+from lostbits.recovery import Context, Diagnosed
 from lostbits.runtime import executor
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.progress import silent
-from lostbits.runtime.threads import limit
-from lostbits.system import memory
+from lostbits.runtime.threads import limited
+from lostbits.system.memory import bounded
+from lostbits.system.process import set_up
 large.LARGE_MODEL = int(sys.argv[1])
-memory.limit(4 << 30)
-limit(1)
+set_up(1, 4 << 30)
 x = np.random.default_rng(1).standard_normal((8, 512), np.float32)
 for net in sys.argv[2:]:
-    with Peak() as peak:
+    with limited(1), bounded(4 << 30), Peak() as peak:
         case = load(net, x, "snpe")
         source, case = case.origin.judged.source, replace(case, origin=None)
         Run(case, source, Settings(), None).diagnose(silent)
-        BiasCorrection().propose(case, source, Diagnosed(None, ()), Effort(), silent)
+        BiasCorrection().change(case, Context(source, Diagnosed(None, ())))
         Judge(case.model, source)(case)
     print(peak.bytes)
 """

@@ -163,8 +163,8 @@ def test_prediction(tmp_path: Path) -> None:
     case = case_of(attention("LayerNormalization"), TOKENS, tmp_path, "qnn-htp")
     (found,) = find_norms(case.model)
     key = f"{found.tensor}:activation"
-    assert Migration().predict(case, diagnosed({key: 0.9})) > 1
-    assert Migration().predict(case, diagnosed({"x:activation": 0.9})) == 0
+    assert Migration().consider(case).gain(diagnosed({key: 0.9})) > 1
+    assert Migration().consider(case).gain(diagnosed({"x:activation": 0.9})) == 0
 
 
 def test_norms_need_constant_gains() -> None:

@@ -24,9 +24,10 @@ KEPT = Path(__file__).resolve().parent.parent / "build" / "report"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 HOSTILE = '<script>window.hacked = "yes"</script>'
 
-pytestmark = pytest.mark.skipif(
+NEEDED = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH: install Debian's package chromium"
 )
+pytestmark = [pytest.mark.slow, NEEDED]
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,6 @@ def test_the_facts_of_a_recovery_are_those_of_the_code(member: Recovery) -> None
     assert facts == {
         "stage": member.stage,
         "keeps the float function": "yes" if member.keeps_function else "no",
-        "cost in passes": f"{member.passes:.0f}",
         "source": member.source,
     }
 

@@ -8,6 +8,8 @@ import pytest
 from lostbits.runtime.session import Session
 from random_nets import OPSETS, ops_of, random_net, samples_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(33))
 def test_networks_are_valid_and_finite_at_every_opset(seed: int) -> None:

@@ -1,6 +1,7 @@
 """Recoveries and the planner on small networks, against plain definitions and held-out samples."""
 
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,31 +18,30 @@ from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnosis import Attribution, NetworkReport
-from lostbits.errors import DataError, RecoveryError
+from lostbits.errors import DataError, MemberError, RecoveryError
 from lostbits.goal import Goal
 from lostbits.graph.halves import half_quantized
 from lostbits.grid import Grid
 from lostbits.language import say, verbatim
 from lostbits.override import Override
 from lostbits.recoveries import ALL
-from lostbits.recoveries.adaround import problem
+from lostbits.recoveries.adaround import AdaRound, problem
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.precision import Precision, fewest
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Diagnosed, Effort, Recovery, applied
+from lostbits.recovery import Diagnosed, Effort, Rewriting, Sweeping, applied
 from lostbits.rounding import Rounded, RoundedWeight, confirmed
 from lostbits.rounding.problem import parts
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, sweep
 from lostbits.runtime.pools import Processes
-from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.runtime.work import Work
 from runs import divided
-from small_nets import NOTHING, cnn, coarse_weights, coarsened, linear, make, mlp, samples
+from small_nets import change_by, cnn, coarse_weights, coarsened, linear, make, mlp, samples
 
 
 class Listens:
@@ -67,7 +67,7 @@ def test_bias_correction_takes_the_mean_error_of_every_output_to_zero(
 ) -> None:
     source, case = small
     wide = coarsened(case, 4)
-    change = BiasCorrection().propose(wide, source, NOTHING, Effort(), silent)
+    change = change_by(BiasCorrection(), wide, source)
     floats = outputs(case.model, source)
     before = (outputs(quantized_model(wide), source) - floats).mean(0)
     after = (outputs(quantized_model(applied(wide, change)), source) - floats).mean(0)
@@ -79,7 +79,7 @@ def test_bias_correction_takes_the_mean_error_of_every_output_to_zero(
 def test_second_order_rounding_leaves_weights_on_their_grids(small: tuple[Source, Case]) -> None:
     source, case = small
     case = coarse_weights(case)
-    written = SecondOrder().propose(case, source, NOTHING, Effort(), silent).written
+    written = change_by(SecondOrder(), case, source).written
     weights = [s for s in case.sites if s.role == "weight"]
     for site in weights:
         value = written[site.tensor]
@@ -98,7 +98,7 @@ def test_second_order_rounding_beats_nearest_on_unseen_samples(tmp_path: Path) -
     case = coarse_weights(case)
     judge = Judge(case.model, judges)
     before = judge(case).sqnr_db
-    change = SecondOrder().propose(case, work, NOTHING, Effort(), silent)
+    change = change_by(SecondOrder(), case, work)
     after = judge(applied(case, change)).sqnr_db
     assert before is not None and after is not None
     assert after > before + 1  # inputs are white, so that there is little to win
@@ -107,7 +107,7 @@ def test_second_order_rounding_beats_nearest_on_unseen_samples(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["snpe", "tensorrt"])
 def test_recovered_constants_reach_the_model_that_is_exported(tmp_path: Path, name: str) -> None:
     source, case = make(tmp_path, mlp(1), samples(2, 32, 6), name)
-    change = SecondOrder().propose(case, source, NOTHING, Effort(), silent)
+    change = change_by(SecondOrder(), case, source)
     after = applied(case, change)
     executed = outputs(quantized_model(after), source)
     x = torch.from_numpy(np.concatenate([p.feeds["x"] for p in source.batches(8)]))
@@ -179,14 +179,13 @@ def test_convolutions_with_activation_are_learned_at_positions_of_their_own_outp
     source, case = small
     met = []
     if few:
-        monkeypatch.setattr("lostbits.recoveries.adaround._STEP", 16)
         monkeypatch.setattr("lostbits.runtime.matrix._LEAST", 64)
         monkeypatch.setattr("lostbits.runtime.matrix._EACH", 1)
 
     def check(layer: Layer) -> None:
         if layer.activation is None or layer.step.operator.op_type != "Conv":
             return
-        batches, forward = problem(layer)
+        batches, forward = problem(layer, positions=16 if few else 512)
         weight = torch.from_numpy(layer.values)
         half = 0.5 * weight
         for data, used, found in (
@@ -270,20 +269,20 @@ def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
 
 def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_path: Path) -> None:
     source, case = small
-    effort = Effort(cache=Work(tmp_path / "cache"))
-    first = SecondOrder().propose(case, source, NOTHING, effort, silent)
+    cache = Work(tmp_path / "cache")
+    first = change_by(SecondOrder(), case, source, cache=cache)
     files = sorted((tmp_path / "cache").rglob("*.npz"))
     assert len(files) == 6
     stamps = [f.stat().st_mtime_ns for f in files]
     files[-1].unlink()
     files[0].write_bytes(b"half")  # as a crash might leave it, had writing not been atomic
-    again = SecondOrder().propose(case, source, NOTHING, effort, silent)
+    again = change_by(SecondOrder(), case, source, cache=cache)
     assert [f.stat().st_mtime_ns for f in files[1:-1]] == stamps[1:-1]
     assert files[-1].exists()
     for name, array in first.written.items():
         assert np.array_equal(array, again.written[name])
     assert (again.summary.code, again.summary.figures["count"]) == ("ledger.cached", "4")
-    third = SecondOrder().propose(case, source, NOTHING, effort, silent)
+    third = change_by(SecondOrder(), case, source, cache=cache)
     assert third.summary == say("ledger.all_cached", count="6")
 
 
@@ -295,28 +294,36 @@ def test_another_model_or_plan_has_another_cache(
     caches = {
         effort.kept(c, s, m)
         for c, s, m in (
-            (case, source, "a"),
-            (case, source, "b"),
-            (coarsened(case, 4), source, "a"),
-            (case, source.slice(0, 8), "a"),
+            (case, source, AdaRound()),
+            (case, source, AdaRound(iterations=7)),
+            (case, source, SecondOrder()),
+            (coarsened(case, 4), source, AdaRound()),
+            (case, source.slice(0, 8), AdaRound()),
         )
     }
-    assert len(caches) == 4
+    assert len(caches) == 5
 
 
 def test_two_runs_with_one_seed_are_identical(small: tuple[Source, Case]) -> None:
     source, case = small
-    first, second = (
-        SecondOrder().propose(case, source, NOTHING, Effort(seed=5, positions=64), silent)
-        for _ in range(2)
-    )
+    first, second = (change_by(SecondOrder(positions=64), case, source, seed=5) for _ in range(2))
     assert first.written.keys() == second.written.keys()
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
 
 
-@pytest.mark.parametrize("recovery", [Ranges(), BiasCorrection(), SecondOrder()])
+@pytest.fixture(scope="module")
+def pools() -> Iterator[Sequence[Processes]]:
+    """One worker, and three: to start them takes far longer than what they do here."""
+    with Processes(1, 1) as one, Processes(3, 1) as three:
+        yield one, three
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recovery", [Ranges(), BiasCorrection(), SecondOrder(positions=64)])
 @pytest.mark.parametrize("bits", [8, 4])
-def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Recovery, bits: int) -> None:
+def test_three_workers_propose_what_one_does(
+    tmp_path: Path, pools: Sequence[Processes], recovery: Sweeping, bits: int
+) -> None:
     """With the samples in four shards; at 4 bits second-order rounding also looks for scales."""
     source, case = make(tmp_path, cnn(3), samples(4, 56, 3, 16, 16), "tensorrt")
     if bits == 4:
@@ -325,12 +332,7 @@ def test_three_workers_propose_what_one_does(tmp_path: Path, recovery: Recovery,
             s.key: replace(case.plan[s.key], grid=grid) for s in case.sites if s.role == "weight"
         }
         case = replace(case, plan={**case.plan, **few})
-    found = []
-    for count in (1, 3):
-        with Processes(count, 1) as pool:
-            effort = Effort(pool=pool, positions=64)
-            found.append(recovery.propose(case, source, NOTHING, effort, silent))
-    one, three = found
+    one, three = (change_by(recovery, case, source, pool=pool) for pool in pools)
     assert (one.summary, one.plan) == (three.summary, three.plan)
     assert one.written.keys() == three.written.keys()
     assert all(np.array_equal(one.written[k], three.written[k]) for k in one.written)
@@ -347,6 +349,7 @@ def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
     assert len(cuts) <= 16
 
 
+@pytest.mark.slow
 def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> None:
     source, case = make(tmp_path, cnn(3), samples(4, 40, 3, 16, 16))
     case = coarsened(case, 4)
@@ -356,8 +359,8 @@ def test_precision_takes_no_more_sites_than_the_goal_asks(tmp_path: Path) -> Non
     judge = Judge(case.model, source.slice(0, 32))
     counts = []
     for bound in (1.0, 15.0, 30.0):
-        effort = Effort(goal=Goal("sqnr_db", ">=", bound))
-        change = Precision().propose(case, source, diagnosed, effort, silent)
+        goal = Goal("sqnr_db", ">=", bound)
+        change = change_by(Precision(), case, source, diagnosed, goal=goal)
         found = judge(applied(case, change)).sqnr_db
         assert found is not None and found >= bound
         counts.append(len(change.plan))
@@ -371,10 +374,8 @@ def test_both_operands_of_a_layer_move_where_the_platform_takes_both_or_neither(
     source, case = make(tmp_path, mlp(1), samples(2, 40, 6), "cnrt")
     case = replace(case, target=replace(case.target, wide_bits=None))
     diagnosed = Bench(source, source, None, Settings()).diagnose(case)
-    effort = Effort(
-        goal=Goal("sqnr_db", ">=", 0.9 + (Judge(case.model, source)(case).sqnr_db or 0))
-    )
-    change = Precision().propose(case, source, diagnosed, effort, silent)
+    goal = Goal("sqnr_db", ">=", 0.9 + (Judge(case.model, source)(case).sqnr_db or 0))
+    change = change_by(Precision(), case, source, diagnosed, goal=goal)
     assert change.plan and len(change.plan) < len(case.sites)
     assert not half_quantized(case.model, applied(case, change).sites)
 
@@ -389,6 +390,20 @@ def test_recoveries_are_chosen_by_name_or_forbidden() -> None:
         choose(["second_order", "-adaround"])
     with pytest.raises(RecoveryError, match="R005"):
         choose([f"-{r.name}" for r in ALL])
+
+
+def test_recoveries_are_chosen_with_settings_of_the_callers() -> None:
+    """What is made keeps its settings; a number of iterations is for what is named."""
+    made = AdaRound(iterations=7)
+    assert choose([made, "ranges"], 200) == (Ranges(), made)
+    assert choose(["adaround"], 200) == (AdaRound(iterations=200),)
+    assert choose(["ranges"], 200) == (Ranges(),)
+    with pytest.raises(RecoveryError, match="R005"):
+        choose([made, "-ranges"])
+    with pytest.raises(RecoveryError, match="R007"):
+        choose([made, "adaround"])
+    with pytest.raises(MemberError, match="P004"):
+        choose([AdaRound])  # type: ignore[list-item]
 
 
 def test_too_few_samples_cannot_be_split(tmp_path: Path) -> None:
@@ -410,7 +425,9 @@ def test_every_member_says_what_it_is(small: tuple[Source, Case]) -> None:
     names = [r.name for r in ALL]
     assert len(set(names)) == len(names)
     for recovery in ALL:
-        assert recovery.title and recovery.source and recovery.passes > 0
+        assert recovery.title and recovery.source and recovery.cost(small[1]) >= 0
+        assert isinstance(recovery, Rewriting | Sweeping)
+        assert pickle.loads(pickle.dumps(recovery)) == recovery == type(recovery)()
 
 
 def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Case]) -> None:

@@ -25,13 +25,14 @@ from lostbits.goal import Goal
 from lostbits.recovery import Inputs
 from lostbits.runtime.pools import InProcess, Ray
 from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.threads import limit
 from lostbits.runtime.work import NAME as WORK
 from lostbits.verbs.demo import demo_files
 from pool_jobs import Sums
 from runs import diagnosed
 from runs import figures as bare
 from runs import recovered as recovery
+
+pytestmark = pytest.mark.slow
 
 FILES = demo_files()
 PATHS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
@@ -42,13 +43,6 @@ def figures(progress: Progress = silent, **resources: Any) -> Diagnosis:
     """The result but for times, on so many samples that every pass has several stretches."""
     options: dict[str, Any] = {"labels": FILES["labels"], "samples": 72, "progress": progress}
     return bare(diagnosed(FILES["model"], FILES["data"], "snpe", **options, **resources))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A run with more of them leaves none to the tests that follow."""
-    yield
-    limit(1)
 
 
 @pytest.fixture(scope="module")

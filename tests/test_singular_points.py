@@ -24,6 +24,8 @@ from lostbits.runtime.slopes import slopes
 from runs import codes, diagnosed, recovered
 from small_nets import Net, cnn, make, samples
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("onnxruntime", "qnn-htp", "snpe", "tensorrt")
 NETWORKS = {
     "stft": (stft_mini(0), waves(0)),

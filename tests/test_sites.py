@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, Seen
 from lostbits.data import Batch
-from lostbits.diagnoses.sites import SiteErrors
+from lostbits.diagnoses.sites import SiteErrors, SiteFigures
 from lostbits.diagnosis import SiteReport, Stability
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
@@ -44,7 +44,7 @@ def measured(
     for first, part in zip((0, *cuts), np.split(x, cuts), strict=True):
         batch = Batch(first, {"x": part}, len(part))
         errors.at_site(SITE, channels_last(torch.from_numpy(part)), batch)
-    return errors.reports()[0]
+    return SiteFigures(errors.case, errors.sums).reports()[0]
 
 
 def seen_of(x: Floats) -> Seen:
@@ -136,7 +136,7 @@ def test_where_axis_0_is_no_sample_there_is_no_stability() -> None:
     affine = affine_from_range(-2, 2, Grid.of(8, signed=True), symmetric=True)
     errors = SiteErrors(case_of(affine, 5))
     errors.at_site(SITE, torch.from_numpy(x), Batch(0, {}, 5))
-    report = errors.reports()[0]
+    report = SiteFigures(errors.case, errors.sums).reports()[0]
     assert report.stability is None
     assert_is_plain(report, x, affine)
 
@@ -193,7 +193,7 @@ def test_reports_of_a_network(name: str, net: type, tmp_path: Path) -> None:
     errors = SiteErrors(case)
     for part in source.batches(5):
         compare(executor, part, simulation.run(part)[1], [errors])
-    reports = errors.reports()
+    reports = SiteFigures(case, errors.sums).reports()
     assert [f"{r.tensor}:{r.role}" for r in reports] == [s.key for s in case.sites]
     for r in reports:
         assert r.mse == pytest.approx(r.mse_round + r.mse_clip, rel=1e-6)
@@ -212,6 +212,7 @@ def test_sites_are_told_the_same_without_the_quantized_network(tmp_path: Path) -
     beside, alone = SiteErrors(case), SiteErrors(case)
     expected = compare(executor, part, Simulation(case).run(part)[1], [beside])
     found = observe(executor, part, [alone])
-    assert beside.reports() == alone.reports()
+    one, two = (SiteFigures(case, errors.sums).reports() for errors in (beside, alone))
+    assert one == two
     for f, e in zip(found, expected, strict=True):
         assert torch.equal(f, e)

@@ -188,5 +188,5 @@ def test_prediction_is_the_square_of_the_step(tmp_path: Path) -> None:
         for m, p in ((case.model, pair), (change.model, wide))
     ]
     expected = -20 * np.log10(float(ratio[1][0, 0] / ratio[0][0, 0]))
-    predicted = Splitting().predict(case, diagnosed({f"{pair.second.weight}:weight": 1.0}))
+    predicted = Splitting().consider(case).gain(diagnosed({f"{pair.second.weight}:weight": 1.0}))
     assert predicted == pytest.approx(expected, rel=1e-3)

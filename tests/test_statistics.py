@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from lostbits import statistics
 from lostbits.grid import Grid, affine_from_range, split_error
+from lostbits.runtime.record import flattened
 from lostbits.statistic import Statistic
 from lostbits.statistics import Extrema, Histogram, Tally
 
 Batch = NDArray[np.float32]
-Make = Callable[[], Statistic]
+Make = Callable[[], Statistic[Any]]
 CHANNELS = 3
 laws = settings(deadline=None, max_examples=60, derandomize=True)
 numbers = st.floats(-1e6, 1e6, width=32).map(lambda v: 0.0 if abs(v) < 1e-20 else v)
@@ -32,7 +33,7 @@ def f32(*values: Any) -> NDArray[np.float32]:
     return np.array(values, np.float32)
 
 
-def makers(parts: list[Batch], axis: int | None) -> dict[type[Statistic], Make]:
+def makers(parts: list[Batch], axis: int | None) -> dict[type[Statistic[Any]], Make]:
     """How each statistic is begun for these batches."""
     seen = Extrema(axis)
     for part in parts:
@@ -45,15 +46,15 @@ def makers(parts: list[Batch], axis: int | None) -> dict[type[Statistic], Make]:
     }
 
 
-def fold(make: Make, parts: list[Batch]) -> Statistic:
+def fold(make: Make, parts: list[Batch]) -> Statistic[Any]:
     result = make()
     for part in parts:
         result.update(part)
     return result
 
 
-def assert_same(a: Statistic, b: Statistic) -> None:
-    one, two = a.state(), b.state()
+def assert_same(a: Statistic[Any], b: Statistic[Any]) -> None:
+    one, two = flattened(a.state()), flattened(b.state())
     assert one.keys() == two.keys()
     for key in one:
         np.testing.assert_array_equal(one[key], two[key], strict=True)
@@ -64,7 +65,7 @@ def assert_same(a: Statistic, b: Statistic) -> None:
 @laws
 @given(parts=batches, cut=st.integers(0, 6))
 def test_splitting_reordering_and_merging_change_nothing(
-    kind: type[Statistic], axis: int | None, parts: list[Batch], cut: int
+    kind: type[Statistic[Any]], axis: int | None, parts: list[Batch], cut: int
 ) -> None:
     whole = np.concatenate(parts)
     if not whole.size:
@@ -80,13 +81,13 @@ def test_splitting_reordering_and_merging_change_nothing(
 @pytest.mark.parametrize("kind", statistics.ALL)
 @laws
 @given(parts=batches)
-def test_what_was_given_is_not_changed(kind: type[Statistic], parts: list[Batch]) -> None:
+def test_what_was_given_is_not_changed(kind: type[Statistic[Any]], parts: list[Batch]) -> None:
     if not sum(part.size for part in parts):
         return
     make = makers(parts, 1)[kind]
     before = copy.deepcopy(parts)
     other = fold(make, parts)
-    state: dict[str, Any] = copy.deepcopy(other.state())
+    state = copy.deepcopy(other.state())
     make().merge(other)
     np.testing.assert_equal(parts, before)
     np.testing.assert_equal(other.state(), state)

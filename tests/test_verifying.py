@@ -44,6 +44,8 @@ from runs import SCHEMA, codes, diagnosed, stored
 from runs import planned as planned_by
 from text_models import proto, random
 
+pytestmark = pytest.mark.slow
+
 FILES = {name: str(path) for name, path in demo_files().items()}
 DATA = random(6, 4, 6, 6)
 TAKERS = {"encodings-1.0.0": "qnn-htp", "tensorrt-cache": "tensorrt", "baked": "snpe"}

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lostbits.case import Seen
-from lostbits.diagnoses.waterfall import Ends, least_error, lost_bits, trade_off
+from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
 from lostbits.diagnosis import LostBits
+from lostbits.estimator import Ends
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
 from lostbits.statistics import Extrema
 from lostbits.target import Rule
@@ -236,10 +237,10 @@ def test_marks_are_what_the_methods_choose(symmetric: bool) -> None:
     assert marks["mse"].factor < 1
 
 
-def test_channels_are_marked_by_two_methods() -> None:
+def test_channels_are_marked_by_methods_that_look_at_all_of_them() -> None:
     x = drawn("outliers", 1, 4)
     marks = trade_off(*asked(seen_of(x), in_use(x, PER_CHANNEL), PER_CHANNEL)).marks
-    assert set(marks) == {"in use", "min_max", "mse"}
+    assert set(marks) == {"in use", "min_max", "mse", "percentile"}
     assert marks["in use"].round == pytest.approx(marks["min_max"].round, rel=1e-6)
 
 

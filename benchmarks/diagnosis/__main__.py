@@ -15,7 +15,6 @@ from benchmarks.diagnosis.ranges import ranges, statistics
 from benchmarks.diagnosis.shares import deletion, quadrature
 from benchmarks.diagnosis.simulation import simulation
 from benchmarks.results import parser
-from lostbits.system.memory import limit
 
 TABLES: dict[str, Callable[[bool], None]] = {
     "closure": closure,
@@ -33,7 +32,6 @@ def main() -> None:
     words = parser(__doc__)
     words.add_argument("--only", default=",".join(TABLES), help="comma-separated tables")
     arguments = words.parse_args()
-    limit(None)  # before the first thread, as the command does
     for name in arguments.only.split(","):
         TABLES[name](arguments.save)
 

@@ -42,15 +42,14 @@ def statistics(save: bool) -> None:
     """Extremes and histograms, which every range method reads, against plain inference."""
     model, source = _opened(MANY)
     n = f"{len(source)} photographs, one pass, the better of two"
-    folding = Folding(pool(Resources()), silent)
-    with recorded("statistics", _STATISTICS, n=n, save=save) as rows:
+    with pool(Resources()) as here, recorded("statistics", _STATISTICS, n=n, save=save) as rows:
         for name in TARGETS:
             sites = _streamed(model, name)
             unit = inference(MANY, len(source))
             wall = float("inf")
             for _ in range(2):  # the unit is the best of six
                 start = time.perf_counter()
-                calibrate(model, sites, source, Settings().batch, folding)
+                calibrate(model, sites, source, Settings().batch, Folding(here, silent))
                 wall = min(wall, time.perf_counter() - start)
             unit = min(unit, inference(MANY, len(source)))
             rows.add(name, len(sites), unit, wall, wall / unit)

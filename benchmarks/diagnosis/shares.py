@@ -14,7 +14,7 @@ from benchmarks.results import recorded
 from benchmarks.table import Column
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.diagnoses.network import NetworkErrors
+from lostbits.diagnoses.network import NetworkErrors, attributed_report
 from lostbits.diagnoses.permutation import Coalitions
 from lostbits.diagnosis import Diagnosis, NetworkReport
 from lostbits.runtime.executor import Executor
@@ -58,7 +58,7 @@ def _attributed(case: Case, source: Source, rule: int) -> NetworkReport:
         others, frozen = simulation.run(part)
         floats = observe(executor, part)
         errors.update(part, frozen, floats, [torch.from_numpy(np.array(o)) for o in others])
-    return errors.report()
+    return attributed_report(case, value.metric, errors.sums)
 
 
 def deletion(save: bool) -> None:

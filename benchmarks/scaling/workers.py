@@ -21,14 +21,14 @@ from lostbits.diagnosis import NetworkReport
 from lostbits.graph.place import place
 from lostbits.language import verbatim
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import Diagnosed, Effort
+from lostbits.recovery import Context, Diagnosed, Effort
 from lostbits.runtime.calibration import calibrate
 from lostbits.runtime.checkpoint import Folding
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import Processes
 from lostbits.runtime.progress import silent
 from lostbits.runtime.reference import input_specs, open_reference
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.targets import target
 
 TARGET = "snpe"
@@ -65,8 +65,7 @@ def _fastest(
     stage: Callable[[Source, Pool], Any], source: Source, count: int, repeats: int
 ) -> tuple[float, str]:
     """Seconds of the fastest run with so many workers, which were there before, and its result."""
-    limit(1)
-    with Processes(count, 1) as several:
+    with limited(1), Processes(count, 1) as several:
         stage(source.slice(0, _WARMING), several)
         best = float("inf")
         for _ in range(repeats):
@@ -90,7 +89,7 @@ def _diagnosed(source: Source, several: Pool) -> str:
     used, case = planned(EFFICIENTNET, MANY, TARGET, samples=len(source), workers=several)
     run = Run(case, used, Settings(), None)
     run.diagnose(silent, several)
-    return repr((run.network(), run.site_errors.reports(), run.layer_errors.reports()))
+    return repr((run.network(), run.sites(), run.layers()))
 
 
 @cache
@@ -101,8 +100,8 @@ def _case() -> Case:
 
 def _reconstructed(source: Source, several: Pool) -> str:
     network = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim(""))
-    nothing = Diagnosed(network, ())
-    change = SecondOrder().propose(_case(), source, nothing, Effort(pool=several), silent)
+    context = Context(source, Diagnosed(network, ()), Effort(pool=several))
+    change = SecondOrder().change(_case(), context)
     digest = hashlib.sha256()
     for name, values in sorted(change.written.items()):
         digest.update(name.encode() + values.tobytes())

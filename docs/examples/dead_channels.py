@@ -1,56 +1,69 @@
 """A recovery: weights that only ever multiply zeros are set to zero."""
 
-from typing import final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, final
 
 import numpy as np
 import onnx_ir as ir
 
 from lostbits.case import Case, constant_of
-from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Array
 from lostbits.language import verbatim
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 
 @final
-class DeadChannels:
+@dataclass(frozen=True)
+class DeadChannels(Rewriting):
     """Clears the weights of convolutions whose input channel was zero on every sample.
 
     Such weights compute nothing, but their size may set the scale of all the others. On data that
     wake the channel the function changes, hence nothing is promised.
     """
 
-    name = "dead_channels"
-    title = "weights behind channels that are always zero are cleared"
-    source = "own"
-    stage: Stage = "network"
-    keeps_function = False
-    passes = 1.0
-    alone = False
+    name: ClassVar[str] = "dead_channels"
+    title: ClassVar[str] = "weights behind channels that are always zero are cleared"
+    source: ClassVar[str] = "own"
+    stage: ClassVar[Stage] = "network"
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    def consider(self, case: Case) -> "_Cleared":
+        """Needs nothing but the weights, and what calibration has seen."""
+        return _Cleared(case)
+
+
+@final
+@dataclass(frozen=True)
+class _Cleared:
+    """The answer for one case."""
+
+    case: Case
+
+    @cached_property
+    def weights(self) -> dict[Site, Array]:
+        """Found once, for the gain and for the change."""
+        return _cleared(self.case)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """What shorter steps of those weights are worth, by their attribution."""
         ratios = {}
-        for site, cleared in _cleared(case).items():
-            before = np.ptp(constant_of(case.model, site))
+        for site, cleared in self.weights.items():
+            before = np.ptp(constant_of(self.case.model, site))
             ratios[site.key] = float(np.ptp(cleared) / before) ** 2  # errors go with the step
         return diagnosed.rounding_gain_db(ratios)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """A copy of the network with the cleared weights; ``case`` stays as it is."""
-        cleared = _cleared(case)
-        if not cleared:
-            return Change(self.name, verbatim("no channel is always zero"))
-        model = case.model.clone()
-        for site, weight in cleared.items():
+    def change(self) -> Change:
+        """A copy of the network with the cleared weights; the case stays as it is."""
+        name = DeadChannels.name
+        if not self.weights:
+            return Change(name, verbatim("no channel is always zero"))
+        model = self.case.model.clone()
+        for site, weight in self.weights.items():
             tensor = ir.tensor(weight, name=site.tensor)
             model.graph.initializers[site.tensor].const_value = tensor
-        summary = verbatim(f"cleared channels of {len(cleared)} weights")
-        return Change(self.name, summary, model=model)
+        summary = verbatim(f"cleared channels of {len(self.weights)} weights")
+        return Change(name, summary, model=model)
 
 
 def _cleared(case: Case) -> dict[Site, Array]:

@@ -5,27 +5,32 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from lostbits.estimator import Estimator
+from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range, affine_from_range
 from lostbits.statistics import Histogram
 
 
 @final
 @dataclass(frozen=True)
-class SixSigma(Estimator):
-    """``[mean - 6 s, mean + 6 s]``, limited to the exact extremes, and always holding zero."""
+class SixSigma(RowEstimator):
+    """``[mean - 6 s, mean + 6 s]``, limited to the exact extremes, and always holding zero.
+
+    Attributes:
+        reach: Standard deviations to each side.
+    """
 
     name: ClassVar[str] = "six_sigma"
     title: ClassVar[str] = "six standard deviations"
+    reach: float = 6.0
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def row(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
         """The clipped range; neither grid nor symmetry plays a part."""
         middles = (seen.edges[0, 1:] + seen.edges[0, :-1]) / 2
         counts, zeros = seen.live[0], int(seen.zeros[0])  # exact zeros are counted apart
         size = max(seen.size, 1)
         mean = float(counts @ middles) / size
         squares = float(counts @ (middles - mean) ** 2) + zeros * mean**2
-        reach = 6 * (squares / size) ** 0.5
+        reach = self.reach * (squares / size) ** 0.5
         lo, hi = max(float(seen.lo[0]), mean - reach), min(float(seen.hi[0]), mean + reach)
         return Range(min(lo, 0.0), max(hi, 0.0))
 

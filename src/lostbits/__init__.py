@@ -3,13 +3,33 @@
 import importlib
 import typing
 
-from lostbits import environment as environment  # first: read when others are imported
-
 if typing.TYPE_CHECKING:
     from lostbits.case import Case
     from lostbits.diagnosis import Diagnosis, Recovery, Verification
     from lostbits.errors import LostbitsError
+    from lostbits.estimators import (
+        AciqGauss,
+        AciqLaplace,
+        Entropy,
+        MeanSquaredError,
+        MinMax,
+        Percentile,
+        SnpeEnhanced,
+    )
     from lostbits.override import Override
+    from lostbits.recoveries import (
+        Absorption,
+        AdaRound,
+        AnalyticBias,
+        BiasCorrection,
+        BlockReconstruction,
+        Equalization,
+        Migration,
+        Precision,
+        Ranges,
+        SecondOrder,
+        Splitting,
+    )
     from lostbits.results import read, write
     from lostbits.target import Target
     from lostbits.targets import target as find_target
@@ -22,14 +42,32 @@ if typing.TYPE_CHECKING:
     from lostbits.verbs.verify import verify
 
 __all__ = [
+    "Absorption",
+    "AciqGauss",
+    "AciqLaplace",
+    "AdaRound",
+    "AnalyticBias",
+    "BiasCorrection",
+    "BlockReconstruction",
     "Case",
     "Comparison",
     "Diagnosis",
+    "Entropy",
+    "Equalization",
     "Exported",
     "Inspection",
     "LostbitsError",
+    "MeanSquaredError",
+    "Migration",
+    "MinMax",
     "Override",
+    "Percentile",
+    "Precision",
+    "Ranges",
     "Recovery",
+    "SecondOrder",
+    "SnpeEnhanced",
+    "Splitting",
     "Target",
     "Verification",
     "__version__",
@@ -68,6 +106,34 @@ _HOMES = {
     "recover": "verbs.recover",
     "verify": "verbs.verify",
     "write": "results",
+    **dict.fromkeys(
+        (
+            "AciqGauss",
+            "AciqLaplace",
+            "Entropy",
+            "MeanSquaredError",
+            "MinMax",
+            "Percentile",
+            "SnpeEnhanced",
+        ),
+        "estimators",
+    ),
+    **dict.fromkeys(
+        (
+            "Absorption",
+            "AdaRound",
+            "AnalyticBias",
+            "BiasCorrection",
+            "BlockReconstruction",
+            "Equalization",
+            "Migration",
+            "Precision",
+            "Ranges",
+            "SecondOrder",
+            "Splitting",
+        ),
+        "recoveries",
+    ),
 }
 # A function hides the module of its name, which is imported by ``import lostbits.recover`` alone.
 
@@ -77,7 +143,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module("importlib.metadata").version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
+    module, _, attribute = _HOMES[name].partition(":")  # without one, the name is the same there
     value: object = getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
     globals()[name] = value
     return value

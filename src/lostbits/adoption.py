@@ -17,7 +17,7 @@ from lostbits.case import Case, constant_of, replanned, with_biases
 from lostbits.data import Source
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
 from lostbits.diagnosis import Diagnosis, PlanFacts, Reasoned
-from lostbits.errors import ReadError, described
+from lostbits.errors import LostbitsError, ReadError, described
 from lostbits.foreign_file import Foreign, candidates
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
@@ -182,7 +182,8 @@ def adopt(
     doubts += suspicions_of_data(parameters, found, case)
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
-    dear = mistakes_of(adopted, found, [*doubts, *parameters.problems], own, source)
+    every = [*doubts, *parameters.problems]
+    dear = mistakes_of(adopted, found, every, None if obstacle else own, source)
     facts = (foreign, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
     return Adopted(adopted, *facts, obstacle=obstacle)
 
@@ -237,7 +238,7 @@ def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, 
     part = next(iter(source.batches(8)))
     try:
         values = Session(own, optimise=False).run(part.feeds)
-    except Exception as error:  # of whatever kind; the result says that and why it was not run
+    except LostbitsError as error:  # the result says that and why it was not run
         return float("nan"), say("plan.no_run", why=described(error))
     ours = Session(quantized_model(case), optimise=False).run(part.feeds)
     outputs = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
@@ -247,5 +248,5 @@ def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, 
     if not all(np.isfinite(a).all() for a in pair[0]):
         return float("nan"), say("plan.no_run_infinite")
     comparison = Comparison()
-    comparison.update(pair[0], pair[1], part.first, part.size)
+    comparison.update(pair[0], pair[1], range(part.first, part.first + part.size))
     return comparison.baseline(outputs).sqnr_db, None

@@ -17,7 +17,7 @@ _WIDER: dict[Any, type] = {int: Integral, float: Real}  # NumPy's numbers are nu
 def wrong_type(argument: str, takes: str, found: object, todo: str) -> TargetError:
     """T018."""
     kind = f"of type {_name(type(found))}"
-    return TargetError("T018", f"argument {argument}", f"must be {takes}", kind, todo)
+    return TargetError("T018", f"argument {argument}", kind, takes=takes, todo=todo)
 
 
 def checked(verb: Callable[_Given, _Found]) -> Callable[_Given, _Found]:

@@ -1,8 +1,9 @@
 """The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import cast, final
 
 import numpy as np
@@ -21,7 +22,7 @@ from lostbits.graph.place import place
 from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
 from lostbits.planner import Entry, Planner, Tools
-from lostbits.recoveries import ALL as RECOVERIES
+from lostbits.recoveries import MEMBERS
 from lostbits.recovery import Diagnosed, Effort, Recovery
 from lostbits.runtime.calibrated import calibrated
 from lostbits.runtime.calibration import trimmed
@@ -61,38 +62,62 @@ class Wishes:
 
     goal: Goal | None = None
     budget: float = 600.0
-    methods: tuple[Recovery, ...] = RECOVERIES
+    methods: tuple[Recovery, ...] = field(default_factory=MEMBERS.all)
     effort: Effort = field(default_factory=Effort)
 
 
-def choose(names: Sequence[str]) -> tuple[Recovery, ...]:
-    """The recoveries that ``--methods`` leaves.
+def choose(
+    methods: Sequence[str | Recovery], iterations: int | None = None
+) -> tuple[Recovery, ...]:
+    """The recoveries that ``--methods`` leaves, in the order in which they are listed.
+
+    Args:
+        methods: Names, or recoveries with settings of the caller's; or names with a minus sign, for
+            all others.
+        iterations: Of those that are named and learn; see ``Effort``.
 
     Raises:
-        RecoveryError: R004 for an unknown name, R005 when none is left or signs are mixed.
+        RecoveryError: R004 for an unknown name, R005 when none is left or signs are mixed, R007 for
+            two of one name.
+        MemberError: See ``lostbits.members``.
     """
-    known = {r.name: r for r in RECOVERIES}
-    plain = [n.removeprefix("-") for n in names]
-    for name in plain:
-        if name not in known:
-            raise RecoveryError(
-                "R004",
-                f"--methods {name}",
-                "must name a recovery",
-                "no such recovery",
-                close_match(name, known),
-            )
-    forbidden = {n[1:] for n in names if n.startswith("-")}
-    wanted = set(plain) - forbidden or set(known) - forbidden
-    if (forbidden and len(forbidden) < len(plain)) or not wanted:
-        raise RecoveryError(
-            "R005",
-            f"--methods {','.join(names)}",
-            "must either name recoveries or forbid some with a minus sign",
-            "both, or none left",
-            "see lostbits methods",
-        )
-    return tuple(r for r in RECOVERIES if r.name in wanted)
+    forbidden = {m[1:] for m in methods if isinstance(m, str) and m.startswith("-")}
+    for name in forbidden - set(MEMBERS.names):
+        raise MEMBERS.unknown(name, close_match(name, MEMBERS.names))
+    chosen = [m for m in methods if not (isinstance(m, str) and m.startswith("-"))]
+    if forbidden and chosen:
+        raise _no_choice(methods)
+    named = chosen or [r for r in MEMBERS.all() if r.name not in forbidden]
+    found = [_found(each, iterations, made=each in chosen) for each in named]
+    if not found:
+        raise _no_choice(methods)
+    _check_once([recovery.name for recovery in found])
+    order = {name: number for number, name in enumerate(MEMBERS.names)}
+    return tuple(sorted(found, key=lambda r: order.get(r.name, len(order))))
+
+
+def _found(given: str | Recovery, iterations: int | None, *, made: bool) -> Recovery:
+    """The member; the caller's settings of one that is made stay as they are."""
+    found = MEMBERS.find(given)
+    own = made and found is given
+    learns = any(f.name == "iterations" for f in fields(found)) if is_dataclass(found) else False
+    if own or iterations is None or not learns:
+        return found
+    return replace(found, iterations=iterations)  # type: ignore[type-var]
+
+
+def _check_once(names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise RecoveryError("R007", f"--methods {name}", f"{count} of them")
+
+
+def _no_choice(methods: Sequence[str | Recovery]) -> RecoveryError:
+    return RecoveryError(
+        "R005",
+        f"--methods {','.join(m if isinstance(m, str) else m.name for m in methods)}",
+        "both, or none left",
+    )
 
 
 @final
@@ -239,7 +264,7 @@ def site_changes(before: Run, after: Run) -> list[SiteChange]:
     old, new = (run.standings(error) for run in (before, after))
     parts = {key: key.rpartition(":") for key in {**old, **new}}
     return [
-        SiteChange(tensor, cast("Role", role), old.get(key), new.get(key))
+        SiteChange(tensor, cast(Role, role), old.get(key), new.get(key))
         for key, (tensor, _, role) in parts.items()
     ]
 
@@ -260,4 +285,4 @@ def _each(case: Case) -> float:
 
 
 def _diagnosed(run: Run) -> Diagnosed:
-    return Diagnosed(run.network(), tuple(run.layer_errors.reports()))
+    return Diagnosed(run.network(), tuple(run.layers()))

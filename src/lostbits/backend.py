@@ -108,18 +108,17 @@ class Backend(abc.ABC):
                 like one that was passed.
         """
         if not self.installed():
-            rule, todo = "needs its runtime", f"pip install 'lostbits[{self.extra}]'"
-            raise BackendError("B001", f"backend {self.name!r}", rule, f"no {self.package}", todo)
+            raise BackendError(
+                "B001", f"backend {self.name!r}", f"no {self.package}", extra=self.extra
+            )
         return self.load(content)
 
 
 def refused(backend: str, found: str) -> BackendError:
     """An error for a file that the runtime does not take."""
-    rule, todo = "must take the whole file", "see lostbits export for what the platform needs"
-    return BackendError("B002", f"backend {backend!r}", rule, found, todo)
+    return BackendError("B002", f"backend {backend!r}", found)
 
 
 def stopped(backend: str, found: str) -> BackendError:
     """An error for a run that did not end well."""
-    rule, todo = "must run every sample", "check that the samples fit the model"
-    return BackendError("B003", f"backend {backend!r}", rule, found, todo)
+    return BackendError("B003", f"backend {backend!r}", found)

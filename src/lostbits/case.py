@@ -174,7 +174,8 @@ class Unfit:
         tensor: Which.
         method: Name of the method.
         least: Values that it needs.
-        size: Values that there are, those of tensors with the same parameters included.
+        size: Values that there are, those of tensors with the same parameters included; of the
+            poorest channel where each has parameters of its own, and alone got min-max.
     """
 
     tensor: str
@@ -190,11 +191,18 @@ def unfit(case: Case, overrides: Sequence[Override] = ()) -> list[Unfit]:
         wish = _wish(site, case.placed, wishes)
         rule = _wished(site, case.target, wish)
         least = estimator(rule.method).minimum_values
-        if site.role == "bias" or site.key not in case.plan or _by_channel(site, rule, wish):
+        if site.role == "bias" or site.key not in case.plan or least <= 1:
             continue
-        if least > 1 and (size := _pooled(site, case.seen, case.placed).size) < least:
-            found.append(Unfit(site.tensor, rule.method, least, size))
+        by_channel = _by_channel(site, rule, wish)
+        size = _fewest(_rows(site, case.seen, case.placed, by_channel=by_channel))
+        if size < least:
+            found.append(Unfit(site.tensor, rule.method_name, least, size))
     return found
+
+
+def _fewest(rows: Histogram) -> int:
+    """Values of the poorest row."""
+    return int(rows.counts.sum(axis=1).min())
 
 
 def _wish(site: Site, placed: Placed, wishes: Mapping[str, Override]) -> Override | None:
@@ -214,7 +222,7 @@ def replanned(case: Case, sites: Sequence[Site], wish: Override) -> Plan:
     return make_plan(case.model, placed, case.seen, case.target, [wish])
 
 
-def refitted(case: Case, site: Site, method: str) -> Affine:
+def refitted(case: Case, site: Site, method: str | Estimator) -> Affine:
     """The grid that a site has, laid anew over what calibration saw.
 
     Other than ``replanned`` it keeps width, symmetry and granularity, which may be those of
@@ -318,9 +326,8 @@ def _check_names(wishes: Mapping[str, Override], placed: Placed) -> None:
             raise TargetError(
                 "T005",
                 f"--set {tensor}",
-                "must name a quantized tensor",
                 str(placed.left_in_float.get(tensor, "no such tensor")),
-                close_match(tensor, known),
+                advice=close_match(tensor, known),
             )
 
 
@@ -335,10 +342,14 @@ def _members(site: Site, placed: Placed) -> list[str]:
 def _affine(
     site: Site, rule: Rule, seen: Mapping[str, Seen], placed: Placed, wish: Override | None
 ) -> Affine:
-    if _by_channel(site, rule, wish):
-        return of_channels(seen[site.key].channels, rule, site.axis)
-    whole = _pooled(site, seen, placed)
-    return of_whole(whole, _fitting(site, estimator(rule.method), whole.size, wish), rule)
+    method, by_channel = estimator(rule.method), _by_channel(site, rule, wish)
+    rows = _rows(site, seen, placed, by_channel=by_channel)
+    enough = _fewest(rows) >= method.minimum_values
+    if not enough and wish is not None and wish.method is not None:
+        raise _too_few(site, method, _fewest(rows))
+    if by_channel:
+        return of_channels(rows, method, rule, site.axis)
+    return of_whole(rows, method if enough else estimator("min_max"), rule)
 
 
 def _by_channel(site: Site, rule: Rule, wish: Override | None) -> bool:
@@ -346,26 +357,21 @@ def _by_channel(site: Site, rule: Rule, wish: Override | None) -> bool:
     return rule.per_channel and wanted and site.axis is not None
 
 
-def _pooled(site: Site, seen: Mapping[str, Seen], placed: Placed) -> Histogram:
-    """Values of the site, and of all that share its parameters."""
+def _rows(site: Site, seen: Mapping[str, Seen], placed: Placed, *, by_channel: bool) -> Histogram:
+    """Values of the site's channels, or of the site and all that share its parameters."""
+    if by_channel:
+        return seen[site.key].channels
     mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
     mates = mates if site.streams else [site]
     return reduce(together, (seen[s.key].whole for s in mates))
 
 
-def _fitting(site: Site, method: Estimator, size: int, wish: Override | None) -> Estimator:
-    """The method, or min-max where the values are too few for one that nobody asked for.
-
-    ``unfit`` tells of these.
-    """
-    if size >= method.minimum_values:
-        return method
-    if wish is None or wish.method is None:
-        return estimator("min_max")
-    raise DataError(
+def _too_few(site: Site, method: Estimator, found: int) -> DataError:
+    """For a method that was asked for; ``unfit`` tells of others, which give way to min-max."""
+    return DataError(
         "D030",
         f"tensor {site.tensor!r}",
-        f"range method {method.name!r} needs at least {method.minimum_values} values",
-        f"{size}",
-        "give more samples, or name another method",
+        f"{found}",
+        method=method.name,
+        least=method.minimum_values,
     )

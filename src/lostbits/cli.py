@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from lostbits import commands, ending
-from lostbits.system import streams
+from lostbits.system import process, streams
 
 _LOOKS: dict[str, Any] = {
     "add_completion": False,
@@ -115,4 +115,5 @@ def main() -> None:
     """Entry point of the console script."""
     streams.settle()
     os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
+    process.set_up()
     app()

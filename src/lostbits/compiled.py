@@ -62,4 +62,4 @@ def _private(folder: Path) -> bool:
 def _stays(folder: os.stat_result) -> bool:
     """Whether others cannot move what is in it; the sticky bit keeps them from that."""
     movable = folder.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH
-    return folder.st_uid in (0, os.geteuid()) and not movable
+    return (folder.st_uid == 0 or folder.st_uid == os.geteuid()) and not movable

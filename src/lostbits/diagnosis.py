@@ -26,9 +26,10 @@ from lostbits.defect import Defect
 from lostbits.deviation import Deviation
 from lostbits.graph.normalise import Normalisation
 from lostbits.graph.site import Role
+from lostbits.grid import Grid
 from lostbits.language import Message
 from lostbits.runtime.measure import Baseline, Metric
-from lostbits.target import Rule, Source
+from lostbits.target import Source
 
 FORMAT = "lostbits-result/2"
 Cause = Literal["round", "clip"]
@@ -404,6 +405,23 @@ class DataFacts:
 
 @final
 @dataclass(frozen=True)
+class RuleFacts:
+    """How one role is quantized; see ``target.Rule``.
+
+    Attributes:
+        method: Name of the native range method.
+    """
+
+    grid: Grid
+    symmetric: bool
+    per_channel: bool
+    method: str
+    power_of_two: bool
+    minimum_range: float
+
+
+@final
+@dataclass(frozen=True)
 class TargetFacts:
     """The platform's rules.
 
@@ -416,8 +434,8 @@ class TargetFacts:
 
     name: Named
     title: Message
-    weights: Rule
-    activations: Rule
+    weights: RuleFacts
+    activations: RuleFacts
     bias_bits: int | None
     takes: Message
     sources: list[Source]

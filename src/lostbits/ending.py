@@ -44,8 +44,8 @@ def status(run: Callable[[], Any]) -> int:
 
 def unknown(name: str, known: Iterable[str]) -> CommandError:
     """The error of a command that is none of those known."""
-    where, todo = f"lostbits {name}", close_match(name, known)
-    return CommandError("U001", where, "must be a command", "no such command", todo)
+    where = f"lostbits {name}"
+    return CommandError("U001.command", where, "no such command", advice=close_match(name, known))
 
 
 def _failed(error: Exception) -> int:
@@ -71,22 +71,24 @@ def _misused(error: Any) -> CommandError:
     more = f"see {where} --help"
     if option := getattr(error, "option_name", ""):
         near = " or ".join(getattr(error, "possibilities", None) or ())
-        todo = f"did you mean {near}?" if near else more
-        return CommandError("U001", f"{where} {option}", "must be an option", error.message, todo)
+        return CommandError(
+            "U001.option",
+            f"{where} {option}",
+            error.message,
+            advice=f"did you mean {near}?" if near else more,
+        )
     found = error.format_message().rstrip(".")
     if isinstance(error, typer.BadParameter) and error.message:
-        return CommandError("U002", where, "must be given values that it takes", found, more)
-    rule = "must be given its arguments and options, and nothing else"
-    return CommandError("U003", where, rule, found, more)
+        return CommandError("U002", where, found, command=where)
+    return CommandError("U003", where, found, command=where)
 
 
 def _bug(error: Exception) -> CommandError:
     line = command(["lostbits", *sys.argv[1:]])
     try:
-        todo = f"please report it, with {_saved(error, line)}, which holds the full trace"
+        return CommandError("U004.saved", line, described(error), file=_saved(error, line))
     except OSError as failed:
-        todo = f"please report it; the full trace could not be saved ({described(failed)})"
-    return CommandError("U004", line, "this is a bug of lostbits", described(error), todo)
+        return CommandError("U004.lost", line, described(error), reason=described(failed))
 
 
 def _saved(error: Exception, line: str) -> str:

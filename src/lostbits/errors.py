@@ -1,4 +1,4 @@
-"""One tree of exceptions, each raised with a code that has an entry in docs/messages.md.
+"""One tree of exceptions, each raised with a code that has an entry in ``lostbits.messages``.
 
 ::
 
@@ -13,9 +13,11 @@
     ├── ReadError       I...  somebody else's parameters (``inspect``)
     ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
     ├── WorkerError     W...  processes and machines that share the work
+    ├── MemberError     P...  a member of another package that cannot be used
     └── CommandError    U...  the use of the command line, and its last resort
 
-A message reads ``CODE: where: rule: found: what to do``.
+A message reads ``CODE: where: rule: found: what to do``. The place that raises says where, what was
+found, and the figures; rule and what to do are the code's.
 """
 
 import difflib
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lostbits import messages
 from lostbits.language import Figure
 from lostbits.quoting import visible
 
@@ -34,26 +37,48 @@ class LostbitsError(Exception):
     """Anything that the user can put right; the command line prints it and exits with status 2.
 
     Args:
-        code: Letter and three digits, for example ``D002``.
+        code: Letter and three digits, for example ``D002``, and where that has several rules the
+            name of one of them: ``D012.layout``.
         where: The file, tensor, node or option that the message is about.
+        found: What was found there.
+        figures: What fills the gaps of the code's rule and advice, by name.
+
+    Attributes:
+        code: Letter and three digits alone.
+        where: As given.
         rule: What must hold there.
-        found: What was found instead.
+        found: As given.
         todo: What to do about it.
+        figures: As given.
+
+    >>> error = DataError("D019", "labels.npy", "there are 9", count=8)
+    >>> str(error)
+    'D019: labels.npy: 8 samples need 8 labels: there are 9: give the labels of these samples, in \
+the same order'
+    >>> error.code, error.rule, error.figures
+    ('D019', '8 samples need 8 labels', {'count': 8})
     """
 
-    def __init__(self, code: str, where: Figure, rule: Figure, found: Figure, todo: Figure) -> None:
-        super().__init__(visible(f"{code}: {where}: {rule}: {found}: {todo}"))
-        self.code = code
-        self._parts = (code, where, rule, found, todo)
+    def __init__(self, code: str, where: Figure, found: Figure, /, **figures: object) -> None:
+        self.code = code.partition(".")[0]
+        self.where, self.found, self.figures = where, found, figures
+        self.rule, self.todo = messages.form(code).filled(figures)
+        super().__init__(visible(f"{self.code}: {where}: {self.rule}: {found}: {self.todo}"))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """An exception is copied by its text alone, but ours are made of parts; workers send them.
+        """An exception is copied by calling its class with its text alone; ours takes parts.
 
         >>> import copy
-        >>> str(copy.copy(DataError("D004", "x.npy", "must hold samples", "none", "add some")))
-        'D004: x.npy: must hold samples: none: add some'
+        >>> copied = copy.copy(DataError("D004.none", "x.npy", "none"))
+        >>> copied.code, copied.where, str(copied) == str(DataError("D004.none", "x.npy", "none"))
+        ('D004', 'x.npy', True)
         """
-        return type(self), self._parts, self.__dict__
+        return _restored, (type(self), *self.args), self.__dict__
+
+
+def _restored(kind: type[LostbitsError], text: str) -> LostbitsError:
+    """An error of a text alone; copying adds its attributes."""
+    return kind.__new__(kind, text)
 
 
 class ModelError(LostbitsError):
@@ -88,26 +113,25 @@ class ReadError(LostbitsError):
     """A file of parameters is damaged, or what it says is probably not what was meant.
 
     Args:
-        code: As of every error, and so on up to ``todo``.
+        code: As of every error, and so on.
         where: See ``code``.
-        rule: See ``code``.
         found: See ``code``.
-        todo: See ``code``.
         tensors: Names in the file of the tensors whose parameters are doubtful; none where the
             message is about the file as a whole, or about something that cannot be used.
+        figures: See ``code``.
     """
 
     def __init__(
         self,
         code: str,
         where: Figure,
-        rule: Figure,
         found: Figure,
-        todo: Figure,
+        /,
+        *,
         tensors: Sequence[str] = (),
+        **figures: object,
     ) -> None:
-        super().__init__(code, where, rule, found, todo)
-        self.where, self.rule, self.found, self.todo = where, rule, found, todo
+        super().__init__(code, where, found, **figures)
         self.tensors = tuple(tensors)
 
 
@@ -117,6 +141,10 @@ class BackendError(LostbitsError):
 
 class WorkerError(LostbitsError):
     """A process or machine that shares the work cannot be had, or does not survive it."""
+
+
+class MemberError(LostbitsError):
+    """A target, method or another member, of another package or of the caller, is none."""
 
 
 class CommandError(LostbitsError):
@@ -164,13 +192,13 @@ def edge(coded: Callable[[str], LostbitsError]) -> Iterator[None]:
         coded: Makes the error of what was found, for example "ValueError: no such op".
 
     >>> def damaged(found):
-    ...     return DataError("D002", "x.npy", "must be readable", found, "copy it")
+    ...     return DataError("D002", "x.npy", found)
     >>> try:
     ...     with edge(damaged):
     ...         raise EOFError("cut short")
     ... except DataError as error:
-    ...     print(error)
-    D002: x.npy: must be readable: EOFError: cut short: copy it
+    ...     print(error.found)
+    EOFError: cut short
     """
     try:
         yield
@@ -188,12 +216,21 @@ def check_number(option: str, value: int, least: int, most: int) -> None:
     """
     if not least <= value <= most:
         found = str(value) if abs(value) < 1 << 64 else "a number of more than 64 bits"
-        rule, todo = f"must lie between {least} and {most}", "correct the number"
-        raise TargetError("T017", option, rule, found, todo)
+        raise TargetError("T017", option, found, least=least, most=most)
 
 
-def close_match(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Advice for a misspelt name: the nearest known ones; without one, ``otherwise`` or all.
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    """A question that names the known names nearest to a misspelt one; None if none is near.
+
+    >>> suggestion("snep", ["snpe", "tensorrt"])
+    "did you mean 'snpe'?"
+    """
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else None
+
+
+def close_match(name: str, known: Iterable[str]) -> str:
+    """Advice for a misspelt name: the nearest known ones, or all of them.
 
     >>> close_match("snep", ["snpe", "tensorrt"])
     "did you mean 'snpe'?"
@@ -201,9 +238,5 @@ def close_match(name: str, known: Iterable[str], otherwise: str = "") -> str:
     'use one of: snpe, tensorrt'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(repr(n) for n in near)}?"
-    if otherwise:
-        return otherwise
-    return f"use one of: {', '.join(names)}" if names else "there are none"
+    every = f"use one of: {', '.join(names)}" if names else "there are none"
+    return suggestion(name, names) or every

@@ -87,8 +87,7 @@ class Exporter(abc.ABC):
         for violation in violations(case, self):
             raise violation
         if not sites:
-            rule, todo = "the plan must have something to write", "choose another target or format"
-            raise ExportError("E013", self.name, rule, "no site", todo)
+            raise ExportError("E013", self.name, "no site")
         return self.render(case, sites)
 
     def lint(self, case: Case, model: ir.Model | None = None) -> list[ExportError]:
@@ -136,18 +135,16 @@ def _violations(site: Site, affine: Affine, exporter: Exporter) -> Iterator[Expo
     takes, where = exporter.takes[kind_of(site)], f"{site.role} {site.tensor!r} in {exporter.name}"
     middle = bool((affine.zero_point == middle_code(affine.grid)).all())
     if affine.grid.name not in takes.grids:
-        rule = f"the grid must be one of {', '.join(sorted(takes.grids))}"
-        yield ExportError("E001", where, rule, affine.grid.name, "plan it with another width")
+        yield ExportError("E001", where, affine.grid.name, grids=", ".join(sorted(takes.grids)))
     if affine.grid.name in takes.symmetric and not middle:
-        rule = f"the zero point must be {middle_code(affine.grid)}"
         found = str(int(affine.zero_point.ravel()[0]))
-        yield ExportError("E002", where, rule, found, "plan it with a symmetric rule")
+        yield ExportError("E002", where, found, middle=middle_code(affine.grid))
     channels = takes.per_channel == "any" or (takes.per_channel == "middle" and middle)
     if affine.axis is not None and not channels:
-        extra = " unless its zero points are the middle code" if takes.per_channel != "no" else ""
         found = f"{affine.scale.size} scales on axis {affine.axis}"
-        todo = "plan it per tensor, or symmetric"
-        yield ExportError("E003", where, f"must have one scale{extra}", found, todo)
+        yield ExportError(
+            "E003.tensor" if takes.per_channel == "no" else "E003.middle", where, found
+        )
 
 
 def middle_code(grid: Grid) -> int:
@@ -156,9 +153,8 @@ def middle_code(grid: Grid) -> int:
 
 
 def _two_roles(site: Site, other: Site) -> ExportError:
-    rule = "formats that name tensors take one set of parameters for each"
-    found, todo = f"parameters as {other.role} and as {site.role}", "make a copy of the constant"
-    return ExportError("E012", f"tensor {site.tensor!r}", rule, found, todo)
+    found = f"parameters as {other.role} and as {site.role}"
+    return ExportError("E012", f"tensor {site.tensor!r}", found)
 
 
 def unknown_names(sites: Sequence[Site], exporter: Exporter, model: ir.Model) -> list[ExportError]:
@@ -168,9 +164,8 @@ def unknown_names(sites: Sequence[Site], exporter: Exporter, model: ir.Model) ->
         ExportError(
             "E004",
             f"{site.role} {site.tensor!r} in {exporter.name}",
-            "must be a tensor of the model that the platform loads",
             "no such tensor, so the entry would be ignored",
-            close_match(site.tensor, known),
+            advice=close_match(site.tensor, known),
         )
         for site in sites
         if site.tensor not in known
@@ -197,8 +192,7 @@ def serialized(model: ir.Model) -> bytes:
     try:
         return ir.to_proto(with_declared_ends(model)).SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
-        rule, todo = "must fit into one file of 2 GiB", "export a smaller part of the network"
-        raise ExportError("E010", "ONNX file", rule, str(error), todo) from error
+        raise ExportError("E010", "ONNX file", str(error)) from error
 
 
 def site_rows(case: Case, sites: Sequence[Site]) -> list[dict[str, Any]]:

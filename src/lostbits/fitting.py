@@ -4,9 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.bias import powers_of_two
-from lostbits.errors import TargetError
 from lostbits.estimator import Estimator
-from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, affine_from_range
 from lostbits.statistics import Histogram
 from lostbits.target import Rule
@@ -18,13 +16,15 @@ def of_whole(whole: Histogram, method: Estimator, rule: Rule) -> Affine:
     return _finish(np.asarray(low), np.asarray(high), rule, None)
 
 
-def of_channels(channels: Histogram, rule: Rule, axis: int | None) -> Affine:
+def of_channels(channels: Histogram, method: Estimator, rule: Rule, axis: int | None) -> Affine:
     """A grid for each row of the histogram, along ``axis`` of the tensor.
 
-    Raises:
-        TargetError: T006 for a method that is defined for a whole tensor alone.
+    Rows with fewer values than the method needs take their extremes.
     """
-    lo, hi = _ranges(channels, rule)
+    lo, hi = method.ranges(channels, rule.grid, symmetric=rule.symmetric)
+    if method.minimum_values > 1:
+        few = channels.counts.sum(axis=1) < method.minimum_values
+        lo, hi = np.where(few, channels.lo, lo), np.where(few, channels.hi, hi)
     return _finish(lo, hi, rule, axis)
 
 
@@ -32,21 +32,6 @@ def together(a: Histogram, b: Histogram) -> Histogram:
     """The values of both, between the extremes of both, which have the same bins."""
     merged = Histogram(np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi), a.bins)
     return merged.merge(a).merge(b)
-
-
-def _ranges(channels: Histogram, rule: Rule) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if rule.method == "min_max":
-        return channels.lo, channels.hi
-    if rule.method == "mse":
-        lo, hi, _ = best_ranges(channels, rule.grid, symmetric=rule.symmetric, per_channel=True)
-        return lo, hi
-    raise TargetError(
-        "T006",
-        f"range method {rule.method!r}",
-        "per-channel ranges use min_max or mse",
-        rule.method,
-        "name one of the two in the target's weights rule",
-    )
 
 
 def _finish(

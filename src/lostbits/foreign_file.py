@@ -20,7 +20,7 @@ from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.system.files import PROTOBUF, read_file, size_of
 from lostbits.system.memory import excess
 from lostbits.target import Target
-from lostbits.targets import ALL as TARGETS
+from lostbits.targets import MEMBERS as TARGETS
 from lostbits.targets import ONNXRUNTIME
 from lostbits.targets import target as find_target
 
@@ -114,4 +114,4 @@ def candidates(target: str | Target | None) -> list[Target]:
         return [find_target(target)]
     alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
     unfused = replace(ONNXRUNTIME, placement=alone)
-    return [ONNXRUNTIME, *(t for t in TARGETS if t is not ONNXRUNTIME), unfused]
+    return [ONNXRUNTIME, *(t for t in TARGETS.all() if t is not ONNXRUNTIME), unfused]

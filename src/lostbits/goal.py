@@ -50,11 +50,10 @@ class Goal:
         if match is None or match[1] not in _NAMES:
             name = match[1] if match else re.split(r"[<>=]", text)[0].strip()
             raise TargetError(
-                "T012",
+                "T012.form",
                 f"--goal {text}",
-                "must read NAME>=NUMBER or NAME<=NUMBER",
                 "no such figure" if match else "another form",
-                close_match(name, _NAMES),
+                advice=close_match(name, _NAMES),
             )
         return cls(match[1], match[2], _finite(text, match[3]))
 
@@ -80,13 +79,7 @@ class Goal:
         """
         value = self.figure(found)
         if value is None:
-            raise TargetError(
-                "T013",
-                f"--goal {self.name}",
-                "must be a figure of this network",
-                "not measured: " + _NAMES[self.name],
-                "give --labels, or bound sqnr_db",
-            )
+            raise TargetError("T013", f"--goal {self.name}", "not measured: " + _NAMES[self.name])
         return _SIGNS[self.sign](value, self.bound)
 
     def __str__(self) -> str:
@@ -98,9 +91,7 @@ def _finite(text: str, number: str) -> float:
     with suppress(ValueError):
         if math.isfinite(bound := float(number)):
             return bound
-    raise TargetError(
-        "T012", f"--goal {text}", "must end in a finite number", number, "sqnr_db>=20"
-    )
+    raise TargetError("T012.number", f"--goal {text}", number)
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -118,7 +109,5 @@ def seconds(text: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
     found = float(match[1]) * _UNITS[match[2]] if match else math.inf
     if not math.isfinite(found):
-        raise TargetError(
-            "T014", f"--budget {text}", "must be a time", "another form", "90s, 10m or 1h"
-        )
+        raise TargetError("T014", f"--budget {text}", "another form")
     return found

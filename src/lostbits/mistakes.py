@@ -17,7 +17,7 @@ from lostbits.case import Case, plan_biases, refitted, with_biases
 from lostbits.data import Source
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE
 from lostbits.diagnosis import Cause, Diagnosis, Finding
-from lostbits.errors import ReadError
+from lostbits.errors import LostbitsError, ReadError
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say, verbatim
 from lostbits.matching import Match
@@ -135,7 +135,7 @@ def mistakes_of(
         case: As the file has it.
         found: What of the file belongs to which site.
         doubts: Suspicions and problems of its reader.
-        own: The file, if it is a model.
+        own: The file, if it is a model that runs here and answers as ``case`` does.
         source: Samples, of which the first few are used.
     """
     kinds: dict[str, list[ReadError]] = {}
@@ -179,7 +179,7 @@ class _Bench:
         assert self.own is not None
         try:
             found = self.judge.of(self.own).sqnr_db
-        except Exception:  # a file need not run here to be diagnosed
+        except LostbitsError:  # a file need not run here to be diagnosed
             return []
         return [_mistake(kind, keys, "", found, self.judge(self.case).sqnr_db)]
 

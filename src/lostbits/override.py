@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import final
 
 from lostbits.errors import TargetError, close_match
-from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.estimator import Estimator, RowEstimator
+from lostbits.estimators import MEMBERS, estimator
 from lostbits.grid import Grid
 from lostbits.target import Rule
-
-PER_CHANNEL_METHODS = ("min_max", "mse")  # the others are defined for a whole tensor
 
 
 @final
@@ -18,7 +17,7 @@ class Override:
 
     Attributes:
         tensor: Which tensor.
-        method: Name of another range method.
+        method: Another range method, by name or made.
         bits: Another width.
         per_channel: One scale per channel, where the target's rule has one per tensor.
         asymmetric: A zero point of its own, where the target's rule has none.
@@ -26,7 +25,7 @@ class Override:
     """
 
     tensor: str
-    method: str | None = None
+    method: str | Estimator | None = None
     bits: int | None = None
     per_channel: bool = False
     asymmetric: bool = False
@@ -37,28 +36,18 @@ class Override:
         """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
         tensor, _, setting = text.rpartition("=")
         if not tensor or not setting:
-            raise TargetError(
-                "T004",
-                f"--set {text}",
-                "must read TENSOR=SETTING",
-                repr(text),
-                "--set x=per_channel",
-            )
+            raise TargetError("T004", f"--set {text}", repr(text))
         named = {
             "per_channel": cls(tensor, per_channel=True),
             "asymmetric": cls(tensor, asymmetric=True),
             "float": cls(tensor, as_float=True),
             **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
         }
-        methods = {method.name: cls(tensor, method=method.name) for method in ESTIMATORS}
+        methods = {name: cls(tensor, method=name) for name in MEMBERS.names}
         known = {**named, **methods}
         if setting not in known:
             raise TargetError(
-                "T011",
-                f"--set {text}",
-                "must name a setting or a range method",
-                repr(setting),
-                close_match(setting, known),
+                "T011", f"--set {text}", repr(setting), advice=close_match(setting, known)
             )
         return known[setting]
 
@@ -71,6 +60,8 @@ class Override:
             grid = Grid.of(self.bits, signed=grid.signed)
         per_channel = rule.per_channel or self.per_channel
         method = self.method or rule.method
-        if self.per_channel and method not in PER_CHANNEL_METHODS:
-            method = PER_CHANNEL_METHODS[0]
+        # Chosen for whole tensors, and not for the few bins that are kept of a channel.
+        by_row = isinstance(estimator(rule.method), RowEstimator)
+        if self.per_channel and self.method is None and by_row:
+            method = "min_max"
         return Rule(grid, symmetric, per_channel, method, rule.power_of_two, rule.minimum_range)

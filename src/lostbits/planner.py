@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, groupby
-from math import fsum
 from typing import final
 
 import onnx_ir as ir
@@ -13,9 +11,23 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import LostbitsError, RecoveryError, described, origin
 from lostbits.graph.halves import half_quantized
+from lostbits.knapsack import Option, best, worth
 from lostbits.language import Message, say
+from lostbits.pace import Pace, attempt_cost
 from lostbits.proposing import beside, proposals
-from lostbits.recovery import STAGES, Change, Diagnosed, Effort, Recovery, Stage, applied
+from lostbits.recovery import (
+    STAGES,
+    Change,
+    Context,
+    Diagnosed,
+    Effort,
+    Proposal,
+    Recovery,
+    Rewriting,
+    Stage,
+    Sweeping,
+    applied,
+)
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.measure import Baseline
 from lostbits.runtime.progress import Progress
@@ -53,6 +65,23 @@ class Entry:
 
 @final
 @dataclass(frozen=True)
+class Forecast:
+    """What is expected of an attempt at the present case.
+
+    Attributes:
+        gain: Decibels.
+        cost: Operations.
+    """
+
+    gain: float
+    cost: float
+
+
+Forecasts = Mapping[str, Forecast]  # by the names of recoveries
+
+
+@final
+@dataclass(frozen=True)
 class Tools:
     """What the planner works with; each is a function, so that a test can put another in place.
 
@@ -82,14 +111,16 @@ class Planner:
         source: Samples to work on.
         recoveries: What may be tried.
         deadline: ``time.monotonic()`` before which an attempt should end; one that would end later
-            by the number of its passes does not start.
+            by its cost does not start.
         effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
         pass_seconds: How long the float network takes over the samples to work on.
         look_seconds: How long an attribution takes.
         stage: Of the last attempt that was kept.
         moved: Whether an attempt has won so much that the errors lie elsewhere by now.
+        considered: For the present case, by recoveries that need nothing else and should help.
         proposed: For the present case, by recoveries that were asked beside another one.
+        pace: What ``pass_seconds`` and the attempts so far tell of the time that one will take.
     """
 
     case: Case
@@ -105,18 +136,22 @@ class Planner:
     stage: Stage = "network"
     moved: bool = False
     stopped: Message = field(default_factory=lambda: say("recovered.time"))
+    considered: dict[str, Proposal] = field(default_factory=dict)
     proposed: dict[str, Change] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace.of_pass(self.case, self.pass_seconds)
 
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
         self.before = self.now = self.tools.judge(self.case)
         self.tools.save(self.case, self.ledger)
         waiting, case = list(self.recoveries), None
-        predicted: dict[str, float] = {}
+        predicted: Forecasts = {}
         while True:
             if case is not self.case:  # a dropped attempt leaves all predictions as they were
                 self._look_again(predicted, waiting)
-                case, predicted = self.case, {r.name: self._predicted(r) for r in waiting}
+                case, predicted = self.case, self._predicted(waiting)
             chosen = None if self._met() else self._next(predicted, waiting)
             if chosen is None:
                 self.stopped = self._reason_to_stop(predicted, waiting)
@@ -124,16 +159,31 @@ class Planner:
             waiting.remove(chosen)
             self._attempt(chosen, predicted, waiting, progress)
 
-    def _look_again(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> None:
+    def _look_again(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
         if not self.moved:
             return
-        best, rest = (self._best(predicted, waiting, spent) for spent in (0.0, self.look_seconds))
-        if rest and _promise(rest, predicted) >= _promise(best, predicted):
+        whole, rest = (self._best(predicted, waiting, spent) for spent in (0.0, self.look_seconds))
+        if rest and _promise(rest, predicted) >= _promise(whole, predicted):
             self.diagnosed, self.moved = self.tools.diagnose(self.case), False
 
-    def _predicted(self, recovery: Recovery) -> float:
-        return recovery.predict(self.case, replace(self.diagnosed, missing_db=self._missing()))
+    def _predicted(self, waiting: Sequence[Recovery]) -> Forecasts:
+        """Of all whose stage has not passed; what is solved for those that help is kept."""
+        self.considered.clear()
+        diagnosed = replace(self.diagnosed, missing_db=self._missing())
+        found = {r.name: self._forecast(r, diagnosed) for r in waiting if self._in_time(r)}
+        for name in [n for n in self.considered if found[n].gain < _LEAST]:
+            del self.considered[name]
+        return found
+
+    def _forecast(self, recovery: Recovery, diagnosed: Diagnosed) -> Forecast:
+        if isinstance(recovery, Rewriting):
+            proposal = self.considered[recovery.name] = recovery.consider(self.case)
+            gain = proposal.gain(diagnosed)
+        else:
+            assert isinstance(recovery, Sweeping)
+            gain = recovery.gain(diagnosed)
+        return Forecast(gain, attempt_cost(recovery, self.case))
 
     def _missing(self) -> float | None:
         """Decibels to the goal; a goal in another unit may need any number of them."""
@@ -145,82 +195,97 @@ class Planner:
     def _met(self) -> bool:
         return self.effort.goal is not None and self.effort.goal.met(self.now)
 
-    def _reason_to_stop(
-        self, predicted: Mapping[str, float], waiting: Sequence[Recovery]
-    ) -> Message:
+    def _reason_to_stop(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Message:
         """Why nothing more is attempted."""
         if self._met():
             return say("recovered.goal_met", goal=str(self.effort.goal))
         if time.monotonic() >= self.deadline:
             return say("recovered.time")
         if hopeful := self._hopeful(predicted, waiting):
-            needs = (f"{r.name} about {r.passes * self.pass_seconds:.0f} s" for r in hopeful)
+            seconds = {r.name: self.pace.needed(predicted[r.name].cost) for r in hopeful}
+            needs = (f"{name} about {time:.0f} s" for name, time in seconds.items())
             return say("recovered.no_fit", needs=", ".join(needs))
         names = ", ".join(r.name for r in waiting)
         listed = say("recovered.names", names=names) if names else ""
         return say("recovered.nothing", names=listed)
 
-    def _hopeful(
-        self, predicted: Mapping[str, float], waiting: Sequence[Recovery]
-    ) -> list[Recovery]:
+    def _hopeful(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> list[Recovery]:
         """Those that are predicted to help."""
-        return [r for r in waiting if predicted[r.name] >= _LEAST and self._in_time(r)]
+        return [r for r in waiting if self._in_time(r) and predicted[r.name].gain >= _LEAST]
 
     def _in_time(self, recovery: Recovery) -> bool:
         """Another form of the network would undo what ranges, weights or bits have won."""
         return recovery.stage != "network" or self.stage == "network"
 
-    def _fit(self, recoveries: Sequence[Recovery], spent: float = 0.0) -> bool:
-        """Whether there is time for all of them, after so many seconds for something else."""
-        passes = sum(r.passes for r in recoveries if r.name not in self.proposed)
-        needed = spent + passes * self.pass_seconds
-        return time.monotonic() + needed < self.deadline
-
     def _best(
-        self, predicted: Mapping[str, float], waiting: Sequence[Recovery], spent: float = 0.0
+        self, predicted: Forecasts, waiting: Sequence[Recovery], spent: float = 0.0
     ) -> tuple[Recovery, ...]:
-        """Those that promise most together in the time that is left, or nobody."""
-        possible = self._hopeful(predicted, waiting)
-        sets = (some for n in range(len(possible)) for some in combinations(possible, n + 1))
-        fitting = (some for some in sets if self._fit(some, spent))
-        return max(fitting, key=lambda some: (_promise(some, predicted), len(some)), default=())
+        """Those that promise most together in the time that is left, or nobody.
 
-    def _next(self, predicted: Mapping[str, float], waiting: Sequence[Recovery]) -> Recovery | None:
-        """Of the best, the earliest stage first; within it, the most decibels a second."""
-        best = self._best(predicted, waiting)
-        if not best:
+        Args:
+            predicted: Of all that may come.
+            waiting: Those that may.
+            spent: Seconds that something else takes before.
+        """
+        possible = self._hopeful(predicted, waiting)
+        options = [self._option(r, predicted[r.name]) for r in possible]
+        room = self.deadline - time.monotonic() - spent
+        return tuple(possible[i] for i in best(options, room))
+
+    def _option(self, recovery: Recovery, forecast: Forecast) -> Option:
+        """What was proposed beside another one costs no time any more."""
+        known = recovery.name in self.proposed
+        seconds = 0.0 if known else self.pace.needed(forecast.cost)
+        return Option(recovery.stage, forecast.gain, seconds)
+
+    def _next(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Recovery | None:
+        """Of the best, the earliest stage first; within it, the most decibels an operation."""
+        chosen = self._best(predicted, waiting)
+        if not chosen:
             return None
-        first = min(STAGES.index(r.stage) for r in best)
-        now = [r for r in best if STAGES.index(r.stage) == first]
-        return max(now, key=lambda r: predicted[r.name] / r.passes)
+        first = min(STAGES.index(r.stage) for r in chosen)
+        now = [r for r in chosen if STAGES.index(r.stage) == first]
+        return max(now, key=lambda r: predicted[r.name].gain / predicted[r.name].cost)
 
     def _proposal(
         self,
         chosen: Recovery,
-        predicted: Mapping[str, float],
+        predicted: Forecasts,
         waiting: Sequence[Recovery],
         progress: Progress,
     ) -> Change:
-        """For the present case; those that may come next are asked beside it where they can be."""
+        """What it changes of the present case; others may have been asked beside it."""
+        if isinstance(chosen, Rewriting):
+            return self.considered.pop(chosen.name).change()
         if chosen.name not in self.proposed:
-            asked, rest = [chosen], [r for r in waiting if beside(r, self.effort)]
-            while beside(chosen, self.effort) and len(asked) < self.effort.pool.workers:
-                if (more := self._next(predicted, rest)) is None:
-                    break
-                rest.remove(more)
-                asked.append(more)
-            work = self.case, self.source, self.diagnosed, self.effort
-            self.proposed |= proposals(asked, *work, progress)
+            asked = self._asked(chosen, predicted, waiting)
+            context = Context(self.source, self.diagnosed, self.effort, progress)
+            self.proposed |= proposals(asked, self.case, context)
         return self.proposed.pop(chosen.name)
+
+    def _asked(
+        self, chosen: Recovery, predicted: Forecasts, waiting: Sequence[Recovery]
+    ) -> list[Sweeping]:
+        """The one that is chosen, and what is likely to come after it, as far as workers go."""
+        assert isinstance(chosen, Sweeping)
+        asked = [chosen]
+        rest: list[Recovery] = [r for r in waiting if beside(r, self.effort)]
+        while beside(chosen, self.effort) and len(asked) < self.effort.pool.workers:
+            more = self._next(predicted, rest)
+            if not isinstance(more, Sweeping):
+                break
+            rest.remove(more)
+            asked.append(more)
+        return asked
 
     def _attempt(
         self,
         recovery: Recovery,
-        predicted: Mapping[str, float],
+        predicted: Forecasts,
         waiting: Sequence[Recovery],
         progress: Progress,
     ) -> None:
-        start = time.perf_counter()
+        start, by_itself = time.perf_counter(), not self.proposed
         try:
             change = self._proposal(recovery, predicted, waiting, progress)
             case, change, after = self._measured(recovery, change)
@@ -228,10 +293,13 @@ class Planner:
             case, change, after = self.case, _failed(recovery, error), self.now
         kept = _decibels(after) - _decibels(self.now) >= _LEAST
         seconds = time.perf_counter() - start
+        forecast = predicted[recovery.name]
+        if by_itself and not self.proposed and after is not self.now:
+            self.pace.learn(forecast.cost, seconds)
         entry = Entry(
             recovery.name,
             "network",
-            predicted[recovery.name],
+            forecast.gain,
             self.now,
             after,
             kept,
@@ -271,9 +339,8 @@ class Planner:
             raise RecoveryError(
                 "R003",
                 f"recovery {recovery.name!r}",
-                "promises to keep the float network",
                 f"its outputs moved by {distance:.1e}",
-                f"forbid it with --methods -{recovery.name}, and please report the model",
+                name=recovery.name,
             )
         return self.tools.recalibrate(self.case, model)
 
@@ -293,17 +360,15 @@ def _failed(recovery: Recovery, error: Exception) -> Change:
     bug = RecoveryError(
         "R006",
         f"recovery {recovery.name!r}",
-        "must end in a proposal that can be measured",
         f"{described(error)} ({origin(error)})",
-        f"this is a bug of lostbits, please report it; --methods -{recovery.name} does without",
+        name=recovery.name,
     )
     return Change(recovery.name, say("ledger.failed", why=str(bug)))
 
 
-def _promise(some: Sequence[Recovery], predicted: Mapping[str, float]) -> float:
+def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:
     """Decibels of several; those of one stage fight the same error: the best of them counts."""
-    by_stage = groupby(sorted(some, key=lambda r: r.stage), key=lambda r: r.stage)
-    return fsum(max(predicted[r.name] for r in mates) for _, mates in by_stage)
+    return worth([Option(r.stage, predicted[r.name].gain, 0.0) for r in some])
 
 
 def _decibels(found: Baseline) -> float:

@@ -8,13 +8,13 @@ case alone, and after the first one that helps, the others are asked again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TypeGuard, final
 
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Recovery
+from lostbits.recovery import Change, Context, Effort, Inputs, Recovery, Sweeping
 from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.progress import silent
 
 
 @final
@@ -23,39 +23,38 @@ class _Proposals:
     """The job; its items are recoveries."""
 
     case: Case
-    source: Source
-    diagnosed: Diagnosed
-    effort: Effort
+    context: Context
     by_threads: bool = False
 
-    def open(self) -> Callable[[Recovery], Change]:
-        def work(recovery: Recovery) -> Change:
-            return recovery.propose(self.case, self.source, self.diagnosed, self.effort, silent)
+    @property
+    def source(self) -> Source:
+        """See ``Job``."""
+        return self.context.source
+
+    def open(self) -> Callable[[Sweeping], Change]:
+        def work(recovery: Sweeping) -> Change:
+            return recovery.change(self.case, self.context)
 
         return work
 
 
-def proposals(
-    recoveries: Sequence[Recovery],
-    case: Case,
-    source: Source,
-    diagnosed: Diagnosed,
-    effort: Effort,
-    progress: Progress = silent,
-) -> dict[str, Change]:
+def proposals(recoveries: Sequence[Sweeping], case: Case, context: Context) -> dict[str, Change]:
     """What each proposes, by its name; several at a time, if the effort's pool has workers."""
     if len(recoveries) == 1:
         (only,) = recoveries
-        return {only.name: only.propose(case, source, diagnosed, effort, progress)}
-    job = _Proposals(case, source, diagnosed, replace(effort, pool=InProcess()))
+        return {only.name: only.change(case, context)}
+    pool, progress = context.effort.pool, context.progress
+    alone = replace(context.effort, pool=InProcess())
+    job = _Proposals(case, replace(context, effort=alone, progress=silent))
     names, found = [r.name for r in recoveries], {}
     progress(" | ".join(names), 0, len(names))
-    for name, change in zip(names, effort.pool.map(job, recoveries), strict=True):
+    for name, change in zip(names, pool.map(job, recoveries), strict=True):
         found[name] = change
         progress(" | ".join(names), len(found), len(names))
     return found
 
 
-def beside(recovery: Recovery, effort: Effort) -> bool:
+def beside(recovery: Recovery, effort: Effort) -> TypeGuard[Sweeping]:
     """Whether others may be asked beside it: there are workers, whom it does not need itself."""
-    return recovery.alone and effort.inputs is Inputs.RECOVERED and effort.pool.workers > 1
+    alone = isinstance(recovery, Sweeping) and recovery.alone
+    return alone and effort.inputs is Inputs.RECOVERED and effort.pool.workers > 1

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeGuard, final
 import numpy as np
 from numpy.typing import NDArray
 
+from lostbits import messages
 from lostbits.errors import ReadError, edge, first_line
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
@@ -280,21 +281,19 @@ def check_unique(names: Any) -> None:
         raise damaged("a name is no text")
     for name, count in Counter(listed).items():
         if count > 1:
-            where, rule = f"tensor {name!r}", "must have one entry"
-            todo = "remove all but the right one"
-            raise ReadError("I004", where, rule, f"{count} entries", todo)
+            where = f"tensor {name!r}"
+            raise ReadError("I004", where, f"{count} entries")
 
 
 def damaged(found: str, where: str = "file of parameters") -> ReadError:
     """An error for a file that cannot be parsed to its end."""
-    rule = "must be complete and well formed"
-    return ReadError("I002", where, rule, found, "write or copy the file again")
+    return ReadError("I002", where, found)
 
 
 def wrong_version(found: object, known: Sequence[str]) -> ReadError:
     """An error for a version that was never published, or that came later."""
-    where, rule = "file of parameters", f"version must be one of {', '.join(known)}"
-    return ReadError("I003", where, rule, repr(found), "write the file in one of these versions")
+    where = "file of parameters"
+    return ReadError("I003", where, repr(found), versions=", ".join(known))
 
 
 def narrowed(tensor: str, bits: object, signed: object, low: object, high: object) -> Grid:
@@ -324,40 +323,34 @@ def _bad_scale(
     bad = ~(np.isfinite(scale) & (scale >= _TINY))
     figures = {"first": f"{float(scale[bad][0])}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
     where = say("doubt.tensor", name=repr(tensor))
-    return doubt("I005", "scale", where, figures, tensors)
+    return doubt("I005", where, figures, tensors)
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:
-    rule = f"zero points must be integers in {grid.qmin}..{grid.qmax}"
-    todo = "check the sign convention (an offset is minus the zero point) and the type"
-    return ReadError("I006", f"tensor {tensor!r}", rule, f"{zeros.ravel()[:4]}", todo)
+    return ReadError(
+        "I006", f"tensor {tensor!r}", f"{zeros.ravel()[:4]}", qmin=grid.qmin, qmax=grid.qmax
+    )
 
 
 def _unsupported(tensor: str, found: str) -> ReadError:
-    rule = "needs one scale per tensor or per channel of an integer type"
-    todo = "the tensor is treated as float; quantize it per tensor or per channel"
-    return ReadError("I007", f"tensor {tensor!r}", rule, found, todo)
+    return ReadError("I007", f"tensor {tensor!r}", found)
 
 
 def _malformed(tensor: str, found: str) -> ReadError:
-    rule = "needs a scale and a zero point, or two ends of a range, as numbers"
-    todo = "complete the entry; it was passed over"
-    return ReadError("I008", f"tensor {tensor!r}", rule, found, todo)
+    return ReadError("I008", f"tensor {tensor!r}", found)
 
 
 def _two_scales(tensor: str, one: Affine, other: Affine) -> ReadError:
     figures = {"one": _shown(one), "other": _shown(other)}
-    return doubt("I023", "two_scales", say("doubt.tensor", name=repr(tensor)), figures, [tensor])
+    return doubt("I023", say("doubt.tensor", name=repr(tensor)), figures, [tensor])
 
 
 def doubt(
-    code: str, kind: str, where: Figure, figures: Mapping[str, Figure], tensors: Sequence[str]
+    code: str, where: Figure, figures: Mapping[str, Figure], tensors: Sequence[str]
 ) -> ReadError:
-    """A message whose parts the catalogues have, under ``doubt.KIND_rule`` and so on."""
-    rule, found, todo = (
-        say(f"doubt.{kind}_{part}", **figures) for part in ("rule", "found", "todo")
-    )
-    return ReadError(code, where, rule, found, todo, tensors)
+    """A message whose parts the catalogues of all languages have, what was found among them."""
+    found = say(f"{messages.form(code).words}_found", **figures)
+    return ReadError(code, where, found, tensors=tensors, **figures)
 
 
 def told(error: ReadError) -> Message:

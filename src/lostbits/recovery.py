@@ -1,9 +1,17 @@
-"""Contract of a recovery: a case in, a proposal out; nothing is applied here but by ``applied``."""
+"""Contract of a recovery: a case in, a change out; nothing is applied here but by ``applied``.
 
+A recovery is a value: a dataclass whose fields are its settings. There are two kinds. What needs
+the case alone is a ``Rewriting``: it solves its problem once, and answers twice from that, with the
+gain and with the change. What has to work through samples is a ``Sweeping``: its change costs
+seconds to hours, so that its gain is a forecast from the diagnosis, and it is given what a sweep
+needs. One contract for both would hand five things to members of which most use one.
+"""
+
+import abc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, Protocol, final
+from typing import ClassVar, Literal, Protocol, final
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +28,7 @@ from lostbits.runtime.cache import Cache
 from lostbits.runtime.networks import Written
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import Progress
+from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.work import Work
 
 Stage = Literal["network", "ranges", "weights", "precision"]
@@ -28,8 +36,9 @@ Stage = Literal["network", "ranges", "weights", "precision"]
 # weights are rounded against the activations as they are quantized.
 STAGES: tuple[Stage, ...] = ("network", "ranges", "weights", "precision")
 
-# Passes that another form of the network costs: its statistics are taken again, and it is judged.
-ANEW = 30.0
+# Operations that one step of an optimiser costs beside its arithmetic: the calls of some hundred
+# kernels, half a millisecond where an operation takes 5 ns.
+STEP = 1e5
 
 
 @final
@@ -95,7 +104,8 @@ class Effort:
     Attributes:
         seed: Of everything random.
         positions: Most positions of a layer's input that its statistics look at.
-        iterations: Steps of those that learn.
+        iterations: Steps of those that learn, for recoveries that are named and not made; None
+            leaves each its own.
         cache: Where it is kept what a sweep over the layers has finished, or None.
         goal: What is enough, for those that spend only as much as it takes.
         pool: Who works.
@@ -104,7 +114,7 @@ class Effort:
 
     seed: int = 0
     positions: int = 16384
-    iterations: int = 500
+    iterations: int | None = None
     cache: Work | None = None
     goal: Goal | None = None
     pool: Pool = field(default_factory=InProcess)
@@ -118,12 +128,30 @@ class Effort:
         """
         check_number("--seed", self.seed, 0, LARGEST_SEED)
 
-    def kept(self, case: Case, source: Source, method: str) -> Cache | None:
-        """The cache of one sweep."""
+    def kept(self, case: Case, source: Source, method: "Recovery") -> Cache | None:
+        """The cache of one sweep; ``repr`` of a recovery has all of its settings."""
         if self.cache is None:
             return None
-        settings = f"{method} {self.seed} {self.positions} {self.iterations} {self.inputs}"
+        settings = f"{method.name} {method!r} {self.seed} {self.positions} {self.inputs}"
         return Cache.of(self.cache, case, source, settings)
+
+
+@final
+@dataclass(frozen=True)
+class Context:
+    """What a sweep may work with; each takes what it needs.
+
+    Attributes:
+        source: Samples to work on; those that judge are not among them.
+        diagnosed: Where the error of the case comes from.
+        effort: Seed, goal, workers, cache.
+        progress: Told how far the work is.
+    """
+
+    source: Source
+    diagnosed: Diagnosed
+    effort: Effort = field(default_factory=Effort)
+    progress: Progress = silent
 
 
 @final
@@ -154,36 +182,99 @@ class Change:
         return not self.written and not self.plan and self.model is None
 
 
-class Recovery(Protocol):
-    """One way to win accuracy back.
+class Recovery(abc.ABC):
+    """One way to win accuracy back; a member is a ``Rewriting`` or a ``Sweeping``.
 
     Attributes:
-        name: As in ``--methods``.
+        name: As in ``--methods``, and in the ledger.
         title: One line for the list of methods.
         source: Author, year and arXiv number of the formula.
         stage: Where in the order it belongs.
-        keeps_function: Whether the float network stays the same function; the promise is checked.
-        passes: What it costs, in plain passes of the float network over the calibration data.
-        alone: Whether it keeps a single process busy, so that another one may be tried beside it.
     """
 
-    name: str
-    title: str
-    source: str
-    stage: Stage
-    keeps_function: bool
-    passes: float
-    alone: bool
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    stage: ClassVar[Stage]
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    @property
+    def keeps_function(self) -> bool:
+        """Whether the float network stays the same function; the promise is checked."""
+        return False
+
+    @abc.abstractmethod
+    def cost(self, case: Case) -> float:
+        """Operations that finding the change takes, by a formula of the case.
+
+        One operation is a value of an activation, computed and looked at outside of the optimised
+        float network; ``STEP`` is what a step of an optimiser costs besides. That a case is judged,
+        and another form of the network calibrated, is not the recovery's to count.
+        """
+
+
+class Proposal(Protocol):
+    """What a rewriting would do to one case; the planner may ask for either, or for both."""
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """Decibels of output SQNR that it should win."""
         ...
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """What it would change; pure."""
+    def change(self) -> "Change":
+        """The change, as data; pure."""
         ...
+
+
+class Rewriting(Recovery, abc.ABC):
+    """A recovery that needs nothing but the case."""
+
+    def cost(self, case: Case) -> float:
+        """Nothing: few networks have weights that take longer to solve for than to run."""
+        return 0.0
+
+    @abc.abstractmethod
+    def consider(self, case: Case) -> Proposal:
+        """A solution for this case, from which the proposal answers; pure."""
+
+
+class Sweeping(Recovery, abc.ABC):
+    """A recovery that works through samples.
+
+    Attributes:
+        alone: Whether it keeps a single process busy, so that another one may be tried beside it.
+    """
+
+    alone: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def gain(self, diagnosed: Diagnosed) -> float:
+        """Decibels of output SQNR that it should win, forecast without running anything."""
+
+    @abc.abstractmethod
+    def change(self, case: Case, context: Context) -> "Change":
+        """What it would change; pure."""
+
+
+def walk_cost(case: Case, samples: int) -> float:
+    """Operations of computing every value of some samples once."""
+    return samples * case.values(case.sites)
+
+
+def sweep_cost(case: Case) -> float:
+    """Operations of one sweep over the layers: the float network, and the quantized one."""
+    return 2 * walk_cost(case, case.samples)
+
+
+def learning_cost(case: Case, iterations: int, samples: int, kernels: int = 1) -> float:
+    """Operations of learning every layer: forward and backward through each, once an iteration.
+
+    Args:
+        case: Its layers are those that have a quantized weight.
+        iterations: For each layer.
+        samples: Of a step; backwards costs twice what forwards does.
+        kernels: How often a step calls as many kernels as one of a single layer does.
+    """
+    layers = sum(site.role == "weight" for site in case.sites)
+    return iterations * (3 * walk_cost(case, samples) + kernels * layers * STEP)
 
 
 def applied(case: Case, change: Change) -> Case:

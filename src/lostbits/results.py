@@ -1,18 +1,20 @@
 """Results on disk: each file is replaced as a whole, or stays as it was."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
 from lostbits.arguments import checked
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
-from lostbits.errors import LostbitsError, OutputError, TargetError, close_match, edge
+from lostbits.errors import LostbitsError, OutputError, edge
 from lostbits.language import Language
 from lostbits.reporter import Reporter
-from lostbits.reporters import ALL as REPORTERS
+from lostbits.reporters import MEMBERS as REPORTERS
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work, nobody
 from lostbits.schema import OLD_FORMAT, diagnosis_of
@@ -23,22 +25,14 @@ _MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
 _replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
-def reporter(name: str) -> Reporter:
-    """The reporter of that name.
+def reporter(given: str | Reporter) -> Reporter:
+    """The reporter of that name; one that is given itself stays as it is.
 
     Raises:
-        TargetError: T009.
+        TargetError: T009, if there is none of that name.
+        MemberError: See ``Members``.
     """
-    for known in REPORTERS:
-        if known.name == name:
-            return known
-    raise TargetError(
-        "T009",
-        f"--format {name}",
-        "must name a report",
-        "no such format",
-        close_match(name, [r.name for r in REPORTERS]),
-    )
+    return REPORTERS.find(given)
 
 
 def check_writable(folder: Path) -> None:
@@ -66,7 +60,7 @@ def check_replaceable(path: Path) -> None:
         OutputError: O001.
     """
     check_writable(path.parent)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise _unwritable(path, IsADirectoryError(None, "it is a folder"))
 
 
@@ -84,13 +78,7 @@ def _leave(made: Sequence[Path]) -> None:
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
     before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
-    return OutputError(
-        "O001",
-        str(path),
-        "must be writable",
-        error.strerror or str(error),
-        f"free some space or choose another --out; what this run has replaced so far: {before}",
-    )
+    return OutputError("O001", str(path), error.strerror or str(error), replaced=before)
 
 
 @contextmanager
@@ -182,21 +170,14 @@ def read(folder: str | Path) -> Diagnosis:
     path = Path(folder) / "result.json"
 
     def unread(found: str) -> OutputError:
-        return OutputError("O002", str(path), "must hold a result", found, "diagnose again")
+        return OutputError("O002.result", str(path), found)
 
     with edge(unread):
         content = json.loads(files.read_file(path, most=_MOST))
     form = content.get("format") if isinstance(content, dict) else "no object"
     if form not in (FORMAT, OLD_FORMAT):
-        raise OutputError(
-            "O002", str(path), f"must be of format {FORMAT}", str(form), "diagnose again"
-        )
-
-    def misfit(found: str) -> OutputError:
-        rule, todo = "must hold the fields of its format", "diagnose again with this version"
-        return OutputError("O002", str(path), rule, found, todo)
-
-    with edge(misfit):
+        raise OutputError("O002.format", str(path), str(form), format=FORMAT)
+    with edge(partial(OutputError, "O002.fields", str(path))):
         return diagnosis_of(content)
 
 
@@ -210,8 +191,8 @@ def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Pat
     result = read(folder)
 
     def unfit(found: str) -> OutputError:
-        where, rule = str(folder / "result.json"), "must be a result of which a page can be made"
-        return OutputError("O002", where, rule, found, "diagnose again with this version")
+        where = str(folder / "result.json")
+        return OutputError("O002.page", where, found)
 
     page = reporter("html").speaking(language)
     assert page.file is not None

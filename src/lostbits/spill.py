@@ -38,7 +38,7 @@ class _Chunk:
     def of(cls, size: int) -> "_Chunk":
         """On a full disk this fails; a page that cannot be written later would end the process."""
         with tempfile.TemporaryFile(prefix="lostbits-") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            _allocate(file, size)
             return cls(np.asarray(np.memmap(file, np.uint8, "r+")))
 
     def keep(self, array: NDArray[Kind]) -> NDArray[Kind]:
@@ -47,6 +47,16 @@ class _Chunk:
         copy = room.view(array.dtype).reshape(array.shape)
         copy[...] = array
         return copy
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = bytes(min(size, 1 << 20))  # macOS and Windows have no room but for what is written
+    for start in range(0, size, len(zeros) or 1):
+        file.write(zeros[: size - start])
+    file.flush()
 
 
 _current: list[_Chunk] = []
@@ -90,10 +100,4 @@ def in_bytes(array: Array) -> memoryview:
 
 
 def _full(error: OSError) -> OutputError:
-    return OutputError(
-        "O007",
-        tempfile.gettempdir(),
-        "must have room for what does not fit into memory",
-        error.strerror or str(error),
-        "free some space, or point TMPDIR to a larger disk",
-    )
+    return OutputError("O007", tempfile.gettempdir(), error.strerror or str(error))

@@ -17,6 +17,7 @@ different moments, which the digests tell apart; nothing is ever made of such a 
 import hashlib
 import io
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def _model(name: str, model: ir.Model) -> dict[str, Content]:
 
 def holds_case(folder: Path) -> bool:
     """Whether ``folder`` is one that a recovery has written."""
-    return (folder / PLAN).is_file()
+    return os.path.isfile(folder / PLAN)
 
 
 def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Reference]:
@@ -128,8 +129,7 @@ def _part(folder: Path, name: str, most: int) -> bytes:
 
 
 def _no_case(path: Path, found: str) -> OutputError:
-    rule, todo = "must be part of a recovered case", "run lostbits recover --out"
-    return OutputError("O003", str(path), rule, found, todo)
+    return OutputError("O003", str(path), found)
 
 
 def _check_version(folder: Path, facts: dict[str, Any]) -> None:
@@ -137,10 +137,9 @@ def _check_version(folder: Path, facts: dict[str, Any]) -> None:
     own = facts.get(_VERSION)
     own = own if isinstance(own, dict) else {"format": _FORMAT}
     if own.get("format") != _FORMAT:
-        here = f"lostbits {version('lostbits')} reads case format {_FORMAT}"
         found = f"format {own.get('format')}, written by lostbits {own.get('lostbits')}"
-        todo = "recover again with this version, or read it with that one"
-        raise OutputError("O010", str(folder / PLAN), here, found, todo)
+        figures = {"version": version("lostbits"), "format": _FORMAT}
+        raise OutputError("O010", str(folder / PLAN), found, **figures)
 
 
 def _check_digests(folder: Path, facts: dict[str, Any]) -> None:
@@ -163,9 +162,7 @@ def _whole(folder: Path, parameters: Parameters, model: ir.Model, placed: Placed
 
 
 def _mixed(path: Path, found: str) -> OutputError:
-    rule = f"must be the file that {PLAN} was written with, for the target that it was placed by"
-    todo = "give the --target of the recovery if it is a file, or recover again"
-    return OutputError("O004", str(path), rule, found, todo)
+    return OutputError("O004", str(path), found, plan=PLAN)
 
 
 def _packed(written: Any) -> Content:

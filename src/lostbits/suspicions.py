@@ -56,7 +56,7 @@ def _bias_scale(
         if np.allclose(found, wanted, rtol=1e-4, atol=0):
             return
     first, other = (f"{float(s.ravel()[0]):.6g}" for s in (scale, product))
-    yield doubt("I022", "bias", _at(node), {"found": first, "wanted": other}, [bias.tensor])
+    yield doubt("I022", _at(node), {"found": first, "wanted": other}, [bias.tensor])
 
 
 def _at(node: ir.Node) -> Message:
@@ -68,7 +68,7 @@ def _unbalanced(node: ir.Node, inputs: list[Entry]) -> Iterator[ReadError]:
     worst = max((max(a / b, b / a) for a, b in combinations(scales, 2)), default=1.0)
     if worst > _UNBALANCED:
         figures = {"times": f"{worst:.3g}", "bits": f"{np.log2(worst):.1f}"}
-        yield doubt("I024", "concat", _at(node), figures, [e.tensor for e in inputs])
+        yield doubt("I024", _at(node), figures, [e.tensor for e in inputs])
 
 
 def suspicions_of_data(
@@ -119,7 +119,7 @@ def _minimum_and_maximum(match: Match, pairs: _Pairs, method: str | None) -> Ite
     if full >= _MOST * len(pairs):
         figures = {"full": str(full), "all": str(len(pairs))}
         where = say("doubt.calibration")
-        yield doubt("I020", "entropy", where, figures, _origins(match, pairs))
+        yield doubt("I020", where, figures, _origins(match, pairs))
 
 
 def _reach(affine: Affine) -> float:
@@ -139,7 +139,7 @@ def _one_sided(match: Match, pairs: _Pairs) -> Iterator[ReadError]:
             ends = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
             figures = {"reach": f"{_reach(affine):.4g}", **ends}
             where = say("doubt.tensor", name=repr(site.tensor))
-            yield doubt("I021", "one_sided", where, figures, _origins(match, [pair]))
+            yield doubt("I021", where, figures, _origins(match, [pair]))
 
 
 def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterator[ReadError]:
@@ -157,4 +157,4 @@ def _other_model(parameters: Parameters, match: Match, pairs: _Pairs) -> Iterato
 
 
 def _of_another(found: Message, tensors: Sequence[str] = ()) -> ReadError:
-    return doubt("I025", "other", say("doubt.file"), {"found": found}, tensors)
+    return doubt("I025", say("doubt.file"), {"found": found}, tensors)

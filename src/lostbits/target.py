@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, final
 
+from lostbits.estimator import Estimator
 from lostbits.grid import Grid
 from lostbits.language import Figure
 
@@ -17,7 +18,7 @@ class Rule:
         grid: The integer codes.
         symmetric: Zero point fixed (0, or the middle code of an unsigned grid).
         per_channel: One scale per output channel (weights of convolutions and matrix products).
-        method: Name of the native range method (see ``lostbits methods``).
+        method: The native range method, by name (see ``lostbits methods``) or made.
         power_of_two: Scales are powers of two.
         minimum_range: Ranges narrower than this are widened to it.
     """
@@ -25,9 +26,14 @@ class Rule:
     grid: Grid
     symmetric: bool
     per_channel: bool
-    method: str
+    method: str | Estimator
     power_of_two: bool = False
     minimum_range: float = 0.0
+
+    @property
+    def method_name(self) -> str:
+        """What users would type for the method."""
+        return self.method if isinstance(self.method, str) else self.method.name
 
 
 @final
@@ -87,6 +93,7 @@ class Target:
             left in float.
         together: Whether a layer takes the parameters of both of its operands, or of neither.
         accumulator_bits: What bias and products of a channel together may take.
+        qdq: Name of the exporter that ``--to qdq`` stands for; the default takes every plan.
     """
 
     name: str
@@ -101,3 +108,4 @@ class Target:
     wide_bits: int | None = None
     together: bool = False
     accumulator_bits: int = 32
+    qdq: str = "qdq-onnxruntime"

@@ -4,7 +4,8 @@ from lostbits.backend import Backend
 from lostbits.backends.onnxruntime import OnnxRuntime
 from lostbits.backends.openvino import OpenVino
 from lostbits.backends.qnn_htp import QnnHtp
-from lostbits.errors import BackendError, close_match
+from lostbits.errors import BackendError
+from lostbits.members import Members
 
 ALL: tuple[Backend, ...] = (
     OnnxRuntime("onnxruntime", "ONNX Runtime, CPU, optimised: integer kernels", optimise=True),
@@ -15,17 +16,21 @@ ALL: tuple[Backend, ...] = (
 )
 
 
-def backend(name: str) -> Backend:
-    """Look up a backend by name.
+def _unknown(name: str, advice: str) -> BackendError:
+    return BackendError("B004", f"--backend {name}", "no such backend", advice=advice)
+
+
+MEMBERS: Members[Backend] = Members("lostbits.backends", Backend, ALL, _unknown)
+
+
+def backend(given: str | Backend) -> Backend:
+    """The backend of that name; one that is given itself stays as it is.
 
     Raises:
         BackendError: B004, if there is none of that name.
+        MemberError: See ``Members``.
     """
-    known = {b.name: b for b in ALL}
-    if name not in known:
-        where, rule = f"--backend {name}", "must name a backend"
-        raise BackendError("B004", where, rule, "no such backend", close_match(name, known))
-    return known[name]
+    return MEMBERS.find(given)
 
 
-__all__ = ["ALL", "backend"]
+__all__ = ["ALL", "MEMBERS", "backend"]

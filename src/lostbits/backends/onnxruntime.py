@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, final
 
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
 from lostbits.graph.kernels import in_integers
+from lostbits.runtime.ort import ort
 from lostbits.targets.movement import MOVES_VALUES
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})

@@ -6,13 +6,13 @@ from typing import Any, final
 
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 
 from lostbits.backend import Backend, Executed, Loaded, refused
 from lostbits.backends.onnxruntime import Running
 from lostbits.errors import first_line
 from lostbits.graph.fixed_point import in_fixed_point
 from lostbits.graph.taps import between_quantizers
+from lostbits.runtime.ort import ort
 from lostbits.targets.movement import MOVES_VALUES
 
 _PROVIDER = "QNNExecutionProvider"

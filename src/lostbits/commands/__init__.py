@@ -76,6 +76,9 @@ ALL: tuple[Verb, ...] = (
     Verb("report", "report", "Make report.html again from result.json."),
     Verb("targets", "targets", "List the platforms and what they can run."),
     Verb("methods", "methods", "List the range methods and the recoveries."),
+    Verb(
+        "explain", "explain", "Say what a message means, by its code; without one, list them all."
+    ),
 )
 
 __all__ = ["ALL", "Verb"]

@@ -16,10 +16,10 @@ from lostbits.commands.options import (
     Sets,
     Threads,
     Workers,
+    resources,
 )
 from lostbits.language import Language
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.pool import Resources, size
 from lostbits.runtime.pools import pool as pool_of
 from lostbits.terminal import (
     Out,
@@ -86,9 +86,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
         delivery = Delivery.of(formats, lang, quiet, json)
         results.check_writable(out)
         announce = announcer(quiet=quiet)
-        resources = Resources(workers, threads, ray, size(memory))
+        used = resources(workers, threads, ray, memory)
         with results.resumable(out, announce) as work:
-            with pool_of(resources) as pool, progress_bars(quiet) as listener:
+            with pool_of(used) as pool, progress_bars(quiet) as listener:
                 case = load(
                     model,
                     data,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits.exporters import ALL as EXPORTERS
+from lostbits.exporters import MEMBERS as EXPORTERS
 from lostbits.results import check_writable
 from lostbits.terminal import (
     DATA_HELP,
@@ -22,7 +22,7 @@ from lostbits.verbs.export import Exported, chosen_exporters
 from lostbits.verbs.export import export as exported
 from lostbits.verbs.load import load
 
-_FORMATS = ", ".join(("qdq (that of the target)", *(e.name for e in EXPORTERS)))
+_FORMATS = ", ".join(("qdq (that of the target)", *EXPORTERS.names))
 _SHOWN = 10  # remarks and tensors in full; the rest is counted
 
 

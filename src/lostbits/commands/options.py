@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lostbits.runtime.pool import Resources, size
+from lostbits.system.memory import set_allocator
 from lostbits.terminal import DATA_HELP
 
 Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
@@ -42,3 +44,16 @@ Memory = Annotated[
         help="That each process may take, such as 4GiB: smaller batches, and values in files.",
     ),
 ]
+
+
+def resources(workers: int, threads: int, ray: str | None, memory: str | None) -> Resources:
+    """What these options let a run use; the process, which is the command's own, is told as well.
+
+    Raises:
+        WorkerError: W007, W008; see ``Resources`` and ``size``.
+        TargetError: T017.
+    """
+    given = Resources(workers, threads, ray, size(memory))
+    if given.memory is not None:
+        set_allocator(given.memory)
+    return given

@@ -18,11 +18,11 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
+    resources,
 )
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
-from lostbits.runtime.pool import Resources, size
 from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work
@@ -111,8 +111,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
-        resources = Resources(workers, threads, ray, size(memory))
-        with pool_of(resources) as pool, progress_bars(quiet) as listener:
+        used = resources(workers, threads, ray, memory)
+        with pool_of(used) as pool, progress_bars(quiet) as listener:
             case = load(
                 model,
                 data,
@@ -155,17 +155,11 @@ def _only(calibration: str | None, data: str) -> str:
     """The samples that teach, which only one option may name.
 
     Raises:
-        CommandError: U005.
+        CommandError: U006.
     """
     if calibration is None:
         return data
-    raise CommandError(
-        "U005",
-        "--evaluation",
-        "is the old name of --data, where --data named what --calibration names now",
-        "--calibration beside it",
-        "give --data for what judges, and --calibration for what teaches",
-    )
+    raise CommandError("U006", "--evaluation", "--calibration beside it")
 
 
 def _file(target: str) -> str | None:

@@ -1,11 +1,12 @@
 """``lostbits verify`` and ``lostbits backends``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lostbits.backends import ALL as BACKENDS
+from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.case import Case
 from lostbits.diagnosis import Verification
 from lostbits.runtime.measure import Baseline
@@ -33,7 +34,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
             help="Folder of recover, Q/DQ file, or float model (planned by the target's rules).",
         ),
     ],
-    backend: Annotated[str, typer.Option(help=", ".join(b.name for b in BACKENDS))],
+    backend: Annotated[str, typer.Option(help=", ".join(BACKENDS.names))],
     data: Annotated[str, typer.Option(help=DATA_HELP)],
     against: Annotated[
         Path | None,
@@ -57,12 +58,12 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     with guarded():
         with progress_bars() as listener:
             case: Case | Path = source
-            if source.is_dir() or not is_quantized(source):
-                own = None if source.is_dir() else calibration or data
+            if os.path.isdir(source) or not is_quantized(source):
+                own = None if os.path.isdir(source) else calibration or data
                 case = load(
                     source, own, target, samples=samples, preprocess=preprocess, progress=listener
                 )
-            is_folder = against is not None and against.is_dir()
+            is_folder = against is not None and os.path.isdir(against)
             found = verified(
                 case,
                 backend,
@@ -85,11 +86,13 @@ def backends() -> None:
     Example: **lostbits backends**
     """
     rows = [("name", "runtime", "runs", "installed")]
-    for each in BACKENDS:
+    for each in BACKENDS.all():
         found = f"yes, {each.version()}" if each.installed() else f"no: {_install(each.extra)}"
         rows.append((each.name, each.title, each.format, found))
     for line in aligned(rows):
         say(line)
+    for name, error in BACKENDS.broken.items():
+        say(f"{name}: broken: {error}", "yellow")
 
 
 def _install(extra: str | None) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lostbits.errors import DataError, close_match, described, edge
+from lostbits.errors import DataError, described, edge, suggestion
 from lostbits.quoting import beginning
 from lostbits.system.memory import excess
 
@@ -38,9 +38,9 @@ def _missing(path: Path) -> DataError:
         beside = [p.name for p in missing.parent.iterdir()]
     except OSError:  # no folder, or one whose names are secret
         beside = []
-    todo = close_match(missing.name, beside, otherwise="check the path")
     found = f"there is no {missing.name!r} in {str(missing.parent)!r}"
-    return DataError("D001", str(path), "must exist", found, todo)
+    advice = suggestion(missing.name, beside) or "check the path"
+    return DataError("D001", str(path), found, advice=advice)
 
 
 @contextmanager
@@ -51,9 +51,8 @@ def reading(where: str) -> Iterator[None]:
 
 
 def _unreadable(where: str, found: str) -> DataError:
-    todo = "write the file again, in the format that its name ends on"
     said = beginning(found, _SAID)  # numpy quotes the whole header
-    return DataError("D002", where, "must be a readable file", said, todo)
+    return DataError("D002", where, said)
 
 
 def check_room(where: str, what: str, needed: int) -> None:
@@ -64,8 +63,7 @@ def check_room(where: str, what: str, needed: int) -> None:
     """
     found = excess(needed)
     if found is not None:
-        todo = "give smaller samples, or more memory (--memory)"
-        raise DataError("D021", where, f"{what} must fit into memory", found, todo)
+        raise DataError("D021", where, found, what=what)
 
 
 @contextmanager

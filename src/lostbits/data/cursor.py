@@ -84,8 +84,7 @@ class Cursor:
                 return  # and stays on this item, in which the next stretch may begin
             self._step()
         found = f"{self._first} instead of {self._total}"
-        todo = "do not change the data while they are in use, and shuffle nothing"
-        raise DataError("D018", self._name, "every pass must yield the same samples", found, todo)
+        raise DataError("D018.count", self._name, found)
 
     def _rewind(self) -> None:
         self._items, self._item, self._first = self._read(), None, 0

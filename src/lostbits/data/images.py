@@ -61,9 +61,9 @@ class ImageReader:
                 contradicts the settings.
         """
         if len(spec.shape) != 4:
-            rule = f"images need an input of 4 axes, as {spec.name!r} is to be"
-            todo = "give the data as arrays (.npy, .npz)"
-            raise DataError("D007", "folder of images", rule, f"{len(spec.shape)} axes", todo)
+            raise DataError(
+                "D007.images", "folder of images", f"{len(spec.shape)} axes", name=spec.name
+            )
         layout = settings.layout or _layout(spec)
         colour = _colour(settings, spec, spec.shape[_CHANNEL_AXES[layout]])
         return cls(settings, _size(settings, spec, layout), layout, colour, spec)
@@ -89,25 +89,27 @@ class ImageReader:
             return x
         whole = whole_numbers(x)
         if whole.dtype.kind == "f":
-            rule = f"input {self.spec.name!r} takes {self.spec.dtype}"
-            todo = "set scale = 1, and neither mean nor std"
-            raise DataError("D012", "preprocess 'scale'", rule, "fractions", todo)
+            raise DataError(
+                "D012.whole",
+                "preprocess 'scale'",
+                "fractions",
+                name=self.spec.name,
+                dtype=self.spec.dtype,
+            )
         return whole
 
     def _in_colour(self, path: Path, image: Image.Image) -> Image.Image:
-        rule, found = f"images are to become {self.colour}", ""
+        where, colour = str(path), self.colour
         if image.mode not in _MODES | _ALPHA_MODES or _is_deep(image):
             found = f"this one, of mode {image.mode!r}, has other than 8 bits a channel"
-            todo = "give it as an array (.npy)"
-        elif getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: JPEG and extras
-            found, todo = "this one is an animation", "give one image a sample"
-        elif image.mode in _ALPHA_MODES or "transparency" in image.info:
+            raise DataError("D013.depth", where, found, colour=colour)
+        if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: JPEG and extras
+            raise DataError("D013.animation", where, "this one is an animation", colour=colour)
+        if image.mode in _ALPHA_MODES or "transparency" in image.info:
             image = image.convert("RGBA")
-            opaque = image.getchannel("A").getextrema() == (255, 255)
-            found = "" if opaque else "this one is transparent in places"
-            todo = "put it on the background that the model is to see"
-        if found:
-            raise DataError("D013", str(path), rule, found, todo)
+            if image.getchannel("A").getextrema() != (255, 255):
+                found = "this one is transparent in places"
+                raise DataError("D013.transparent", where, found, colour=colour)
         return image.convert("L" if self.colour == "GRAY" else "RGB")
 
     def _check_room(self, path: Path, image: Image.Image) -> None:
@@ -159,21 +161,24 @@ def _layout(spec: InputSpec) -> str:
         if spec.shape[axis] in _CHANNELS.values():
             return layout
     found = f"input {spec.name!r} of shape {spec.shape} has 1 or 3 channels nowhere"
-    raise DataError("D012", "preprocess 'layout'", "must fit the model", found, "set it")
+    raise DataError("D012.layout", "preprocess 'layout'", found)
 
 
 def _colour(settings: Preprocess, spec: InputSpec, channels: int | None) -> str:
     colour = settings.colour or ("GRAY" if channels == 1 else "RGB")
     count = _CHANNELS[colour]
     if channels not in (None, count):
-        rule = f"input {spec.name!r} takes {channels} channels"
-        todo = "choose colour (and layout) after the model"
-        raise DataError("D013", "preprocess 'colour'", rule, f"{colour} has {count}", todo)
+        raise DataError(
+            "D013.channels",
+            "preprocess 'colour'",
+            f"{colour} has {count}",
+            name=spec.name,
+            channels=channels,
+        )
     for key, values in (("mean", settings.mean), ("std", settings.std)):
         if len(values) not in (1, count):
-            rule = f"one number, or one for each of {count} channels"
             found = f"{len(values)} numbers"
-            raise DataError("D012", f"preprocess {key!r}", rule, found, "give as many as channels")
+            raise DataError("D012.channels", f"preprocess {key!r}", found, count=count)
     return colour
 
 
@@ -183,16 +188,14 @@ def _size(settings: Preprocess, spec: InputSpec, layout: str) -> tuple[int, int]
     if any(
         fixed not in (None, chosen) for fixed, chosen in zip(axes, (height, width), strict=True)
     ):
-        rule, found = f"input {spec.name!r} has shape {spec.shape}", f"{height} x {width}"
-        todo = "leave it out, or choose it after the model"
-        raise DataError("D012", "preprocess 'size'", rule, found, todo)
+        found = f"{height} x {width}"
+        raise DataError("D012.fixed", "preprocess 'size'", found, name=spec.name, shape=spec.shape)
     if height is None or width is None:
         found = f"input {spec.name!r} leaves height or width open"
-        raise DataError("D012", "preprocess 'size'", "must be known", found, "set it")
+        raise DataError("D012.size", "preprocess 'size'", found)
     if settings.shorter is not None and settings.shorter < max(height, width):
         found = f"{settings.shorter} for {height} x {width}"
-        todo = "raise it, or leave it out"
-        raise DataError("D012", "preprocess 'shorter'", "must cover the size", found, todo)
+        raise DataError("D012.shorter", "preprocess 'shorter'", found)
     channels = spec.shape[_CHANNEL_AXES[layout]] or 1
     check_room(
         "preprocess 'size'", f"a sample of {height} x {width}", _SCALED * height * width * channels

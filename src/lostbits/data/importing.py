@@ -5,7 +5,9 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -28,23 +30,37 @@ def imported(target: str) -> Callable[..., Any]:
     """
     module_name, attribute = target.split(":")
     module = _module(target, module_name)
-    rule = f"must be in {module_name!r}"
-    with foreign(lambda found: DataError("D016", target, rule, found, "correct that module")):
+    with foreign(lambda found: DataError("D016.module", target, found, module=module_name)):
         try:
             function: object = operator.attrgetter(attribute)(module)
         except AttributeError:
             known = [name for name, value in vars(module).items() if callable(value)]
-            found, todo = f"{attribute!r} is not there", close_match(attribute, known)
-            raise DataError("D016", target, rule, found, todo) from None
+            found = f"{attribute!r} is not there"
+            raise DataError(
+                "D016.name", target, found, module=module_name, advice=close_match(attribute, known)
+            ) from None
     if not callable(function):
-        found, todo = type(function).__name__, "name a function without arguments"
-        raise DataError("D016", target, "must be callable", found, todo)
+        found = type(function).__name__
+        raise DataError("D016.callable", target, found)
     return function
 
 
 def _module(target: str, name: str) -> ModuleType:
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.append(os.getcwd())
-    todo = f'make python -c "import {name}" work in this folder'
-    with foreign(lambda found: DataError("D016", target, "must be importable", found, todo)):
+    refused = partial(DataError, "D016.import", target, module=name)
+    with foreign(refused), _current_folder():
         return importlib.import_module(name)
+
+
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Modules are looked for there as well, after all other places, as ``python -c`` would."""
+    here = os.getcwd()
+    if {"", here} & set(sys.path):
+        yield
+        return
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the module may have changed the list itself
+            sys.path.remove(here)

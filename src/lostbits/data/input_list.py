@@ -52,10 +52,14 @@ def _files(where: str, folder: Path, entries: list[str], interface: Interface) -
         named = {name: folder / entry for name, entry in zip(names, entries, strict=False)}
     if len(entries) != len(names) or set(named) != set(names):
         unknown = [name for name in named if name not in names]
-        rule = f"one file for every input, in the order {', '.join(names)} or as name:=path"
         found = " ".join(entries)
-        todo = close_match(unknown[0], names) if unknown else "correct the line"
-        raise DataError("D015", where, rule, repr(found), todo)
+        raise DataError(
+            "D015",
+            where,
+            repr(found),
+            names=", ".join(names),
+            advice=close_match(unknown[0], names) if unknown else "correct the line",
+        )
     for spec in interface.inputs:
         _check_bytes(existing(named[spec.name]), spec, interface)
     return named
@@ -66,9 +70,9 @@ def _check_bytes(path: Path, spec: InputSpec, interface: Interface) -> None:
     with reading(str(path)):
         expected, found = prod(shape) * _FLOAT32.itemsize, size_of(path)
     if found != expected:
-        rule = f"one sample of input {spec.name!r}, {shape} float32 values, has {expected} bytes"
-        todo = "write each sample to a file of its own, with x.astype('<f4').tofile(path)"
-        raise DataError("D014", str(path), rule, f"{found} bytes", todo)
+        raise DataError(
+            "D014.size", str(path), f"{found} bytes", name=spec.name, shape=shape, expected=expected
+        )
     check_room(str(path), "a sample, as read and as fed,", 2 * found)
 
 
@@ -78,9 +82,8 @@ def _sample_shape(spec: InputSpec, interface: Interface) -> tuple[int, ...]:
     shape = shape if interface.whole else spec.shape[1:]
     sizes = tuple(size for size in shape if size is not None)
     if len(sizes) < len(shape):
-        rule = "raw files have no shape, so the model must fix it"
         found = f"input {spec.name!r} has shape {spec.shape}"
-        raise DataError("D014", "input list", rule, found, "give .npy files, or fix the shape")
+        raise DataError("D014.shape", "input list", found)
     return sizes
 
 

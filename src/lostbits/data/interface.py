@@ -51,8 +51,7 @@ class Interface:
         """The input of a model that has just one, which is all that ``what`` can feed."""
         if len(self.inputs) > 1:
             found = f"{what} for {_listed(spec.name for spec in self.inputs)}"
-            todo = "give a dict or an .npz file with one array for every input"
-            raise DataError("D005", where, "every input needs an array", found, todo)
+            raise DataError("D005.sole", where, found)
         return self.inputs[0]
 
     def check_size(self) -> None:
@@ -77,13 +76,11 @@ class Interface:
         counts = {spec.name: arrays[spec.name].shape[0] for spec in self.inputs}
         if len(set(counts.values())) > 1:
             found = ", ".join(f"{name!r} has {n}" for name, n in counts.items())
-            todo = "give as many for each; repeat an array that is the same for all"
-            raise DataError("D009", where, "inputs need equal numbers of samples", found, todo)
+            raise DataError("D009", where, found)
         total = next(iter(counts.values()))
         if total > _MOST_EMPTY and all(0 in arrays[name].shape[1:] for name in counts):
-            todo = "give samples of a size that the network answers"
             found = f"{total} samples without any"
-            raise DataError("D004", where, "samples must hold values", found, todo)
+            raise DataError("D004.empty", where, found)
         return total
 
     def fit(self, where: str, arrays: Mapping[str, NDArray[Any]], first: int) -> Feeds:
@@ -99,9 +96,8 @@ class Interface:
             x = arrays[spec.name]
             y = convert(x, spec.dtype)
             if y is None:
-                rule = f"input {spec.name!r} takes {spec.dtype}"
-                todo = f"convert the data, if that is right, with x.astype({spec.dtype.name!r})"
-                raise DataError("D008", where, rule, f"values of type {x.dtype}", todo)
+                found, dtype = f"values of type {x.dtype}", spec.dtype.name
+                raise DataError("D008", where, found, name=spec.name, dtype=dtype)
             _check_finite(where, spec, y, first)
             left_out = self.whole and y.ndim == len(spec.shape)
             feeds[spec.name] = y[:, np.newaxis] if left_out else y
@@ -142,20 +138,30 @@ class Interface:
         for name in known:
             if name not in names:
                 near = difflib.get_close_matches(name, extra, n=1)
-                todo = f"rename {near[0]!r} to it" if near else "add one of that name"
                 found = f"there are {_listed(names)}"
-                raise DataError("D005", where, f"input {name!r} needs an array", found, todo)
+                raise DataError(
+                    "D005.missing",
+                    where,
+                    found,
+                    name=name,
+                    advice=f"rename {near[0]!r} to it" if near else "add one of that name",
+                )
         if extra:
-            rule = "every array must be for an input of the model"
-            raise DataError("D006", where, rule, repr(extra[0]), close_match(extra[0], known))
+            raise DataError("D006", where, repr(extra[0]), advice=close_match(extra[0], known))
 
     def _check_shape(self, where: str, spec: InputSpec, found: tuple[int, ...]) -> None:
         ranks = self._ranks(spec)
         if len(found) in ranks and _fits(found[1:], self._sample_shape(spec, len(found))):
             return
         expected = self._sample_shape(spec, max(ranks))
-        rule = f"input {spec.name!r} takes arrays of shape {_shape_text(expected)}"
-        raise DataError("D007", where, rule, f"shape {found}", _shape_advice(found, expected))
+        raise DataError(
+            "D007.shape",
+            where,
+            f"shape {found}",
+            name=spec.name,
+            shape=_shape_text(expected),
+            advice=_shape_advice(found, expected),
+        )
 
 
 def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
@@ -183,8 +189,7 @@ def _check_finite(where: str, spec: InputSpec, x: NDArray[Any], first: int) -> N
     bad = ~np.isfinite(x.reshape(len(x), -1))
     sample = int(bad.any(axis=1).argmax())
     found = f"sample {first + sample} has {int(bad[sample].sum())} NaN or infinite values"
-    rule = f"input {spec.name!r} must be finite as {x.dtype}"
-    raise DataError("D010", where, rule, found, "repair the sample or leave it out")
+    raise DataError("D010", where, found, name=spec.name, dtype=x.dtype)
 
 
 def _listed(names: Iterable[str]) -> str:

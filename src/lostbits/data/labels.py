@@ -67,9 +67,8 @@ def check_classes(labels: NDArray[np.int64], classes: int) -> None:
         raise DataError(
             "D022",
             "labels",
-            f"the first output has the classes 0 to {classes - 1}",
             f"{wrong.size} of {labels.size} are none of them, as {labels[first]} of sample {first}",
-            "number the classes as the network does, or leave the labels out",
+            last=classes - 1,
         )
 
 
@@ -83,22 +82,19 @@ def _rows(path: Path, stack: ExitStack) -> Rows:
                 if len(arrays) != 1:
                     raise ValueError(f"it must hold one array, not {len(arrays)}")
                 return next(iter(arrays.values()))
-    todo = "give .npy, .npz or .txt"
-    raise DataError("D003", str(path), _RULE, f"a file of kind {path.suffix!r}", todo)
+    raise DataError("D003.labels", str(path), f"a file of kind {path.suffix!r}")
 
 
 def _check_form(where: str, rows: Rows, count: int) -> None:
     if len(rows.shape) != 1 or rows.dtype.kind not in "iub":
         raise _no_classes(where, f"{rows.dtype} of shape {rows.shape}")
     if rows.shape[0] != count:
-        rule, found = f"{count} samples need {count} labels", f"there are {rows.shape[0]}"
-        todo = "give the labels of these samples, in the same order"
-        raise DataError("D019", where, rule, found, todo)
+        found = f"there are {rows.shape[0]}"
+        raise DataError("D019", where, found, count=count)
 
 
 def _no_classes(where: str, found: str) -> DataError:
-    todo = "save class numbers, as scores.argmax(axis=1) gives them"
-    return DataError("D020", where, _RULE, found, todo)
+    return DataError("D020.array", where, found)
 
 
 def _lines(path: Path) -> NDArray[Any]:
@@ -110,5 +106,5 @@ def _lines(path: Path) -> NDArray[Any]:
             labels.extend([int(line)] if line.strip() else [])
         except (ValueError, OverflowError):
             where = f"{path}, line {number}"
-            raise DataError("D020", where, _RULE, brief(line), "correct the line") from None
+            raise DataError("D020.line", where, brief(line)) from None
     return np.array(labels, np.int64)

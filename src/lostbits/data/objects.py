@@ -47,14 +47,11 @@ def samples_of(data: object, interface: Interface) -> Samples:
     if isinstance(data, Mapping) or _is_array(data):
         return arrays_in_memory(name, _named(name, data, interface), interface).tried()
     if isinstance(data, Reader | Iterator) and not isinstance(data, Rewindable):
-        rule = "must be readable from the start again, since several passes are made"
-        todo = "give a list, a callable that makes one, or an object whose __iter__ starts again"
-        todo = "give it a method rewind()" if isinstance(data, Reader) else todo
-        raise DataError("D011", name, rule, "it can be read once only", todo)
+        found = "it can be read once only"
+        raise DataError("D011.reader" if isinstance(data, Reader) else "D011.iterator", name, found)
     if isinstance(data, Reader | Iterable):
         return _replayed(name, partial(_pull, name, data), interface)
-    todo = "give a path, a dict of arrays, an array, an iterable of batches, or a callable"
-    raise DataError("D003", "data", "must be something that samples can be had from", name, todo)
+    raise DataError("D003.object", "data", name)
 
 
 def samples_of_callable(name: str, function: Callable[[], Any], interface: Interface) -> Samples:
@@ -74,9 +71,8 @@ def _called(name: str, function: Callable[[], Any]) -> Iterator[object]:
         or _is_array(made)
         or not isinstance(made, Reader | Iterable)
     ):
-        rule = "must yield batches, or return a list of them"
         found = f"it returns {type(made).__name__}"
-        raise DataError("D016", name, rule, found, "yield a dict of arrays for each batch")
+        raise DataError("D016.returned", name, found)
     return _pull(name, made)
 
 
@@ -93,7 +89,7 @@ def _pull(name: str, batches: Reader | Iterable[object]) -> Iterator[object]:
 
 
 def _failed(name: str, found: str) -> DataError:
-    return DataError("D016", name, "must yield batches", found, "correct that code")
+    return DataError("D016.failed", name, found)
 
 
 def _replayed(
@@ -104,9 +100,8 @@ def _replayed(
     checksums: list[int] = []
     for item in _items(name, make_pass, interface):
         if len(checksums) == _MOST_ITEMS:
-            rule, found = "must come to an end", f"item {_MOST_ITEMS:,} is not the last"
-            todo = "give an iterable that ends, as itertools.islice makes one"
-            raise DataError("D016", name, rule, found, todo)
+            found = f"item {_MOST_ITEMS:,} is not the last"
+            raise DataError("D016.endless", name, found)
         arrays = item.load()
         interface.fit(item.where, arrays, total)
         checksums.append(_checksum(arrays))
@@ -126,9 +121,8 @@ def _same(
     """A later pass."""
     for index, item in enumerate(_items(name, make_pass, interface)):
         if index >= len(checksums) or _checksum(item.load()) != checksums[index]:
-            rule, found = "every pass must yield the same samples", "others than at first"
-            todo = "turn off shuffling and random changes, or give a list of batches"
-            raise DataError("D018", item.where, rule, found, todo)
+            found = "others than at first"
+            raise DataError("D018.values", item.where, found)
         yield item
 
 
@@ -153,7 +147,7 @@ def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
 def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray[Any]]:
     """The arrays of a batch by the names of the inputs, without labels."""
     if isinstance(batch, Mapping):
-        with foreign(partial(_unusable, where, "a dict must be of arrays")):
+        with foreign(partial(_not_of_arrays, where)):
             return {str(name): _array(where, value) for name, value in batch.items()}
     if _is_array(batch):
         return {interface.sole(where, "one array").name: _array(where, batch)}
@@ -161,23 +155,22 @@ def _named(where: str, batch: object, interface: Interface) -> dict[str, NDArray
     if isinstance(batch, list | tuple) and len(batch) in (count, count + 1):
         values = zip(interface.inputs, batch, strict=False)
         return {spec.name: _array(where, value) for spec, value in values}
-    rule = f"a batch is a dict of arrays, an array, or a tuple of {count}, labels apart"
     found = type(batch).__name__
     found += f" of {len(batch)}" if isinstance(batch, list | tuple) else ""
-    raise DataError("D017", where, rule, found, "yield a dict of arrays by the names of inputs")
+    raise DataError("D017.batch", where, found, count=count)
 
 
 def _array(where: str, value: Any) -> NDArray[Any]:
     """An array or tensor of any library, in memory and detached from gradients."""
-    rule = f"a {type(value).__name__} must convert to an array"
-    with foreign(partial(_unusable, where, rule)):
+    kind = type(value).__name__
+    with foreign(lambda found: DataError("D017.array", where, found, kind=kind)):
         for step in ("detach", "cpu", "numpy"):
             value = getattr(value, step)() if hasattr(value, step) else value
         return np.asarray(value)
 
 
-def _unusable(where: str, rule: str, found: str) -> DataError:
-    return DataError("D017", where, rule, found, "yield numpy arrays")
+def _not_of_arrays(where: str, found: str) -> DataError:
+    return DataError("D017.dict", where, found)
 
 
 def _is_array(data: object) -> bool:

@@ -66,10 +66,8 @@ def _in_path(path: Path, interface: Interface, preprocess: Preprocess | None) ->
     _refuse(preprocess, str(path))
     if path.suffix.lower() in _FILES:
         return _FILES[path.suffix.lower()](path, interface)
-    rule = "data are a folder, .npz, .npy, or a list of raw files in .txt"
     found = f"a file of kind {path.suffix!r}"
-    todo = "convert it with numpy.savez, or put images into a folder"
-    raise DataError("D003", str(path), rule, found, todo)
+    raise DataError("D003.file", str(path), found)
 
 
 def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
@@ -79,9 +77,8 @@ def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None
     images = _readable(files, SUFFIXES)
     name = f"{folder.resolve().name}/"
     if arrays and images:
-        rule = "a folder of samples holds either arrays or images"
         found = f"both, as {arrays[0].name!r} and {images[0].name!r}"
-        raise DataError("D003", str(folder), rule, found, "move one kind elsewhere")
+        raise DataError("D003.mixed", str(folder), found)
     if images:
         spec = interface.sole(str(folder), "images")
         reader = ImageReader.for_input(_needed(preprocess, folder), spec)
@@ -89,9 +86,7 @@ def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None
     _refuse(preprocess, str(folder))
     if arrays:
         return arrays_in_files(name, arrays, interface)
-    rule = "there must be .npy, .npz or image files"
-    todo = "give the folder or file that holds the samples"
-    raise DataError("D004", str(folder), rule, _found([path.name for path in files]), todo)
+    raise DataError("D004.folder", str(folder), _found([path.name for path in files]))
 
 
 def _readable(files: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
@@ -109,13 +104,10 @@ def _found(names: list[str]) -> str:
 
 def _needed(preprocess: Preprocess | None, folder: Path) -> Preprocess:
     if preprocess is None:
-        rule = "images need preprocess settings"
-        todo = "say at least mean, std and scale, as the model was trained"
-        raise DataError("D012", str(folder), rule, "there are none", todo)
+        raise DataError("D012.needed", str(folder), "there are none")
     return preprocess
 
 
 def _refuse(preprocess: Preprocess | None, where: str) -> None:
     if preprocess is not None:
-        rule = "preprocess settings are for folders of images"
-        raise DataError("D012", where, rule, "these data are none", "leave the settings out")
+        raise DataError("D012.misplaced", where, "these data are none")

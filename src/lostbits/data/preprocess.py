@@ -72,8 +72,7 @@ class Preprocess:
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
-                rule = "every key must be a preprocess setting"
-                raise DataError("D012", str(path), rule, brief(key), close_match(key, known))
+                raise DataError("D012.key", str(path), brief(key), advice=close_match(key, known))
         return cls(**{key: _from_toml(key, value) for key, value in table.items()})
 
 
@@ -87,9 +86,7 @@ def _from_toml(key: str, value: Any) -> Any:
 
 
 def _wrong(key: str, rule: str, found: str) -> DataError:
-    return DataError(
-        "D012", f"preprocess {key!r}", f"must be {rule}", found, "correct that setting"
-    )
+    return DataError("D012.value", f"preprocess {key!r}", found, wanted=rule)
 
 
 def _whole(value: object) -> bool:

@@ -48,8 +48,7 @@ class Samples(Source):
     ) -> Self:
         """The source of all ``total`` samples, of which there must be some."""
         if total == 0:
-            todo = "give data that are typical of what the model will see"
-            raise DataError("D004", name, "there must be at least one sample", "none", todo)
+            raise DataError("D004.none", name, "none")
         return cls(name, interface, read, total, 0, total, several)
 
     def tried(self) -> Self:

@@ -21,13 +21,7 @@ def check_finite(result: object) -> None:
 
 def not_finite(where: str, found: str) -> SimulationError:
     """S008."""
-    return SimulationError(
-        "S008",
-        where,
-        "every figure must be a number",
-        found,
-        "look at the ranges before it, --set a suspect tensor to float, and report the model",
-    )
+    return SimulationError("S008", where, found)
 
 
 def _odd(value: object, field: str, about: str) -> Iterator[tuple[str, float]]:

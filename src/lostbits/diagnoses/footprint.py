@@ -144,11 +144,7 @@ def _channels(site: Site, shape: ir.Shape | None) -> int:
 def _too_small(bound: int, least: int) -> WorkerError:
     wanted = math.ceil(least / _MIB)
     return WorkerError(
-        "W009",
-        f"--memory {_mib(bound)} MiB",
-        "must hold the buffers, the largest layer and one sample",
-        f"they take about {wanted} MiB",
-        f"give --memory {wanted}MiB or more",
+        "W009", f"--memory {_mib(bound)} MiB", f"they take about {wanted} MiB", wanted=wanted
     )
 
 

@@ -14,20 +14,18 @@ from lostbits.diagnoses.layers import TERMS, LayerSums
 from lostbits.diagnoses.measurement import Measured
 from lostbits.diagnoses.network import FINEST, Attributed
 from lostbits.diagnoses.sites import SiteSums
-from lostbits.graph.queries import channels, values_by_name
-from lostbits.runtime.executor import Executor
+from lostbits.graph.queries import channels, node_name, values_by_name
 from lostbits.runtime.measure import Comparison
 
 _KINDS = {"total", "clip"}
 
 
-def check(measured: Measured, case: Case, executor: Executor, samples: int) -> None:
+def check(measured: Measured, case: Case, samples: int) -> None:
     """Whether these can be sums of a case.
 
     Args:
         measured: What the file holds.
         case: What is diagnosed.
-        executor: Of its float network.
         samples: How many there are.
 
     Raises:
@@ -35,7 +33,7 @@ def check(measured: Measured, case: Case, executor: Executor, samples: int) -> N
     """
     _require(0 <= measured.samples <= samples, f"{measured.samples} of {samples} samples")
     _check_sites(measured.sites, case)
-    _check_layers(measured.layers, case, executor)
+    _check_layers(measured.layers, case)
     _check_comparison(measured.comparison, case)
     if measured.attributed is not None:
         _check_attributed(measured.attributed, case, samples)
@@ -59,8 +57,8 @@ def _check_sites(sums: SiteSums, case: Case) -> None:
     _shaped((one.halves for one in sums.values()), (2, 2))
 
 
-def _check_layers(sums: LayerSums, case: Case, executor: Executor) -> None:
-    names, known = {step.name for step in executor.steps}, values_by_name(case.model.graph)
+def _check_layers(sums: LayerSums, case: Case) -> None:
+    names, known = {node_name(n) for n in case.model.graph}, values_by_name(case.model.graph)
     for name, one in sums.items():
         _require(name in names and one.tensor in known, f"sums of a layer {name!r}")
         _shaped([one.with_error, one.own_energy], (len(TERMS),))
@@ -71,7 +69,6 @@ def _check_layers(sums: LayerSums, case: Case, executor: Executor) -> None:
 
 def _check_comparison(found: Comparison, case: Case) -> None:
     _require((found.error is None) == (found.power is None), "an error without its power")
-    _require(found.labels is None, "labels")
     _shaped([found.error, found.power], (len(case.output_energy),))
     _shaped([found.right], (2,))
 

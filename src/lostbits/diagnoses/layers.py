@@ -8,7 +8,7 @@ The share ``<e_i, E>/|E|^2`` of a term is also its Shapley value under ``v(S) = 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import final
+from typing import Self, final
 
 import numpy as np
 import torch
@@ -19,18 +19,20 @@ from lostbits.data import Batch
 from lostbits.diagnoses.finite import not_finite
 from lostbits.diagnosis import LayerReport
 from lostbits.graph.lineage import sources
-from lostbits.graph.queries import LINEAR
+from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
 from lostbits.runtime.executor import Executor, Step
 from lostbits.runtime.layout import dot
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.simulation import Frozen
+from lostbits.statistic import RecordSum
 
 TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
 
+@final
 @dataclass
-class _Sums:
+class LayerSum(RecordSum):
     """Inner products of the terms, and the error per channel.
 
     Attributes:
@@ -51,7 +53,8 @@ class _Sums:
     shift: NDArray[np.float64] | None = None
     count: int = 0
 
-    def add(self, other: "_Sums") -> None:
+    def merge(self, other: Self) -> Self:
+        """Add those of other samples."""
         self.with_error += other.with_error
         self.own_energy += other.own_energy
         self.local += other.local
@@ -59,9 +62,10 @@ class _Sums:
         if other.shift is not None:
             self.shift = other.shift if self.shift is None else self.shift + other.shift
         self.count += other.count
+        return self
 
 
-LayerSums = dict[str, _Sums]  # by the name of the node
+LayerSums = dict[str, LayerSum]  # by the name of the node
 
 
 @dataclass
@@ -79,7 +83,11 @@ class _Open:
 
 @final
 class LayerErrors:
-    """Accumulates the identity of every layer, batch by batch."""
+    """Accumulates the identity of every layer, batch by batch.
+
+    Attributes:
+        sums: What was measured.
+    """
 
     def __init__(self, case: Case, executor: Executor) -> None:
         self.case, self.executor = case, executor
@@ -139,27 +147,15 @@ class LayerErrors:
         if site is not None and site.key in frozen.total:
             terms["output"] = frozen.total[site.key]
             error = error + terms["output"]
-        sums = self.sums.setdefault(layer.step.name, _Sums(name))
+        sums = self.sums.setdefault(layer.step.name, LayerSum(name))
         _accumulate(sums, terms, error, pair.outputs[0])
 
-    def taken(self) -> LayerSums:
-        """What was measured since the last time; from here on it counts anew."""
-        sums, self.sums = self.sums, {}
-        return sums
 
-    def merge(self, sums: LayerSums) -> None:
-        """Add what was taken elsewhere."""
-        for name, more in sums.items():
-            self.sums.setdefault(name, _Sums(more.tensor)).add(more)
-
-    def reports(self) -> list[LayerReport]:
-        """One report a layer, in topological order."""
-        steps = {step.name: step for step in self.executor.steps}
-        inputs = sources(self.case.model.graph, {sums.tensor for sums in self.sums.values()})
-        return [
-            _report(steps[name], sums.tensor, inputs[sums.tensor], sums)
-            for name, sums in self.sums.items()
-        ]
+def layer_reports(case: Case, sums: LayerSums) -> list[LayerReport]:
+    """One report a layer, in topological order."""
+    ops = {node_name(node): node.op_type for node in case.model.graph}
+    inputs = sources(case.model.graph, {one.tensor for one in sums.values()})
+    return [_report(name, ops[name], inputs[one.tensor], one) for name, one in sums.items()]
 
 
 def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -185,7 +181,7 @@ def _through(layer: _Open, pair: Pair) -> _Open:
 
 
 def _accumulate(
-    sums: _Sums, terms: dict[str, torch.Tensor], error: torch.Tensor, output: torch.Tensor
+    sums: LayerSum, terms: dict[str, torch.Tensor], error: torch.Tensor, output: torch.Tensor
 ) -> None:
     for cause, term in terms.items():
         index = TERMS.index(cause)
@@ -206,16 +202,16 @@ def _added(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return reduce(torch.add, terms.values())
 
 
-def _report(step: Step, tensor: str, inputs: list[str], sums: _Sums) -> LayerReport:
+def _report(node: str, op: str, inputs: list[str], sums: LayerSum) -> LayerReport:
     energy = float(sums.with_error.sum())
     if not np.isfinite([energy, sums.power, *sums.own_energy]).all():
-        raise not_finite(f"errors of layer {step.name!r}", f"energy {energy}, power {sums.power}")
+        raise not_finite(f"errors of layer {node!r}", f"energy {energy}, power {sums.power}")
     shares = sums.with_error / energy if energy > 0 else np.zeros(len(TERMS))
     shift = np.zeros(1) if sums.shift is None else sums.shift
     return LayerReport(
-        node=step.name,
-        op=step.operator.op_type,
-        tensor=tensor,
+        node=node,
+        op=op,
+        tensor=sums.tensor,
         inputs=inputs,
         error=_ratio(energy, sums.power),
         shares=dict(zip(TERMS, shares.tolist(), strict=True)),

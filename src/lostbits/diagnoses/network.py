@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple, final
+from typing import NamedTuple, Self, final
 
 import numpy as np
 import torch
@@ -31,9 +31,10 @@ from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.measure import Value
+from lostbits.runtime.measure import Metric, Value
 from lostbits.runtime.simulation import Frozen
 from lostbits.runtime.slopes import Key, Vector, slopes
+from lostbits.statistic import RecordSum
 
 CLOSURE = 0.02  # part of the total that the residual of all batches may reach
 # What one batch misses another often gains, so each by itself may miss so many times as much.
@@ -97,7 +98,7 @@ class Gap(NamedTuple):
 
 @final
 @dataclass
-class Attributed:
+class Attributed(RecordSum):
     """What batches have been attributed, and to whom; parts of the data add up.
 
     Attributes:
@@ -114,6 +115,40 @@ class Attributed:
     sums: dict[Key, Vector] = field(default_factory=dict)
     gaps: dict[int, Gap] = field(default_factory=dict)
 
+    def merge(self, other: Self) -> Self:
+        """Add what was attributed elsewhere; of a batch that was refined the later gap holds."""
+        self.total += other.total
+        self.evaluations += other.evaluations
+        self.samples += other.samples
+        self.gaps |= other.gaps
+        self.include(other.sums)
+        return self
+
+    def include(self, sums: Mapping[Key, Vector]) -> None:
+        """Add sums by site and kind."""
+        for key, vector in sums.items():
+            known = self.sums.get(key)
+            self.sums[key] = vector if known is None else known + vector
+
+    def unsettled(self, tolerance: float, finest: int = FINEST) -> dict[int, int]:
+        """Batches to refine, by their first sample, and by which rule.
+
+        What a coarse rule misses in one batch it often gains in another, and only the sum is
+        reported. So batches are refined when all are known, those first that are off most to the
+        side to which the sum is off, and no more of them than it takes if they then are exact.
+        """
+        excess = sum(gap.value for gap in self.gaps.values())
+        side, limit = np.sign(excess), tolerance * abs(self.total)
+        worst = sorted(self.gaps.items(), key=lambda item: -side * item[1].value)
+        found: dict[int, int] = {}
+        for first, gap in worst:
+            if abs(excess) <= limit or side * gap.value <= 0:
+                break
+            if gap.rule < finest:
+                found[first] = gap.rule + 1
+                excess -= gap.value
+        return found
+
 
 @final
 class NetworkErrors:
@@ -125,6 +160,9 @@ class NetworkErrors:
         value: The scalar to attribute.
         tolerance: Part of the total that the residual of all batches may reach.
         rules: The coarsest and the finest one.
+
+    Attributes:
+        sums: What was attributed.
     """
 
     def __init__(
@@ -137,11 +175,7 @@ class NetworkErrors:
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
         self.tolerance, self.rules = tolerance, rules
-        self.total = 0.0
-        self.evaluations = 0
-        self.samples = 0
-        self.gaps: dict[int, Gap] = {}
-        self._sums: dict[Key, Vector] = {}
+        self.sums = Attributed()
 
     def update(
         self,
@@ -151,16 +185,16 @@ class NetworkErrors:
         others: Sequence[torch.Tensor],
     ) -> None:
         """Attribute one batch by the coarsest rule that will do; ``others``: quantized outputs."""
-        self.total += (total := float(self.value(floats, others)))
-        self.samples += part.size
+        self.sums.total += (total := float(self.value(floats, others)))
+        self.sums.samples += part.size
         rule, finest = self.rules
         integral = self._integrals(part, frozen, floats)
         sums = integral(rule)
         while rule < finest and abs(_sum(sums) - total) > _EACH * self.tolerance * total:
             rule += 1
             sums = integral(rule)
-        self._include(sums)
-        self.gaps[part.first] = Gap(_sum(sums) - total, rule)
+        self.sums.include(sums)
+        self.sums.gaps[part.first] = Gap(_sum(sums) - total, rule)
 
     def refine(
         self,
@@ -173,48 +207,9 @@ class NetworkErrors:
         """Put a rule in the place of the one before it, for one batch."""
         integral = self._integrals(part, frozen, floats)
         fine, coarse = integral(rule), integral(rule - 1)
-        self._include(fine)
-        self._include({key: -vector for key, vector in coarse.items()})
-        self.gaps[part.first] = Gap(_sum(fine) - float(self.value(floats, others)), rule)
-
-    def unsettled(self) -> dict[int, int]:
-        """Batches to refine, by their first sample, and by which rule.
-
-        What a coarse rule misses in one batch it often gains in another, and only the sum is
-        reported. So batches are refined when all are known, those first that are off most to the
-        side to which the sum is off, and no more of them than it takes if they then are exact.
-        """
-        excess = sum(gap.value for gap in self.gaps.values())
-        side, limit = np.sign(excess), self.tolerance * abs(self.total)
-        worst = sorted(self.gaps.items(), key=lambda item: -side * item[1].value)
-        found: dict[int, int] = {}
-        for first, gap in worst:
-            if abs(excess) <= limit or side * gap.value <= 0:
-                break
-            if gap.rule < self.rules[1]:
-                found[first] = gap.rule + 1
-                excess -= gap.value
-        return found
-
-    def taken(self) -> Attributed:
-        """What was attributed since the last time; from here on it counts anew."""
-        own = Attributed(self.total, self.evaluations, self.samples, self._sums, self.gaps)
-        self.total, self.evaluations, self.samples = 0.0, 0, 0
-        self._sums, self.gaps = {}, {}
-        return own
-
-    def merge(self, other: Attributed) -> None:
-        """Add what was taken elsewhere."""
-        self.total += other.total
-        self.evaluations += other.evaluations
-        self.samples += other.samples
-        self.gaps |= other.gaps
-        self._include(other.sums)
-
-    def _include(self, sums: Mapping[Key, Vector]) -> None:
-        for key, vector in sums.items():
-            known = self._sums.get(key)
-            self._sums[key] = vector if known is None else known + vector
+        self.sums.include(fine)
+        self.sums.include({key: -vector for key, vector in coarse.items()})
+        self.sums.gaps[part.first] = Gap(_sum(fine) - float(self.value(floats, others)), rule)
 
     def _integrals(
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor]
@@ -227,7 +222,7 @@ class NetworkErrors:
             for t in nodes.tolist():
                 if t not in known:
                     known[t] = self._slopes(part, frozen, floats, t)
-                    self.evaluations += part.size
+                    self.sums.evaluations += part.size
             return _weighted(known, nodes, weights)
 
         return integral
@@ -247,40 +242,43 @@ class NetworkErrors:
                 raise not_finite(f"attribution of {key!r}", f"no slope {part.span}")
         return found
 
-    def report(self) -> NetworkReport:
-        """Attributions, largest first, with the measured total and the residual."""
-        scale = self.case.samples / max(self.samples, 1)  # 1 but for an interrupted run
-        attributions = [
-            Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, self.total))
-            for site in self.case.players
-            for cause, value in self._causes(site)
-        ]
-        attributions.sort(key=lambda a: -abs(a.value))
-        attributed = sum(a.value for a in attributions)
-        return NetworkReport(
-            method="aumann-shapley",
-            metric=self.value.metric,
-            total=scale * self.total,
-            residual=_ratio(attributed - scale * self.total, scale * self.total),
-            evaluations=self.evaluations / max(self.samples, 1),
-            attributions=attributions,
-            channels=self._channels(attributions),
-            note=say("basis.samples", count=str(self.samples)),
-        )
 
-    def _causes(self, site: Site) -> Iterator[tuple[Cause, float]]:
-        """A site always has a round value, zero if it never mattered; clip only if it clipped."""
-        total = self._sums.get((site.key, "total"))
-        clip = self._sums.get((site.key, "clip"))
-        clipped = 0.0 if clip is None else float(clip.sum())
-        yield "round", 0.0 if total is None else float(total.sum()) - clipped
-        if clip is not None:
-            yield "clip", clipped
+def attributed_report(case: Case, metric: Metric, sums: Attributed) -> NetworkReport:
+    """Attributions, largest first, with the measured total and the residual."""
+    scale = case.samples / max(sums.samples, 1)  # 1 but for an interrupted run
+    attributions = [
+        Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, sums.total))
+        for site in case.players
+        for cause, value in _causes(sums, site)
+    ]
+    attributions.sort(key=lambda a: -abs(a.value))
+    attributed = sum(a.value for a in attributions)
+    return NetworkReport(
+        method="aumann-shapley",
+        metric=metric,
+        total=scale * sums.total,
+        residual=_ratio(attributed - scale * sums.total, scale * sums.total),
+        evaluations=sums.evaluations / max(sums.samples, 1),
+        attributions=attributions,
+        channels=_channels(sums, attributions),
+        note=say("basis.samples", count=str(sums.samples)),
+    )
 
-    def _channels(self, attributions: Sequence[Attribution]) -> dict[str, list[float]]:
-        largest = list(dict.fromkeys(f"{a.tensor}:{a.role}" for a in attributions))[:_CHANNEL_SITES]
-        table = {key: self._sums.get((key, "total")) for key in largest}
-        return {k: [float(v) for v in t] for k, t in table.items() if t is not None and t.size > 1}
+
+def _causes(sums: Attributed, site: Site) -> Iterator[tuple[Cause, float]]:
+    """A site always has a round value, zero if it never mattered; clip only if it clipped."""
+    total = sums.sums.get((site.key, "total"))
+    clip = sums.sums.get((site.key, "clip"))
+    clipped = 0.0 if clip is None else float(clip.sum())
+    yield "round", 0.0 if total is None else float(total.sum()) - clipped
+    if clip is not None:
+        yield "clip", clipped
+
+
+def _channels(sums: Attributed, attributions: Sequence[Attribution]) -> dict[str, list[float]]:
+    largest = list(dict.fromkeys(f"{a.tensor}:{a.role}" for a in attributions))[:_CHANNEL_SITES]
+    table = {key: sums.sums.get((key, "total")) for key in largest}
+    return {k: [float(v) for v in t] for k, t in table.items() if t is not None and t.size > 1}
 
 
 def _weighted(

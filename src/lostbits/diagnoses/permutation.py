@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.language import Message, say
 from lostbits.runtime.calibration import trimmed
-from lostbits.runtime.measure import Value
+from lostbits.runtime.measure import Metric, Value
 from lostbits.runtime.session import Session
+from lostbits.statistic import RecordSum
 
 CAUSES: tuple[Cause, Cause] = ("clip", "round")  # the order of a site's two players
 
@@ -53,7 +54,7 @@ class Coalitions:
 
 @final
 @dataclass
-class Walked:
+class Walked(RecordSum):
     """What batches have been walked over; parts of the data add up.
 
     Attributes:
@@ -68,37 +69,37 @@ class Walked:
     samples: int
     sums: NDArray[np.float64]
 
+    @classmethod
+    def none(cls, case: Case) -> Self:
+        """Nothing yet."""
+        return cls(0.0, 0, 0, np.zeros(2 * len(case.players)))
+
+    def merge(self, other: Self) -> Self:
+        """Add what was walked elsewhere."""
+        self.total += other.total
+        self.evaluations += other.evaluations
+        self.samples += other.samples
+        self.sums += other.sums
+        return self
+
 
 @final
 class PermutationErrors:
-    """Attributes the output error by walking permutations over batches."""
+    """Attributes the output error by walking permutations over batches.
+
+    Attributes:
+        sums: What was walked.
+    """
 
     def __init__(self, case: Case, value: Value, seed: int = 0, pairs: int = 1) -> None:
         self.case, self.value = case, value
         self.orders = _orders(len(case.players), pairs, np.random.default_rng(seed))
-        self.sums = np.zeros(2 * len(case.players))
-        self.total = 0.0
-        self.samples = 0
-        self.evaluations = 0
+        self.sums = Walked.none(case)
 
     @cached_property
     def coalitions(self) -> Coalitions:
         """Made when the first batch comes: a report needs none."""
         return Coalitions(self.case)
-
-    def taken(self) -> Walked:
-        """What was walked since the last time; from here on it counts anew."""
-        own = Walked(self.total, self.evaluations, self.samples, self.sums)
-        self.total, self.evaluations, self.samples = 0.0, 0, 0
-        self.sums = np.zeros_like(self.sums)
-        return own
-
-    def merge(self, other: Walked) -> None:
-        """Add what was taken elsewhere."""
-        self.total += other.total
-        self.evaluations += other.evaluations
-        self.samples += other.samples
-        self.sums += other.sums
 
     def update(self, part: Batch) -> None:
         """Walk every permutation over one batch."""
@@ -106,8 +107,8 @@ class PermutationErrors:
         floats = self.coalitions.outputs(part, nothing)
         for order in self.orders:
             self._walk(part, order, floats)
-        self.total += float(self.value(floats, self.coalitions.outputs(part, ~nothing)))
-        self.samples += part.size
+        self.sums.total += float(self.value(floats, self.coalitions.outputs(part, ~nothing)))
+        self.sums.samples += part.size
 
     def _walk(self, part: Batch, order: Sequence[int], floats: Sequence[torch.Tensor]) -> None:
         on = np.zeros((self.coalitions.count, 2), bool)
@@ -119,35 +120,42 @@ class PermutationErrors:
             # Some errors without others may divide by zero. What they change then counts with the
             # next one that makes a number of it; with all of them there is one.
             now = now if math.isfinite(now) else before
-            self.sums[player] += (now - before) / len(self.orders)
+            self.sums.sums[player] += (now - before) / len(self.orders)
             before = now
-            self.evaluations += part.size
+            self.sums.evaluations += part.size
 
-    def report(self, reason: Message) -> NetworkReport:
-        """Attributions, largest first; the residual is rounding of float sums."""
-        scale = self.case.samples / max(self.samples, 1)  # only the first samples were walked
-        attributions = [
-            Attribution(site.tensor, site.role, cause, scale * v, v / (self.total or 1.0))
-            for site, row in zip(self.case.players, self.sums.reshape(-1, 2).tolist(), strict=True)
-            for cause, v in zip(CAUSES, row, strict=True)
-            if cause == "round" or v
-        ]
-        attributions.sort(key=lambda a: -abs(a.value))
-        return NetworkReport(
-            method="permutation",
-            metric=self.value.metric,
-            total=scale * self.total,
-            residual=(float(self.sums.sum()) - self.total) / (self.total or 1.0),
-            evaluations=self.evaluations / max(self.samples, 1),
-            attributions=attributions,
-            channels={},
-            note=say(
-                "basis.permutations",
-                reason=reason,
-                orders=str(len(self.orders)),
-                samples=str(self.samples),
-            ),
-        )
+
+def walked_report(
+    case: Case, metric: Metric, sums: Walked, orders: int, reason: Message
+) -> NetworkReport:
+    """Attributions, largest first; the residual is rounding of float sums.
+
+    Args:
+        case: What was walked over.
+        metric: Of its value.
+        sums: Of all batches.
+        orders: How many permutations each was walked over by.
+        reason: Why permutations were walked.
+    """
+    scale = case.samples / max(sums.samples, 1)  # only the first samples were walked
+    attributions = [
+        Attribution(site.tensor, site.role, cause, scale * v, v / (sums.total or 1.0))
+        for site, row in zip(case.players, sums.sums.reshape(-1, 2).tolist(), strict=True)
+        for cause, v in zip(CAUSES, row, strict=True)
+        if cause == "round" or v
+    ]
+    attributions.sort(key=lambda a: -abs(a.value))
+    told = {"orders": str(orders), "samples": str(sums.samples)}
+    return NetworkReport(
+        method="permutation",
+        metric=metric,
+        total=scale * sums.total,
+        residual=(float(sums.sums.sum()) - sums.total) / (sums.total or 1.0),
+        evaluations=sums.evaluations / max(sums.samples, 1),
+        attributions=attributions,
+        channels={},
+        note=say("basis.permutations", reason=reason, **told),
+    )
 
 
 def _orders(sites: int, pairs: int, random: np.random.Generator) -> list[list[int]]:

@@ -18,6 +18,7 @@ from lostbits.diagnosis import (
     ModelFacts,
     NetworkReport,
     Reasoned,
+    RuleFacts,
     TargetFacts,
 )
 from lostbits.graph.queries import name_of
@@ -26,7 +27,7 @@ from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
 from lostbits.runtime.peak import peak_memory
 from lostbits.runtime.reference import Reference
-from lostbits.target import Target
+from lostbits.target import Rule, Target
 
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
 _SHOWN = 5  # tensors that a note names
@@ -48,13 +49,13 @@ def assemble(
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
-    sites, case = run.site_errors.reports(), run.case
+    sites, case = run.sites(), run.case
     network = with_reasons(case, sites, run.network())
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    baseline = run.comparison.baseline(names)
+    baseline = run.sums.comparison.baseline(names)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -68,7 +69,7 @@ def assemble(
         coverage=_coverage(case, len(sites)),
         baseline=baseline,
         sites=sites,
-        layers=run.layer_errors.reports(),
+        layers=run.layers(),
         network=network,
         findings=found,
         notes=_notes(run, reference, network, adopted),
@@ -94,7 +95,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     notes: list[Message] = []
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
-    if run.labels is not None and run.done and not run.comparison.labelled:
+    if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
@@ -105,7 +106,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         notes.append(say(QUANTIZERS, count=pairs, target=target))
     if reference.repeated:
         notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
-    if run.permutation is not None:
+    if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
 
@@ -157,12 +158,25 @@ def _model(reference: Reference, sites: int) -> ModelFacts:
     )
 
 
+def rule_facts(rule: Rule) -> RuleFacts:
+    """The rule of one role; a method that is no built-in one stands by its name."""
+    method = rule.method_name
+    return RuleFacts(
+        rule.grid,
+        rule.symmetric,
+        rule.per_channel,
+        method,
+        rule.power_of_two,
+        rule.minimum_range,
+    )
+
+
 def _target(target: Target) -> TargetFacts:
     return TargetFacts(
         name=target.name,
         title=verbatim(target.title),
-        weights=target.weights,
-        activations=target.activations,
+        weights=rule_facts(target.weights),
+        activations=rule_facts(target.activations),
         bias_bits=target.bias_bits,
         takes=verbatim(target.takes),
         sources=list(target.sources),

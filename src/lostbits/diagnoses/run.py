@@ -1,9 +1,10 @@
 """A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from itertools import count
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +12,17 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.kept import check
-from lostbits.diagnoses.layers import LayerErrors
-from lostbits.diagnoses.measurement import PERMUTED_SAMPLES, Measured, Measurement, permutations
-from lostbits.diagnoses.network import CLOSURE, NetworkErrors
-from lostbits.diagnoses.permutation import PermutationErrors
+from lostbits.diagnoses.layers import layer_reports
+from lostbits.diagnoses.measurement import PERMUTED_SAMPLES, Measured, Measurement, orders
+from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
+from lostbits.diagnoses.permutation import walked_report
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnoses.sites import SiteErrors
-from lostbits.diagnosis import NetworkReport, Standing
+from lostbits.diagnoses.sites import SiteFigures
+from lostbits.diagnosis import LayerReport, NetworkReport, SiteReport, Standing
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
-from lostbits.runtime.chords import pointed
-from lostbits.runtime.executor import Executor
-from lostbits.runtime.measure import Comparison, Value, check_metric
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
@@ -51,7 +49,7 @@ class Run:
         labels: Class numbers of the samples, or None.
         tolerance: Part of the total that the attributions may miss it by.
         interrupted: Whether the user stopped it before the last sample.
-        done: Samples that the figures stand for.
+        sums: All that was measured so far.
     """
 
     case: Case
@@ -60,20 +58,15 @@ class Run:
     labels: NDArray[np.int64] | None
     tolerance: float = CLOSURE
     interrupted: bool = False
-    done: int = 0
-    form: ClassVar[type[Measured]] = Measured
+    sums: Measured = field(init=False)
 
     def __post_init__(self) -> None:
-        executor = Executor(self.case.model, self.case.players)
-        metric = check_metric(self.settings.metric)
-        self.value = Value(metric, self.case.output_energy, self.case.samples)
-        self.site_errors = SiteErrors(self.case)
-        self.layer_errors = LayerErrors(self.case, executor)
-        self.comparison = Comparison(self.labels)
-        self.gradient = NetworkErrors(self.case, executor, self.value, self.tolerance)
-        self.permutation: PermutationErrors | None = None
-        self.opaque: list[str] = []
-        self.pointed = pointed(executor)
+        self.sums = Measured.none(self.case)
+
+    @property
+    def done(self) -> int:
+        """Samples that the figures stand for."""
+        return self.sums.samples
 
     def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
         """Stream the data once; an interrupt keeps what is finished.
@@ -84,17 +77,18 @@ class Run:
         folding = Folding(pool or InProcess(), progress, self._checkpoint())
         job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
         stretches = self.source.stretches(job.batch, 1)
+        fits = partial(check, case=self.case, samples=len(self.source))
         try:
-            folding.run("diagnosis", job, stretches, self)
+            folding.run("diagnosis", job, stretches, self.sums, fits)
             for turn in count(1):
-                if not (finer := self.gradient.unsettled()):
+                if not (finer := self._attributed.unsettled(self.tolerance)):
                     break
                 again = [s for s in stretches if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
-                folding.run(f"refinement {turn}", job, again, self)
+                folding.run(f"refinement {turn}", job, again, self.sums, fits)
             if self._open():
                 few = [s for s in stretches if s.start < PERMUTED_SAMPLES]
-                folding.run("permutations", replace(job, finer={}, walk=True), few, self)
+                folding.run("permutations", replace(job, finer={}, walk=True), few, self.sums, fits)
         except KeyboardInterrupt:
             if not self.done:
                 raise
@@ -102,10 +96,17 @@ class Run:
 
     def _open(self) -> bool:
         """Whether gradients miss so much that permutations, which miss nothing, are worth it."""
-        if self.settings.method != "auto" or self.permutation is not None:
+        if self.settings.method != "auto" or self.sums.walked is not None:
             return False
-        most = _OPEN if self.pointed else _LOST
-        return abs(self.gradient.report().residual) > max(most, self.tolerance)
+        most = _OPEN if self.sums.pointed else _LOST
+        return abs(self._by_gradients().residual) > max(most, self.tolerance)
+
+    @property
+    def _attributed(self) -> Attributed:
+        return self.sums.attributed or Attributed()
+
+    def _by_gradients(self) -> NetworkReport:
+        return attributed_report(self.case, self.settings.metric, self._attributed)
 
     def _checkpoint(self) -> Checkpoint:
         """Of all that decides what this run adds up."""
@@ -122,71 +123,40 @@ class Run:
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
         return fitting(self.settings.room, each)
 
-    def whole(self) -> Measured:
-        """All so far, in the form of what one stretch adds."""
-        whole = self._taken()
-        self.merge(whole)
-        return whole
+    def sites(self) -> list[SiteReport]:
+        """One report a site, in the order of the plan."""
+        return self._figures.reports()
 
-    def restore(self, whole: Measured) -> None:
-        """Put what was kept in the place of all so far.
+    def layers(self) -> list[LayerReport]:
+        """One report a layer, in topological order."""
+        return layer_reports(self.case, self.sums.layers)
 
-        Raises:
-            ValueError: When it is not of this case.
-        """
-        check(whole, self.case, self.layer_errors.executor, len(self.source))
-        self._taken()
-        self.merge(whole)
-
-    def _taken(self) -> Measured:
-        """All so far; the sums begin anew."""
-        done, self.done = self.done, 0
-        comparison, self.comparison = self.comparison, Comparison(self.labels)
-        return Measured(
-            done,
-            self.site_errors.taken(),
-            self.layer_errors.taken(),
-            replace(comparison, labels=None),
-            self.gradient.taken(),
-            None if self.permutation is None else self.permutation.taken(),
-            self.opaque,
-        )
-
-    def merge(self, measured: Measured) -> None:
-        """Add what a stretch adds."""
-        self.site_errors.merge(measured.sites)
-        self.layer_errors.merge(measured.layers)
-        self.comparison.merge(measured.comparison)
-        if measured.attributed is not None:
-            self.gradient.merge(measured.attributed)
-        if measured.walked is not None:
-            if self.permutation is None:
-                self.permutation = permutations(self.case, self.value, self.settings)
-            self.permutation.merge(measured.walked)
-        self.opaque = sorted({*self.opaque, *measured.opaque})
-        self.done += measured.samples
+    @property
+    def _figures(self) -> SiteFigures:
+        return SiteFigures(self.case, self.sums.sites)
 
     def network(self) -> NetworkReport:
         """The attribution so far."""
-        if self.permutation is None:
-            return self.gradient.report()
+        gradients = self._by_gradients()
+        if self.sums.walked is None:
+            return gradients
         reason = say("basis.asked")
-        if self.gradient.samples:
-            missed = self.gradient.report().residual
-            reason = say("basis.open", residual=f"{missed:+.1%}")
-        if self.opaque:
-            reason = say("basis.no_gradient", ops=", ".join(self.opaque[:5]))
-        return self.permutation.report(reason)
+        if self._attributed.samples:
+            reason = say("basis.open", residual=f"{gradients.residual:+.1%}")
+        if self.sums.opaque:
+            reason = say("basis.no_gradient", ops=", ".join(self.sums.opaque[:5]))
+        metric, walked = self.settings.metric, self.sums.walked
+        return walked_report(self.case, metric, walked, orders(self.settings), reason)
 
     def standings(self, error: float) -> dict[str, Standing]:
         """Every site, by its key; shares are parts of ``error``, in the unit of the metric."""
-        values = self.network().values
+        values, figures = self.network().values, self._figures
         return {
-            s.key: self._standing(s, values.get(s.key, 0.0) / (error or 1.0))
+            s.key: self._standing(s, figures.sqnr_db(s), values.get(s.key, 0.0) / (error or 1.0))
             for s in self.case.sites
         }
 
-    def _standing(self, site: Site, share: float) -> Standing:
+    def _standing(self, site: Site, sqnr_db: float | None, share: float) -> Standing:
         affine = self.case.plan[site.key]
         lo, hi = float(affine.lo.min()), float(affine.hi.max())
-        return Standing(affine.grid.name, lo, hi, self.site_errors.sqnr_db(site), share)
+        return Standing(affine.grid.name, lo, hi, sqnr_db, share)

@@ -6,6 +6,7 @@ from typing import final
 
 from lostbits.errors import LARGEST_SEED, TargetError, check_number, close_match
 from lostbits.override import Override
+from lostbits.runtime.measure import Metric
 from lostbits.runtime.pool import Resources
 from lostbits.runtime.work import Work, nobody
 
@@ -39,7 +40,7 @@ class Settings:
             goes on where they stand; None keeps none.
     """
 
-    metric: str = "nsr"
+    metric: Metric = "nsr"
     method: str = "auto"
     batch: int = 8
     permutations: int = 2
@@ -71,4 +72,4 @@ def check_method(name: str) -> None:
     """
     if name not in METHODS:
         advice = close_match(name, METHODS)
-        raise TargetError("T010", f"--method {name}", "must be known", "no such method", advice)
+        raise TargetError("T010", f"--method {name}", "no such method", advice=advice)

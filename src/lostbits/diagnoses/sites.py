@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from lostbits.runtime.layout import by_channel
 from lostbits.runtime.lockstep import Pair
 from lostbits.runtime.measure import decibels
 from lostbits.runtime.simulation import Frozen
+from lostbits.statistic import RecordSum
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative
 from lostbits.target import Rule
@@ -29,9 +30,17 @@ _LEVELS = 64  # groups of codes that a report shows
 _PLOT_BINS = 128
 
 
+@final
 @dataclass
-class _Sums:
-    """Running sums over values of one site, float64."""
+class SiteSum(RecordSum):
+    """Running sums over values of one site, float64.
+
+    Attributes:
+        round, clip, dead_zone, total: Squared errors.
+        power: Squares of the values.
+        size: How many values.
+        halves: Squared error and values of either half of the samples.
+    """
 
     round: float = 0.0
     clip: float = 0.0
@@ -43,9 +52,11 @@ class _Sums:
 
     @property
     def mse(self) -> float:
+        """Mean squared error."""
         return self.total / max(self.size, 1)
 
-    def add(self, other: "_Sums") -> None:
+    def merge(self, other: Self) -> Self:
+        """Add those of other values."""
         self.round += other.round
         self.clip += other.clip
         self.dead_zone += other.dead_zone
@@ -53,9 +64,15 @@ class _Sums:
         self.power += other.power
         self.size += other.size
         self.halves += other.halves
+        return self
 
 
-SiteSums = dict[str, _Sums]
+SiteSums = dict[str, SiteSum]  # by the key of the site
+
+
+def no_sums(case: Case) -> SiteSums:
+    """Of every site that streams, before anything was seen."""
+    return {s.key: SiteSum() for s in case.sites if s.streams}
 
 
 @final
@@ -64,32 +81,42 @@ class SiteErrors:
 
     ``mse_round + mse_clip == mse`` holds because the two parts have disjoint supports: the grid's
     ends are grid points, so a value outside is only clipped and a value inside only rounded.
+
+    Attributes:
+        sums: What was measured.
     """
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.sums = self._none()
+        self.sums = no_sums(case)
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation."""
         sums = self.sums[site.key]
         parts = _split(x, self.case.plan[site.key], part.size)
         rounded, clipped, dead_zone, power = parts.sum(axis=0).tolist()
-        sums.add(_Sums(rounded, clipped, dead_zone, rounded + clipped, power, x.numel()))
+        sums.merge(SiteSum(rounded, clipped, dead_zone, rounded + clipped, power, x.numel()))
         self._halve(sums, parts[:, :2].sum(axis=1), x.numel(), part)
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
 
-    def taken(self) -> SiteSums:
-        """What was measured since the last time; from here on it counts anew."""
-        sums, self.sums = self.sums, self._none()
-        return sums
+    def _halve(self, sums: SiteSum, each: NDArray[np.float64], size: int, part: Batch) -> None:
+        """Error of the first and of the second half of the samples, for stability."""
+        if each.size != part.size:
+            return
+        second = np.arange(part.first, part.first + part.size) >= self.case.samples / 2
+        for half in (0, 1):
+            mine = second == bool(half)
+            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
 
-    def merge(self, sums: SiteSums) -> None:
-        """Add what was taken elsewhere."""
-        for key, more in sums.items():
-            self.sums[key].add(more)
+
+@final
+class SiteFigures:
+    """What is told of the sites of a case, from the sums of those that stream."""
+
+    def __init__(self, case: Case, sums: SiteSums) -> None:
+        self.case, self.sums = case, sums
 
     def reports(self) -> list[SiteReport]:
         """One report a site, in the order of the plan; of constants too, which need no data."""
@@ -101,29 +128,17 @@ class SiteErrors:
         sums = self._measured(site)
         return decibels(sums.power, sums.total)
 
-    def _measured(self, site: Site) -> _Sums:
+    def _measured(self, site: Site) -> SiteSum:
         return self.sums[site.key] if site.streams else self._constants[site.key]
 
     @cached_property
     def _constants(self) -> SiteSums:
         return {s.key: self._constant(s) for s in self.case.sites if not s.streams}
 
-    def _none(self) -> SiteSums:
-        return {s.key: _Sums() for s in self.case.sites if s.streams}
-
-    def _constant(self, site: Site) -> _Sums:
+    def _constant(self, site: Site) -> SiteSum:
         x = constant_of(self.case.model, site)
         part = split_error(x, self.case.plan[site.key], self.case.quantized_constant(site))
-        return _Sums(*part, power=float((x.astype(np.float64) ** 2).sum()), size=x.size)
-
-    def _halve(self, sums: _Sums, each: NDArray[np.float64], size: int, part: Batch) -> None:
-        """Error of the first and of the second half of the samples, for stability."""
-        if each.size != part.size:
-            return
-        second = np.arange(part.first, part.first + part.size) >= self.case.samples / 2
-        for half in (0, 1):
-            mine = second == bool(half)
-            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
+        return SiteSum(*part, power=float((x.astype(np.float64) ** 2).sum()), size=x.size)
 
     def _report(self, site: Site, op: str) -> SiteReport:
         affine, sums = self.case.plan[site.key], self._measured(site)
@@ -197,7 +212,7 @@ def _effective(affine: Affine, bits: LostBits | None) -> float:
     return affine.grid.bits - (0.0 if bits is None else bits.total)
 
 
-def _stability(sums: _Sums) -> Stability | None:
+def _stability(sums: SiteSum) -> Stability | None:
     """Mean squared error on either half of the samples; the ratio is 1 for stable data."""
     if not (sums.halves[:, 1] > 0).all():
         return None

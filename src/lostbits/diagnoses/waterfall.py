@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lostbits.case import Seen
 from lostbits.diagnosis import LostBits, Mark, TradeOff
-from lostbits.estimators import ALL
+from lostbits.estimator import Ends, RowEstimator
+from lostbits.estimators import MEMBERS
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, Array, Grid, affine_from_range
 from lostbits.statistics import Histogram
@@ -20,7 +21,6 @@ from lostbits.statistics.histogram import Density, Distortion
 from lostbits.target import Rule
 
 Floats = NDArray[np.float64]
-Ends = tuple[Floats, Floats]
 
 _NOTABLE = 0.02  # bits: below this the range in use counts as the best one
 _FACTORS = np.geomspace(1 / 32, 2.0, 33)
@@ -149,13 +149,16 @@ def trade_off(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> TradeOff:
 
 
 def _ranges(rows: Histogram, rule: Rule, best: Ends) -> dict[str, Ends]:
-    """What each method makes of these values; there are two for channels."""
+    """What each method makes of these values; of channels, those that look at all at once."""
     known = {"min_max": (rows.lo, rows.hi), "mse": best}
-    if rule.per_channel:
-        return known
-    others = (m for m in ALL if m.name not in known and rows.size >= m.minimum_values)
-    ends = {m.name: m(rows, rule.grid, symmetric=rule.symmetric) for m in others}
-    return known | {name: (np.array([lo]), np.array([hi])) for name, (lo, hi) in ends.items()}
+    others = [
+        m
+        for m in MEMBERS.all()
+        if m.name not in known
+        and rows.size >= m.minimum_values
+        and not (rule.per_channel and isinstance(m, RowEstimator))
+    ]
+    return known | {m.name: m.ranges(rows, rule.grid, symmetric=rule.symmetric) for m in others}
 
 
 def _grid(lo: Floats, hi: Floats, rule: Rule) -> Affine:

@@ -1,6 +1,6 @@
 """The range estimators, by the names that users type."""
 
-from lostbits.errors import TargetError, close_match
+from lostbits.errors import TargetError
 from lostbits.estimator import Estimator
 from lostbits.estimators.aciq import AciqGauss, AciqLaplace
 from lostbits.estimators.enhanced import SnpeEnhanced
@@ -8,6 +8,7 @@ from lostbits.estimators.entropy import Entropy
 from lostbits.estimators.min_max import MinMax
 from lostbits.estimators.mse import MeanSquaredError
 from lostbits.estimators.percentile import Percentile
+from lostbits.members import Members
 
 ALL: tuple[Estimator, ...] = (
     MinMax(),
@@ -20,24 +21,29 @@ ALL: tuple[Estimator, ...] = (
 )
 
 
-def estimator(name: str) -> Estimator:
-    """Look up a range method.
+def _unknown(name: str, advice: str) -> TargetError:
+    return TargetError("T002", f"range method {name!r}", "no such method", advice=advice)
+
+
+MEMBERS: Members[Estimator] = Members("lostbits.estimators", Estimator, ALL, _unknown)
+
+
+def estimator(given: str | Estimator) -> Estimator:
+    """The range method of that name; one that is given itself stays as it is.
 
     Raises:
         TargetError: T002, if there is none of that name.
+        MemberError: See ``Members``.
 
     >>> estimator("mse")
     MeanSquaredError()
     """
-    known = {e.name: e for e in ALL}
-    if name not in known:
-        where, rule = f"range method {name!r}", "must be a known one"
-        raise TargetError("T002", where, rule, "no such method", close_match(name, known))
-    return known[name]
+    return MEMBERS.find(given)
 
 
 __all__ = [
     "ALL",
+    "MEMBERS",
     "AciqGauss",
     "AciqLaplace",
     "Entropy",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import erfc, lambertw
 
-from lostbits.estimator import Estimator
+from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
 
@@ -19,7 +19,7 @@ _ROUNDS, _MEAN_BITS = 10, 0.01  # of the search for an allocation, and how near 
 
 @final
 @dataclass(frozen=True)
-class AciqLaplace(Estimator):
+class AciqLaplace(RowEstimator):
     """Clips at a fixed multiple of the mean absolute deviation ``b = mean |x - mean|``.
 
     ``[mean - a, mean + a]`` with ``a = laplace_ratio(bits) * b``, or ``[0, mean + a]`` for
@@ -39,7 +39,7 @@ class AciqLaplace(Estimator):
     name: ClassVar[str] = "aciq_laplace"
     title: ClassVar[str] = "best clip of a Laplacian"
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def row(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
         """The clipped range."""
         ratio = laplace_ratio(_bits(seen, grid, symmetric))
         return _around_mean(seen, ratio * _deviation(seen, 1))
@@ -47,7 +47,7 @@ class AciqLaplace(Estimator):
 
 @final
 @dataclass(frozen=True)
-class AciqGauss(Estimator):
+class AciqGauss(RowEstimator):
     """Clips at a fixed multiple of the standard deviation; otherwise as ``AciqLaplace``.
 
     References:
@@ -64,7 +64,7 @@ class AciqGauss(Estimator):
     name: ClassVar[str] = "aciq_gauss"
     title: ClassVar[str] = "best clip of a Gaussian"
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def row(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
         """The clipped range."""
         ratio = gauss_ratio(_bits(seen, grid, symmetric))
         return _around_mean(seen, ratio * _deviation(seen, 2) ** 0.5)

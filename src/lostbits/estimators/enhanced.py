@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.compiled import compiled_sums
-from lostbits.estimator import Estimator
+from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative
@@ -20,7 +20,7 @@ _CLIP_WEIGHT = 3.0
 
 @final
 @dataclass(frozen=True)
-class SnpeEnhanced(Estimator):
+class SnpeEnhanced(RowEstimator):
     """The cheapest of a few hundred ranges, where clipping costs three times its squared error.
 
     Candidates and cost are those of the platform. For an asymmetric grid: 17 steps up to 17/16 of
@@ -48,7 +48,7 @@ class SnpeEnhanced(Estimator):
     name: ClassVar[str] = "snpe_enhanced"
     title: ClassVar[str] = "SNPE enhanced (clip error times 3)"
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def row(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
         """The first of the cheapest candidates."""
         lo, hi = min(float(seen.lo[0]), 0.0), max(float(seen.hi[0]), 0.0)
         if lo == hi:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from lostbits.compiled import compiled
-from lostbits.estimator import Estimator
+from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @final
 @dataclass(frozen=True)
-class Entropy(Estimator):
+class Entropy(RowEstimator):
     """The clip of ``|x|`` whose coarse histogram diverges least from the fine one.
 
     A candidate keeps the first ``i`` bins of the histogram of ``|x|``. P is what clipping makes
@@ -48,7 +48,7 @@ class Entropy(Estimator):
     title: ClassVar[str] = "least KL divergence (TensorRT)"
     minimum_values: ClassVar[int] = 128
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def row(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
         """``[-t, t]`` without the sides that hold no data; limited to them if asymmetric."""
         lo, hi = min(float(seen.lo[0]), 0.0), max(float(seen.hi[0]), 0.0)
         if lo == hi:

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from lostbits.estimator import Estimator
-from lostbits.grid import Grid, Range
+from lostbits.estimator import Ends, Estimator
+from lostbits.grid import Grid
 from lostbits.statistics import Histogram
 
 
 @final
 @dataclass(frozen=True)
 class MinMax(Estimator):
-    """The exact extremes, widened to hold zero; never clips what it has seen.
+    """The exact extremes; never clips what it has seen.
 
     >>> MinMax()(Histogram([1.0], [5.0]), Grid.of(8, signed=False), symmetric=False)
     Range(lo=0.0, hi=5.0)
@@ -20,6 +20,6 @@ class MinMax(Estimator):
     name: ClassVar[str] = "min_max"
     title: ClassVar[str] = "exact extremes"
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def ranges(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Ends:
         """The extremes; neither grid nor symmetry plays a part."""
-        return Range(min(float(seen.lo[0]), 0.0), max(float(seen.hi[0]), 0.0))
+        return seen.lo, seen.hi

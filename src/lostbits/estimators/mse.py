@@ -7,8 +7,8 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.estimator import Estimator
-from lostbits.grid import Affine, Grid, Range, affine_from_range
+from lostbits.estimator import Ends, Estimator
+from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.statistics import Histogram
 
 Floats = NDArray[np.float64]
@@ -34,10 +34,10 @@ class MeanSquaredError(Estimator):
     name: ClassVar[str] = "mse"
     title: ClassVar[str] = "least squared error"
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
-        """The best range found; never worse than the exact extremes."""
-        lo, hi, _ = best_ranges(seen, grid, symmetric=symmetric, per_channel=False)
-        return Range(float(lo[0]), float(hi[0]))
+    def ranges(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Ends:
+        """The best ranges found; never worse than the exact extremes."""
+        lo, hi, _ = best_ranges(seen, grid, symmetric=symmetric, per_channel=True)
+        return lo, hi
 
 
 def best_ranges(

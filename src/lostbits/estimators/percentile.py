@@ -6,8 +6,8 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.estimator import Estimator
-from lostbits.grid import Grid, Range
+from lostbits.estimator import Ends, Estimator
+from lostbits.grid import Grid
 from lostbits.statistics import Histogram
 
 
@@ -43,20 +43,21 @@ class Percentile(Estimator):
         if not 0 <= self.cut_ppm < 500_000:
             raise ValueError(f"Percentile(cut_ppm=...) must be in 0..499999, got {self.cut_ppm!r}")
 
-    def __call__(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Range:
+    def ranges(self, seen: Histogram, grid: Grid, *, symmetric: bool) -> Ends:
         """Bin edges, rounded outwards; the grid plays no part."""
-        counts, bins = seen.counts[0], seen.bins
-        cut = int(counts.sum()) * self.cut_ppm // 1_000_000
+        counts, bins = seen.counts, seen.bins
+        cut = counts.sum(axis=1, keepdims=True) * self.cut_ppm // 1_000_000
         if symmetric:
-            below = above = bins - _dropped(counts[bins:] + counts[bins - 1 :: -1], cut)
+            folded = counts[:, bins:] + counts[:, bins - 1 :: -1]
+            below = above = bins - _dropped(folded, cut)
         else:
-            below, above = (bins - _dropped(end, cut) for end in (counts[::-1], counts))
-        width = float(seen.width[0])
-        lo = max(float(seen.lo[0]), -below * width)
-        hi = min(float(seen.hi[0]), above * width)
-        return Range(min(lo, 0.0), max(hi, 0.0))
+            below, above = (bins - _dropped(end, cut) for end in (counts[:, ::-1], counts))
+        lo = np.maximum(seen.lo, -below * seen.width)
+        hi = np.minimum(seen.hi, above * seen.width)
+        return np.minimum(lo, 0.0), np.maximum(hi, 0.0)
 
 
-def _dropped(counts: NDArray[np.int64], cut: int) -> int:
-    """How many of the last bins hold at most ``cut`` values together."""
-    return int(np.searchsorted(np.cumsum(counts[::-1]), cut, side="right"))
+def _dropped(counts: NDArray[np.int64], cut: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of the last bins of each row hold at most ``cut`` values together."""
+    dropped: NDArray[np.int64] = (np.cumsum(counts[:, ::-1], axis=1) <= cut).sum(axis=1)
+    return dropped

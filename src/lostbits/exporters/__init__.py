@@ -1,6 +1,6 @@
 """The exporters, by the names that users give to ``--to``."""
 
-from lostbits.errors import ExportError, close_match
+from lostbits.errors import ExportError
 from lostbits.exporter import Exporter
 from lostbits.exporters.baked import Baked
 from lostbits.exporters.cambricon import Cambricon
@@ -8,6 +8,7 @@ from lostbits.exporters.encodings import LEGACY, NAMED, ONNX
 from lostbits.exporters.plan import Json
 from lostbits.exporters.qdq import ONNXRUNTIME, OPENVINO, QNN, TENSORRT
 from lostbits.exporters.tensorrt import Cache, DynamicRanges
+from lostbits.members import Members
 
 ALL: tuple[Exporter, ...] = (
     Json(),
@@ -25,17 +26,21 @@ ALL: tuple[Exporter, ...] = (
 )
 
 
-def exporter(name: str) -> Exporter:
-    """Look up an exporter by name.
+def _unknown(name: str, advice: str) -> ExportError:
+    return ExportError("E016", f"--to {name}", "no such format", advice=advice)
+
+
+MEMBERS: Members[Exporter] = Members("lostbits.exporters", Exporter, ALL, _unknown)
+
+
+def exporter(given: str | Exporter) -> Exporter:
+    """The exporter of that name; one that is given itself stays as it is.
 
     Raises:
         ExportError: E016, if there is none of that name.
+        MemberError: See ``Members``.
     """
-    known = {e.name: e for e in ALL}
-    if name not in known:
-        where, rule = f"--to {name}", "must name a format"
-        raise ExportError("E016", where, rule, "no such format", close_match(name, known))
-    return known[name]
+    return MEMBERS.find(given)
 
 
-__all__ = ["ALL", "Cache", "Cambricon", "DynamicRanges", "Json", "exporter"]
+__all__ = ["ALL", "MEMBERS", "Cache", "Cambricon", "DynamicRanges", "Json", "exporter"]

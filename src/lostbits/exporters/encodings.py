@@ -116,15 +116,11 @@ def _extent(affine: Affine) -> float:
 
 
 def _signed(site: Site, where: str) -> ExportError:
-    rule = "activations of the platform are unsigned"
-    todo = "plan it for qnn-htp or snpe; converters may refuse it or shift the codes"
-    return ExportError("E014", f"activation {site.tensor!r} in {where}", rule, "signed", todo)
+    return ExportError("E014", f"activation {site.tensor!r} in {where}", "signed")
 
 
 def _narrow(site: Site, least: float) -> ExportError:
-    rule = f"the platform widens ranges below {least:g}"
-    todo = "expect another scale than the planned one for it"
-    return ExportError("E015", f"activation {site.tensor!r}", rule, "a narrower one", todo)
+    return ExportError("E015", f"activation {site.tensor!r}", "a narrower one", least=least)
 
 
 def _legacy(case: Case, tensors: Sequence[_Named]) -> Body:
@@ -196,7 +192,7 @@ def _arguments(case: Case) -> dict[str, Any]:
         "is_symmetric": rules.weights.symmetric,
         "param_bitwidth": rules.weights.grid.bits,
         "per_channel_quantization": rules.weights.per_channel,
-        "quant_scheme": rules.activations.method,
+        "quant_scheme": rules.activations.method_name,
     }
 
 

@@ -124,9 +124,7 @@ def parsed_version(text: str) -> tuple[int, int, int]:
     found = _VERSION.fullmatch(text)
     major, minor, patch = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     if not _FIRST <= major <= _LAST:
-        rule = f"must be a version of TensorRT from {_FIRST}.0 to {_LAST}.x, such as 8.6.1"
-        todo = "ask trtexec for the version; TensorRT 11 reads no caches: export to qdq-tensorrt"
-        raise ExportError("E021", "--tensorrt", rule, repr(text), todo)
+        raise ExportError("E021", "--tensorrt", repr(text), first=_FIRST, last=_LAST)
     return major, minor, patch
 
 
@@ -141,9 +139,8 @@ def hexadecimal(scale: np.float32 | np.ndarray[tuple[()], np.dtype[np.float32]])
 
 def _cut_names(sites: Sequence[Site], where: str) -> list[ExportError]:
     """ONNX Runtime and sampleINT8API end a name at its first colon."""
-    rule, todo = "names should have no colon", "rename the tensor, or let trtexec read the file"
     return [
-        ExportError("E005", f"tensor {s.tensor!r} in {where}", rule, "some readers cut it", todo)
+        ExportError("E005", f"tensor {s.tensor!r} in {where}", "some readers cut it")
         for s in sites
         if ":" in s.tensor
     ]
@@ -152,13 +149,7 @@ def _cut_names(sites: Sequence[Site], where: str) -> list[ExportError]:
 def _other_weights(case: Case, where: str) -> list[ExportError]:
     """Weights whose scales are not those that TensorRT computes."""
     return [
-        ExportError(
-            "E006",
-            f"weight {site.tensor!r} in {where}",
-            "weight scales must be max|w|/127 of each output channel, which the platform takes",
-            "other ones",
-            "export Q/DQ, or a float model whose weights lie on the planned grid",
-        )
+        ExportError("E006", f"weight {site.tensor!r} in {where}", "other ones")
         for site in case.sites
         if site.role == "weight" and not _native(case, site)
     ]

@@ -16,7 +16,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.errors import ModelError
-from lostbits.graph.invalid import invalid
 from lostbits.graph.large import LARGE, keep_in_files
 from lostbits.graph.sparse import densify
 from lostbits.graph.tensors import byte_count, misshapen, tensors_of, unfit
@@ -65,7 +64,7 @@ def _check(proto: onnx.ModelProto, path: Path) -> None:
         flaw = misshapen(tensor) or ("" if _is_external(tensor) else unfit(tensor))
         if flaw:
             where = f"{path}: tensor {tensor.name!r}"
-            raise invalid(where, flaw, "data must fit type and shape")
+            raise ModelError("M002.data", where, flaw)
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:
@@ -103,13 +102,7 @@ class _Files:
                 found = f"{named['location']!r} has {len(content)} bytes of {first + size}"
                 raise _UnfitError(found)
         except _UnfitError as error:
-            raise ModelError(
-                "M004",
-                f"{self.path}: tensor {tensor.name!r}",
-                "external data must lie in a file beside the model",
-                str(error),
-                "copy the data file, all of it, to its place beside the model",
-            ) from error
+            raise ModelError("M004", f"{self.path}: tensor {tensor.name!r}", str(error)) from error
         return content[first : first + size]
 
     def _content(self, location: str) -> Bytes:

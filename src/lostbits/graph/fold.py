@@ -84,8 +84,9 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
 
 def _check_sizes(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> None:
     """Before anything is computed, because a shape of three numbers may ask for all memory."""
+    probe = _probe(model, feeds)
     try:
-        inferred = onnx.shape_inference.infer_shapes(_probe(model, feeds), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
     except Exception:  # whoever runs the node says what is wrong with it
         return
     for output in inferred.graph.output:
@@ -112,8 +113,7 @@ def _probe(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> onnx.Mo
 
 def too_big(where: str, found: str) -> ModelError:
     """M013."""
-    rule, todo = "a tensor must fit into memory", "correct the shapes in the model"
-    return ModelError("M013", where, rule, found, todo)
+    return ModelError("M013", where, found)
 
 
 def _replace_by_constants(graph: ir.Graph, node: ir.Node, arrays: Arrays) -> None:

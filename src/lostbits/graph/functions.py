@@ -6,7 +6,6 @@ from typing import final
 import onnx
 
 from lostbits.errors import ModelError
-from lostbits.graph.invalid import invalid
 
 MOST_NODES = 100_000  # of a model with functions; two dozen that call each other twice make 2^24
 _DEEPEST = 100
@@ -24,8 +23,8 @@ def check_functions(model: onnx.ModelProto) -> None:
     bodies = {(f.domain, f.name, _overload(f)): f.node for f in model.functions}
     count = _Count(bodies).of(model.graph.node)
     if count > MOST_NODES:
-        rule = f"functions must inline to at most {MOST_NODES:,} nodes"
-        raise _refused("functions", rule, f"{count:,} nodes" if count < 1 << 80 else "over 2^80")
+        found = f"{count:,} nodes" if count < 1 << 80 else "over 2^80"
+        raise ModelError("M002.nodes", "functions", found, most=MOST_NODES)
 
 
 @final
@@ -45,8 +44,8 @@ class _Count:
         if key not in self.bodies:
             return 1
         if key in self.open or len(self.open) > _DEEPEST:
-            rule = f"functions must not call themselves, nor {_DEEPEST} deep"
-            raise _refused(f"function {node.op_type!r}", rule, " > ".join(k[1] for k in self.open))
+            where, found = f"function {node.op_type!r}", " > ".join(k[1] for k in self.open)
+            raise ModelError("M002.calls", where, found, deepest=_DEEPEST)
         if key not in self.known:
             self.open.append(key)
             self.known[key] = self.of(self.bodies[key])
@@ -63,7 +62,3 @@ def _inner(node: onnx.NodeProto) -> Iterator[Iterable[onnx.NodeProto]]:
         yield from (graph.node for graph in attribute.graphs)
         if attribute.HasField("g"):
             yield attribute.g.node
-
-
-def _refused(where: str, rule: str, found: str) -> ModelError:
-    return invalid(where, found, rule, "export the model with its functions inlined")

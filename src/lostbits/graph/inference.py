@@ -3,7 +3,7 @@
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.invalid import invalid
+from lostbits.errors import ModelError
 from lostbits.system.logs import silenced
 
 
@@ -27,7 +27,7 @@ def infer(model: ir.Model) -> None:
             value.type = kind
         elif kind is not None and kind != value.type:
             found = f"{value.type} where the file says {kind}"
-            raise invalid(f"output {value.name!r}", found, "must have the type that the file says")
+            raise ModelError("M002.output", f"output {value.name!r}", found)
         if value.shape is None or (shape is not None and _agree(shape, value.shape)):
             value.shape = shape
 

@@ -268,13 +268,7 @@ def _storage(affine: Affine, site: Site) -> _Integer:
     """Integer type that holds the codes; ONNX has no quantizer wider than 16 bits for data."""
     bits, signed = affine.grid.bits, affine.grid.signed
     if bits > 16 and site.streams:
-        raise SimulationError(
-            "S004",
-            f"activation {site.tensor!r}",
-            "activations have at most 16 bits",
-            f"{bits}",
-            "use 16 bits, or leave the tensor in float",
-        )
+        raise SimulationError("S004", f"activation {site.tensor!r}", f"{bits}")
     width = 8 if bits <= 8 else 16 if bits <= 16 else 32
     return _STORAGE[width, signed]
 

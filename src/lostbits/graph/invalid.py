@@ -3,11 +3,6 @@
 from lostbits.errors import ModelError
 
 
-def invalid(
-    where: str,
-    found: str,
-    rule: str = "must be a valid ONNX model",
-    todo: str = "export it again",
-) -> ModelError:
+def invalid(where: str, found: str) -> ModelError:
     """M002."""
-    return ModelError("M002", where, rule, found, todo)
+    return ModelError("M002.invalid", where, found)

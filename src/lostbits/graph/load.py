@@ -75,11 +75,9 @@ def _check_whole(proto: onnx.ModelProto, name: Path) -> None:
     for tensor in tensors_of(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(
-                "M004",
+                "M004.memory",
                 f"{name}: constant {tensor.name!r}",
-                "a model in memory must hold its data",
                 "data in a file, of a folder that is not known",
-                "give the path of the model, or onnx.load(path) with its external data",
             )
 
 
@@ -91,9 +89,7 @@ def _checked(proto: onnx.ModelProto, path: Path, sha256: str) -> File:
     model = with_external_data(proto, path)
     _check_opset(model, path)
     if not model.graph.outputs or not model.graph.inputs:
-        raise ModelError(
-            "M005", str(path), "must have inputs and outputs", "an empty graph", "export it again"
-        )
+        raise ModelError("M005", str(path), "an empty graph")
     return File(path, sha256, model)
 
 
@@ -105,7 +101,7 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name too long, a folder without access
         found = described(error)
     if found:
-        raise ModelError("M001", str(path), "must be an ONNX file", found, _near(path))
+        raise ModelError("M001", str(path), found, advice=_near(path))
 
 
 def _near(path: Path) -> str:
@@ -119,9 +115,5 @@ def _check_opset(model: ir.Model, path: Path) -> None:
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
     if version is None or version not in OPSETS:
         raise ModelError(
-            "M003",
-            str(path),
-            f"must use ONNX opset {OPSETS.start} to {OPSETS.stop - 1}",
-            f"opset {version}",
-            "convert it with onnx.version_converter or export it with another opset_version",
+            "M003", str(path), f"opset {version}", first=OPSETS.start, last=OPSETS.stop - 1
         )

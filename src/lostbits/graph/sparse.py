@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lostbits.errors import ModelError
-from lostbits.graph.invalid import invalid
 from lostbits.system.memory import excess
 
 
@@ -71,5 +70,4 @@ def _positions(sparse: onnx.SparseTensorProto) -> NDArray[np.int64]:
 
 
 def _unfit(name: str, found: str) -> ModelError:
-    where, todo = f"sparse tensor {name!r}", "store the tensor as a dense one"
-    return invalid(where, found, "values and indices must fit the shape", todo)
+    return ModelError("M002.sparse", f"sparse tensor {name!r}", found)

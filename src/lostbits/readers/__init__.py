@@ -1,6 +1,7 @@
 """The readers, and the recognition of a file by its content."""
 
 from lostbits.errors import ReadError
+from lostbits.members import Members
 from lostbits.reader import Parameters, Reader, excerpt
 from lostbits.readers.cambricon import Cambricon
 from lostbits.readers.encodings import Encodings
@@ -22,6 +23,13 @@ ALL: tuple[Reader, ...] = (
 )
 
 
+def _unknown(name: str, advice: str) -> ReadError:
+    return ReadError("I001.name", f"reader {name!r}", "no such reader", advice=advice)
+
+
+MEMBERS: Members[Reader] = Members("lostbits.readers", Reader, ALL, _unknown)
+
+
 def reader_of(content: bytes) -> Reader:
     """The reader of a file, recognised by its content alone.
 
@@ -31,15 +39,14 @@ def reader_of(content: bytes) -> Reader:
     >>> reader_of(b"TRT-100300-EntropyCalibration2").name
     'tensorrt-cache'
     """
-    for reader in ALL:
+    for reader in MEMBERS.all():
         if reader.recognises(content):
             return reader
     raise ReadError(
         "I001",
         "file of parameters",
-        f"must be one of {', '.join(r.title for r in ALL)}",
         f"{len(content)} bytes that begin with {excerpt(content[:60].decode('utf-8', 'replace'))}",
-        "name another file",
+        formats=", ".join(r.title for r in MEMBERS.all()),
     )
 
 
@@ -52,4 +59,4 @@ def read(content: bytes) -> Parameters:
     return reader_of(content).read(content)
 
 
-__all__ = ["ALL", "OnnxModel", "parameters_of", "read", "reader_of"]
+__all__ = ["ALL", "MEMBERS", "OnnxModel", "parameters_of", "read", "reader_of"]

@@ -198,25 +198,21 @@ def _check_ends(reading: Reading, tensor: str, entry: Encoding, levels: int) -> 
 
 
 def _positive(tensor: str, offset: float) -> ReadError:
-    where, rule = f"tensor {tensor!r}", "offsets must be negative, minus the zero point"
-    todo = f"write {-offset:g}; it was taken as that, other readers may shift the range"
-    return ReadError("I010", where, rule, f"{offset:g}", todo)
+    where = f"tensor {tensor!r}"
+    return ReadError("I010", where, f"{offset:g}", negative=-offset)
 
 
 def _uneven(tensor: str, offset: float, half: int) -> ReadError:
-    where, rule = f"tensor {tensor!r}", f"a symmetric encoding must have offset {-half}"
-    todo = "converters refuse it or put their own in its place; write the encoding anew"
-    return ReadError("I011", where, rule, f"{offset:g}", todo)
+    where = f"tensor {tensor!r}"
+    return ReadError("I011", where, f"{offset:g}", offset=-half)
 
 
 def _boolean(tensor: str) -> ReadError:
-    where, rule = f"tensor {tensor!r}", 'is_symmetric must be the text "True" or "False"'
-    todo = "readers take a JSON boolean for asymmetric, or fail; write it as text"
-    return ReadError("I012", where, rule, "a boolean", todo)
+    where = f"tensor {tensor!r}"
+    return ReadError("I012", where, "a boolean")
 
 
 def _contradiction(tensor: str, ends: tuple[float, float], entry: Encoding) -> ReadError:
-    where, rule = f"tensor {tensor!r}", "min and max must be those of scale and offset"
+    where = f"tensor {tensor!r}"
     found = f"[{entry['min']:.6g}, {entry['max']:.6g}] against [{ends[0]:.6g}, {ends[1]:.6g}]"
-    todo = "converters recompute the scale from min and max; scale and offset were taken here"
-    return ReadError("I013", where, rule, found, todo)
+    return ReadError("I013", where, found)

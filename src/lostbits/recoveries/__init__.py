@@ -1,5 +1,7 @@
 """The recoveries; see ``lostbits.recovery`` for what one is."""
 
+from lostbits.errors import RecoveryError
+from lostbits.members import Members
 from lostbits.recoveries.absorption import Absorption
 from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.analytic_bias import AnalyticBias
@@ -27,3 +29,26 @@ ALL: tuple[Recovery, ...] = (
     Precision(),
 )
 """All of them, in the order of their stages."""
+
+
+def _unknown(name: str, advice: str) -> RecoveryError:
+    return RecoveryError("R004", f"--methods {name}", "no such recovery", advice=advice)
+
+
+MEMBERS: Members[Recovery] = Members("lostbits.recoveries", Recovery, ALL, _unknown)
+
+__all__ = [
+    "ALL",
+    "MEMBERS",
+    "Absorption",
+    "AdaRound",
+    "AnalyticBias",
+    "BiasCorrection",
+    "BlockReconstruction",
+    "Equalization",
+    "Migration",
+    "Precision",
+    "Ranges",
+    "SecondOrder",
+    "Splitting",
+]

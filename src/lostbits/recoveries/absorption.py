@@ -11,21 +11,20 @@ References:
     Nagel et al., Data-Free Quantization, 2019, arXiv:1906.04721, section 4.1.3.
 """
 
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case, Seen
-from lostbits.data import Source
 from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.passage import zero_pads
 from lostbits.graph.queries import constant, node_name
 from lostbits.graph.rescale import Weights, layers_of
 from lostbits.language import Message, say
-from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 Doubles = NDArray[np.float64]
 _LEAST = 0.05  # part of the range that must be won, or the change is not worth the risk
@@ -33,38 +32,18 @@ _MARGIN = 0.9  # a channel that comes this near to its upper bound is left alone
 
 
 @final
-class Absorption:
+@dataclass(frozen=True, kw_only=True)
+class Absorption(Rewriting):
     """Moves the least value of every channel behind the activation that it passes unchanged."""
 
-    name = "absorption"
-    title = "biases that lift a channel above zero absorbed by the next layer"
-    source = "Nagel et al. 2019, arXiv:1906.04721"
-    stage: Stage = "network"
-    keeps_function = False
-    passes = ANEW
-    alone = False
+    name: ClassVar[str] = "absorption"
+    title: ClassVar[str] = "biases that lift a channel above zero absorbed by the next layer"
+    source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: ClassVar[Stage] = "network"
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
-        """What shorter ranges of activations are worth, by their attribution."""
-        ratios = {key: ratio**2 for key, ratio in _Absorbed(case).ratios.items()}
-        return diagnosed.rounding_gain_db(ratios)
-
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def consider(self, case: Case) -> "_Absorbed":
         """Two biases for every pair with such a channel."""
-        found = _Absorbed(case)
-        if not found.shifts:
-            return Change(self.name, say("ledger.absorption_none"), skipped=found.skipped)
-        model = case.model.clone()
-        found.weights.store(model)
-        summary = say(
-            "ledger.absorption",
-            channels=str(sum(np.count_nonzero(c) for c in found.shifts)),
-            pairs=str(len(found.shifts)),
-            share=f"{np.median(list(found.ratios.values())):.0%}",
-        )
-        return Change(self.name, summary, model=model, skipped=found.skipped)
+        return _Absorbed(case)
 
 
 @final
@@ -78,6 +57,7 @@ class _Absorbed:
     """
 
     def __init__(self, case: Case) -> None:
+        self.model = case.model
         chains = find_chains(case.model)
         self.skipped = dict(chains.skipped)
         self.weights = Weights(case.model, layers_of(chains.pairs))
@@ -90,6 +70,26 @@ class _Absorbed:
                 self.skipped[pair.tensors[0]] = found
             else:
                 self._absorb(pair, *found)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
+        """What shorter ranges of activations are worth, by their attribution."""
+        ratios = {key: ratio**2 for key, ratio in self.ratios.items()}
+        return diagnosed.rounding_gain_db(ratios)
+
+    def change(self) -> Change:
+        """The network with the biases."""
+        if not self.shifts:
+            none = say("ledger.absorption_none")
+            return Change(Absorption.name, none, skipped=self.skipped)
+        model = self.model.clone()
+        self.weights.store(model)
+        summary = say(
+            "ledger.absorption",
+            channels=str(sum(np.count_nonzero(c) for c in self.shifts)),
+            pairs=str(len(self.shifts)),
+            share=f"{np.median(list(self.ratios.values())):.0%}",
+        )
+        return Change(Absorption.name, summary, model=model, skipped=self.skipped)
 
     def _absorb(self, pair: Pair, key: str, seen: Seen) -> None:
         shift, after = _shift(pair, seen)

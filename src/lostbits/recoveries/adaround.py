@@ -7,16 +7,27 @@ References:
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.language import Message, say, verbatim
-from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
+from lostbits.recovery import (
+    Change,
+    Context,
+    Diagnosed,
+    Effort,
+    Inputs,
+    Stage,
+    Sweeping,
+    learning_cost,
+    median_left,
+    swept,
+)
 from lostbits.rounding import (
     Gram,
     Reconstruction,
@@ -28,39 +39,49 @@ from lostbits.rounding import (
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, Solved, sweep
 from lostbits.runtime.matrix import Matrix, enough_positions
-from lostbits.runtime.progress import Progress
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _SAMPLES = 4  # of a step
-# Positions of a step. With 256 a depthwise layer ends at 0.434 of nearest's error instead of 0.422;
-# all 1,568 of a batch give 0.424, four times as slow.
-_STEP = 512
+# With 256 positions a step a depthwise layer ends at 0.434 of nearest's error instead of 0.422; all
+# 1,568 of a batch give 0.424, four times as slow.
+_POSITIONS = 512
 _USUAL = 0.8  # part of the weights' error that stays after second-order rounding has been there
 
 
 @final
-class AdaRound:
-    """Starts from the codes in use and learns better ones, layer by layer."""
+@dataclass(frozen=True, kw_only=True)
+class AdaRound(Sweeping):
+    """Starts from the codes in use and learns better ones, layer by layer.
 
-    name = "adaround"
-    title = "learn at every layer's output which weights to round up and which down"
-    source = "Nagel et al. 2020, arXiv:2004.10568"
-    stage: Stage = "weights"
-    keeps_function = False
-    passes = 600.0
-    alone = True
+    Attributes:
+        iterations: Steps for each layer.
+        samples: Of a step, where a layer is learned from whole samples.
+        positions: Of a step, where a part of a convolution's positions stands for all.
+    """
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    name: ClassVar[str] = "adaround"
+    title: ClassVar[str] = "learn at every layer's output which weights to round up and which down"
+    source: ClassVar[str] = "Nagel et al. 2020, arXiv:2004.10568"
+    stage: ClassVar[Stage] = "weights"
+    alone: ClassVar[bool] = True
+    iterations: int = 500
+    samples: int = _SAMPLES
+    positions: int = _POSITIONS
+
+    def cost(self, case: Case) -> float:
+        """A step for each iteration of each layer."""
+        return learning_cost(case, self.iterations, self.samples)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """A fifth of what weights cost."""
         return diagnosed.gain_db("weight", _USUAL)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """One sweep over the layers."""
-        solver = _Solver(case, effort)
-        cache = effort.kept(case, source, self.name)
+        effort, source, progress = context.effort, context.source, context.progress
+        solver = _Solver(case, self, effort)
+        cache = effort.kept(case, source, self)
         written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
@@ -85,10 +106,10 @@ class _Solver:
 
     whole = True
 
-    def __init__(self, case: Case, effort: Effort) -> None:
-        self.case = case
+    def __init__(self, case: Case, settings: AdaRound, effort: Effort) -> None:
+        self.case, self.settings = case, settings
         self.apart = effort.inputs is Inputs.FLOAT
-        self.how = Reconstruction(iterations=effort.iterations, seed=effort.seed)
+        self.how = Reconstruction(iterations=settings.iterations, seed=effort.seed)
         self.losses: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
 
@@ -102,7 +123,8 @@ class _Solver:
     def _learned(self, layer: Layer) -> _Learned:
         start = self.case.written.get(layer.weight.tensor)
         weight = RoundedWeight.begun(layer.values, layer.affine, start)
-        stated = problem(layer, seed=self.how.seed)
+        size = self.settings.samples, self.settings.positions
+        stated = problem(layer, *size, seed=self.how.seed)
         if opaque := layer.opaque:
             return _Learned(reason=say("skipped.no_gradient", nodes=", ".join(opaque)))
         with torch.enable_grad():
@@ -127,17 +149,20 @@ class _Solver:
         return say("ledger.adaround", layers=str(len(self.losses)), share=share)
 
 
-def problem(layer: Layer, samples: int = _SAMPLES, seed: int = 0) -> tuple[Batches, Forward]:
+def problem(
+    layer: Layer, samples: int = _SAMPLES, positions: int = _POSITIONS, seed: int = 0
+) -> tuple[Batches, Forward]:
     """What is to be reached at the layer's output, and how its weights get there.
 
     Args:
         layer: To be rounded.
-        samples: Of a batch, where whole ones are needed.
+        samples: Of a step, where whole ones are needed.
+        positions: Of a step, where they are drawn.
         seed: Of the positions that are drawn.
     """
     matrix = Matrix.of(layer)
     if matrix is not None and drawn(layer):
-        return _drawn(layer, matrix, seed)
+        return _drawn(layer, matrix, positions, seed)
     if matrix is not None and layer.activation is None:
         return _straight(layer, matrix)
     return _whole(layer, samples)
@@ -158,7 +183,7 @@ def _whole(layer: Layer, samples: int) -> tuple[Batches, Forward]:
     return pairs, layer.activated
 
 
-def _drawn(layer: Layer, matrix: Matrix, seed: int) -> tuple[Batches, Forward]:
+def _drawn(layer: Layer, matrix: Matrix, positions: int, seed: int) -> tuple[Batches, Forward]:
     """Positions of all samples, mixed: neighbours are alike, and more of them teach little."""
     weight, generator = torch.from_numpy(layer.values), torch.Generator().manual_seed(seed)
 
@@ -168,7 +193,7 @@ def _drawn(layer: Layer, matrix: Matrix, seed: int) -> tuple[Batches, Forward]:
     most = -(-enough_positions(layer.values[0].size) // len(layer.inputs))
     batches = []
     for x, z in zip(layer.inputs, layer.quantized_inputs, strict=True):
-        for part in _parts(matrix.sample(x, most, generator)):
+        for part in _parts(matrix.sample(x, most, generator), positions):
             floats, quantized = (
                 torch.from_numpy(v).mT.contiguous() for v in matrix.pairs(x, z, part)
             )
@@ -176,12 +201,12 @@ def _drawn(layer: Layer, matrix: Matrix, seed: int) -> tuple[Batches, Forward]:
     return batches, forward
 
 
-def _parts(positions: torch.Tensor | None) -> list[torch.Tensor | None]:
-    """Positions of a step, from all over those given, which ascend; None, for all, stays one."""
-    if positions is None:
+def _parts(drawn: torch.Tensor | None, positions: int) -> list[torch.Tensor | None]:
+    """Positions of a step, from all over those drawn, which ascend; None, for all, stays one."""
+    if drawn is None:
         return [None]
-    count = max(len(positions) // _STEP, 1)
-    return [positions[first::count] for first in range(count)]
+    count = max(len(drawn) // positions, 1)
+    return [drawn[first::count] for first in range(count)]
 
 
 def _straight(layer: Layer, matrix: Matrix) -> tuple[Batches, Forward]:

@@ -11,50 +11,58 @@ References:
 """
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
-from lostbits.data import Source
 from lostbits.graph.linear import Doubles, Linear, linear_of
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
 from lostbits.language import Message, say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage, left
 
 
 @final
-class AnalyticBias:
+@dataclass(frozen=True, kw_only=True)
+class AnalyticBias(Rewriting):
     """Subtracts the mean that the rounding of the weights adds; costs no pass over the data."""
 
-    name = "analytic_bias"
-    title = "biases take up the mean that rounded weights add, from the means of the inputs"
-    source = "Nagel et al. 2019, arXiv:1906.04721"
-    stage: Stage = "weights"
-    keeps_function = False
-    passes = 3.0
-    alone = False
+    name: ClassVar[str] = "analytic_bias"
+    title: ClassVar[str] = (
+        "biases take up the mean that rounded weights add, from the means of the inputs"
+    )
+    source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: ClassVar[Stage] = "weights"
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    def consider(self, case: Case) -> "_Correction":
+        """A bias for every layer whose inputs are known channel by channel."""
+        return _Correction(case)
+
+
+@final
+@dataclass(frozen=True)
+class _Correction:
+    """Answers for one case."""
+
+    case: Case
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """The part of the layers' constant error that weights are to blame for."""
         return left(1 - diagnosed.constant_share * min(diagnosed.share("weight"), 1.0))
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """A bias for every layer whose inputs are known channel by channel."""
-        found = _Corrected(case)
-        for node in case.model.graph:
+    def change(self) -> Change:
+        """The corrected biases."""
+        found = _Corrected(self.case)
+        for node in self.case.model.graph:
             if node.op_type in LINEAR:
                 found.correct(node)
         summary = say(
             "ledger.analytic_bias", count=str(len(found.biases)), most=f"{found.largest:.2g}"
         )
-        return Change(self.name, summary, found.biases, skipped=found.skipped)
+        return Change(AnalyticBias.name, summary, found.biases, skipped=found.skipped)
 
 
 @final

@@ -6,40 +6,40 @@ References:
 """
 
 from collections.abc import Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, left
+from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left, sweep_cost
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, sweep
-from lostbits.runtime.progress import Progress
 
 
 @final
-class BiasCorrection:
+@dataclass(frozen=True, kw_only=True)
+class BiasCorrection(Sweeping):
     """Takes the mean error of every output channel to zero on the calibration samples."""
 
-    name = "bias_correction"
-    title = "biases take up the mean error of every output channel"
-    source = "Nagel et al. 2019, arXiv:1906.04721"
-    stage: Stage = "weights"
-    keeps_function = False
-    passes = 15.0
-    alone = False
+    name: ClassVar[str] = "bias_correction"
+    title: ClassVar[str] = "biases take up the mean error of every output channel"
+    source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: ClassVar[Stage] = "weights"
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    def cost(self, case: Case) -> float:
+        """One sweep."""
+        return sweep_cost(case)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """The constant part of the error of an average layer, weighted by the layer's error."""
         return left(1 - diagnosed.constant_share)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """One sweep over the layers, weights as they are."""
-        written = sweep(case, source, _Keep(), pool=effort.pool, progress=progress)
+        pool, progress = context.effort.pool, context.progress
+        written = sweep(case, context.source, _Keep(), pool=pool, progress=progress)
         known = case.written
         biases = sum(
             tensor not in known or not np.array_equal(values, known[tensor])

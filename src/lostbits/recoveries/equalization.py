@@ -9,78 +9,105 @@ References:
     Nagel et al., Data-Free Quantization, 2019, arXiv:1906.04721, section 4.1 and appendix A.
 """
 
-from typing import final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, final
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.graph.chains import Bound, find_chains
 from lostbits.graph.equal_ranges import SETTLED, equal_ranges
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
 from lostbits.language import Message, say
-from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 Doubles = NDArray[np.float64]
 _MARGIN = 0.9  # a bound counts as never met when calibration stays below this part of it
 
 
 @final
-class Equalization:
+@dataclass(frozen=True, kw_only=True)
+class Equalization(Rewriting):
     """Rescales the channels between neighbouring layers until both have equal weight ranges.
 
     A bounded activation (ReLU6) becomes a Relu where calibration never comes near the bound, and
     gets one bound per channel elsewhere. The former is the same function on data like those of
     the calibration only, so nothing is promised unless ``drop_bounds`` is off.
+
+    Attributes:
+        drop_bounds: Whether a bound that calibration never comes near may go.
     """
 
-    name = "equalization"
-    title = "channel ranges of neighbouring layers made equal (cross-layer equalization)"
-    source = "Nagel et al. 2019, arXiv:1906.04721"
-    stage: Stage = "network"
-    passes = ANEW
-    alone = False
+    name: ClassVar[str] = "equalization"
+    title: ClassVar[str] = (
+        "channel ranges of neighbouring layers made equal (cross-layer equalization)"
+    )
+    source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721"
+    stage: ClassVar[Stage] = "network"
+    drop_bounds: bool = True
 
-    def __init__(self, *, drop_bounds: bool = True) -> None:
-        self.drop_bounds = drop_bounds
-        self.keeps_function = not drop_bounds
+    @property
+    def keeps_function(self) -> bool:
+        """Only with all bounds."""
+        return not self.drop_bounds
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    def consider(self, case: Case) -> "_Equalized":
+        """Factors for all chains; needs no data but the ranges seen before."""
+        return _Equalized(case, self.drop_bounds)
+
+
+@final
+@dataclass(frozen=True)
+class _Equalized:
+    """Answers for one case."""
+
+    case: Case
+    drop_bounds: bool
+
+    @cached_property
+    def solution(self) -> "_Solution":
+        """Solved when it is first needed: scales per channel have nothing to win by it."""
+        return _Solution(self.case)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """What less rounding error of the weights in chains is worth, by their attribution."""
-        if case.target.weights.per_channel:
+        if self.case.target.weights.per_channel:
             return 0.0
-        solution = _Solution(case)
         ratios = rescaling_ratios(
-            [Junction.of(pair) for pair in solution.pairs],
-            solution.factors,
-            solution.weights,
-            {key: seen.channels for key, seen in case.seen.items()},
+            [Junction.of(pair) for pair in self.solution.pairs],
+            self.solution.factors,
+            self.solution.weights,
+            {key: seen.channels for key, seen in self.case.seen.items()},
         )
         return diagnosed.rounding_gain_db(ratios)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """Solve for the factors, and fold them in; needs no data but the ranges seen before."""
-        solution = _Solution(case)
+    def change(self) -> Change:
+        """The factors folded in."""
+        solution, name = self.solution, Equalization.name
         if solution.largest < np.exp(SETTLED):
             why = "equal" if solution.pairs else "alone"
-            return Change(self.name, say(f"ledger.equalization_{why}"), skipped=solution.skipped)
-        model, dropped = case.model.clone(), 0
+            return Change(name, say(f"ledger.equalization_{why}"), skipped=solution.skipped)
+        model = self.case.model.clone()
         solution.weights.store(model)
-        for pair, factors in zip(solution.pairs, solution.factors, strict=True):
+        summary = solution.summary(self._bounds_moved(model.graph))
+        return Change(name, summary, model=model, skipped=solution.skipped)
+
+    def _bounds_moved(self, graph: ir.Graph) -> int:
+        """Give every bounded activation its new bounds; how many bounds were dropped instead."""
+        dropped = 0
+        for pair, factors in zip(self.solution.pairs, self.solution.factors, strict=True):
             if pair.bound is None:
                 continue
-            if self.drop_bounds and never_met(pair.bound, case):
-                drop_bound(model.graph, pair.bound)
+            if self.drop_bounds and never_met(pair.bound, self.case):
+                drop_bound(graph, pair.bound)
                 dropped += 1
             else:
-                bound_channels(model.graph, pair.bound, pair.bound.upper / factors)
-        summary = solution.summary(dropped)
-        return Change(self.name, summary, model=model, skipped=solution.skipped)
+                bound_channels(graph, pair.bound, pair.bound.upper / factors)
+        return dropped
 
 
 def never_met(bound: Bound, case: Case) -> bool:

@@ -9,20 +9,19 @@ References:
     Xiao et al., SmoothQuant, 2022, arXiv:2211.10438, equations 3 and 4.
 """
 
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.graph.chains import find_chains
 from lostbits.graph.noise import Junction, rescaling_ratios
 from lostbits.graph.norms import find_norms
 from lostbits.graph.rescale import Weights, bound_channels, input_ranges, layers_of
 from lostbits.language import say
-from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 Doubles = NDArray[np.float64]
 _MOST = 8 * np.log(2)  # a channel beyond would have all 8 bits of a grid to itself
@@ -30,51 +29,29 @@ _NOTHING = 1e-3  # largest |log s| that is not worth a change
 
 
 @final
-class Migration:
+@dataclass(frozen=True, kw_only=True)
+class Migration(Rewriting):
     """Divides the channels of activations by what evens them out against their readers' weights.
 
-    Args:
+    Attributes:
         strength: The exponent ``a``; 1 makes all channels of an activation equal, 0 those of the
             weights.
     """
 
-    name = "migration"
-    title = "activation outliers moved into the weights that read them (SmoothQuant)"
-    source = "Xiao et al. 2022, arXiv:2211.10438"
-    stage: Stage = "network"
-    keeps_function = True
-    passes = ANEW
-    alone = False
+    name: ClassVar[str] = "migration"
+    title: ClassVar[str] = "activation outliers moved into the weights that read them (SmoothQuant)"
+    source: ClassVar[str] = "Xiao et al. 2022, arXiv:2211.10438"
+    stage: ClassVar[Stage] = "network"
+    strength: float = 0.5
 
-    def __init__(self, *, strength: float = 0.5) -> None:
-        self.strength = strength
+    @property
+    def keeps_function(self) -> bool:
+        """A factor that is taken out is put in."""
+        return True
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
-        """What less rounding error of activations and weights is worth, by their attribution."""
-        return diagnosed.rounding_gain_db(_Solution(case, self.strength).ratios(case))
-
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """Fold the factors in; needs no data but the ranges seen before."""
-        solution = _Solution(case, self.strength)
-        largest = max((float(np.abs(np.log(f)).max()) for f in solution.factors), default=0.0)
-        if largest < _NOTHING:
-            return Change(self.name, say("ledger.migration_none"), skipped=solution.skipped)
-        model = case.model.clone()
-        solution.weights.store(model)
-        for pair, factors in solution.pairs:
-            if pair.bound is not None:
-                bound_channels(model.graph, pair.bound, pair.bound.upper / factors)
-        for norm, factors in solution.norms:
-            norm.divide(model.graph, factors)
-        summary = say(
-            "ledger.migration",
-            count=str(len(solution.factors)),
-            norms=str(len(solution.norms)),
-            most=f"{np.exp(largest):.3g}",
-        )
-        return Change(self.name, summary, model=model, skipped=solution.skipped)
+    def consider(self, case: Case) -> "_Solution":
+        """Factors for all chains and normalizations, from the ranges seen before."""
+        return _Solution(case, self.strength)
 
 
 @final
@@ -82,6 +59,7 @@ class _Solution:
     """The factors of every tensor that a layer or a normalization can divide, and the weights."""
 
     def __init__(self, case: Case, strength: float) -> None:
+        self.case = case
         chains, norms = find_chains(case.model), find_norms(case.model)
         chained = {layer.node: layer for layer in layers_of(chains.pairs)}
         behind = {reader.node: reader for norm in norms for reader in norm.readers}
@@ -111,12 +89,33 @@ class _Solution:
         self.factors.append(factors)
         return factors
 
-    def ratios(self, case: Case) -> dict[str, float]:
-        """Rounding error after over before, by site key."""
-        per_row = case.target.weights.per_channel
-        return rescaling_ratios(
+    def gain(self, diagnosed: Diagnosed) -> float:
+        """What less rounding error of activations and weights is worth, by their attribution."""
+        per_row = self.case.target.weights.per_channel
+        ratios = rescaling_ratios(
             self.junctions, self.factors, self.weights, self.channels, per_row=per_row
         )
+        return diagnosed.rounding_gain_db(ratios)
+
+    def change(self) -> Change:
+        """The factors folded in."""
+        largest = max((float(np.abs(np.log(f)).max()) for f in self.factors), default=0.0)
+        if largest < _NOTHING:
+            return Change(Migration.name, say("ledger.migration_none"), skipped=self.skipped)
+        model = self.case.model.clone()
+        self.weights.store(model)
+        for pair, factors in self.pairs:
+            if pair.bound is not None:
+                bound_channels(model.graph, pair.bound, pair.bound.upper / factors)
+        for norm, factors in self.norms:
+            norm.divide(model.graph, factors)
+        summary = say(
+            "ledger.migration",
+            count=str(len(self.factors)),
+            norms=str(len(self.norms)),
+            most=f"{np.exp(largest):.3g}",
+        )
+        return Change(Migration.name, summary, model=model, skipped=self.skipped)
 
 
 def smoothing(peaks: Doubles, ranges: Doubles, strength: float) -> Doubles:

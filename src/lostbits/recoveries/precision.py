@@ -6,65 +6,73 @@ the sum of their shares a poor forecast.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 from lostbits.case import Case, Plan, constant_of, replanned
-from lostbits.data import Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
 from lostbits.override import Override
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, applied
+from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, applied, walk_cost
 from lostbits.runtime.judge import Judge
 from lostbits.runtime.progress import Progress, silent
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
 Step = tuple[Group, ...]  # groups that must move together
-_SAMPLES = 32
-_TRIALS = 40  # runs after which the search is content with what it has
 
 
 @final
-class Precision:
-    """Moves sites to the target's wide grid, or to float where it has none."""
+@dataclass(frozen=True, kw_only=True)
+class Precision(Sweeping):
+    """Moves sites to the target's wide grid, or to float where it has none.
 
-    name = "precision"
-    title = "the fewest tensors at 16 bits (or in float) that reach the goal"
-    source = "greedy by attribution, verified by real runs"
-    stage: Stage = "precision"
-    keeps_function = False
-    passes = 80.0
-    alone = False
+    Attributes:
+        samples: Most samples that a trial runs.
+        trials: Runs after which the search is content with what it has.
+    """
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    name: ClassVar[str] = "precision"
+    title: ClassVar[str] = "the fewest tensors at 16 bits (or in float) that reach the goal"
+    source: ClassVar[str] = "greedy by attribution, verified by real runs"
+    stage: ClassVar[Stage] = "precision"
+    samples: int = 32
+    trials: int = 40
+
+    def cost(self, case: Case) -> float:
+        """All trials."""
+        return self.trials * walk_cost(case, min(self.samples, case.samples))
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """What the goal asks, and nothing without one."""
         return max(diagnosed.missing_db or 0.0, 0.0)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """Search the groups in the order of their shares."""
-        if effort.goal is None:
+        if (goal := context.effort.goal) is None:
             return Change(self.name, say("ledger.precision_no_goal"))
-        few = source.slice(0, min(_SAMPLES, len(source)))
-        judge = Judge(case.model, few, pool=effort.pool)
-        goal = effort.goal
+        few = context.source.slice(0, min(self.samples, len(context.source)))
+        judge = Judge(case.model, few, pool=context.effort.pool)
 
         def enough(steps: Sequence[Step]) -> bool:
             return goal.met(judge(applied(case, _widened(case, _groups(steps)))))
 
-        return _widened(case, _groups(fewest(_order(case, diagnosed), enough, progress)))
+        order = _order(case, context.diagnosed)
+        return _widened(case, _groups(fewest(order, enough, context.progress, self.trials)))
 
 
 def fewest(
-    order: Sequence[Step], enough: Callable[[Sequence[Step]], bool], progress: Progress = silent
+    order: Sequence[Step],
+    enough: Callable[[Sequence[Step]], bool],
+    progress: Progress = silent,
+    trials: int = 40,
 ) -> list[Step]:
     """Few steps that are enough; all of them where not even those are.
 
     The least number from the front is looked for. The last of them is needed whatever comes before
     it, so it moves to the very front, and the search starts again among those before. A step that
     matters, but was attributed little, thus costs one round instead of everything ahead of it.
-    After ``_TRIALS`` runs the last round's answer stands.
+    After ``trials`` runs the last round's answer stands.
 
     >>> fewest("abcdef", lambda steps: {"b", "e"} <= set(steps))
     ['e', 'b']
@@ -78,10 +86,10 @@ def fewest(
     def met(number: int) -> bool:
         nonlocal runs
         runs += 1
-        progress("precision", min(runs, _TRIALS), _TRIALS)
+        progress("precision", min(runs, trials), trials)
         return enough([*needed, *rest[:number]])
 
-    while runs < _TRIALS:
+    while runs < trials:
         count = _least(len(rest), met)
         if not count:
             return needed

@@ -10,55 +10,70 @@ References:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 
 from lostbits.case import Case, replanned
-from lostbits.data import Source
 from lostbits.errors import DataError
-from lostbits.estimators import ALL as ESTIMATORS
+from lostbits.estimator import Estimator
+from lostbits.estimators import MEMBERS, estimator
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.language import Figure, Message, listed, say, verbatim
 from lostbits.override import Override
-from lostbits.recovery import Change, Diagnosed, Effort, Stage
+from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, sweep_cost
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, sweep
 from lostbits.runtime.layout import dot
-from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
 
 _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
+_CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
 
 
 @final
-class Ranges:
-    """Chooses the range of every activation among those of all methods."""
+@dataclass(frozen=True, kw_only=True)
+class Ranges(Sweeping):
+    """Chooses the range of every activation among those of all methods.
 
-    name = "ranges"
-    title = "activation ranges chosen at the outputs of the layers that read them"
-    source = "Wu et al. 2020, arXiv:2006.16669; the range methods: see lostbits methods"
-    stage: Stage = "ranges"
-    keeps_function = False
-    passes = 20.0
-    alone = False
+    Attributes:
+        methods: Range methods to try, by name or made; none stands for all that there are.
+        fractions: Of the range in use, tried as well.
+        samples: Most samples that are looked at.
+    """
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    name: ClassVar[str] = "ranges"
+    title: ClassVar[str] = "activation ranges chosen at the outputs of the layers that read them"
+    source: ClassVar[str] = (
+        "Wu et al. 2020, arXiv:2006.16669; the range methods: see lostbits methods"
+    )
+    stage: ClassVar[Stage] = "ranges"
+    methods: tuple[str | Estimator, ...] = ()
+    fractions: tuple[float, ...] = _FRACTIONS
+    samples: int = _SAMPLES
+
+    def cost(self, case: Case) -> float:
+        """One sweep over few samples, and each candidate at the inputs of the layers."""
+        part = min(self.samples, case.samples) / max(case.samples, 1)
+        tried = len(self.methods or MEMBERS.all()) + len(self.fractions)
+        return part * sweep_cost(case) * (1 + _CANDIDATE * tried)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
         return diagnosed.gain_db("activation", _USUAL)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """Try all candidates at every layer; one range for all tensors that share it."""
-        trial = _Trial(case)
-        few = source.slice(0, min(_SAMPLES, len(source)))
-        sweep(case, few, trial, pool=effort.pool, correct_biases=False, progress=progress)
+        trial = _Trial(case, self)
+        few = context.source.slice(0, min(self.samples, len(context.source)))
+        pool, progress = context.effort.pool, context.progress
+        sweep(case, few, trial, pool=pool, correct_biases=False, progress=progress)
         plan, names = trial.choices()
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
@@ -78,8 +93,9 @@ class _Trial:
     whole = False
     apart = False
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
+    def __init__(self, case: Case, settings: Ranges) -> None:
+        self.case, self.fractions = case, settings.fractions
+        self.methods = tuple(map(estimator, settings.methods)) or MEMBERS.all()
         self.skipped: dict[str, Message] = {}
         self.groups: dict[str, list[Site]] = {}
         for site in case.sites:
@@ -95,15 +111,16 @@ class _Trial:
         site = mates[0]
         now = self.case.plan[site.key]
         found: dict[Figure, Affine] = {"in use": now}
-        for method in ESTIMATORS:
+        for method in self.methods:
             try:
-                wish = Override(site.tensor, method=method.name)
+                wish = Override(site.tensor, method=method)
                 found[method.name] = replanned(self.case, mates, wish)[site.key]
             except DataError as error:  # too few samples for this method
                 self.skipped[f"{method.name} of {site.tensor}"] = verbatim(str(error))
         if now.axis is None:
             found |= {
-                say("ledger.part", share=f"{f:.0%}"): _shrunk(now, f, self.case) for f in _FRACTIONS
+                say("ledger.part", share=f"{f:.0%}"): _shrunk(now, f, self.case)
+                for f in self.fractions
             }
         return found
 

@@ -9,49 +9,68 @@ References:
 """
 
 from collections.abc import Mapping
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.errors import RecoveryError
 from lostbits.graph.site import Site
 from lostbits.language import Message, say, verbatim
-from lostbits.recovery import Change, Diagnosed, Effort, Inputs, Stage, median_left, swept
+from lostbits.recovery import (
+    Change,
+    Context,
+    Diagnosed,
+    Inputs,
+    Stage,
+    Sweeping,
+    learning_cost,
+    median_left,
+    swept,
+)
 from lostbits.rounding import LearnedScale, Reconstruction, RoundedWeight, adaround_block
 from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
-from lostbits.runtime.progress import Progress
 from lostbits.runtime.simulation import fake_quantize
 
 _USUAL = 0.6  # part of what weights and activations cost that stays, by experience
 _SAMPLES = 8  # of a step: fewer make its gradient too noisy for scales
+_QUANTIZERS = 2  # steps of kernels for each layer: those of its weight, those of its activation
 _CHECKS = 5  # of the loss with hard rounding: each costs a pass over all samples
 
 
 @final
-class BlockReconstruction:
-    """Starts from the codes and ranges in use."""
+@dataclass(frozen=True, kw_only=True)
+class BlockReconstruction(Sweeping):
+    """Starts from the codes and ranges in use.
 
-    name = "reconstruction"
-    title = "learn rounding and activation ranges block by block"
-    source = "Li et al. 2021, arXiv:2102.05426; Wei et al. 2022, arXiv:2203.05740"
-    stage: Stage = "weights"
-    keeps_function = False
-    passes = 600.0
-    alone = True
+    Attributes:
+        iterations: Steps for each block.
+        samples: Of a step.
+    """
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    name: ClassVar[str] = "reconstruction"
+    title: ClassVar[str] = "learn rounding and activation ranges block by block"
+    source: ClassVar[str] = "Li et al. 2021, arXiv:2102.05426; Wei et al. 2022, arXiv:2203.05740"
+    stage: ClassVar[Stage] = "weights"
+    alone: ClassVar[bool] = True
+    iterations: int = 500
+    samples: int = _SAMPLES
+
+    def cost(self, case: Case) -> float:
+        """A step through each block for each iteration; quantizers of activations learn too."""
+        return learning_cost(case, self.iterations, self.samples, _QUANTIZERS)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """Two fifths of what weights cost."""
         return diagnosed.gain_db("weight", _USUAL)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """One sweep over the blocks."""
-        solver = _Solver(case, effort)
-        cache = effort.kept(case, source, self.name)
+        effort, source, progress = context.effort, context.source, context.progress
+        solver = _Solver(case, self, effort.seed)
+        cache = effort.kept(case, source, self)
         pool = effort.pool if effort.inputs is Inputs.FLOAT else None
         written = sweep_blocks(case, source, solver, pool=pool, cache=cache, progress=progress)
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
@@ -61,9 +80,9 @@ class BlockReconstruction:
 class _Solver:
     """Learns block after block."""
 
-    def __init__(self, case: Case, effort: Effort) -> None:
-        self.case = case
-        self.how = Reconstruction(iterations=effort.iterations, checks=_CHECKS, seed=effort.seed)
+    def __init__(self, case: Case, settings: BlockReconstruction, seed: int) -> None:
+        self.case, self.samples = case, settings.samples
+        self.how = Reconstruction(iterations=settings.iterations, checks=_CHECKS, seed=seed)
         self.losses: list[tuple[float, float]] = []
         self.moved: list[float] = []
         self.skipped: dict[str, Message] = {}
@@ -100,7 +119,9 @@ class _Solver:
 
         others = [scale.shift for scale in scales.values()]
         with torch.enable_grad():
-            rounded = adaround_block(weights, _batches(block), forward, self.how, others)
+            rounded = adaround_block(
+                weights, _batches(block, self.samples), forward, self.how, others
+            )
         grids = zip(scales.items(), rounded.others, strict=True)
         return Reconstructed(
             {key: weights[key].values(codes).numpy() for key, codes in rounded.codes.items()},
@@ -151,10 +172,10 @@ class _Solver:
         )
 
 
-def _batches(block: Block) -> list[tuple[Entry, torch.Tensor]]:
+def _batches(block: Block, samples: int) -> list[tuple[Entry, torch.Tensor]]:
     pairs: list[tuple[Entry, torch.Tensor]] = []
     for entry, target in zip(block.inputs, block.targets, strict=True):
-        entries = entry.split(_SAMPLES)
-        targets = torch.split(target, len(target) if len(entries) == 1 else _SAMPLES)
+        entries = entry.split(samples)
+        targets = torch.split(target, len(target) if len(entries) == 1 else samples)
         pairs += zip(entries, targets, strict=True)
     return pairs

@@ -13,24 +13,33 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple, final
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Batch, Source
+from lostbits.data import Batch
 from lostbits.grid import Affine
 from lostbits.language import Message, say
-from lostbits.recovery import Change, Diagnosed, Effort, Stage, median_left, swept
+from lostbits.recovery import (
+    STEP,
+    Change,
+    Context,
+    Diagnosed,
+    Stage,
+    Sweeping,
+    median_left,
+    sweep_cost,
+    swept,
+)
 from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Solution
 from lostbits.rounding.ridge import DAMPINGS
 from lostbits.runtime.layer import Layer
 from lostbits.runtime.layerwise import Crew, Solved, sweep
 from lostbits.runtime.matrix import Matrix, enough_positions
-from lostbits.runtime.progress import Progress
 from lostbits.runtime.shards import Ask
 
 Doubles = NDArray[np.float64]
@@ -38,33 +47,45 @@ _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
+# Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
+_SOLUTIONS, _PRODUCT = 8, 0.25
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
 
 
 @final
-class SecondOrder:
-    """Rounds every layer against the second moments of its inputs, and corrects its bias."""
+@dataclass(frozen=True, kw_only=True)
+class SecondOrder(Sweeping):
+    """Rounds every layer against the second moments of its inputs, and corrects its bias.
 
-    name = "second_order"
-    title = "round weights for the layer's output (Gram matrix, error feedback), correct biases"
-    source = "Frantar et al. 2022, arXiv:2208.11580, arXiv:2210.17323"
-    stage: Stage = "weights"
-    keeps_function = False
-    passes = 60.0
-    alone = False
+    Attributes:
+        positions: Most positions of a layer's input that its moments look at.
+    """
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
+    name: ClassVar[str] = "second_order"
+    title: ClassVar[str] = (
+        "round weights for the layer's output (Gram matrix, error feedback), correct biases"
+    )
+    source: ClassVar[str] = "Frantar et al. 2022, arXiv:2208.11580, arXiv:2210.17323"
+    stage: ClassVar[Stage] = "weights"
+    positions: int = 16384
+
+    def cost(self, case: Case) -> float:
+        """One sweep, and the solutions: a product of weights and Gram matrix for each."""
+        sites = [s for s in case.sites if s.role == "weight" and s.key in case.seen]
+        sizes = [(case.seen[s.key].whole.size, case.seen[s.key].channels.hi.size) for s in sites]
+        products = sum(size**2 / rows for size, rows in sizes)
+        return sweep_cost(case) + _SOLUTIONS * (len(sizes) * STEP + products * _PRODUCT)
+
+    def gain(self, diagnosed: Diagnosed) -> float:
         """All but a fifth of what weights cost."""
         return diagnosed.gain_db("weight", _USUAL)
 
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
+    def change(self, case: Case, context: Context) -> Change:
         """One sweep over the layers."""
-        solver = _Solver(case, effort)
-        cache = effort.kept(case, source, self.name)
-        pool = effort.pool
-        written = sweep(case, source, solver, pool=pool, cache=cache, progress=progress)
+        solver = _Solver(case, self.positions, context.effort.seed)
+        effort, source, progress = context.effort, context.source, context.progress
+        cache = effort.kept(case, source, self)
+        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
         return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
 
 
@@ -102,9 +123,9 @@ class _Solver:
     whole = False
     apart = False
 
-    def __init__(self, case: Case, effort: Effort) -> None:
+    def __init__(self, case: Case, positions: int, seed: int) -> None:
         self.powers = case.target.weights.power_of_two
-        self.positions, self.seed = effort.positions, effort.seed
+        self.positions, self.seed = positions, seed
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
 

@@ -9,20 +9,19 @@ References:
     Zhao et al., 2019, arXiv:1901.09504, sections 3.2 and 3.3.
 """
 
+from dataclasses import dataclass
 from math import ceil
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.graph.chains import Pair, find_chains
 from lostbits.graph.duplicate import Duplication, outliers, split_all
 from lostbits.grid import affine_from_range
 from lostbits.language import say
-from lostbits.recovery import ANEW, Change, Diagnosed, Effort, Stage
-from lostbits.runtime.progress import Progress
+from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 from lostbits.target import Rule
 
 Doubles = NDArray[np.float64]
@@ -31,46 +30,30 @@ _ROUNDS = 4  # the step that the halves are moved by is that of the halves; sett
 
 
 @final
-class Splitting:
+@dataclass(frozen=True, kw_only=True)
+class Splitting(Rewriting):
     """Splits the input channels with the largest weights of every layer that allows it.
 
-    Args:
+    Attributes:
         expansion: Channels added to a layer, as a part of those it has; at least one.
     """
 
-    name = "splitting"
-    title = "channels with the largest weights split in two (outlier channel splitting)"
-    source = "Zhao et al. 2019, arXiv:1901.09504"
-    stage: Stage = "network"
-    keeps_function = True
-    passes = ANEW
-    alone = False
+    name: ClassVar[str] = "splitting"
+    title: ClassVar[str] = (
+        "channels with the largest weights split in two (outlier channel splitting)"
+    )
+    source: ClassVar[str] = "Zhao et al. 2019, arXiv:1901.09504"
+    stage: ClassVar[Stage] = "network"
+    expansion: float = 0.02
 
-    def __init__(self, *, expansion: float = 0.02) -> None:
-        self.expansion = expansion
+    @property
+    def keeps_function(self) -> bool:
+        """Two halves add up to the whole."""
+        return True
 
-    def predict(self, case: Case, diagnosed: Diagnosed) -> float:
-        """What shorter steps of the split weights are worth, by their attribution."""
-        return diagnosed.rounding_gain_db(_Split(case, self.expansion).ratios)
-
-    def propose(
-        self, case: Case, source: Source, diagnosed: Diagnosed, effort: Effort, progress: Progress
-    ) -> Change:
-        """Needs no data: ranges of weights are those of the weights."""
-        found = _Split(case, self.expansion)
-        if not found.ratios:
-            return Change(self.name, say("ledger.splitting_none"), skipped=found.skipped)
-        model = case.model.clone()
-        found.duplication.store(model)
-        steps = np.sqrt(list(found.ratios.values()))
-        summary = say(
-            "ledger.splitting",
-            channels=str(found.split),
-            weights=str(len(found.ratios)),
-            share=f"{np.median(steps):.0%}",
-            growth=f"{found.growth:.1%}",
-        )
-        return Change(self.name, summary, model=model, skipped=found.skipped)
+    def consider(self, case: Case) -> "_Split":
+        """Channels of all chains; ranges of weights are those of the weights."""
+        return _Split(case, self.expansion)
 
 
 @final
@@ -84,6 +67,7 @@ class _Split:
     """
 
     def __init__(self, case: Case, expansion: float) -> None:
+        self.model = case.model
         chains = find_chains(case.model)
         self.duplication = Duplication(case.model, chains)
         self.skipped = dict(chains.skipped)
@@ -110,6 +94,26 @@ class _Split:
             self.duplication.add(pair, channel, step / 4)
         self.ratios[f"{pair.second.weight}:weight"] = ratio
         self.split += count
+
+    def gain(self, diagnosed: Diagnosed) -> float:
+        """What shorter steps of the split weights are worth, by their attribution."""
+        return diagnosed.rounding_gain_db(self.ratios)
+
+    def change(self) -> Change:
+        """The network with the channels twice."""
+        if not self.ratios:
+            return Change(Splitting.name, say("ledger.splitting_none"), skipped=self.skipped)
+        model = self.model.clone()
+        self.duplication.store(model)
+        steps = np.sqrt(list(self.ratios.values()))
+        summary = say(
+            "ledger.splitting",
+            channels=str(self.split),
+            weights=str(len(self.ratios)),
+            share=f"{np.median(steps):.0%}",
+            growth=f"{self.growth:.1%}",
+        )
+        return Change(Splitting.name, summary, model=model, skipped=self.skipped)
 
     @property
     def growth(self) -> float:

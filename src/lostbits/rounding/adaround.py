@@ -263,9 +263,5 @@ def _hard_loss(
 
 def _diverged(layers: Mapping[str, RoundedWeight], iteration: int) -> RecoveryError:
     return RecoveryError(
-        "R001",
-        f"AdaRound of {', '.join(layers)}",
-        "the loss must be a number",
-        f"it is not, in iteration {iteration}",
-        "check the calibration data and the float model for overflow, or lower the rate",
+        "R001", f"AdaRound of {', '.join(layers)}", f"it is not, in iteration {iteration}"
     )

@@ -1,10 +1,12 @@
 """Second moments of a layer's inputs: all that the quadratic error of its output depends on."""
 
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from lostbits.statistic import RunningSum
 
 Floats = NDArray[np.float64]
 # Positions multiplied at once in the inputs' own precision, which costs half of float64; blocks add
@@ -12,8 +14,18 @@ Floats = NDArray[np.float64]
 _BLOCK = 4096
 
 
+class Moments(NamedTuple):
+    """The sums of a ``Gram``; the last two of a paired one only."""
+
+    gram: Floats
+    total: Floats
+    positions: int
+    cross: Floats | None = None
+    float_total: Floats | None = None
+
+
 @final
-class Gram:
+class Gram(RunningSum[Moments]):
     """Sums over samples, in float64: they add up, so shards of the data can be merged.
 
     Not a ``Statistic``, whose law is equality bit for bit: the order of summation shows here, in
@@ -32,6 +44,8 @@ class Gram:
         float_total: ``sum f``; equals ``total`` unless paired.
         count: Samples (positions of a convolution) so far.
     """
+
+    form = Moments
 
     def __init__(self, groups: int, columns: int, *, paired: bool = False) -> None:
         self.paired = paired
@@ -66,7 +80,7 @@ class Gram:
             self.cross += _products(reference, x)
             self.float_total += _sum(reference)
 
-    def merge(self, other: "Gram") -> Self:
+    def merge(self, other: Self) -> Self:
         """Add what ``other`` has seen."""
         if self.paired != other.paired or self.gram.shape != other.gram.shape:
             raise ValueError("Gram.merge: the two are of different layers")
@@ -78,11 +92,21 @@ class Gram:
             self.float_total += other.float_total
         return self
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Moments:
         """The sums."""
-        own = {"gram": self.gram, "total": self.total, "count": self.count}
-        pairs = {"cross": self.cross, "float_total": self.float_total} if self.paired else {}
-        return own | pairs
+        pair = (self.cross, self.float_total) if self.paired else (None, None)
+        return Moments(self.gram, self.total, self.count, *pair)
+
+    def restore(self, state: Moments) -> Self:
+        """The sums of a layer of the same size, paired or not as this one is."""
+        pair = (state.cross, state.float_total)
+        known = (self.gram.shape, self.total.shape) * (1 + self.paired)
+        found = (state.gram, state.total, *(each for each in pair if each is not None))
+        if tuple(each.shape for each in found) != known:
+            raise ValueError("Gram.restore: it is of another layer")
+        self.gram, self.total, self.count = state.gram, state.total, state.positions
+        self.cross, self.float_total = found[-2:]
+        return self
 
     def centred(self) -> "Gram":
         """The same moments about the means: the error that is left once the bias is corrected.
@@ -96,15 +120,6 @@ class Gram:
             return Gram.of(gram, self.total, self.count)
         cross = self.cross - self.float_total[:, :, None] * mean
         return Gram.of(gram, self.total, self.count, (cross, self.float_total))
-
-    def plus(self, other: "Gram") -> "Gram":
-        """What both have seen; neither changes."""
-        gram, total = self.gram + other.gram, self.total + other.total
-        count = self.count + other.count
-        if not self.paired:
-            return Gram.of(gram, total, count)
-        pair = self.cross + other.cross, self.float_total + other.float_total
-        return Gram.of(gram, total, count, pair)
 
     @classmethod
     def of(

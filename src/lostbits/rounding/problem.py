@@ -5,6 +5,7 @@ Only the strengths of the ridge and of the damping are chosen for all of them, b
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -75,7 +76,7 @@ class Problem:
     @cached_property
     def every(self) -> Gram:
         """Of all samples, about the means: the bias takes care of those."""
-        return self.rest.plus(self.held).centred()
+        return deepcopy(self.rest).merge(self.held).centred()
 
     @cached_property
     def _apart(self) -> tuple[Gram, Gram]:

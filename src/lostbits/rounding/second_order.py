@@ -114,11 +114,7 @@ def round_rows(
     """
     if not np.isfinite(gram).all():
         raise RecoveryError(
-            "R002",
-            "second-order rounding",
-            "the inputs of a layer must be finite",
-            "their Gram matrix holds NaN or infinity",
-            "check the calibration data and the float model for overflow",
+            "R002", "second-order rounding", "their Gram matrix holds NaN or infinity"
         )
     settings = settings or Settings()
     aim = weights if target is None else target

@@ -105,8 +105,7 @@ class Cache:
 
 
 def _damaged(path: Path, found: str) -> OutputError:
-    rule = "must hold what an earlier run has kept"
-    return OutputError("O008", str(path), rule, found, "nothing, it is made anew")
+    return OutputError("O008", str(path), found)
 
 
 def _opened(content: bytes) -> Arrays:

@@ -9,8 +9,8 @@ outputs, float sums, are added up batch by batch in order.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, NamedTuple, final
+from functools import partial, reduce
+from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
 import onnx_ir as ir
@@ -28,6 +28,7 @@ from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
 from lostbits.runtime.threads import pool_threads
+from lostbits.statistic import RunningSum
 from lostbits.statistics import Tally
 from lostbits.statistics.tally import Kept
 
@@ -65,11 +66,11 @@ def calibrate(
     """
     streamed = tuple(s for s in sites if s.streams)
     folding = folding or Folding(InProcess(), silent)
-    counted = _Counted.empty(streamed)
+    counted = Counted.empty(streamed)
     counts = _Counts(model, streamed, source, batch)
     stretch = int(np.clip(len(source) // _STRETCHES, *_STRETCH))
-    sums = _Sums(streamed, model, counted)
-    folding.run("statistics", counts, source.stretches(batch, stretch), sums)
+    check = partial(_check, model, streamed)
+    folding.run("statistics", counts, source.stretches(batch, stretch), counted, check)
     total = _total(counted.energies, model, source)
     for site in streamed:
         _check_magnitude(site, counted.tallies[site.key], source)
@@ -85,9 +86,9 @@ def _check_magnitude(site: Site, own: Tally, source: Source) -> None:
         raise SimulationError(
             "S007",
             f"tensor {site.tensor!r}",
-            f"the range must lie between {_SMALLEST:.0e} and {_LARGEST:.0e}, or be zero",
             f"largest magnitude {largest:.1e}",
-            "scale the input, or look for a layer that runs away; float32 ends there",
+            smallest=_SMALLEST,
+            largest=_LARGEST,
         )
 
 
@@ -103,68 +104,64 @@ def _seen(sites: Sequence[Site], tallies: Mapping[str, Tally]) -> dict[str, Seen
 
 def _check_finite(site: Site, own: Tally, part: Batch) -> None:
     if not own.finite:
-        raise SimulationError(
-            "S003",
-            f"tensor {site.tensor!r}",
-            "activations of the float network must be finite",
-            f"NaN or infinity {part.span}",
-            "check the preprocessing; run the float model on these samples",
-        )
-
-
-@final
-@dataclass(frozen=True)
-class _Counted:
-    """Of a stretch: what was seen of every site, and the energy and size of outputs by batch."""
-
-    tallies: dict[str, Tally]
-    energies: list[NDArray[np.float64]]
-
-    @classmethod
-    def empty(cls, sites: Sequence[Site]) -> "_Counted":
-        return cls({s.key: Tally(s.axis) for s in sites}, [])
-
-    def merge(self, more: "_Counted") -> None:
-        """Add what was counted elsewhere."""
-        for key, tally in more.tallies.items():
-            self.tallies[key].merge(tally)
-        self.energies.extend(more.energies)
+        raise SimulationError("S003", f"tensor {site.tensor!r}", f"NaN or infinity {part.span}")
 
 
 class _Kept(NamedTuple):
-    """What a file holds of ``_Counted``."""
+    """What a file holds of ``Counted``."""
 
     tallies: dict[str, Kept]
     energies: list[NDArray[np.float64]]
 
 
 @final
-@dataclass(frozen=True)
-class _Sums:
-    """What stretches add up to."""
+@dataclass
+class Counted(RunningSum[_Kept]):
+    """What was seen of every site, by its key, and energy and size of the outputs by batch."""
 
-    sites: Sequence[Site]
-    model: ir.Model
-    counted: _Counted
-    form: type[_Kept] = _Kept
+    tallies: dict[str, Tally]
+    energies: list[NDArray[np.float64]]
+    form: ClassVar[type[_Kept]] = _Kept
 
-    def merge(self, more: _Counted) -> None:
-        self.counted.merge(more)
+    @classmethod
+    def empty(cls, sites: Sequence[Site]) -> "Counted":
+        """Nothing yet."""
+        return cls({s.key: Tally(s.axis) for s in sites}, [])
 
-    def whole(self) -> _Kept:
-        tallies = {key: tally.kept() for key, tally in self.counted.tallies.items()}
-        return _Kept(tallies, self.counted.energies)
+    def merge(self, other: Self) -> Self:
+        """Add what was counted elsewhere."""
+        for key, tally in other.tallies.items():
+            self.tallies[key].merge(tally)
+        self.energies.extend(other.energies)
+        return self
 
-    def restore(self, whole: _Kept) -> None:
-        known, outputs = values_by_name(self.model.graph), len(_float_outputs(self.model))
-        tallies = {s.key: Tally.of_kept(whole.tallies[s.key], s.axis) for s in self.sites}
-        for site in self.sites:
-            found, wanted = tallies[site.key].rows, channels(known[site.tensor], site.axis)
-            if wanted not in (None, found):
-                raise ValueError(f"{found} channels of {site.key}, which has {wanted}")
-        if any(energy.shape != (outputs, 2) for energy in whole.energies):
-            raise ValueError(f"energies of other outputs than {outputs}")
-        self.merge(_Counted(tallies, whole.energies))  # there is nothing yet when a pass begins
+    def state(self) -> _Kept:
+        """Tallies in few bytes."""
+        return _Kept({key: t.state() for key, t in self.tallies.items()}, self.energies)
+
+    def restore(self, state: _Kept) -> Self:
+        """Those of the same sites."""
+        if state.tallies.keys() != self.tallies.keys():
+            raise ValueError("counts of other sites")
+        kept = state.tallies.items()
+        tallies = {key: Tally(self.tallies[key].axis).restore(one) for key, one in kept}
+        self.tallies, self.energies = tallies, list(state.energies)
+        return self
+
+
+def _check(model: ir.Model, sites: Sequence[Site], state: _Kept) -> None:
+    """Whether these can be counts of a model.
+
+    Raises:
+        ValueError: For other sites, channels or outputs.
+    """
+    known, outputs = values_by_name(model.graph), len(_float_outputs(model))
+    for site in sites:
+        found, wanted = state.tallies[site.key].zeros.size, channels(known[site.tensor], site.axis)
+        if wanted not in (None, found):
+            raise ValueError(f"{found} channels of {site.key}, which has {wanted}")
+    if any(energy.shape != (outputs, 2) for energy in state.energies):
+        raise ValueError(f"energies of other outputs than {outputs}")
 
 
 @final
@@ -182,19 +179,19 @@ class _Counts:
         """See ``Job``."""
         return by_threads(self.source, self.model)
 
-    def open(self) -> Callable[[range], _Counted]:
+    def open(self) -> Callable[[range], Counted]:
         outputs = _float_outputs(self.model)
         tensors = [*(s.tensor for s in self.sites), *outputs]
         session, cursor = Session(with_outputs(self.model, tensors)), self.source.cursor()
 
-        def look(part: Batch, counted: _Counted, threads: Executor) -> None:
+        def look(part: Batch, counted: Counted, threads: Executor) -> None:
             # What a batch takes is free again when the next one runs.
             values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
             self._count(threads, counted.tallies, values, part)
             counted.energies.append(np.array([_energy(values[name]) for name in outputs]))
 
-        def work(stretch: range) -> _Counted:
-            counted = _Counted.empty(self.sites)
+        def work(stretch: range) -> Counted:
+            counted = Counted.empty(self.sites)
             with ThreadPoolExecutor(pool_threads()) as threads:
                 for part in cursor.batches(stretch, self.batch):
                     look(part, counted, threads)
@@ -228,13 +225,7 @@ def _total(
 
 
 def _no_values(source: Source, found: str) -> DataError:
-    return DataError(
-        "D031",
-        source.description,
-        "the network must produce values",
-        found,
-        "give samples of a size that the network answers",
-    )
+    return DataError("D031", source.description, found)
 
 
 def _energy(output: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,49 +1,25 @@
 """Running sums over the data, kept on disk: a run that was killed goes on where they stand."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar, final
+from typing import Any, TypeVar, final
 
 from lostbits.runtime.cache import Arrays, Cache
-from lostbits.runtime.pool import Job, Outcome, Pool
+from lostbits.runtime.pool import Job, Pool
 from lostbits.runtime.progress import Progress, gathered
 from lostbits.runtime.record import flattened, rebuilt
+from lostbits.statistic import RunningSum
 
-Outcome_contra = TypeVar("Outcome_contra", contravariant=True)
-Whole = TypeVar("Whole")
+Sums = TypeVar("Sums", bound=RunningSum[Any])
+Check = Callable[[Any], None]
 
 _EVERY = 10.0  # seconds of work that a killed run may lose; writing sums takes far less
 
 
-class Sums(Protocol[Outcome_contra, Whole]):
-    """What outcomes are added up in.
-
-    Attributes:
-        form: What ``whole`` returns, a record; see ``runtime.record``.
-    """
-
-    @property
-    def form(self) -> type[Whole]:
-        """See above."""
-        ...
-
-    def merge(self, more: Outcome_contra) -> None:
-        """Add an outcome."""
-        ...
-
-    def whole(self) -> Whole:
-        """All that was added."""
-        ...
-
-    def restore(self, whole: Whole) -> None:
-        """Put what ``whole`` has returned in the place of all that was added.
-
-        Raises:
-            ValueError: When it cannot be a sum of these; nothing has changed then.
-        """
-        ...
+def anything(state: object) -> None:
+    """Any state that has the form of the sum will do."""
 
 
 @final
@@ -57,23 +33,24 @@ class Checkpoint:
 
     cache: Cache | None = None
 
-    def resume(self, stage: str, sums: Sums[Outcome, Whole], most: int) -> int:
+    def resume(self, stage: str, sums: RunningSum[Any], most: int, check: Check) -> int:
         """Restore what was kept, and say how many of the ``most`` stretches it is the sum of."""
         if self.cache is None:
             return 0
-        return self.cache.load(stage, partial(_restored, sums, most)) or 0
+        return self.cache.load(stage, partial(_restored, sums, most, check)) or 0
 
-    def keep(self, stage: str, done: int, sums: Sums[Outcome, Whole]) -> None:
+    def keep(self, stage: str, done: int, sums: RunningSum[Any]) -> None:
         """Put the sum of so many stretches in the place of the one before."""
         if self.cache is not None:
-            self.cache.keep(stage, flattened((done, sums.whole())))
+            self.cache.keep(stage, flattened((done, sums.state())))
 
 
-def _restored(sums: Sums[Outcome, Whole], most: int, arrays: Arrays) -> int:
-    done, whole = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[name-defined]
+def _restored(sums: RunningSum[Any], most: int, check: Check, arrays: Arrays) -> int:
+    done, state = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[name-defined]
     if not 0 < done <= most:
         raise ValueError(f"the sum of {done} stretches, where there are {most}")
-    sums.restore(whole)
+    check(state)
+    sums.restore(state)
     return int(done)
 
 
@@ -98,21 +75,31 @@ class Folding:
     def run(
         self,
         stage: str,
-        job: Job[range, Outcome],
+        job: Job[range, Sums],
         stretches: Sequence[range],
-        sums: Sums[Outcome, Whole],
+        sums: Sums,
+        check: Check = anything,
     ) -> None:
-        """Merge all outcomes into ``sums``; what a checkpoint holds is not computed again."""
-        done = self.checkpoint.resume(stage, sums, len(stretches))
+        """Merge all outcomes into ``sums``; what a checkpoint holds is not computed again.
+
+        Args:
+            stage: A name, for progress and for the checkpoint.
+            job: Makes a sum of each stretch.
+            stretches: Of the samples.
+            sums: To be merged into.
+            check: Raises ValueError for a state that cannot be a sum of these samples. A checksum
+                tells damage from what was written, but not who has written it.
+        """
+        done = self.checkpoint.resume(stage, sums, len(stretches), check)
         if rest := stretches[done:]:
             self._add(stage, job, rest, sums, done)
 
     def _add(
         self,
         stage: str,
-        job: Job[range, Outcome],
+        job: Job[range, Sums],
         rest: Sequence[range],
-        sums: Sums[Outcome, Whole],
+        sums: Sums,
         done: int,
     ) -> None:
         outcomes, kept = self.pool.map(job, rest), time.monotonic()

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lostbits.errors import LostbitsError, WorkerError, first_line
+from lostbits.system.process import restored
 
 LOCAL, RUNNING = "local", "auto"
 _PATIENCE = 5  # seconds that the address of a cluster has to answer
@@ -34,13 +35,7 @@ def installed(module: str = "ray") -> Any:
         WorkerError: W004 without the package.
     """
     if find_spec("ray") is None:
-        raise WorkerError(
-            "W004",
-            "--ray",
-            "needs the package ray",
-            "not installed",
-            "pip install 'lostbits[ray]', or use --workers on this machine",
-        )
+        raise WorkerError("W004", "--ray", "not installed")
     return import_module(module)
 
 
@@ -78,7 +73,7 @@ def _join(ray: Any, address: str, options: dict[str, str]) -> None:
 def _own() -> Iterator[dict[str, str]]:
     """What a cluster is started with that other users of this machine cannot use."""
     folder = TemporaryDirectory(prefix="lostbits-", ignore_cleanup_errors=True)
-    with folder as name, _restored(os.environ, *_SETTINGS):
+    with folder as name, restored(os.environ, *_SETTINGS):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if not os.environ.keys() & set(_TOKENS):  # else Ray keeps one in the home folder
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -96,20 +91,9 @@ def _only_here() -> Iterator[None]:
     This is its own switch, on where it cannot work with other machines, as on macOS.
     """
     constants = vars(installed("ray._private.ray_constants"))
-    with _restored(constants, "ENABLE_RAY_CLUSTER"):
+    with restored(constants, "ENABLE_RAY_CLUSTER"):
         constants["ENABLE_RAY_CLUSTER"] = False
         yield
-
-
-@contextmanager
-def _restored(settings: MutableMapping[str, Any], *names: str) -> Iterator[None]:
-    before = {name: settings[name] for name in names if name in settings}
-    try:
-        yield
-    finally:
-        for name in names:
-            settings.pop(name, None)
-        settings.update(before)
 
 
 def _forget_token() -> None:
@@ -122,13 +106,7 @@ def _forget_token() -> None:
 
 def _check_only_here(address: str) -> None:
     if not ip_address(address.rpartition(":")[0].strip("[]")).is_loopback:
-        raise WorkerError(
-            "W010",
-            f"--ray {LOCAL}",
-            "a cluster of this machine's cores must listen on this machine only",
-            f"it listens at {address}",
-            "use --workers, or install the version of Ray that constraints.txt names",
-        )
+        raise WorkerError("W010", f"--ray {LOCAL}", f"it listens at {address}")
 
 
 def _check_answers(address: str) -> None:
@@ -143,20 +121,8 @@ def _check_answers(address: str) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W005",
-        f"--ray {address}",
-        "must be HOST:PORT of a running cluster, auto for the one of this machine, or nothing",
-        first_line(error),
-        "ray start --head starts one and prints its address",
-    )
+    return WorkerError("W005", f"--ray {address}", first_line(error))
 
 
 def _unlike(error: Exception) -> LostbitsError:
-    return WorkerError(
-        "W006",
-        "--ray",
-        "driver and cluster must have the same versions of Ray and Python",
-        " ".join(str(error).split()),
-        "install the cluster's versions here",
-    )
+    return WorkerError("W006", "--ray", " ".join(str(error).split()))

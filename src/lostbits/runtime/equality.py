@@ -71,10 +71,9 @@ class _Closer:
             raise ModelError(
                 "M010",
                 f"output {output!r}",
-                f"normalising must keep the network to a relative error of {TOLERANCE}",
                 f"{error:.1e} on the first {self.part.size} samples, which is "
                 f"{found / TOLERANCE:.1f} times what float32 itself may move",
-                "please report the model; onnxsim may simplify it beforehand",
+                tolerance=TOLERANCE,
             )
         return found
 

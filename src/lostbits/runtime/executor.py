@@ -24,7 +24,7 @@ from lostbits.runtime.layout import channels_last, in_file
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
 from lostbits.spill import spilled
-from lostbits.system.memory import too_large
+from lostbits.system.memory import lacks_memory, too_large
 
 Inject = Callable[[Site, torch.Tensor], torch.Tensor]
 
@@ -115,14 +115,25 @@ class Executor:
     def evaluate(
         self, step: Step, inputs: Sequence[torch.Tensor | None]
     ) -> tuple[torch.Tensor, ...]:
-        """Outputs of one node: by its torch rule, else by a one-node ONNX Runtime session."""
+        """Outputs of one node: by its torch rule, else by a one-node ONNX Runtime session.
+
+        Raises:
+            SimulationError: S001 where ONNX Runtime cannot compute the node either.
+            Exception: Of a rule that fails where ONNX Runtime does not: the rule is wrong, and
+                a run without it would quietly explain less.
+        """
         domain, op = step.node.domain, step.operator.op_type
         rule = RULES.get(op if domain in ("", "ai.onnx") else f"{domain}::{op}")
         if rule is not None:
             try:
                 return rule(step.operator, inputs)
-            except (Unsupported, RuntimeError, ValueError, IndexError, TypeError):
-                pass  # what torch will not do, ONNX Runtime may; if not, it says why
+            except Unsupported:
+                pass
+            except Exception as error:
+                if not lacks_memory(error):
+                    self._outside(step, inputs)
+                    error.add_note(f"in the rule of {op}, at node {step.name!r}")
+                raise
         if any(v is not None and is_float(v) and constant(v) is None for v in step.node.inputs):
             self.opaque.add(step.name)
         return self._outside(step, inputs)
@@ -240,13 +251,7 @@ def _tensor(array: NDArray[Any], name: str) -> torch.Tensor:
     try:
         return channels_last(torch.from_numpy(np.array(array, order="C")))
     except TypeError as error:
-        raise ModelError(
-            "M008",
-            f"tensor {name!r}",
-            "tensors must be of a numeric type",
-            str(array.dtype),
-            "remove pre- and post-processing that works on other types from the graph",
-        ) from error
+        raise ModelError("M008.array", f"tensor {name!r}", str(array.dtype)) from error
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:

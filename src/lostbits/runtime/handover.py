@@ -44,11 +44,5 @@ def packed(job: Job[Any, Any]) -> Parcel:
     try:
         _Pickler(stream, 5, buffer_callback=arrays.append).dump(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise DataError(
-            "D034",
-            job.source.description,
-            "workers in other processes must be able to open the samples",
-            first_line(error),
-            "give a file, a folder, arrays or module:callable, or work in one process",
-        ) from error
+        raise DataError("D034", job.source.description, first_line(error)) from error
     return Parcel(versions(), stream.getvalue(), [np.asarray(buffer.raw()) for buffer in arrays])

@@ -86,12 +86,13 @@ class Judge:
         Raises:
             SimulationError: S005 where it answers with what is not finite.
         """
-        comparison = Comparison(self.labels)
+        comparison = Comparison()
         others = self._outputs(model, optimise=False)
         first = 0
         for (size, floats), (_, quantized) in zip(self._floats, others, strict=True):
             self._check(quantized, first, size)
-            comparison.update(floats, quantized[: len(floats)], first, size)
+            span = range(first, first + size)
+            comparison.update(floats, quantized[: len(floats)], span, self.labels)
             first += size
         return comparison.baseline(self.names)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lostbits.bounds import Part
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
+from lostbits.statistic import RecordSum
 
 Metric = Literal["nsr", "kl"]
 METRICS: dict[str, str] = {
@@ -27,11 +28,7 @@ def check_metric(name: str) -> Metric:
     """
     if name not in METRICS:
         raise TargetError(
-            "T007",
-            f"metric {name!r}",
-            "must be known",
-            "no such metric",
-            close_match(name, METRICS),
+            "T007", f"metric {name!r}", "no such metric", advice=close_match(name, METRICS)
         )
     return name  # type: ignore[return-value]
 
@@ -51,13 +48,7 @@ class Value:
         self.samples = samples
         self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
         if not any(self.weights):
-            raise SimulationError(
-                "S006",
-                "outputs of the float network",
-                "must carry a signal",
-                "all are zero",
-                "check the preprocessing and the model",
-            )
+            raise SimulationError("S006", "outputs of the float network", "all are zero")
         count = sum(w > 0 for w in self.weights)
         self.weights = [w / count for w in self.weights]
 
@@ -109,18 +100,15 @@ def _other_shape(
     return SimulationError(
         "S009",
         f"output {number}",
-        "must have the shape that it has in float, to be compared with it",
         f"{quantized} instead of {floats}: its shape depends on its values",
-        "leave out what selects values (NonZero, NonMaxSuppression, TopK), and compare before it",
     )
 
 
 @final
 @dataclass
-class Comparison:
+class Comparison(RecordSum):
     """Running figures of the quantized against the float outputs."""
 
-    labels: NDArray[np.int64] | None = None
     error: NDArray[np.float64] | None = None
     power: NDArray[np.float64] | None = None
     divergence: float = 0.0
@@ -131,9 +119,23 @@ class Comparison:
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def update(
-        self, floats: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]], first: int, size: int
-    ) -> None:
-        """Take in the outputs of samples ``first`` to ``first + size - 1``."""
+        self,
+        floats: Sequence[NDArray[Any]],
+        others: Sequence[NDArray[Any]],
+        span: range,
+        every: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """Take in the outputs of one batch.
+
+        Args:
+            floats: Of the float network.
+            others: Of the quantized one, in the same order.
+            span: Numbers of the samples.
+            every: Class numbers of all samples, or None.
+
+        Raises:
+            DataError: D022 for labels that are no class of the output.
+        """
         pairs = [
             (f.astype(np.float64), q.astype(np.float64))
             for f, q in zip(floats, others, strict=True)
@@ -145,20 +147,21 @@ class Comparison:
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error
         self.power = power if self.power is None else self.power + power
-        self.samples += size
+        self.samples += len(span)
         plain, other = floats[0], others[0]
         if classifies(plain):
             self.divergence += float(_kl(torch.from_numpy(plain), torch.from_numpy(other)))
             winners = plain.argmax(-1), other.argmax(-1)
             self.positions += winners[0].size
             self.agreed += int((winners[0] == winners[1]).sum())
-            if self.labels is not None and plain.ndim == 2:
-                labels = self.labels[first : first + size]
-                check_classes(self.labels, plain.shape[-1])
-                self.labelled += size
+            if every is not None and plain.ndim == 2:
+                labels = every[span.start : span.stop]
+                check_classes(every, plain.shape[-1])
+                self.labelled += len(span)
                 self.right += [int((w == labels).sum()) for w in winners]
+        return self
 
-    def merge(self, other: "Comparison") -> None:
+    def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
         if other.error is not None and other.power is not None:
             self.error = other.error if self.error is None else self.error + other.error
@@ -169,6 +172,7 @@ class Comparison:
         self.agreed += other.agreed
         self.labelled += other.labelled
         self.right += other.right
+        return self
 
     def baseline(self, names: Sequence[str]) -> Baseline:
         """The figures; None where they do not apply."""

@@ -68,13 +68,7 @@ def stored(parcel: Parcel, folder: Path) -> None:
     try:
         _write(parcel, folder)
     except OSError as error:
-        raise OutputError(
-            "O005",
-            str(folder.parent),
-            "must have room for a copy of the model, of samples that are arrays, and of moments",
-            error.strerror or str(error),
-            "free some space, or point TMPDIR to another disk",
-        ) from error
+        raise OutputError("O005", str(folder.parent), error.strerror or str(error)) from error
 
 
 def _write(parcel: Parcel, folder: Path) -> None:
@@ -107,11 +101,14 @@ def loaded(folder: Path) -> Parcel:
 def _check_private(folder: Path) -> None:
     """What is unpickled can do anything, so it has to be what a process of this user has packed."""
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or not _of_this_user_alone(found):
         raise WorkerError(
-            "W011",
-            str(folder),
-            "what workers are given must lie in a folder of this user alone",
-            f"mode {stat.filemode(found.st_mode)}, user {found.st_uid}",
-            "point TMPDIR to a folder that keeps owners and modes",
+            "W011", str(folder), f"mode {stat.filemode(found.st_mode)}, user {found.st_uid}"
         )
+
+
+def _of_this_user_alone(found: os.stat_result) -> bool:
+    """Windows has neither owners nor modes here; its temporary folders are the user's own."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o077

@@ -148,13 +148,7 @@ class Resources:
         check_number("--workers", self.workers, 1, _MOST_WORKERS)
         check_number("--threads", self.threads, 0, _MOST_THREADS)
         if self.ray is not None and self.workers > 1:
-            raise WorkerError(
-                "W007",
-                f"--workers {self.workers} --ray",
-                "work is shared among processes here, or over a cluster",
-                "both",
-                "leave one of them out; a cluster decides by itself how many it runs at a time",
-            )
+            raise WorkerError("W007", f"--workers {self.workers} --ray", "both")
 
 
 _MOST = 1 << 60  # bytes: no machine has as many
@@ -177,7 +171,5 @@ def size(text: str | None) -> int | None:
     base = 1024 if match is not None and match[3] else 1000
     found = Decimal(match[1]) * base ** _UNITS[match[2] + "B"] if match and known else 0
     if not 1 <= found < _MOST:
-        raise WorkerError(
-            "W008", f"--memory {text}", "must be a size", "another form", "4GiB, 500MB or bytes"
-        )
+        raise WorkerError("W008", f"--memory {text}", "another form")
     return int(found)

@@ -82,8 +82,9 @@ def _several(kind: Any, trees: list[Any], built: Callable[[Any, Any], Any]) -> A
         return tuple(built(part, each) for part, each in zip(parts, trees, strict=True))
     if origin is not None or not (is_dataclass(kind) or issubclass(kind, tuple)):
         raise TypeError(f"{kind} is no record")
-    names = get_type_hints(kind)
-    return kind(*(built(part, each) for part, each in zip(names.values(), trees, strict=True)))
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind)] if is_dataclass(kind) else list(hints)
+    return kind(*(built(hints[n], each) for n, each in zip(names, trees, strict=True)))
 
 
 def _exactly(kind: type[Kind], value: Any) -> Kind:

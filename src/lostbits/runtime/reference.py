@@ -91,13 +91,7 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
     specs = []
     for value in model.graph.inputs:
         if value.dtype is None or value.dtype is ir.DataType.UNDEFINED:
-            raise ModelError(
-                "M008",
-                f"input {name_of(value)!r}",
-                "must be a tensor of a numeric type",
-                str(value.type),
-                "remove pre-processing that works on other types from the graph",
-            )
+            raise ModelError("M008.input", f"input {name_of(value)!r}", str(value.type))
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
         specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape))
     return specs
@@ -121,23 +115,11 @@ def _check_executable(model: ir.Model, path: Path) -> None:
 def _check_node(node: ir.Node, path: Path) -> None:
     where = f"{path}: node {node.name!r}"
     if node.op_type in _CONTROL_FLOW:
-        raise ModelError(
-            "M007",
-            where,
-            "control flow is not diagnosed",
-            node.op_type,
-            "export the model without loops and branches, or unroll them",
-        )
+        raise ModelError("M007", where, node.op_type)
     if node.op_type in _SEQUENCES:
         raise _not_numeric(where, f"{node.op_type}, which is about sequences or optionals")
     if _trains(node):
-        raise ModelError(
-            "M012",
-            where,
-            "the network must give the same answer twice",
-            f"{node.op_type} is random, or of the batch",
-            "export the model for inference, not for training",
-        )
+        raise ModelError("M012", where, f"{node.op_type} is random, or of the batch")
     if node.op_type in _INTEGER:
         raise _not_float32(where, f"{node.op_type} computes in integers")
     if node.op_type in LINEAR and node.outputs[0].dtype in _OTHER_FLOATS:
@@ -152,13 +134,7 @@ def _trains(node: ir.Node) -> bool:
 
 
 def _not_float32(where: str, found: str) -> ModelError:
-    return ModelError(
-        "M009",
-        where,
-        "must compute in float32",
-        found,
-        "give the float32 model, without a final ArgMax and the like",
-    )
+    return ModelError("M009", where, found)
 
 
 def _check_size(value: ir.Value, path: Path) -> None:
@@ -176,10 +152,4 @@ def _check_numeric(value: ir.Value, path: Path) -> None:
 
 
 def _not_numeric(where: str, found: str) -> ModelError:
-    return ModelError(
-        "M008",
-        where,
-        "values must be numeric tensors",
-        found,
-        "remove pre- and post-processing from the graph",
-    )
+    return ModelError("M008.value", where, found)

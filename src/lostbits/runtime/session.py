@@ -1,6 +1,5 @@
 """Running an ONNX graph: ONNX Runtime, or ONNX's reference where it lacks an op."""
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,26 +8,20 @@ from typing import Any, Protocol, cast, final
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplementedByRuntime
 
 from lostbits.errors import LostbitsError, ModelError, SimulationError, described, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.sending import PLACE, taken_apart
+from lostbits.runtime.ort import NotImplementedByRuntime, ort
 from lostbits.runtime.threads import session_threads
-from lostbits.system.memory import kept, lacks_memory, out_of_memory
+from lostbits.system.memory import keeps_freed, lacks_memory, out_of_memory
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]
 # How ONNX Runtime says that it is older than the model, or has no kernel for a node.
 _LACKING = ("is not a registered function", "No Op registered", "opset version", "IR version")
-
-if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # see lostbits.environment
-    # A host that imported ONNX Runtime before lostbits has its telemetry running. From here on at
-    # least no error message is reported, which has names of the model in it.
-    ort.disable_telemetry_events()
 
 
 class Runner(Protocol):
@@ -64,7 +57,7 @@ class Session:
         options.graph_optimization_level = (
             level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         )
-        if kept():
+        if keeps_freed():
             # What an arena holds between its runs serves nobody else, a quarter of a diagnosis.
             options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         self.engine = "onnxruntime"
@@ -88,13 +81,7 @@ class Session:
         except Exception as error:  # ONNX's reference raises whatever an op's code raises
             if lacks_memory(error):
                 raise out_of_memory(first_line(error)) from error
-            raise SimulationError(
-                "S001",
-                "running the model",
-                "every node must run on the given samples",
-                first_line(error),
-                "check that the samples fit the model",
-            ) from error
+            raise SimulationError("S001", "running the model", first_line(error)) from error
         return dict(zip(self.names, values, strict=True))
 
 
@@ -108,13 +95,7 @@ def _lacks_op(error: Exception) -> bool:
 def _refused(error: Exception) -> LostbitsError:
     if lacks_memory(error):
         return out_of_memory(first_line(error))
-    return ModelError(
-        "M014",
-        "model",
-        "ONNX Runtime must load the network",
-        described(error),
-        "correct the node that it names, or export the model again",
-    )
+    return ModelError("M014", "model", described(error))
 
 
 def _native(model: ir.Model, options: ort.SessionOptions) -> Runner:
@@ -173,13 +154,7 @@ def _reference(model: ir.Model, reason: str) -> Runner:
     try:
         return cast(Runner, ReferenceEvaluator(ir.to_proto(model)))
     except Exception as error:  # it raises whatever the op's implementation raises
-        raise ModelError(
-            "M006",
-            "model",
-            "every op must be known to ONNX Runtime or to ONNX's reference",
-            reason.strip().splitlines()[0],
-            "replace the op, or export with another opset",
-        ) from error
+        raise ModelError("M006", "model", reason.strip().splitlines()[0]) from error
 
 
 def run_proto(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:

@@ -215,10 +215,4 @@ def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
 
 def not_finite(where: str, found: str) -> SimulationError:
     """S005."""
-    return SimulationError(
-        "S005",
-        f"{where} of the quantized network",
-        "must be finite",
-        found,
-        "look at the ranges of the tensors before it; --set a suspect tensor to float",
-    )
+    return SimulationError("S005", f"{where} of the quantized network", found)

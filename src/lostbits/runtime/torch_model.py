@@ -13,7 +13,6 @@ import onnx
 from lostbits.errors import ModelError, first_line
 from lostbits.system.logs import silenced
 
-_TODO = "export it to ONNX yourself, or rewrite that operation, and give the ONNX model"
 _OPSET = 20
 
 
@@ -57,14 +56,12 @@ def _proto(model: Any, arguments: tuple[Any, ...]) -> onnx.ModelProto:
     try:
         return _try(model, arguments, free=bool(arguments))
     except ImportError as error:
-        rule, todo = "needs torch's ONNX exporter", "pip install 'lostbits[torch]'"
-        raise ModelError("M017", where, rule, first_line(error), todo) from error
+        raise ModelError("M017", where, first_line(error)) from error
     except Exception:  # of whatever kind: a network may fix its batch, which is no fault
         try:
             return _try(model, arguments, free=False)
         except Exception as error:
-            rule = "must be a network that torch.onnx.export takes"
-            raise ModelError("M016", where, rule, _reason(error), _TODO) from error
+            raise ModelError("M016", where, _reason(error)) from error
 
 
 def _try(model: Any, arguments: tuple[Any, ...], free: bool) -> onnx.ModelProto:
@@ -103,9 +100,7 @@ def _arguments(model: Any, inputs: Sequence[Any] | None, data: object) -> tuple[
         raise ModelError(
             "M015",
             f"torch {type(model).__name__}",
-            "is exported with sample inputs",
             "none, and data of which none can be taken",
-            "give inputs=(tensor, ...), in the order of forward",
         )
     return tuple(torch.as_tensor(each) for each in given)
 

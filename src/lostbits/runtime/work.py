@@ -141,10 +141,4 @@ def _coded(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            "O006",
-            str(path),
-            "what is finished must be kept, so that an interrupt does not cost it",
-            error.strerror or str(error),
-            "free some space, move away what is not of lostbits, or choose another --out",
-        ) from error
+        raise OutputError("O006", str(path), error.strerror or str(error)) from error

@@ -19,9 +19,9 @@ from lostbits.runtime.board import Notice
 from lostbits.runtime.parcel import Parcel, boxed, loaded, stored, unboxed, versions
 from lostbits.runtime.peak import Peak
 from lostbits.runtime.pool import Job
-from lostbits.runtime.threads import limit
-from lostbits.system import memory
-from lostbits.system.memory import lacks_memory, out_of_memory
+from lostbits.runtime.threads import limited
+from lostbits.system.memory import bounded, lacks_memory, out_of_memory
+from lostbits.system.process import set_up
 
 _LARGE = 1 << 20  # bytes
 
@@ -108,30 +108,25 @@ def opened(parcel: Parcel) -> Callable[[Any], Any]:
         DataError: D035 when the samples cannot be read here.
     """
     if parcel.versions != versions():
-        raise WorkerError(
-            "W003",
-            "worker",
-            f"must have the versions of the driver: {parcel.versions}",
-            versions(),
-            "install the same packages on every machine",
-        )
+        raise WorkerError("W003", "worker", versions(), versions=parcel.versions)
     try:
         job: Job[Any, Any] = pickle.loads(parcel.content, buffers=parcel.arrays)
+    except (ImportError, AttributeError) as error:  # a module, or a name in it, that is not here
+        raise _unread(error) from error
+    try:
         next(iter(job.source.batches(1)))
-    except (DataError, ImportError, AttributeError) as error:
-        raise DataError(
-            "D035",
-            "worker",
-            "must be able to read the samples",
-            first_line(error),
-            "put them where every worker finds them under the same path",
-        ) from error
+    except (DataError, ImportError) as error:
+        raise _unread(error) from error
     return job.open()
 
 
-def died(found: str, todo: str = "run it with --workers 1 to see why") -> WorkerError:
-    """W002."""
-    return WorkerError("W002", "worker", "must live to its end", found, todo)
+def _unread(error: Exception) -> DataError:
+    return DataError("D035", "worker", first_line(error))
+
+
+def died(found: str) -> WorkerError:
+    """W002 of a worker that had begun with its work."""
+    return WorkerError("W002.working", "worker", found)
 
 
 def serve(connection: Connection, threads: int, spool: Path, most: int | None = None) -> None:
@@ -142,8 +137,12 @@ def serve(connection: Connection, threads: int, spool: Path, most: int | None = 
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then stops us
     threading.Thread(target=_follow_parent, args=(spool,), daemon=True).start()
-    limit(threads)
-    memory.limit(most)
+    set_up(threads, most)
+    with bounded(most), limited(threads):
+        _work(connection, spool)
+
+
+def _work(connection: Connection, spool: Path) -> None:
     seat = Seat()
     while True:
         try:

@@ -95,10 +95,6 @@ class Doubling:
         steps = exponents - self.exponents
         return widened(self.counts, steps) if steps.any() else self.counts
 
-    def state(self, name: str) -> dict[str, Any]:
-        """Exponents and counts, under names that begin with ``name``."""
-        return {f"{name}_exponents": self.exponents, f"{name}_counts": self.counts}
-
     def into(self, made: Histogram, lo: Floats, hi: Floats, zeros: NDArray[np.int64]) -> None:
         """Put the counts into the bins of an empty histogram of as many rows.
 

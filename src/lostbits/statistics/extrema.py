@@ -1,15 +1,15 @@
 """Smallest and largest value per channel."""
 
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from lostbits.grid import Array
-from lostbits.statistic import Statistic
+from lostbits.statistic import Parts, Statistic
 
 
 @final
-class Extrema(Statistic):
+class Extrema(Statistic[Parts]):
     """Exact extremes, per index of ``axis`` or (None) of the whole tensor.
 
     Attributes:
@@ -18,6 +18,8 @@ class Extrema(Statistic):
     >>> Extrema(axis=1).update(np.array([[1.0, -2.0], [3.0, 5.0]])).hi
     array([3., 5.])
     """
+
+    form = Parts
 
     def __init__(self, axis: int | None = None) -> None:
         self.axis = axis
@@ -41,6 +43,14 @@ class Extrema(Statistic):
         """Take in the extremes of ``other``."""
         return self.include(other.lo, other.hi)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Parts:
         """The two arrays."""
         return {"lo": self.lo, "hi": self.hi}
+
+    def restore(self, state: Parts) -> Self:
+        """Those of a state."""
+        lo, hi = (state[name].astype(np.float64) for name in ("lo", "hi"))
+        if lo.ndim != 1 or lo.shape != hi.shape:
+            raise ValueError(f"extremes of shapes {lo.shape} and {hi.shape}")
+        self.lo, self.hi = lo, hi
+        return self

@@ -1,14 +1,14 @@
 """Counts in fixed bins, and the error that any grid would make on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, final
+from typing import NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.grid import Array
-from lostbits.statistic import Statistic
+from lostbits.statistic import Parts, Statistic
 from lostbits.statistics.antiderivative import add_clip, add_error
 from lostbits.statistics.counting import by_row, count
 
@@ -29,7 +29,7 @@ class Distortion(NamedTuple):
 
 
 @final
-class Histogram(Statistic):
+class Histogram(Statistic[Parts]):
     """Signed counts over ``[-absmax, absmax]``, one row per channel (or one row in all).
 
     The range is fixed beforehand from exact extremes, so that histograms of any split, order or
@@ -46,6 +46,8 @@ class Histogram(Statistic):
             ``[k, k + 1) * absmax / bins``. Includes the zeros, in column ``bins``.
         zeros: Shape ``(rows,)``, int64.
     """
+
+    form = Parts
 
     def __init__(self, lo: Array, hi: Array, bins: int = 2048, axis: int | None = None) -> None:
         self.lo = np.atleast_1d(np.asarray(lo, np.float64))
@@ -75,9 +77,19 @@ class Histogram(Statistic):
         self.zeros += other.zeros
         return self
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Parts:
         """Range and counts."""
         return {"lo": self.lo, "hi": self.hi, "counts": self.counts, "zeros": self.zeros}
+
+    def restore(self, state: Parts) -> Self:
+        """The counts of a state, which must have the same range and bins."""
+        if any(not np.array_equal(state[n], getattr(self, n)) for n in ("lo", "hi")):
+            raise ValueError("Histogram.restore: ranges differ")
+        counts, zeros = (state[n].astype(np.int64) for n in ("counts", "zeros"))
+        if (counts.shape, zeros.shape) != (self.counts.shape, self.zeros.shape):
+            raise ValueError("Histogram.restore: bins differ")
+        self.counts, self.zeros = counts, zeros
+        return self
 
     @property
     def width(self) -> Floats:
@@ -108,6 +120,13 @@ class Histogram(Statistic):
         sums: Floats = np.einsum("rb,rb->r", self.live.astype(np.float64), middles)
         sums /= np.maximum(self.counts.sum(axis=1), 1)
         return sums
+
+    def by_row(self) -> Iterator["Histogram"]:
+        """A histogram for each row, of that row alone."""
+        for i in range(self.absmax.size):
+            one = Histogram(self.lo[i], self.hi[i], self.bins)
+            one.counts, one.zeros = self.counts[i : i + 1], self.zeros[i : i + 1]
+            yield one
 
     def density(self) -> "Density":
         """What the counts say of the values between the edges; hold it for many grids."""

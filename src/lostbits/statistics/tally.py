@@ -1,6 +1,6 @@
 """All that one look at the data remembers of an activation."""
 
-from typing import Any, NamedTuple, Self, final
+from typing import NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Kept(NamedTuple):
 
 
 @final
-class Tally(Statistic):
+class Tally(Statistic[Kept]):
     """Exact extremes per channel, and counts of the tensor and of each channel; nothing else.
 
     One look at the data suffices, as the bins adapt to the range. What the estimators read are
@@ -51,6 +51,8 @@ class Tally(Statistic):
         lo, hi: Shape (channels,), float64; ``+inf`` / ``-inf`` until something was seen.
         finite: Whether all values were; from the first that is not on, counts mean nothing.
     """
+
+    form = Kept
 
     def __init__(self, axis: int | None = None) -> None:
         self.axis = axis
@@ -113,27 +115,27 @@ class Tally(Statistic):
         if rows > self._zeros.size:  # nothing was seen yet
             self._begin(rows)
 
-    def kept(self) -> Kept:
+    def state(self) -> Kept:
         """All of it, but for the axis."""
         parts = self._whole.packed(), self._channels.packed()
         return Kept(self.finite, self._ends, self._zeros, *parts)
 
-    @classmethod
-    def of_kept(cls, kept: Kept, axis: int | None) -> "Tally":
-        """What ``kept`` was made of.
+    def restore(self, state: Kept) -> Self:
+        """What ``state`` was made of.
 
         Raises:
             ValueError: When its parts do not fit each other.
         """
-        made, rows = cls(axis), kept.zeros.size
-        made.finite, made._ends, made._zeros = kept.finite, kept.ends, kept.zeros
-        made._whole = Doubling.unpacked(kept.whole, _WHOLE_BINS)
-        made._channels = Doubling.unpacked(kept.channels, _CHANNEL_BINS)
-        shapes = kept.ends.shape, kept.zeros.shape, made._whole.exponents.shape
+        made, rows = Tally(self.axis), state.zeros.size
+        made.finite, made._ends, made._zeros = state.finite, state.ends, state.zeros
+        made._whole = Doubling.unpacked(state.whole, _WHOLE_BINS)
+        made._channels = Doubling.unpacked(state.channels, _CHANNEL_BINS)
+        shapes = state.ends.shape, state.zeros.shape, made._whole.exponents.shape
         if shapes != ((2, rows), (rows,), (1,)) or made._channels.exponents.shape != (rows,):
             raise ValueError(f"extremes and counts of different channels: {shapes}")
         made._check_counts()
-        return made
+        vars(self).update(vars(made))
+        return self
 
     def _check_counts(self) -> None:
         """Whether both count as many values, in bins as wide as the extremes need."""
@@ -155,12 +157,6 @@ class Tally(Statistic):
     def bytes(channels: int) -> int:
         """Memory that the counts take."""
         return 16 * (_WHOLE_BINS + channels * _CHANNEL_BINS)
-
-    def state(self) -> dict[str, Any]:
-        """Extremes, counts and the exponents of their bins."""
-        parts = {"whole": self._whole, "channels": self._channels}
-        counted = {k: v for n, p in parts.items() for k, v in p.state(n).items()}
-        return {"lo": self.lo, "hi": self.hi, "zeros": self._zeros, **counted}
 
     def whole(self, lo: float, hi: float, bins: int) -> Histogram:
         """Counts of all channels together, over the extremes of the tensor's group."""

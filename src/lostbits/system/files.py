@@ -1,8 +1,8 @@
 """Regular files of a bounded size, and files that are written as a whole or not at all."""
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BufferedReader
@@ -12,17 +12,11 @@ from lostbits.system.memory import excess
 
 Content = bytes | Sequence[memoryview]  # of a file; parts one after the other
 PROTOBUF = 1 << 31  # bytes that a model, or a table of a tool, may have
+# Systems lack flags that they have no use for: Windows text mode, the others the binary one.
+_BINARY, _NO_LINK = getattr(os, "O_BINARY", 0), getattr(os, "O_NOFOLLOW", 0)
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
 MOST_SETTINGS = 1 << 14  # bytes of a TOML file; its parser takes half a minute for a key of 60 kB
-
-
-def _usual_mode() -> int:
-    """Permissions of a new file; temporary ones are private, and would stay so when renamed."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-_FILE_MODE = _usual_mode()
 
 
 def size_of(path: Path) -> int:
@@ -53,7 +47,7 @@ def open_file(path: Path, *, follow: bool = True) -> BufferedReader:
     Raises:
         OSError: When it cannot be opened, or is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    descriptor = os.open(path, _READING | (0 if follow else _NO_LINK))
     try:
         _regular(os.fstat(descriptor))
     except OSError:
@@ -107,13 +101,15 @@ def replace_file(path: Path, content: Content) -> None:
         with path.open("wb", buffering=0) as stream:
             _write(stream.fileno(), content)
         return
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".lostbits-", suffix=".part")
+    part = path.parent / f".lostbits-{secrets.token_hex(8)}.part"
+    # Not by tempfile, whose files are private and would stay so; this has what the user's mask
+    # leaves, which a library could learn only by changing it.
+    descriptor = os.open(part, _NEW, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             for piece in _pieces(content):
                 file.write(piece)
             file.flush()
-            os.fchmod(file.fileno(), _FILE_MODE)
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:

@@ -8,10 +8,13 @@ a bound it is the other way round: what stays in pieces between blocks in use se
 
 import ctypes
 import functools
-import os
 import platform
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+
+import psutil
 
 from lostbits.errors import WorkerError
 
@@ -23,26 +26,41 @@ _RETURNED = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, 1 << 20), (_TRIM_THRESHOLD,
 _WAITING = 1 / 32  # part of the bound that one tensor of all samples may take while it waits
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")  # as torch and ONNX Runtime put it
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
-_limits: list[int] = []
+_bound: ContextVar[int | None] = ContextVar("bound", default=None)
+_asked: list[bool] = []  # of this process, last: whether what is freed shall stay, and does
 
 
-def limit(most: int | None) -> None:
-    """Let this process take so many bytes from now on; None for as many as there are.
+@contextmanager
+def bounded(most: int | None) -> Iterator[None]:
+    """Let what this thread does within take so many bytes; None for as many as there are.
 
-    Best before it has begun a thread: memory of which each has some of its own goes back anyhow.
+    No system enforces it: batches follow from it, and sizes are asked about before they are taken.
     """
-    _limits[:] = [] if most is None else [most]
-    _asked(_KEPT if most is None else _RETURNED)
+    token = _bound.set(most)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
 
 
 def limited() -> int | None:
-    """What this process may take, bytes; None for as many as there are."""
-    return _limits[0] if _limits else None
+    """What may be taken here, bytes; None for as many as there are."""
+    return _bound.get()
+
+
+def set_allocator(most: int | None) -> None:
+    """Ask glibc to keep what is freed, or with a bound to return it; other allocators are not.
+
+    It holds for the whole process and cannot be put back, so for one that is ours alone. Best
+    before it has begun a thread: memory of which each has some of its own goes back anyhow.
+    """
+    done = _set(_KEPT if most is None else _RETURNED)
+    _asked[:] = [done and most is None]
 
 
 def installed() -> int:
     """Memory of this machine, or of the container that this process runs in, bytes."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    whole = int(psutil.virtual_memory().total)
     with suppress(OSError, ValueError):  # no such file, or "max"
         return min(whole, int(_CONTAINER.read_text()))
     return whole
@@ -75,16 +93,17 @@ def _readable(size: int) -> str:
 
 def too_large(waiting: int) -> bool:
     """Whether what waits of one tensor, bytes, had better wait in a file: some wait at a time."""
-    return bool(_limits) and waiting > _limits[0] * _WAITING
+    most = limited()
+    return most is not None and waiting > most * _WAITING
 
 
-def kept() -> bool:
-    """Whether what is freed stays with the process, as glibc was asked; others are not."""
-    return not _limits and _asked(_KEPT)
+def keeps_freed() -> bool:
+    """Whether what is freed stays with this process, because ``set_allocator`` has asked for it."""
+    return limited() is None and any(_asked)
 
 
 @functools.lru_cache(1)  # what was asked last holds
-def _asked(settings: tuple[tuple[int, int], ...]) -> bool:
+def _set(settings: tuple[tuple[int, int], ...]) -> bool:
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
@@ -98,10 +117,4 @@ def lacks_memory(error: Exception) -> bool:
 
 def out_of_memory(found: str) -> WorkerError:
     """W001."""
-    return WorkerError(
-        "W001",
-        "worker",
-        "must have memory for the model and one batch",
-        found,
-        "take fewer workers (--workers), or bound what each may take (--memory)",
-    )
+    return WorkerError("W001", "worker", found)

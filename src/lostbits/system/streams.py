@@ -65,10 +65,4 @@ def pour(content: bytes) -> None:
     sys.stdout.buffer.write(content)
     sys.stdout.flush()
     if error := lost():
-        raise OutputError(
-            "O009",
-            "standard output",
-            "must take the whole result",
-            error.strerror or str(error),
-            "free some space, or name a file",
-        )
+        raise OutputError("O009", "standard output", error.strerror or str(error))

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lostbits.errors import TargetError, close_match
+from lostbits.errors import TargetError
+from lostbits.members import Members
 from lostbits.target import Target
 from lostbits.targets.cnrt import CNRT
 from lostbits.targets.onnxruntime import ONNXRUNTIME
@@ -15,27 +16,34 @@ from lostbits.targets.toml_file import read_target
 ALL: tuple[Target, ...] = (TENSORRT, SNPE, QNN_HTP, CNRT, ONNXRUNTIME, OPENVINO)
 
 
-def target(name_or_path: str) -> Target:
-    """Look up a target by name, or read one from a file whose name ends in ``.toml``.
+def _unknown(name: str, advice: str) -> TargetError:
+    return TargetError("T001", f"target {name!r}", "no such target", advice=advice)
+
+
+MEMBERS: Members[Target] = Members("lostbits.targets", Target, ALL, _unknown)
+
+
+def target(given: str | Target) -> Target:
+    """The target of that name, or the one in a file whose name ends in ``.toml``.
+
+    One that is given itself stays as it is.
 
     Raises:
         TargetError: T001, if there is none of that name; T003, if the file is wrong.
+        MemberError: See ``Members``.
 
     >>> target("snpe").activations.grid.name
     'uint8'
     """
-    if name_or_path.endswith(".toml"):
-        return read_target(Path(name_or_path), ALL)
-    known = {t.name: t for t in ALL}
-    if name_or_path not in known:
-        where, rule = f"target {name_or_path!r}", "must be a known one or a path to a .toml file"
-        raise TargetError("T001", where, rule, "no such target", close_match(name_or_path, known))
-    return known[name_or_path]
+    if isinstance(given, str) and given.endswith(".toml"):
+        return read_target(Path(given), MEMBERS.all())
+    return MEMBERS.find(given)
 
 
 __all__ = [
     "ALL",
     "CNRT",
+    "MEMBERS",
     "ONNXRUNTIME",
     "OPENVINO",
     "QNN_HTP",

@@ -66,6 +66,7 @@ OPENVINO = Target(
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
     ),
+    qdq="qdq-openvino",
     takes=say("takes.openvino"),
     sources=(
         Source(

@@ -34,6 +34,7 @@ QNN_HTP = Target(
         shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
         passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
     ),
+    qdq="qdq-qnn",
     takes=say("takes.qnn_htp"),
     sources=(
         Source(

@@ -37,6 +37,7 @@ TENSORRT = Target(
         passes_through=MOVES_VALUES,
         fused_residual_add=True,
     ),
+    qdq="qdq-tensorrt",
     takes=say("takes.tensorrt"),
     sources=(
         Source(

@@ -67,9 +67,8 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -94,18 +93,18 @@ def read_target(path: Path, bases: Collection[Target]) -> Target:
     Raises:
         TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
     """
-    with _reading(str(path), "must be a readable file", "check the path"):
+    with edge(lambda found: TargetError("T003.file", str(path), found)):
         text = read_text(path, MOST_SETTINGS)
     return parse_target(text, str(path), bases)
 
 
 def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
     """``read_target`` of a text; ``where`` stands for the file in messages."""
-    with _reading(where, "must be TOML", "correct the syntax there"):
+    with edge(lambda found: TargetError("T003.syntax", where, found)):
         given = tomllib.loads(text)
     base = _base(given.pop("base", None), f"{where}: base", bases)
     if base is not None and "name" not in given:
-        _refuse(f"{where}: name", "must be given", "nothing", "add name = ...")
+        raise TargetError("T003.name", f"{where}: name", "nothing")
     return _fields(Target, given, where, base)
 
 
@@ -115,7 +114,7 @@ def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
         return None
     if not isinstance(name, str) or name not in known:
         found = brief(name)
-        _refuse(where, "must be the name of a target", found, close_match(found, known))
+        raise TargetError("T003.base", where, found, advice=close_match(found, known))
     return known[name]
 
 
@@ -127,13 +126,14 @@ def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _
     for key, value in table.items():
         if key not in fields:
             known = [*fields, "base"] if kind is Target else fields
-            _refuse(f"{where}: {key}", "must be a field", "no such field", close_match(key, known))
+            advice = close_match(key, known)
+            raise TargetError("T003.key", f"{where}: {key}", "no such field", advice=advice)
         values[key] = _READERS[key](value, f"{where}: {key}", getattr(base, key, None))
     if base is not None:
         return dataclasses.replace(base, **values)
     for name, field in fields.items():
         if name not in values and not _has_default(field):
-            _refuse(f"{where}: {name}", "must be given", "nothing", f"add {name} = ... or a base")
+            raise TargetError("T003.missing", f"{where}: {name}", "nothing", key=name)
     return kind(**values)
 
 
@@ -142,23 +142,15 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not missing or field.default_factory is not missing
 
 
-def _reading(where: str, rule: str, todo: str) -> AbstractContextManager[None]:
-    return edge(lambda found: TargetError("T003", where, rule, found, todo))
-
-
-def _refuse(where: str, rule: str, found: str, todo: str) -> NoReturn:
-    raise TargetError("T003", where, rule, found, todo)
-
-
 # A reader takes the value, where it stands, and what the base has there.
 _Reader = Callable[[Any, str, Any], Any]
 
 
-def _typed(kind: type | tuple[type, ...], rule: str) -> _Reader:
+def _typed(kind: type | tuple[type, ...], wanted: str) -> _Reader:
     def read(value: Any, where: str, base: Any) -> Any:
         # TOML's true is Python's True, which is an int: a bool is a number for nobody but Python.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            _refuse(where, f"must be {rule}", brief(value), "change the value")
+            raise TargetError("T003.value", where, brief(value), wanted=wanted)
         return value
 
     return read
@@ -167,7 +159,7 @@ def _typed(kind: type | tuple[type, ...], rule: str) -> _Reader:
 def _grid(value: Any, where: str, base: Any) -> Grid:
     found = re.fullmatch(r"(u?)int(\d{1,2})", value) if isinstance(value, str) else None
     if found is None or not 2 <= int(found[2]) <= 32:
-        _refuse(where, "must be int2 to int32 or uint2 to uint32", brief(value), 'such as "int8"')
+        raise TargetError("T003.grid", where, brief(value))
     return Grid.of(int(found[2]), signed=not found[1])
 
 
@@ -175,40 +167,40 @@ def _bias_bits(value: Any, where: str, base: Any) -> int | None:
     if value == "float":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 32:
-        _refuse(where, 'must be 2 to 32, or "float"', brief(value), "change the value")
+        raise TargetError("T003.value", where, brief(value), wanted='2 to 32, or "float"')
     return value
 
 
 def _accumulator_bits(value: Any, where: str, base: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 16 <= value <= 32:
-        _refuse(where, "must be 16 to 32", brief(value), "change the value")
+        raise TargetError("T003.value", where, brief(value), wanted="16 to 32")
     return value
 
 
 def _minimum_range(value: Any, where: str, base: Any) -> float:
     number = _typed((int, float), "a number")(value, where, base)
     if not 0 <= number <= _LARGEST:  # as it stands: float() of a long integer overflows
-        _refuse(
-            where, "must be finite and not negative, as a float32", brief(value), "change the value"
-        )
+        wanted = "finite and not negative, as a float32"
+        raise TargetError("T003.value", where, brief(value), wanted=wanted)
     return float(number)
 
 
 def _mode(value: Any, where: str, base: Any) -> Any:
     if value not in _MODES:
-        _refuse(where, "must be a placement mode", brief(value), close_match(brief(value), _MODES))
+        advice = close_match(brief(value), _MODES)
+        raise TargetError("T003.mode", where, brief(value), advice=advice)
     return value
 
 
 def _op_types(value: Any, where: str, base: Any) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(op, str) for op in value):
-        _refuse(where, "must be a list of op types", brief(value), 'such as ["Conv", "Gemm"]')
+        raise TargetError("T003.ops", where, brief(value))
     return frozenset(value)
 
 
 def _sources(value: Any, where: str, base: Any) -> tuple[Source, ...]:
     if not isinstance(value, list) or not value:
-        _refuse(where, "must be one table or more", brief(value), "write [[sources]]")
+        raise TargetError("T003.sources", where, brief(value))
     return tuple(_fields(Source, entry, f"{where}: {n}") for n, entry in enumerate(value, 1))
 
 
@@ -229,7 +221,9 @@ def _placement(value: Any, where: str, base: Placement | None) -> Placement:
 _text = _typed(str, "a text")
 _flag = _typed(bool, "true or false")
 _READERS: Mapping[str, _Reader] = {
-    **dict.fromkeys(("name", "title", "takes", "method", "rule", "document", "version"), _text),
+    **dict.fromkeys(
+        ("name", "title", "takes", "method", "rule", "document", "version", "qdq"), _text
+    ),
     **dict.fromkeys(
         ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "together"), _flag
     ),

@@ -1,5 +1,6 @@
 """The verb ``compare``: two plans, files or results -> which parameters differ, and how far."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +101,9 @@ def _parameters(side: Side) -> Mapping[str, Affine]:
             return _parameters(side.case)
         case Diagnosis():
             return {site.tensor: _affine(site) for site in side.sites}
-        case str() | Path() if Path(side).is_dir() and not holds_case(Path(side)):
+        case str() | Path() if os.path.isdir(side) and not holds_case(Path(side)):
             return _parameters(read(side))
-    path = Path(side) / PLAN if Path(side).is_dir() else Path(side)
+    path = Path(side) / PLAN if os.path.isdir(side) else Path(side)
     return {e.tensor: e.affine for e in read_foreign(path).parameters.entries}
 
 

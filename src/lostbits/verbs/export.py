@@ -5,6 +5,7 @@ leaves no other format's files behind.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +23,6 @@ from lostbits.target import Target
 from lostbits.verbs.origin import origin_of
 
 _QDQ = "qdq"
-_VARIANTS = {
-    "openvino": "qdq-openvino",
-    "tensorrt": "qdq-tensorrt",
-    "qnn-htp": "qdq-qnn",
-}
-_WIDEST = "qdq-onnxruntime"  # takes every plan; the variant of all other targets
 _MODEL = "model.onnx"
 
 
@@ -70,20 +65,21 @@ class Exported:
 
 
 def chosen_exporters(
-    names: Sequence[str], target: Target | None = None, tensorrt: str | None = None
+    formats: Sequence[str | Exporter], target: Target | None = None, tensorrt: str | None = None
 ) -> list[Exporter]:
     """The exporters that ``--to`` names; ``qdq`` stands for the variant of the target.
 
     Args:
-        names: Of formats.
+        formats: Exporters, by name or made.
         target: Whose variant of ``qdq`` is meant.
         tensorrt: Version for the header of a calibration cache.
 
     Raises:
         ExportError: E016 for an unknown name, E021 for a version that is none.
     """
-    variant = _WIDEST if target is None else _VARIANTS.get(target.name, _WIDEST)
-    members = [exporter(variant if name == _QDQ else name) for name in dict.fromkeys(names)]
+    variant = Target.qdq if target is None else target.qdq
+    named = [exporter(variant if each == _QDQ else each) for each in formats]
+    members = list({member.name: member for member in named}.values())
     if tensorrt is None:
         return members
     version = parsed_version(tensorrt)
@@ -93,7 +89,7 @@ def chosen_exporters(
 @checked
 def export(
     case: Case,
-    formats: str | Sequence[str],
+    formats: str | Exporter | Sequence[str | Exporter],
     out: str | Path,
     *,
     tensorrt: str | None = None,
@@ -105,7 +101,7 @@ def export(
 
     Args:
         case: What is exported.
-        formats: Names; see ``chosen_exporters``, for ``tensorrt`` as well.
+        formats: By name or made; see ``chosen_exporters``, for ``tensorrt`` as well.
         out: Folder for the folders.
         tensorrt: See ``formats``.
 
@@ -114,11 +110,11 @@ def export(
         OutputError: O001.
     """
     origin = origin_of(case)
-    names = [formats] if isinstance(formats, str) else formats
+    names = [formats] if isinstance(formats, str | Exporter) else formats
     members = chosen_exporters(names, case.target, tensorrt)
     rendered = [(member, _complete(case, member.write(case))) for member in members]
     done = [_write(case, member, files, Path(out) / member.name) for member, files in rendered]
-    if origin.folder is not None and (origin.folder / "result.json").is_file():
+    if origin.folder is not None and os.path.isfile(origin.folder / "result.json"):
         _note(origin.folder, done)
     return done
 

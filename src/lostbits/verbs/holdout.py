@@ -19,8 +19,6 @@ def held_out(samples: Samples) -> tuple[Samples, Samples]:
         raise DataError(
             "D033",
             samples.source.description,
-            "a recovery needs at least 8 samples, one quarter of which judges the others",
             f"{size}",
-            "give more samples, or others to calibrate with",
         )
     return samples.part(size - count, size), samples.part(0, size - count)

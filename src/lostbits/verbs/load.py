@@ -1,5 +1,6 @@
 """The verb ``load``: a model, data and a target -> the case that every other verb works on."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -102,7 +103,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     )
     opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
     foreign = None if plan is None else read_foreign(Path(plan))
-    if isinstance(model, str | Path) and Path(model).is_dir():
+    if isinstance(model, str | Path) and os.path.isdir(model):
         if foreign is not None:
             raise _two_plans(Path(model))
         return _of_folder(Path(model), data, target, opener, settings)
@@ -173,9 +174,8 @@ def _check_sites(placed: Placed, model: Path, target: Target) -> None:
         raise ModelError(
             "M011",
             str(model),
-            f"target {target.name!r} must find something to quantize",
             f"no site; {len(placed.left_in_float)} tensors stay in float",
-            "check that the model has Conv, Gemm or MatMul with constant weights",
+            target=target.name,
         )
 
 
@@ -191,17 +191,14 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
 
 
 def _two_plans(folder: Path) -> TargetError:
-    rule, todo = "is for a float model", "leave plan out, or give the float model"
-    return TargetError("T019", "argument plan", rule, f"{folder}, which has its own plan", todo)
+    return TargetError("T019", "argument plan", f"{folder}, which has its own plan")
 
 
 def _no_samples(reference: Reference) -> ExportError:
     return ExportError(
         "E020",
         str(reference.path),
-        "needs samples that set the ranges",
         "a model alone",
-        "give data or calibration samples, or a recovered folder",
     )
 
 

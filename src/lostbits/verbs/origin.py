@@ -1,7 +1,7 @@
 """Where a case comes from: what ``load`` has opened and was told, for every later verb."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -109,9 +109,7 @@ class Provenance(Origin):
             raise DataError(
                 "D036",
                 str(self.reference.path),
-                "what is measured needs samples",
                 "a case without data",
-                "give data= to load",
             )
         return self.data
 
@@ -176,9 +174,7 @@ def samples_of(
         raise DataError(
             "D032",
             source.description,
-            "a diagnosis needs at least 2 samples (it compares halves)",
             f"{len(source)}",
-            "give more samples",
         )
     return Samples(source, 0, len(whole), str(data) if isinstance(data, str | Path) else "")
 
@@ -190,13 +186,15 @@ def working(settings: Settings, workers: int | Pool | None) -> Iterator[tuple[Po
     Raises:
         WorkerError: W001 when there is no memory left; see ``pools.pool``.
     """
-    with Peak() as peak:
+    with ExitStack() as stack:
+        pool = (
+            workers
+            if isinstance(workers, Pool)
+            else stack.enter_context(pool_of(settings.resources))
+        )
+        peak = stack.enter_context(Peak())  # looks only where memory is bounded by now
         try:
-            if isinstance(workers, Pool):
-                yield workers, peak
-                return
-            with pool_of(settings.resources) as pool:
-                yield pool, peak
+            yield pool, peak
         except (MemoryError, RuntimeError) as error:
             if lacks_memory(error):
                 raise out_of_memory(first_line(error)) from error

@@ -16,6 +16,7 @@ from lostbits.goal import Goal
 from lostbits.goal import seconds as parsed
 from lostbits.planner import Entry
 from lostbits.recovery import Effort, Inputs
+from lostbits.recovery import Recovery as Method
 from lostbits.results import replace_file
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.progress import Progress, silent
@@ -33,12 +34,12 @@ def recover(  # noqa: PLR0913 - options are keywords
     *,
     goal: str | Goal | None = None,
     budget: str | float = 600.0,
-    methods: Sequence[str] = (),
+    methods: Sequence[str | Method] = (),
     labels: object = None,
     out: str | Path | None = None,
     seed: int = 0,
     inputs: str = Inputs.RECOVERED,
-    iterations: int = 500,
+    iterations: int | None = None,
     workers: int | Pool | None = None,
     threads: int | None = None,
     command: str = "",
@@ -51,12 +52,13 @@ def recover(  # noqa: PLR0913 - options are keywords
             alone, the last quarter of them judges, and the plan is made anew from the others.
         goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
         budget: Seconds for all attempts, or text such as ``10m``.
-        methods: Recoveries: only these, or, with a minus sign before each name, all others.
+        methods: Recoveries, by name or made with settings: only these; or names with a minus sign
+            before each, for all others.
         labels: Class numbers of the data: a path or an array.
         out: Folder that keeps the best case so far; see lostbits.store.
         seed: Of everything random.
         inputs: What enters a layer that is learned: ``recovered`` or ``float`` values.
-        iterations: Steps of recoveries that learn.
+        iterations: Steps of recoveries that are named and learn; default, each its own.
         workers: Processes, or a pool that is open; default, as for ``load``.
         threads: Of each worker; default, as for ``load``.
         command: The command line that stands in findings; default, one that diagnoses the same.
@@ -75,7 +77,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     wishes = Wishes(
         goal=Goal.parse(goal) if isinstance(goal, str) else goal,
         budget=parsed(budget) if isinstance(budget, str) else budget,
-        methods=choose(methods),
+        methods=choose(methods, iterations),
         effort=effort,
     )
     judges, teaching = _parts(origin)
@@ -129,8 +131,9 @@ def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, 
 
 def _inputs(name: str) -> Inputs:
     if name not in {*Inputs}:
-        advice = close_match(name, Inputs)
-        raise TargetError("T010", f"--inputs {name}", "must be known", "no such inputs", advice)
+        raise TargetError(
+            "T010", f"--inputs {name}", "no such inputs", advice=close_match(name, Inputs)
+        )
     return Inputs(name)
 
 

@@ -1,6 +1,7 @@
 """The verb ``verify``: a file on a real runtime, beside our simulation and the float network."""
 
 import hashlib
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,7 +99,7 @@ def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Ca
     """A float model, or the case of a recovery's folder."""
     if not isinstance(against, str | Path):
         return open_reference(against).model
-    return load(against) if Path(against).is_dir() else open_reference(Path(against)).model
+    return load(against) if os.path.isdir(against) else open_reference(Path(against)).model
 
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
@@ -117,18 +118,15 @@ def is_quantized(path: Path) -> bool:
         BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
     """
     if path.suffix != ".onnx":
-        rule = "must be a model, which encodings, caches and lists of ranges are not"
-        todo = "export the plan to qdq as well, and verify that"
-        raise BackendError("B005", str(path), rule, f"a {path.suffix or 'nameless'} file", todo)
-    return path.is_file() and _quantizes(foreign_of(content_of(path), path))
+        raise BackendError("B005", str(path), f"a {path.suffix or 'nameless'} file")
+    return os.path.isfile(path) and _quantizes(foreign_of(content_of(path), path))
 
 
 def _quantizes(foreign: Foreign) -> bool:
     entries, model = foreign.parameters.entries, foreign.model
     if entries and model is not None and PLAN_KEY in model.metadata_props:
-        rule, found = "must hold its quantizers", "a baked model, which is float"
-        todo = "its platform's converter puts them in; export the plan to qdq, and verify that"
-        raise BackendError("B006", str(foreign.path), rule, found, todo)
+        found = "a baked model, which is float"
+        raise BackendError("B006", str(foreign.path), found)
     return bool(entries)
 
 
@@ -140,11 +138,7 @@ def quantized_content(path: Path) -> bytes:
     """
     content = content_of(path)
     if not _quantizes(foreign_of(content, path)):
-        rule, todo = (
-            "must be a quantized model",
-            "case = lostbits.load(path, ...) plans a float one",
-        )
-        raise BackendError("B008", str(path), rule, "no quantizer in it", todo)
+        raise BackendError("B008", str(path), "no quantizer in it")
     proto = onnx.ModelProto.FromString(content)
     if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
         return serialized(with_external_data(proto, path))
@@ -221,8 +215,8 @@ def _folder(part: object) -> Path | None:
     if isinstance(part, Case):
         folder = origin_of(part).folder
     else:
-        folder = Path(part) if isinstance(part, str | Path) and Path(part).is_dir() else None
-    known = folder is not None and holds_case(folder) and (folder / "result.json").is_file()
+        folder = Path(part) if isinstance(part, str | Path) and os.path.isdir(part) else None
+    known = folder is not None and holds_case(folder) and os.path.isfile(folder / "result.json")
     return folder if known else None
 
 
@@ -278,7 +272,8 @@ class _Run:
         self.plain = Session(subject.floats)
         self.simulation = Session(subject.simulated, optimise=False)
         self.to_simulation = Comparison()
-        self.to_float, self.simulated_to_float = Comparison(labels), Comparison(labels)
+        self.to_float, self.simulated_to_float = Comparison(), Comparison()
+        self.labels = labels
         self.max_abs = 0.0
         self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
         own = backend.arithmetic
@@ -295,14 +290,15 @@ class _Run:
         simulated = self._floats(self.simulation.run(part.feeds), part)
         found = self._floats(self.loaded.run(part.feeds), part)
         _check_same(floats, simulated, found)
-        self.to_simulation.update(simulated, found, part.first, part.size)
-        self.to_float.update(floats, found, part.first, part.size)
-        self.simulated_to_float.update(floats, simulated, part.first, part.size)
+        span = range(part.first, part.first + part.size)
+        self.to_simulation.update(simulated, found, span)
+        self.to_float.update(floats, found, span, self.labels)
+        self.simulated_to_float.update(floats, simulated, span, self.labels)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
         if self.kernels is not None:
             ours = self._floats(self.kernels.session.run(part.feeds), part)
-            self.kernels.comparison.update(ours, found, part.first, part.size)
+            self.kernels.comparison.update(ours, found, span)
         if part.first == 0:
             groups = self._quiet(self.taps, part, found)
             self.tapped = [loaded for loaded, _ in groups]
@@ -396,9 +392,7 @@ def _check_same(floats: Values, *others: Values) -> None:
     shapes, *found = ([value.shape for value in values] for values in (floats, *others))
     for each in found:
         if each != shapes:
-            rule = f"must have the outputs of the float network, of shapes {shapes}"
-            todo = "give the model that the file was made from (--against)"
-            raise BackendError("B007", "file to be verified", rule, f"{each}", todo)
+            raise BackendError("B007", "file to be verified", f"{each}", shapes=shapes)
 
 
 def _in_words(

@@ -1,27 +1,34 @@
 """The pools: this process, processes beside it, a Ray cluster."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lostbits.runtime.pool import Pool, Resources
 from lostbits.runtime.pools.in_process import InProcess
 from lostbits.runtime.pools.processes import Processes
 from lostbits.runtime.pools.ray import Ray
-from lostbits.runtime.threads import limit, pool_threads
-from lostbits.system import memory
-from lostbits.system.memory import installed
+from lostbits.runtime.threads import limited, pool_threads
+from lostbits.system.memory import bounded, installed
 
 _EACH = 3 << 29  # bytes: the tensors of a batch, and networks of usual size
 
 ALL: tuple[type[Pool], ...] = (InProcess, Processes, Ray)
 
 
-def pool(resources: Resources) -> Pool:
-    """The pool that uses them; so many threads are then also those of this process.
+@contextmanager
+def pool(resources: Resources) -> Iterator[Pool]:
+    """The pool that uses them, until it is left; this thread has the same bounds as the workers.
+
+    So what is not shared is the same, however many work.
 
     Raises:
         WorkerError: W004 to W006 when there is no Ray, or no cluster that can be worked with.
     """
-    memory.limit(resources.memory)
-    if resources.threads:
-        limit(resources.threads)  # what is not shared is then the same, however many work
+    with bounded(resources.memory), limited(resources.threads), _made(resources) as made:
+        yield made
+
+
+def _made(resources: Resources) -> Pool:
     if resources.ray is not None:
         return Ray(resources.ray, max(resources.threads, 1), resources.memory)
     if resources.workers > 1:

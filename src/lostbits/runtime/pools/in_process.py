@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from typing import Any, final
 
 from lostbits.runtime.board import Board, Notice
@@ -93,7 +94,8 @@ class _Lanes(Opened[Item, Outcome]):
     def __init__(self, job: Job[Item, Outcome], most: int) -> None:
         self._job, self._board = job, Board()
         self._lanes: list[_Lane | None] = [None] * most
-        self._libraries = one_thread_each()
+        self._libraries = ExitStack()
+        self._libraries.enter_context(one_thread_each())
 
     def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
         given: deque[Future[Outcome]] = deque()
@@ -125,4 +127,4 @@ class _Lanes(Opened[Item, Outcome]):
         for lane in self._lanes:
             if lane is not None:
                 lane.close()
-        self._libraries.restore_original_limits()
+        self._libraries.close()

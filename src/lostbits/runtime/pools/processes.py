@@ -29,6 +29,7 @@ _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a worker that may be done, or in work, beyond the one that is asked for
 _LAST_WORDS = 5  # seconds that a process may take to end after it has closed its connection
 _START = "their start"
+_KILLED = -getattr(signal, "SIGKILL", 9)  # which Windows does not have
 _SPAWN = get_context("spawn")  # a fork would copy the threads' locks, but not the threads
 
 
@@ -248,8 +249,8 @@ class _Round:
 
 def _fatal(status: int, where: str) -> WorkerError:
     found = f"{_TRIES} workers ended with status {status} at {where}"
-    if status == -signal.SIGKILL:
+    if status == _KILLED:
         return out_of_memory(f"{found}, as the system ends what takes too much")
     if where == _START:
-        return died(found, 'a script that uses workers begins with if __name__ == "__main__"')
+        return WorkerError("W002.starting", "worker", found)
     return died(found)

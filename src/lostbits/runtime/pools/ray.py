@@ -19,10 +19,10 @@ from lostbits.runtime.cluster import connected, installed
 from lostbits.runtime.handover import packed
 from lostbits.runtime.parcel import Parcel, boxed, unboxed
 from lostbits.runtime.pool import Item, Job, Opened, Outcome, Pool
-from lostbits.runtime.threads import limit
+from lostbits.runtime.threads import limited
 from lostbits.runtime.worker import Result, Seat, died
-from lostbits.system import memory
-from lostbits.system.memory import out_of_memory
+from lostbits.system.memory import bounded, out_of_memory
+from lostbits.system.process import set_up
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
@@ -142,13 +142,13 @@ def _do(
     most: int | None,
 ) -> Parcel:
     """In a worker. References come within lists and notices, where Ray leaves them as they are."""
-    if not _SEATS:
-        limit(threads)
-        memory.limit(most)
-        _SEATS.append(Seat())
-    (seat,) = _SEATS
-    taken = seat.take(name, partial(_fetched, sent[0]))
-    return boxed(taken if taken.error is not None else seat.do(item, notices, _heard))
+    with bounded(most), limited(threads):
+        if not _SEATS:
+            set_up(threads, most)
+            _SEATS.append(Seat())
+        (seat,) = _SEATS
+        taken = seat.take(name, partial(_fetched, sent[0]))
+        return boxed(taken if taken.error is not None else seat.do(item, notices, _heard))
 
 
 def _heard(reference: Any) -> Parcel:

@@ -1,0 +1,55 @@
+"""How long attempts take: the operations that they state, and what this run has measured.
+
+Operations decide in which order attempts come, so that two runs with one seed take the same one;
+seconds decide only what fits into the time that is left.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+from lostbits.case import Case
+from lostbits.recovery import Recovery, sweep_cost, walk_cost
+
+# Operations of a pass of the optimised float network: it computes a value five times as fast as
+# anything that looks at the values, or quantizes them.
+_OPTIMISED = 0.2
+_JUDGED = 3  # samples to work on for one that judges
+
+
+@final
+@dataclass
+class Pace:
+    """Seconds that an operation takes.
+
+    Attributes:
+        operations: Stated so far.
+        seconds: Measured so far, for these.
+        least: Seconds of an operation, of the first measurement; what is found in a cache, and so
+            takes no time, shall not let anything begin for which there is none.
+    """
+
+    operations: float
+    seconds: float
+    least: float
+
+    @classmethod
+    def of_pass(cls, case: Case, seconds: float) -> "Pace":
+        """What a pass of the float network over the samples to work on tells."""
+        operations = max(_OPTIMISED * walk_cost(case, case.samples), 1.0)
+        return cls(operations, seconds, seconds / operations)
+
+    def learn(self, operations: float, seconds: float) -> None:
+        """Take in what an attempt has stated, and what it took."""
+        self.operations += operations
+        self.seconds += seconds
+
+    def needed(self, operations: float) -> float:
+        """Seconds for so many operations."""
+        return operations * max(self.seconds / self.operations, self.least)
+
+
+def attempt_cost(recovery: Recovery, case: Case) -> float:
+    """Operations of an attempt: of the recovery, of judging, of calibrating another form."""
+    anew = sweep_cost(case) if recovery.stage == "network" else 0.0
+    judged = walk_cost(case, case.samples) / _JUDGED
+    return max(recovery.cost(case) + anew + judged, 1.0)
