@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import lostbits as lb
-from lostbits import diagnosis, language
+from lostbits import data, diagnosis, language
 from lostbits.errors import LostbitsError, OutputError
 from lostbits.language import Language
 from lostbits.store import PLAN
@@ -307,11 +307,11 @@ def test_model_plan_and_labels_are_read_once(net: Path, case: lb.Case, tmp_path:
 def test_each_source_of_data_is_opened_once(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its samples are read anew in every pass, a few megabytes at a time."""
     opened: list[object] = []
-    known = origin.open_source
+    known = data.open_source
 
-    def counting(data: object, *rest: Any, **more: Any) -> Any:
-        opened.append(data)
-        return known(data, *rest, **more)
+    def counting(given: object, *rest: Any, **more: Any) -> Any:
+        opened.append(given)
+        return known(given, *rest, **more)
 
     monkeypatch.setattr(origin, "open_source", counting)
     case = lb.load(net, DATA[:16], SNPE, calibration=DATA[16:])
