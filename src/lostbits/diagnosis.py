@@ -409,7 +409,11 @@ class RuleFacts:
     """How one role is quantized; see ``target.Rule``.
 
     Attributes:
+        symmetric: Zero point fixed.
+        per_channel: One scale per output channel.
         method: Name of the native range method.
+        power_of_two: Scales are powers of two.
+        minimum_range: Ranges narrower than this are widened to it.
     """
 
     grid: Grid
