@@ -364,6 +364,46 @@ def test_other_words_leave_every_figure_as_it_is(
     assert others[1].case.plan == plain[1].case.plan
 
 
+# Samples, labels, and what differs.
+
+
+def test_labels_are_those_of_the_whole_data(net: Path) -> None:
+    """Of the first samples, and of the last quarter that judges: the same as by hand."""
+    labels = np.arange(len(DATA)) % 4
+    first = lb.diagnose(lb.load(net, DATA, SNPE, samples=12), labels=labels)
+    assert first.baseline == lb.diagnose(lb.load(net, DATA[:12], SNPE), labels=labels[:12]).baseline
+    split = lb.load(net, DATA, SNPE, hold_out=True)
+    by_hand = lb.load(net, DATA[24:], SNPE, calibration=DATA[:24])
+    methods = ["bias_correction"]
+    one, other = (
+        lb.recover(each, methods=methods, labels=given)
+        for each, given in ((split, labels), (by_hand, labels[24:]))
+    )
+    assert (one.before, one.after) == (other.before, other.after)
+    late = lb.recover(lb.load(net, DATA, SNPE), methods=methods, labels=labels)
+    assert (late.before, late.after) == (one.before, one.after)
+
+
+def test_fewer_samples_are_verified_where_that_is_asked(case: lb.Case) -> None:
+    assert lb.verify(case, "onnxruntime-plain", samples=5).samples == 5
+    assert lb.verify(case, "onnxruntime-plain").samples == len(DATA)
+
+
+def test_what_differs_is_told_in_codes(case: lb.Case, found: lb.Diagnosis, tmp_path: Path) -> None:
+    assert lb.compare(case, found).codes == 0 == lb.compare(found, case).codes
+    lb.export(case, "json", tmp_path)
+    assert lb.compare(tmp_path / "json" / "plan.json", case).same == len(case.plan)
+    key = "x:activation"
+    wide = replace(case.plan[key], scale=2 * case.plan[key].scale)
+    change = lb.compare(case, replace(case, plan={**case.plan, key: wide}))
+    (moved,) = change.changed
+    grid, zero = wide.grid, int(wide.zero_point)
+    assert moved.tensor == "x" and change.same == len(case.plan) - 1
+    assert moved.codes == pytest.approx(max(zero - grid.qmin, grid.qmax - zero), rel=1e-6)
+    less = lb.compare(case, replace(case, plan={k: a for k, a in case.plan.items() if k != key}))
+    assert (less.only_old, less.codes) == (["x"], float("inf"))
+
+
 # Wrong types.
 
 WRONG: dict[str, tuple[Callable[[lb.Case, lb.Diagnosis], Any], str, str]] = {
