@@ -1,6 +1,7 @@
 """The library's door: a program from end to end, what a model may be given as, wrong types."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import pytest
 import torch
 
 import lostbits as lb
-from lostbits import diagnosis, language
+from lostbits import data, diagnosis, language
 from lostbits.errors import LostbitsError, OutputError
 from lostbits.language import Language
 from lostbits.store import PLAN
+from lostbits.verbs import origin
 from lostbits.verbs.demo import demo_files
 from runs import assert_valid, figures
 from small_nets import mlp, samples
@@ -49,9 +51,10 @@ def found(case: lb.Case) -> lb.Diagnosis:
 
 
 def nameless(found: lb.Diagnosis) -> lb.Diagnosis:
-    """The figures, without the name and digest of the file."""
+    """The figures, without what names the file."""
     model = replace(found.model, path="net", sha256=64 * "0")
-    return replace(figures(found), model=model)
+    findings = [replace(finding, command="") for finding in found.findings]
+    return replace(figures(found), model=model, findings=findings)
 
 
 # The program.
@@ -121,6 +124,9 @@ def test_a_model_in_memory_is_the_file(net: Path, found: lb.Diagnosis, way: str)
 
 def test_a_model_in_memory_stays_as_it_is(net: Path) -> None:
     proto, model = onnx.load(net), ir.load(net)
+    nodes = list(proto.graph.node)[::-1]  # which loading sorts
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
     before = proto.SerializeToString(deterministic=True)
     for each in (proto, model):
         lb.recover(lb.load(each, DATA, SNPE), methods=["equalization"])
@@ -269,32 +275,52 @@ def test_a_missing_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # Once each.
 
 _COUNTED = """
-import sys
+import os, sys
 from collections import Counter
 opened = Counter()
-sys.addaudithook(lambda event, told: opened.update([str(told[0])]) if event == "open" else None)
+def count(event, told):
+    if event == "open":
+        opened[os.path.basename(str(told[0]))] += 1
+sys.addaudithook(count)
 from lostbits import cli
 try:
-    cli.main(sys.argv[1:])
+    cli.main()
 except SystemExit as end:
     assert not end.code, end.code
-for path in sys.argv[2::2]:
-    print(opened[path], path)
+print(opened["net.onnx"], opened["model_qdq.onnx"], opened["labels.npy"])
 """
 
 
-def test_model_plan_and_data_are_read_once(net: Path, case: lb.Case, tmp_path: Path) -> None:
+def test_model_plan_and_labels_are_read_once(net: Path, case: lb.Case, tmp_path: Path) -> None:
     """In ``diagnose --plan`` without ``--target``, which must fit one to the plan."""
     lb.export(case, "qdq", tmp_path)
-    plan = tmp_path / "qdq-onnxruntime" / "model_qdq.onnx"
     np.save(tmp_path / "data.npy", DATA)
     np.save(tmp_path / "labels.npy", np.zeros(len(DATA), int))
-    named = [str(net), "--data", str(tmp_path / "data.npy"), "--plan", str(plan)]
-    named += ["--labels", str(tmp_path / "labels.npy"), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-c", _COUNTED, "diagnose", *named, "--quiet", "--format", "json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    counts = dict(line.split(" ", 1)[::-1] for line in done.stdout.splitlines())
-    assert {counts[str(path)] for path in (net, plan, tmp_path / "data.npy")} == {"1"}, counts
+    named = {"--data": "data.npy", "--plan": "qdq-onnxruntime/model_qdq.onnx"}
+    named |= {"--labels": "labels.npy", "--format": "json"}
+    words = [word for pair in named.items() for word in pair]
+    command = [sys.executable, "-c", _COUNTED, "diagnose", str(net), *words, "--quiet"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=tmp_path, check=False, env=paths, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "1", "1"]
+
+
+def test_each_source_of_data_is_opened_once(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its samples are read anew in every pass, a few megabytes at a time."""
+    opened: list[object] = []
+    known = data.open_source
+
+    def counting(given: object, *rest: Any, **more: Any) -> Any:
+        opened.append(given)
+        return known(given, *rest, **more)
+
+    monkeypatch.setattr(origin, "open_source", counting)
+    case = lb.load(net, DATA[:16], SNPE, calibration=DATA[16:])
+    lb.diagnose(case)
+    lb.verify(lb.recover(case, methods=["bias_correction"]).case, "onnxruntime-plain")
+    assert len(opened) == 2
 
 
 # Words steer nothing.
@@ -336,6 +362,46 @@ def test_other_words_leave_every_figure_as_it_is(
     assert others[1].ledger
     assert numbers(figures(others[1].report)) == numbers(figures(plain[1].report))
     assert others[1].case.plan == plain[1].case.plan
+
+
+# Samples, labels, and what differs.
+
+
+def test_labels_are_those_of_the_whole_data(net: Path) -> None:
+    """Of the first samples, and of the last quarter that judges: the same as by hand."""
+    labels = np.arange(len(DATA)) % 4
+    first = lb.diagnose(lb.load(net, DATA, SNPE, samples=12), labels=labels)
+    assert first.baseline == lb.diagnose(lb.load(net, DATA[:12], SNPE), labels=labels[:12]).baseline
+    split = lb.load(net, DATA, SNPE, hold_out=True)
+    by_hand = lb.load(net, DATA[24:], SNPE, calibration=DATA[:24])
+    methods = ["bias_correction"]
+    one, other = (
+        lb.recover(each, methods=methods, labels=given)
+        for each, given in ((split, labels), (by_hand, labels[24:]))
+    )
+    assert (one.before, one.after) == (other.before, other.after)
+    late = lb.recover(lb.load(net, DATA, SNPE), methods=methods, labels=labels)
+    assert (late.before, late.after) == (one.before, one.after)
+
+
+def test_fewer_samples_are_verified_where_that_is_asked(case: lb.Case) -> None:
+    assert lb.verify(case, "onnxruntime-plain", samples=5).samples == 5
+    assert lb.verify(case, "onnxruntime-plain").samples == len(DATA)
+
+
+def test_what_differs_is_told_in_codes(case: lb.Case, found: lb.Diagnosis, tmp_path: Path) -> None:
+    assert lb.compare(case, found).codes == 0 == lb.compare(found, case).codes
+    lb.export(case, "json", tmp_path)
+    assert lb.compare(tmp_path / "json" / "plan.json", case).same == len(case.plan)
+    key = "x:activation"
+    wide = replace(case.plan[key], scale=2 * case.plan[key].scale)
+    change = lb.compare(case, replace(case, plan={**case.plan, key: wide}))
+    (moved,) = change.changed
+    grid, zero = wide.grid, int(wide.zero_point)
+    assert moved.tensor == "x" and change.same == len(case.plan) - 1
+    assert moved.codes == pytest.approx(max(zero - grid.qmin, grid.qmax - zero), rel=1e-6)
+    less = lb.compare(case, replace(case, plan={k: a for k, a in case.plan.items() if k != key}))
+    assert (less.only_old, less.codes) == (["x"], float("inf"))
 
 
 # Wrong types.

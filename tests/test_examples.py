@@ -30,7 +30,7 @@ from lostbits.verbs.demo import demo_files
 from lostbits.verbs.export import chosen_exporters
 from npu_csv import NpuCsv
 from other_packages import install
-from runs import diagnosed, planned, recovered
+from runs import diagnosed, planned, recovered, stored
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +71,17 @@ def test_an_installed_range_method_plans(site: Path) -> None:
     lo, hi = six_sigma.SixSigma()(seen, affine.grid, symmetric=False)
     assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
     assert hi < seen.hi[0], "the method has clipped nothing, so any other would do"
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "extend").glob("*.md")), ids=lambda p: p.stem)
+def test_short_programs_of_the_pages_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored(case_of(target=SNPE), tmp_path / "recovered")
+    text = page.read_text(encoding="utf-8")
+    for program in re.findall(r"(?<!-->)\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        exec(compile(program, page.name, "exec"), {})
 
 
 def test_methods_are_compared(capsys: pytest.CaptureFixture[str]) -> None:

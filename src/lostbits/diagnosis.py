@@ -88,7 +88,12 @@ class LostBits:
 @final
 @dataclass(frozen=True)
 class Mark:
-    """One range on the trade-off curve: its width as a multiple of the full one, and its errors."""
+    """One range on the trade-off curve.
+
+    Attributes:
+        factor: Its width as a multiple of the full one.
+        round, clip: Mean squared error of each kind.
+    """
 
     factor: float
     round: Size
@@ -140,6 +145,7 @@ class Stability:
     """Mean squared error on either half of the samples.
 
     Attributes:
+        mse_first_half, mse_second_half: Of the tensor, over the samples of that half.
         ratio: Of the smaller one to the larger one: 1 for stable data.
     """
 
@@ -268,6 +274,7 @@ class NetworkReport:
         total: Measured on the quantized network.
         residual: ``(sum of attributions - total) / total``.
         evaluations: Forward and backward passes over the data that it took.
+        attributions: One for each site and cause.
         channels: Per site key, values per channel (the largest sites only).
         note: Why this method was taken, and what it was based on.
     """
@@ -404,7 +411,11 @@ class RuleFacts:
     """How one role is quantized; see ``target.Rule``.
 
     Attributes:
+        symmetric: Zero point fixed.
+        per_channel: One scale per output channel.
         method: Name of the native range method.
+        power_of_two: Scales are powers of two.
+        minimum_range: Ranges narrower than this are widened to it.
     """
 
     grid: Grid
@@ -418,7 +429,14 @@ class RuleFacts:
 @final
 @dataclass(frozen=True)
 class TargetFacts:
-    """The platform's rules."""
+    """The platform's rules.
+
+    Attributes:
+        weights, activations: How each of them is quantized.
+        bias_bits: Width of the integers of a bias; None where it stays in float.
+        takes: Which parameters it takes from outside.
+        sources: Where each rule was read.
+    """
 
     name: Named
     title: Message
@@ -432,12 +450,15 @@ class TargetFacts:
 @final
 @dataclass(frozen=True)
 class MemoryUse:
-    """Of a run with a bound: bytes that were estimated and measured; mapped files do not count.
+    """Of a run with a bound; mapped files do not count.
 
     Attributes:
+        bound_bytes: That each process might take.
+        estimate_bytes: What it was estimated to take, before the run.
         peak_bytes: Of the process that wrote this.
         worker_peak_bytes: Of the largest worker beside it; None without any.
         batch: Samples that are attributed at a time.
+        exceeded: Whether the peak is above the bound.
     """
 
     bound_bytes: Several
@@ -456,11 +477,16 @@ class PlanFacts:
 
     Attributes:
         recognised: Its format.
+        tensors: That the file has parameters of.
         matched: Tensors of the file that belong to a site.
         idle: Unmatched tensors whose values lie on their grid before the file quantizes them.
         constants_taken: Weights and biases that are not the nearest rounding of the model's.
         sqnr_db_vs_file: Of the simulated network against the file that was run; None where they
             are equal, or it was not run.
+        unmatched: Tensors of the file without a site.
+        problems: What of the file could not be read as it stands.
+        suspicions: What of it is probably not as it was meant.
+        file_was_run: Whether the quantized model ran, to be compared with the simulation.
     """
 
     path: Named
@@ -484,6 +510,8 @@ class Attempt:
 
     Attributes:
         method: Name of the recovery.
+        scope: What it worked on: the stage of recoveries that it belongs to.
+        predicted_gain_db: What it was expected to win, in dB of the output's SQNR.
         skipped: What it left alone, with reasons.
         gain_db: What it won, or lost.
     """
@@ -523,6 +551,7 @@ class Outcome:
         stopped: Why no more were made.
         goal_met: None without a goal.
         floors_db: SQNR that the output would have with one role in float.
+        sites: What became of each.
     """
 
     before: Baseline
@@ -609,7 +638,12 @@ class FloatNodes:
 @final
 @dataclass(frozen=True)
 class ExecutedNodes:
-    """How many nodes ran in integers, and which did not."""
+    """How a runtime ran the nodes.
+
+    Attributes:
+        integer: Nodes that ran in integers.
+        float: The others.
+    """
 
     integer: Count
     float: list[FloatNodes]
@@ -623,6 +657,8 @@ class KernelsReport:
     Attributes:
         layers: That compute in integers.
         sqnr_db: None where the two are equal.
+        tensors_equal: Activations without a code that differs.
+        first_deviation: The first one that differs.
     """
 
     layers: Count
@@ -640,10 +676,16 @@ class Verification:
         sha256: Of the file.
         sqnr_db_vs_simulation: Of the runtime's outputs; None where the two are equal.
         max_abs: Largest difference to the simulation.
+        agreement_vs_simulation: Samples with the same answer; None without classes.
+        vs_float, simulation_vs_float: Figures of the runtime, and of the simulation.
+        executed: How the runtime ran the nodes.
+        tensors_compared: Activations whose codes were compared.
         tensors_hidden: Activations that cannot be asked for without changing the run.
         first_deviation: The first activation that is more than one code off.
         first_own_deviation: The first layer that differs by itself.
         defects: Where the file is not the plan.
+        kernels: The simulation in the runtime's own arithmetic; None where that is not known.
+        tolerance_db: Least SQNR to the simulation.
         passed: Whether the outputs are within tolerance, and the file is the planned one.
     """
 

@@ -102,7 +102,7 @@ def _parsed(content: bytes, path: Path) -> ir.Model:
     return with_external_data(proto, path)
 
 
-def candidates(target: str | Target | None) -> list[Target]:
+def candidates(target: str | Path | Target | None) -> list[Target]:
     """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
 
     The last one is ONNX Runtime's with activation functions by themselves: there are tools that
@@ -111,7 +111,7 @@ def candidates(target: str | Target | None) -> list[Target]:
     if isinstance(target, Target):
         return [target]
     if target is not None:
-        return [find_target(target)]
+        return [find_target(str(target))]
     alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
     unfused = replace(ONNXRUNTIME, placement=alone)
     return [ONNXRUNTIME, *(t for t in TARGETS.all() if t is not ONNXRUNTIME), unfused]

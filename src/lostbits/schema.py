@@ -3,9 +3,9 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -45,30 +45,47 @@ def diagnosis_of(content: Any) -> Diagnosis:
     known = content.get("sentences", {}) if isinstance(content, dict) else {}
     hook = _Decoder(known if isinstance(known, dict) else {})
     if isinstance(content, dict) and content.get("format") == OLD_FORMAT:
-        content = {**content, "format": FORMAT}
-    return msgspec.convert(_with_nan(content, Diagnosis), Diagnosis, dec_hook=hook)
+        content = _renewed(content)
+    return msgspec.convert(_completed(content, Diagnosis), Diagnosis, dec_hook=hook)
 
 
-def _with_nan(value: Any, kind: Any) -> Any:
-    """The value, with NaN for every null where its kind asks for a number.
+def _renewed(content: dict[str, Any]) -> dict[str, Any]:
+    """A result of the old format in the new one, but for its texts.
 
-    JSON has no number that is not finite, and ``plain`` writes null for it.
+    It had an empty object as the utilisation of a site where nothing was counted.
+    """
+    sites = content.get("sites")
+    if isinstance(sites, list):
+        sites = [_counted(each) if isinstance(each, dict) else each for each in sites]
+    return {**content, "format": FORMAT} | ({} if sites is None else {"sites": sites})
+
+
+def _counted(site: dict[str, Any]) -> dict[str, Any]:
+    return {**site, "utilisation": site.get("utilisation") or None}
+
+
+def _completed(value: Any, kind: Any) -> Any:
+    """The value, with NaN for every null where its kind asks for a number, and with defaults.
+
+    JSON has no number that is not finite, and is given null for it. msgspec leaves defaults to the
+    class, and does not write them again.
     """
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     of = get_args(kind)
     if type(None) in of and value is not None:
-        return _with_nan(value, next(k for k in of if k is not type(None)))
+        return _completed(value, next(k for k in of if k is not type(None)))
     match value:
         case None:
             return math.nan if kind is float else None
         case dict() if isinstance(kind, type) and is_dataclass(kind):
             kinds = _kinds(kind)
-            return {n: _with_nan(v, kinds[n]) if n in kinds else v for n, v in value.items()}
+            known = {n: _completed(v, kinds[n]) if n in kinds else v for n, v in value.items()}
+            return {**_defaults(kind), **known}
         case dict() if len(of) == 2:
-            return {n: _with_nan(v, of[1]) for n, v in value.items()}
+            return {n: _completed(v, of[1]) for n, v in value.items()}
         case list() if of:
-            return [_with_nan(v, of[0]) for v in value]
+            return [_completed(v, of[0]) for v in value]
     return value
 
 
@@ -113,6 +130,13 @@ def _message(entry: Any) -> Message:
     return made
 
 
+@cache
+def _defaults(kind: type) -> dict[str, Any]:
+    """What stands for fields of a dataclass that are missing, but for lists and mappings."""
+    found = {f.name: f.default for f in fields(cast("Any", kind))}
+    return {name: value for name, value in found.items() if value is not MISSING}
+
+
 def result_schema() -> dict[str, Any]:
     """JSON Schema of result.json; its descriptions are those of the docstrings."""
     (schema,), definitions = msgspec.json.schema_components(
@@ -133,10 +157,10 @@ def _schema(kind: type) -> dict[str, Any]:
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a class, where each field has its own part of the docstring."""
     text, _, attributes = schema.get("description", "").partition("\n\nAttributes:\n")
-    fields = dict(schema.get("properties", {}))
+    parts = dict(schema.get("properties", {}))
     for names, told in _FIELD.findall(attributes):
         for name in names.split(", "):
-            fields[name] = {**fields[name], "description": " ".join(told.split())}
-    described = {**schema, "description": " ".join(text.split()), "properties": fields}
-    closed = {"required": [*fields], "additionalProperties": False}  # what is written has all
-    return described | (closed if fields else {})
+            parts[name] = {**parts[name], "description": " ".join(told.split())}
+    described = {**schema, "description": " ".join(text.split()), "properties": parts}
+    closed = {"required": [*parts], "additionalProperties": False}  # what is written has all
+    return described | (closed if parts else {})

@@ -92,7 +92,7 @@ def _reasons(found: Mapping[str, Message] | None) -> list[dict[str, str]] | None
 def inspect(
     path: str | Path,
     model: str | Path | onnx.ModelProto | ir.Model | None = None,
-    target: str | Target | None = None,
+    target: str | Path | Target | None = None,
 ) -> Inspection:
     """Read a file of parameters, and look for its tensors in the float model.
 

@@ -203,7 +203,8 @@ def _samples(
     preprocess: Preprocess | None,
 ) -> Samples:
     if data is None and isinstance(case, Case):
-        return origin_of(case).judged
+        own = origin_of(case).judged
+        return own if count is None else own.part(0, min(count, len(own.source)))
     source = whole = open_source(data, input_specs(subject.floats), preprocess=preprocess)
     if count is not None and count < len(source):
         source = source.slice(0, count)
