@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lostbits.diagnosis import Diagnosis
 from lostbits.errors import LostbitsError, OutputError
-from lostbits.results import resumable
+from lostbits.output import resumable
 from lostbits.runtime.cache import Cache
 from lostbits.runtime.record import flattened, rebuilt
 from lostbits.runtime.work import MARKER, NAME, Work

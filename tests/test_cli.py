@@ -44,8 +44,8 @@ def test_a_diagnosis_prints_the_verdict_and_writes_both_files(
     folder, result = finished
     assert result.exit_code == 0, result.output
     written = json.loads((folder / "result.json").read_text())
-    assert written["format"] == "lostbits-result/1"
-    assert written["verdict"].split(".")[0].split()[0] in result.output
+    assert written["format"] == "lostbits-result/2"
+    assert written["verdict"]["text"].split(".")[0].split()[0] in result.output
     assert "block2.depthwise" in result.output
     assert (folder / "report.html").stat().st_size > 10_000
     assert {p.name for p in folder.iterdir()} == {"result.json", "report.html"}
@@ -210,14 +210,15 @@ def test_an_interrupt_keeps_what_is_finished(
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["data"]["interrupted"] is True
     assert written["data"]["samples"] == 4
-    assert "first 4 of 8" in " ".join(written["notes"])
+    figures = {note["code"]: note["figures"] for note in written["notes"]}
+    assert figures["note.interrupted"] == {"done": "4", "all": "8"}
     assert abs(written["network"]["residual"]) < 0.2  # nothing is refined after an interrupt
 
 
 def test_an_interrupt_before_the_first_result_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopping(*_: object) -> None:
+    def stopping(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lostbits.runtime.calibrated.calibrate", stopping)
@@ -237,7 +238,7 @@ def test_the_result_can_be_piped(tmp_path: Path) -> None:
     result = diagnose(tmp_path, "--json", "-", "--format", "json")
     assert result.exit_code == 0
     assert result.stdout == (tmp_path / "result.json").read_text(encoding="utf-8")
-    assert json.loads(result.stdout)["format"] == "lostbits-result/1"
+    assert json.loads(result.stdout)["format"] == "lostbits-result/2"
 
 
 def test_the_result_can_go_to_a_file_of_its_own(tmp_path: Path) -> None:
@@ -275,15 +276,15 @@ def test_every_help_has_an_example(command: str) -> None:
     assert f"Example: lostbits {command}" in " ".join(shown.output.split())
 
 
-def test_a_result_of_an_earlier_version_is_refused_with_advice(
+def test_a_result_without_a_field_is_refused_with_advice(
     tmp_path: Path, finished: tuple[Path, Result]
 ) -> None:
     old = json.loads((finished[0] / "result.json").read_text(encoding="utf-8"))
-    del old["sentences"]
+    del old["network"]
     (tmp_path / "result.json").write_text(json.dumps(old), encoding="utf-8")
     result = run("report", str(tmp_path))
     assert result.exit_code == 2
-    assert "O002" in result.stderr and "no sentences" in result.stderr
+    assert "O002" in result.stderr and "`network`" in result.stderr
     assert not (tmp_path / "report.html").exists()
 
 
@@ -385,10 +386,10 @@ def test_a_negative_seed_of_a_recovery_is_refused(tmp_path: Path) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("lostbits.verbs.diagnose.diagnose", fail)
+    monkeypatch.setattr("lostbits.commands.diagnose.diagnosed", fail)
 
 
 def test_a_bug_is_one_line_with_a_status_of_its_own_and_a_private_trace(
@@ -459,7 +460,7 @@ def test_a_folder_named_cache_beside_the_results_stays(tmp_path: Path) -> None:
 def test_an_interrupt_while_explaining_says_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopping(*_: object) -> None:
+    def stopping(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lostbits.verbs.diagnose.assemble", stopping)

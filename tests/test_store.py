@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from exported_nets import case_of
 from lostbits.case import Case, constant_of
 from lostbits.errors import LostbitsError, OutputError, TargetError
-from lostbits.results import replace_file
+from lostbits.output import replace_file
 from lostbits.runtime.simulation import quantized_model
 from lostbits.store import FLOAT, PLAN, QUANTIZED, WRITTEN, files_of, holds_case, load_case
 from lostbits.target import Target

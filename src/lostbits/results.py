@@ -1,28 +1,21 @@
-"""Results on disk: each file is replaced as a whole, or stays as it was."""
+"""Results on disk: written by the reporters, and read again."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from lostbits.arguments import checked
 from lostbits.diagnosis import FORMAT, Diagnosis, Recovery
-from lostbits.errors import LostbitsError, OutputError, edge
+from lostbits.errors import OutputError, edge
 from lostbits.language import Language
+from lostbits.output import replace_file
 from lostbits.reporter import Reporter
 from lostbits.reporters import MEMBERS as REPORTERS
-from lostbits.runtime.work import NAME as WORK
-from lostbits.runtime.work import Work, nobody
 from lostbits.schema import OLD_FORMAT, diagnosis_of
 from lostbits.system import files
-from lostbits.system.files import Content
 
 _MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
-_replaced: ContextVar[list[Path] | None] = ContextVar("replaced", default=None)
 
 
 def reporter(given: str | Reporter) -> Reporter:
@@ -33,63 +26,6 @@ def reporter(given: str | Reporter) -> Reporter:
         MemberError: See ``Members``.
     """
     return REPORTERS.find(given)
-
-
-def check_writable(folder: Path) -> None:
-    """Fail before the work rather than after it; folders that are not there yet are not left.
-
-    Raises:
-        OutputError: O001 when nothing can be written into ``folder``.
-    """
-    missing: list[Path] = []
-    try:
-        missing = _missing(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        _leave(missing)
-
-
-def check_replaceable(path: Path) -> None:
-    """Fail before the work where a file cannot be put in this place.
-
-    Raises:
-        OutputError: O001.
-    """
-    check_writable(path.parent)
-    if os.path.isdir(path):
-        raise _unwritable(path, IsADirectoryError(None, "it is a folder"))
-
-
-def _missing(folder: Path) -> list[Path]:
-    """The folder and those that it lies in, as far as they are not there yet."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
-
-
-def _leave(made: Sequence[Path]) -> None:
-    """Remove folders that were made for nothing; one that holds something stays."""
-    with suppress(OSError):
-        for path in made:
-            path.rmdir()
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
-    return OutputError("O001", str(path), error.strerror or str(error), replaced=before)
-
-
-@contextmanager
-def recorded() -> Iterator[list[Path]]:
-    """The files that are written inside, each from the moment that it is in its place."""
-    written: list[Path] = []
-    token = _replaced.set(written)
-    try:
-        yield written
-    finally:
-        _replaced.reset(token)
 
 
 @checked
@@ -126,38 +62,6 @@ def content(reporter: Reporter, result: Diagnosis) -> bytes:
     Names of files may be no Unicode. The escape that stands for such a letter is JSON's own.
     """
     return reporter.render(result).encode(errors="backslashreplace")
-
-
-@contextmanager
-def resumable(folder: Path, remark: Callable[[str], None] = nobody) -> Iterator[Work]:
-    """A place in the folder of a result for what is finished: only an interrupt leaves it there.
-
-    Args:
-        folder: Where the result goes.
-        remark: Told what of an earlier run is damaged.
-    """
-    work, missing = Work(folder / WORK, remark), _missing(folder)
-    try:
-        yield work
-    except LostbitsError:
-        work.clear()
-        _leave(missing)
-        raise
-    work.clear()
-
-
-def replace_file(path: Path, content: Content) -> None:
-    """Write a file as a whole or not at all; see ``system.files``.
-
-    Raises:
-        OutputError: O001.
-    """
-    try:
-        files.replace_file(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    if (written := _replaced.get()) is not None and path not in written:
-        written.append(path)
 
 
 @checked

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
-from lostbits.estimator import Estimator
 from lostbits.grid import Grid
 from lostbits.language import Figure
+
+if TYPE_CHECKING:  # what computes ranges brings SciPy, which a list of targets does without
+    from lostbits.estimator import Estimator
 
 
 @final
@@ -26,7 +28,7 @@ class Rule:
     grid: Grid
     symmetric: bool
     per_channel: bool
-    method: str | Estimator
+    method: "str | Estimator"
     power_of_two: bool = False
     minimum_range: float = 0.0
 

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lostbits import results
+from lostbits import output
 from lostbits.language import Figure
 from lostbits.quoting import command, visible
 from lostbits.runtime.progress import Progress as Listener
@@ -44,7 +44,7 @@ def guarded(out: Path | None = None) -> Iterator[None]:
     Args:
         out: The folder of results, where there is one.
     """
-    with results.recorded() as written:
+    with output.recorded() as written:
         try:
             yield
         except KeyboardInterrupt as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Self, final
 
 import typer
 
-from lostbits import results
+from lostbits import output, results
 from lostbits.diagnosis import Diagnosis
 from lostbits.language import Language
 from lostbits.reporters import Json
@@ -58,7 +58,7 @@ class Delivery:
         for name in names:
             results.reporter(name)
         if json not in (None, _STANDARD_OUTPUT):
-            results.check_replaceable(Path(json))
+            output.check_replaceable(Path(json))
         return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
 
     def __call__(self, result: Diagnosis, out: Path) -> None:
@@ -77,7 +77,7 @@ class Delivery:
         if self.json == _STANDARD_OUTPUT:
             pour(content)
         else:
-            results.replace_file(Path(self.json), content)
+            output.replace_file(Path(self.json), content)
 
     def _show(self, result: Diagnosis, written: Sequence[Path]) -> None:
         if "console" in self.formats:

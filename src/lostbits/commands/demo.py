@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lostbits import quoting, results
+from lostbits import output, quoting
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import TargetName
 from lostbits.language import Language
@@ -28,7 +28,7 @@ def demo(
         command += [f"--{name}", files[name]]
     with guarded(out):
         delivery = Delivery.of("console,json,html", lang, quiet, json)
-        results.check_writable(out)
+        output.check_writable(out)
         with progress_bars(quiet) as listener:
             better = demonstration(target, out, quoting.command(command), listener)
         delivery(better.report, out)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits import results
+from lostbits import output
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.options import (
     Data,
@@ -84,10 +84,10 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     """
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
-        results.check_writable(out)
+        output.check_writable(out)
         announce = announcer(quiet=quiet)
         used = resources(workers, threads, ray, memory)
-        with results.resumable(out, announce) as work:
+        with output.resumable(out, announce) as work:
             with pool_of(used) as pool, progress_bars(quiet) as listener:
                 case = load(
                     model,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lostbits.exporters import MEMBERS as EXPORTERS
-from lostbits.results import check_writable
+from lostbits.output import check_writable
 from lostbits.terminal import (
     DATA_HELP,
     PreprocessFile,

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lostbits.output import replace_file
 from lostbits.reader import Entry
 from lostbits.reporter import finite
-from lostbits.results import replace_file
 from lostbits.system.streams import pour
 from lostbits.terminal import aligned, announcer, by_reason, guarded, say
 from lostbits.verbs.inspect import Inspection, summary

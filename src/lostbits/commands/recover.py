@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits import results
+from lostbits import output
 from lostbits.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.commands.export import show
 from lostbits.commands.options import (
@@ -107,7 +107,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
-        results.check_writable(out)
+        output.check_writable(out)
         announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)

@@ -18,7 +18,8 @@ from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
-from lostbits.results import read, replace_file, write
+from lostbits.output import replace_file
+from lostbits.results import read, write
 from lostbits.target import Target
 from lostbits.verbs.origin import origin_of
 

@@ -14,10 +14,10 @@ from lostbits.diagnosis import Recovery
 from lostbits.errors import TargetError, close_match
 from lostbits.goal import Goal
 from lostbits.goal import seconds as parsed
+from lostbits.output import replace_file
 from lostbits.planner import Entry
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
-from lostbits.results import replace_file
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.progress import Progress, silent
 from lostbits.runtime.work import NAME as WORK
