@@ -40,7 +40,9 @@ SHARED = {
     "D016": "code that supplies samples cannot be imported, fails, or yields no batches",
     "D018": "a later pass does not yield the samples of the first",
     "M002": "the file contradicts itself",
+    "M004": "data of a tensor that are not there",
     "M008": "a value of the graph is no numeric tensor",
+    "T010": "a word that chooses between ways to go about it is not known",
     "W002": "a worker ended by itself",
 }
 

@@ -1,5 +1,6 @@
 """A case: model, sites, what was seen of them, and the plan."""
 
+import abc
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -57,7 +58,7 @@ class Seen:
         return 16 * (WHOLE_BINS + channels * CHANNEL_BINS)
 
 
-class Origin:
+class Origin(abc.ABC):  # noqa: B024 - the verbs know what it holds, and nothing here asks it
     """Where a case comes from, and what it was told; what that is, only the verbs know."""
 
 

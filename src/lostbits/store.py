@@ -138,8 +138,8 @@ def _check_version(folder: Path, facts: dict[str, Any]) -> None:
     own = own if isinstance(own, dict) else {"format": _FORMAT}
     if own.get("format") != _FORMAT:
         found = f"format {own.get('format')}, written by lostbits {own.get('lostbits')}"
-        figures = {"version": version("lostbits"), "format": _FORMAT}
-        raise OutputError("O010", str(folder / PLAN), found, **figures)
+        own_version = version("lostbits")
+        raise OutputError("O010", str(folder / PLAN), found, format=_FORMAT, version=own_version)
 
 
 def _check_digests(folder: Path, facts: dict[str, Any]) -> None:

@@ -16,11 +16,10 @@ from lostbits.commands.options import (
     Sets,
     Threads,
     Workers,
-    resources,
 )
+from lostbits.commands.sharing import sharing
 from lostbits.language import Language
 from lostbits.runtime.measure import METRICS
-from lostbits.runtime.pools import pool as pool_of
 from lostbits.terminal import (
     Out,
     PreprocessFile,
@@ -28,7 +27,6 @@ from lostbits.terminal import (
     announcer,
     command_line,
     guarded,
-    progress_bars,
 )
 from lostbits.verbs.diagnose import diagnose as diagnosed
 from lostbits.verbs.load import load
@@ -85,10 +83,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         output.check_writable(out)
-        announce = announcer(quiet=quiet)
-        used = resources(workers, threads, ray, memory)
-        with output.resumable(out, announce) as work:
-            with pool_of(used) as pool, progress_bars(quiet) as listener:
+        used = (workers, threads, ray, memory)
+        with output.resumable(out, announcer(quiet=quiet)) as work:
+            with sharing(used, work, quiet=quiet) as shared:
                 case = load(
                     model,
                     data,
@@ -99,12 +96,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     batch=batch,
                     overrides=settings,
                     preprocess=preprocess,
-                    workers=pool,
-                    threads=threads,
-                    memory=memory,
-                    cache=work,
-                    announce=announce,
-                    progress=listener,
+                    **shared,
                 )
                 found = diagnosed(
                     case,
@@ -113,8 +105,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     method=method,
                     permutations=permutations,
                     seed=seed,
-                    workers=pool,
+                    workers=shared["workers"],
                     command=command_line(),
-                    progress=listener,
+                    progress=shared["progress"],
                 )
             delivery(found, out)

@@ -1,5 +1,6 @@
 """``lostbits recover``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,11 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
-    resources,
 )
+from lostbits.commands.sharing import sharing
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
-from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work
 from lostbits.terminal import (
@@ -33,7 +33,6 @@ from lostbits.terminal import (
     command_line,
     guarded,
     listed,
-    progress_bars,
 )
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
@@ -108,11 +107,10 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         output.check_writable(out)
-        announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
-        used = resources(workers, threads, ray, memory)
-        with pool_of(used) as pool, progress_bars(quiet) as listener:
+        work, used = Work(out / WORK, announcer(quiet=quiet)), (workers, threads, ray, memory)
+        with sharing(used, work, quiet=quiet) as shared:
             case = load(
                 model,
                 data,
@@ -122,12 +120,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 samples=samples,
                 overrides=settings,
                 preprocess=preprocess,
-                workers=pool,
-                threads=threads,
-                memory=memory,
-                cache=Work(out / WORK, announce),
-                announce=announce,
-                progress=listener,
+                **shared,
             )
             better = recovered(
                 case,
@@ -138,17 +131,21 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 out=out,
                 seed=seed,
                 inputs=inputs,
-                workers=pool,
+                workers=shared["workers"],
                 command=command_line(),
-                progress=listener,
+                progress=shared["progress"],
             )
         delivery(better.report, out)
-        if exports:
-            done = export(load(out, target=_file(target)), listed(exports), out / "export")
-            if not delivery.quiet:
-                show(done)
+        _export(out, target, listed(exports), delivery.quiet)
     if better.goal_met is False:
         raise typer.Exit(1)
+
+
+def _export(out: Path, target: str, formats: Sequence[str], quiet: bool) -> None:
+    if formats:
+        done = export(load(out, target=_file(target)), formats, out / "export")
+        if not quiet:
+            show(done)
 
 
 def _only(calibration: str | None, data: str) -> str:

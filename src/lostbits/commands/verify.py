@@ -20,7 +20,8 @@ from lostbits.terminal import (
     say,
 )
 from lostbits.verbs.load import load
-from lostbits.verbs.verify import TOLERANCE_DB, is_quantized
+from lostbits.verbs.quantized_file import is_quantized
+from lostbits.verbs.verify import TOLERANCE_DB
 from lostbits.verbs.verify import verify as verified
 
 _SHOWN = 5

@@ -102,7 +102,9 @@ class _Files:
                 found = f"{named['location']!r} has {len(content)} bytes of {first + size}"
                 raise _UnfitError(found)
         except _UnfitError as error:
-            raise ModelError("M004", f"{self.path}: tensor {tensor.name!r}", str(error)) from error
+            raise ModelError(
+                "M004.file", f"{self.path}: tensor {tensor.name!r}", str(error)
+            ) from error
         return content[first : first + size]
 
     def _content(self, location: str) -> Bytes:

@@ -43,7 +43,7 @@ def reader_of(content: bytes) -> Reader:
         if reader.recognises(content):
             return reader
     raise ReadError(
-        "I001",
+        "I001.content",
         "file of parameters",
         f"{len(content)} bytes that begin with {excerpt(content[:60].decode('utf-8', 'replace'))}",
         formats=", ".join(r.title for r in MEMBERS.all()),

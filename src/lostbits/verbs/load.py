@@ -32,7 +32,7 @@ from lostbits.store import holds_case, load_case
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 from lostbits.verbs.holdout import held_out
-from lostbits.verbs.origin import Provenance, Samples, samples_of, working
+from lostbits.verbs.origin import Provenance, Samples, origin_of, samples_of, timed, working
 
 _COMPARED = 2  # samples that show whether normalising kept the network
 _USUAL = "onnxruntime"  # whose rules most tools have taken over
@@ -104,24 +104,26 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
     foreign = None if plan is None else read_foreign(Path(plan))
     if isinstance(model, str | Path) and os.path.isdir(model):
-        if foreign is not None:
-            raise _two_plans(Path(model))
+        _check_no_plan(Path(model), foreign)
         return _of_folder(Path(model), data, target, opener, settings)
     reference = _reference(model, inputs, data, foreign)
-    chosen = _target(target, foreign, reference)
-    origin = _opened(reference, chosen, settings, foreign)
-    judged, teaching = _samples(partial(opener, reference=reference), data, calibration, hold_out)
-    shown = teaching or judged
+    origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
+    parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
+    case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
+    return timed(case, time.perf_counter() - start)
+
+
+def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> Case:
+    """The case of what was opened, after a look at whether normalising has kept the network."""
+    shown = origin.calibration or origin.data
     if shown is None:
-        raise _no_samples(reference)
-    origin = _bounded(replace(origin, data=judged, calibration=teaching), shown)
+        raise ExportError("E020", str(origin.reference.path), "a model alone")
+    origin = _bounded(origin, shown)
     with working(origin.settings, workers) as (pool, peak):
-        check_equal(reference, shown.source, min(origin.settings.batch, _COMPARED))
+        check_equal(origin.reference, shown.source, min(origin.settings.batch, _COMPARED))
         case = origin.calibrate(shown.source, progress, pool)
         peaks = (peak.bytes, pool.peak)
-    done = case.origin
-    assert isinstance(done, Provenance)
-    return replace(case, origin=replace(done, seconds=time.perf_counter() - start, peaks=peaks))
+    return replace(case, origin=replace(origin_of(case), peaks=peaks))
 
 
 def _reference(
@@ -190,16 +192,9 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
     return replace(origin, settings=settings, footprint=footprint)
 
 
-def _two_plans(folder: Path) -> TargetError:
-    return TargetError("T019", "argument plan", f"{folder}, which has its own plan")
-
-
-def _no_samples(reference: Reference) -> ExportError:
-    return ExportError(
-        "E020",
-        str(reference.path),
-        "a model alone",
-    )
+def _check_no_plan(folder: Path, foreign: Foreign | None) -> None:
+    if foreign is not None:
+        raise TargetError("T019", "argument plan", f"{folder}, which has its own plan")
 
 
 def _of_folder(

@@ -158,6 +158,11 @@ def origin_of(case: object) -> Provenance:
     raise wrong_type("case", "what lostbits.load returns", case, "case = lostbits.load(...)")
 
 
+def timed(case: Case, seconds: float) -> Case:
+    """The case, whose origin knows how long loading took."""
+    return replace(case, origin=replace(origin_of(case), seconds=seconds))
+
+
 def samples_of(
     data: object, reference: Reference, count: int | None, preprocess: Preprocess | None
 ) -> Samples:
