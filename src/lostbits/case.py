@@ -57,10 +57,6 @@ class Seen:
         return 16 * (WHOLE_BINS + channels * CHANNEL_BINS)
 
 
-class Origin:
-    """Where a case comes from, and what it was told; what that is, only the verbs know."""
-
-
 @final
 @dataclass(frozen=True)
 class Case:
@@ -78,7 +74,7 @@ class Case:
             are rounded otherwise than to nearest, biases that are corrected. All others are those
             of ``model``, rounded to nearest.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
-        origin: Where it comes from; None for one that no verb has loaded.
+        origin: Where it comes from, which only the verbs look into; None for one of no verb.
     """
 
     model: ir.Model
@@ -90,7 +86,7 @@ class Case:
     samples: int
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     shown: int | None = None
-    origin: Origin | None = field(default=None, compare=False)
+    origin: object = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         graph = self.model.graph

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, final, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -95,6 +95,7 @@ def _kinds(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
+@final
 class _Decoder:
     """Messages of both formats.
 

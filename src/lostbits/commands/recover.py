@@ -144,11 +144,16 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             )
         delivery(better.report, out)
         if exports:
-            done = export(load(out, target=_file(target)), listed(exports), out / "export")
-            if not delivery.quiet:
-                show(done)
+            _export(out, target, exports, quiet=delivery.quiet)
     if better.goal_met is False:
         raise typer.Exit(1)
+
+
+def _export(out: Path, target: str, exports: str, *, quiet: bool) -> None:
+    """Formats at the end of a recovery, from what it has kept."""
+    done = export(load(out, target=_file(target)), listed(exports), out / "export")
+    if not quiet:
+        show(done)
 
 
 def _only(calibration: str | None, data: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.adoption import Adopted, adopt
 from lostbits.arguments import wrong_type
-from lostbits.case import Case, Origin
+from lostbits.case import Case
 from lostbits.data import Preprocess, Source, open_source, read_labels
 from lostbits.diagnoses.footprint import Footprint
 from lostbits.diagnoses.settings import Settings
@@ -65,7 +65,7 @@ class Samples:
 
 @final
 @dataclass(frozen=True)
-class Provenance(Origin):
+class Provenance:
     """What a case was made of.
 
     Attributes:

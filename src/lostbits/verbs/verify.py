@@ -20,18 +20,13 @@ from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.defect import defects_of
 from lostbits.deviation import SOME, Deviation, Trace, first_deviation, own_deviation
-from lostbits.diagnosis import ExecutedNodes, FloatNodes, KernelsReport, Verification
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.foreign_file import Foreign, content_of, foreign_of
-from lostbits.graph.external import with_external_data
 from lostbits.graph.normalise import opened
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.taps import Tap, tapped, twins
-from lostbits.graph.tensors import tensors_of
 from lostbits.language import Message, say
-from lostbits.readers.onnx_model import PLAN_KEY
 from lostbits.results import read, write
 from lostbits.runtime.measure import Comparison
 from lostbits.runtime.progress import Progress, silent, tracked
@@ -41,6 +36,8 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.store import holds_case
 from lostbits.verbs.load import load
 from lostbits.verbs.origin import Samples, origin_of
+from lostbits.verbs.quantized_file import quantized_content
+from lostbits.verification import ExecutedNodes, FloatNodes, KernelsReport, Verification
 
 TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
 _BATCH = 8
@@ -109,40 +106,6 @@ def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
 def _exported(case: Case, backend: Backend) -> bytes:
     files = exporter(backend.format).write(case)
     return next(content for name, content in files.items() if name.endswith(".onnx"))
-
-
-def is_quantized(path: Path) -> bool:
-    """Whether a file is a quantized model; what cannot be read is none, and its opening says why.
-
-    Raises:
-        BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
-    """
-    if path.suffix != ".onnx":
-        raise BackendError("B005", str(path), f"a {path.suffix or 'nameless'} file")
-    return os.path.isfile(path) and _quantizes(foreign_of(content_of(path), path))
-
-
-def _quantizes(foreign: Foreign) -> bool:
-    entries, model = foreign.parameters.entries, foreign.model
-    if entries and model is not None and PLAN_KEY in model.metadata_props:
-        found = "a baked model, which is float"
-        raise BackendError("B006", str(foreign.path), found)
-    return bool(entries)
-
-
-def quantized_content(path: Path) -> bytes:
-    """What a runtime is handed: the file, and inside it the data that lie beside it.
-
-    Raises:
-        BackendError: B006 for a baked model, B008 for one that quantizes nothing.
-    """
-    content = content_of(path)
-    if not _quantizes(foreign_of(content, path)):
-        raise BackendError("B008", str(path), "no quantizer in it")
-    proto = onnx.ModelProto.FromString(content)
-    if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
-        return serialized(with_external_data(proto, path))
-    return content
 
 
 def _graph(content: bytes) -> ir.Model:
