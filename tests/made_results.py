@@ -5,22 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from lostbits.diagnoses.result import rule_facts
-from lostbits.diagnosis import (
-    Coverage,
-    DataFacts,
-    Diagnosis,
-    LayerReport,
-    ModelFacts,
-    NetworkReport,
-    SiteReport,
-    TargetFacts,
-)
+from lostbits.diagnosis import Diagnosis, LayerReport, NetworkReport
+from lostbits.facts import Coverage, DataFacts, ModelFacts, TargetFacts
 from lostbits.graph.normalise import Normalisation
 from lostbits.graph.site import Role
 from lostbits.language import verbatim
 from lostbits.reporters import Json
 from lostbits.runtime.measure import Baseline
 from lostbits.schema import diagnosis_of
+from lostbits.site_report import SiteReport
 from lostbits.targets import SNPE
 
 Tree = Any  # what JSON holds

@@ -149,17 +149,14 @@ def test_an_input_that_memory_does_not_hold_is_refused_with_both_numbers(
         "v = Expand(x, s) y = ReduceSum(v)",
     ],
 )
-def test_shapes_are_looked_at_before_memory_is_taken(
-    nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shapes_are_looked_at_before_memory_is_taken(nodes: str, tmp_path: Path) -> None:
     """With little memory at hand, so that a fault costs a moment and not the machine."""
-    monkeypatch.setattr(memory, "limited", lambda: 1 << 26)
     model = proto(
         f"g (float[1,1] x) => (float y) {{ {nodes} }}",
         s=np.asarray([1 << 13, 1 << 13]),
         one=np.ones((1, 1), np.float32),
     )
-    with pytest.raises(ModelError) as info:
+    with memory.bounded(1 << 26), pytest.raises(ModelError) as info:
         open_reference(saved(model, tmp_path))
     assert info.value.code == "M013"
     assert "64.0 MiB may be taken" in str(info.value)

@@ -13,19 +13,12 @@ import made_results
 from lostbits.case import Case, Seen, make_plan
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE, MOST, findings, reason_of
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
-from lostbits.diagnosis import (
-    Attribution,
-    Cause,
-    Finding,
-    LostBits,
-    NetworkReport,
-    SiteReport,
-    Utilisation,
-)
+from lostbits.diagnosis import Attribution, Cause, Finding, NetworkReport
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Role, Site, Use
 from lostbits.language import Message, say, verbatim
 from lostbits.override import Override
+from lostbits.site_report import LostBits, SiteReport, Utilisation
 from lostbits.targets import target
 
 SNPE, TENSORRT = target("snpe"), target("tensorrt")

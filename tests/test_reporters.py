@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from benchmarks import report_speed
 from lostbits import language, results, terminal
-from lostbits.diagnosis import Attempt, Diagnosis, ExecutedNodes, Outcome, Verification
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import OutputError
 from lostbits.language import Language, say, verbatim
 from lostbits.quoting import visible
+from lostbits.recovery_report import Attempt, Outcome
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.reporters.html import embedding, formats, plots, tables
@@ -33,6 +34,7 @@ from lostbits.reporters.html.wording import Wording
 from lostbits.runtime.measure import Baseline
 from lostbits.schema import result_schema
 from lostbits.verbs.demo import demo_files
+from lostbits.verification import ExecutedNodes, Verification
 from made_results import Tree, changed, edited, tree
 from runs import SCHEMA, diagnosed
 

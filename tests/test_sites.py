@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from lostbits.case import Case, Seen
 from lostbits.data import Batch
 from lostbits.diagnoses.sites import SiteErrors, SiteFigures
-from lostbits.diagnosis import SiteReport, Stability
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
@@ -21,6 +20,7 @@ from lostbits.runtime.executor import Executor
 from lostbits.runtime.layout import channels_last
 from lostbits.runtime.lockstep import compare, observe
 from lostbits.runtime.simulation import Simulation
+from lostbits.site_report import SiteReport, Stability
 from lostbits.targets import target
 from small_nets import built, cnn, mlp, samples
 

@@ -23,7 +23,6 @@ from lostbits.case import Case, least_scales, make_plan, plan_biases
 from lostbits.data import Source, open_source
 from lostbits.defect import defects_of
 from lostbits.deviation import Trace, first_deviation
-from lostbits.diagnosis import Deviation
 from lostbits.errors import BackendError
 from lostbits.exporters import exporter
 from lostbits.graph.taps import Operand, Tap, operands, taps_of
@@ -40,6 +39,7 @@ from lostbits.targets import target as find_target
 from lostbits.verbs.demo import demo_files
 from lostbits.verbs.load import load
 from lostbits.verbs.verify import verify
+from lostbits.verification import Deviation
 from processor import exact_kernels
 from runs import SCHEMA, codes, diagnosed, stored
 from runs import planned as planned_by

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from lostbits.case import Seen
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
-from lostbits.diagnosis import LostBits
 from lostbits.estimator import Ends
 from lostbits.grid import Affine, Grid, affine_from_range, split_error
+from lostbits.site_report import LostBits
 from lostbits.statistics import Extrema
 from lostbits.target import Rule
 

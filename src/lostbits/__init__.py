@@ -5,7 +5,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from lostbits.case import Case
-    from lostbits.diagnosis import Diagnosis, Recovery, Verification
+    from lostbits.diagnosis import Diagnosis, Recovery
     from lostbits.errors import LostbitsError
     from lostbits.estimators import (
         AciqGauss,
@@ -40,6 +40,7 @@ if typing.TYPE_CHECKING:
     from lostbits.verbs.load import load
     from lostbits.verbs.recover import recover
     from lostbits.verbs.verify import verify
+    from lostbits.verification import Verification
 
 __all__ = [
     "Absorption",
@@ -95,7 +96,7 @@ _HOMES = {
     "Override": "override",
     "Recovery": "diagnosis",
     "Target": "target",
-    "Verification": "diagnosis",
+    "Verification": "verification",
     "compare": "verbs.compare",
     "diagnose": "verbs.diagnose",
     "export": "verbs.export",

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from lostbits.case import Case, constant_of, replanned, with_biases
 from lostbits.data import Source
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
-from lostbits.diagnosis import Diagnosis, PlanFacts, Reasoned
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import LostbitsError, ReadError, described
+from lostbits.facts import PlanFacts, Reasoned
 from lostbits.foreign_file import Foreign, candidates
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site

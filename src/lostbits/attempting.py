@@ -14,13 +14,13 @@ from lostbits.data import Source
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import Attempt, Outcome, SiteChange
 from lostbits.goal import Goal
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
 from lostbits.planner import Entry, Planner, Tools
 from lostbits.recovery import Diagnosed, Effort, Recovery
+from lostbits.recovery_report import Attempt, Outcome, SiteChange
 from lostbits.runtime.calibrated import calibrated
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.equality import relative_error

@@ -58,8 +58,13 @@ class Seen:
         return 16 * (WHOLE_BINS + channels * CHANNEL_BINS)
 
 
-class Origin(abc.ABC):  # noqa: B024 - the verbs know what it holds, and nothing here asks it
-    """Where a case comes from, and what it was told; what that is, only the verbs know."""
+class Origin(abc.ABC):
+    """Where a case comes from, and what it was told; the rest of it only the verbs know."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Of the model: that of its file, or its own."""
 
 
 @final
@@ -79,7 +84,7 @@ class Case:
             are rounded otherwise than to nearest, biases that are corrected. All others are those
             of ``model``, rounded to nearest.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
-        origin: Where it comes from; None for one that no verb has loaded.
+        origin: Where it comes from, which only the verbs look into; None for one of no verb.
     """
 
     model: ir.Model
@@ -94,8 +99,8 @@ class Case:
     origin: Origin | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        graph = self.model.graph
-        return f"<Case of {graph.name!r} on {self.target.name}: {len(self.sites)} sites>"
+        name = self.model.graph.name if self.origin is None else self.origin.name
+        return f"<Case of {name} on {self.target.name}: {len(self.sites)} sites>"
 
     def over(self, samples: int) -> "Case":
         """The case with the energies that so many samples should have."""

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.diagnosis import Defect, Parameter
 from lostbits.graph.taps import Operand, Tap, operands, taps_of, twins
 from lostbits.language import Message, say
+from lostbits.verification import Defect, Parameter
 
 SAME = 1e-5  # relative difference of two scales that are taken for equal
 

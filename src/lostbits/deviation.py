@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from lostbits.accumulator import has_vnni, overflowing, saturates
 from lostbits.defect import SAME
-from lostbits.diagnosis import Defect, Deviation, DeviationCause
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.taps import Operand, Tap, forced, given, operands, tapped, twins
 from lostbits.language import Message, say
 from lostbits.runtime.session import Session
+from lostbits.verification import Defect, Deviation, DeviationCause
 
 Arrays = Mapping[str, NDArray[Any]]
 ONE = (

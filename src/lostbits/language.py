@@ -56,7 +56,7 @@ class Message:
     def told(self, language: Language) -> str:
         """The sentence in a language."""
         figures = {
-            name: figure if isinstance(figure, str) else figure.told(language)
+            name: figure.told(language) if isinstance(figure, Message) else figure
             for name, figure in self.figures.items()
         }
         return catalogue(language)[self.code].format_map(figures)

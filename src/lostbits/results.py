@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from lostbits.arguments import checked
@@ -81,7 +80,7 @@ def read(folder: str | Path) -> Diagnosis:
     form = content.get("format") if isinstance(content, dict) else "no object"
     if form not in (FORMAT, OLD_FORMAT):
         raise OutputError("O002.format", str(path), str(form), format=FORMAT)
-    with edge(partial(OutputError, "O002.fields", str(path))):
+    with edge(lambda found: OutputError("O002.fields", str(path), found)):
         return diagnosis_of(content)
 
 

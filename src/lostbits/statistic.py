@@ -49,7 +49,7 @@ class RunningSum(abc.ABC, Generic[State]):
         """
 
 
-class RecordSum(RunningSum[Any], abc.ABC):
+class RecordSum(RunningSum[Any]):
     """A sum that is a dataclass, of which nothing is known but its fields: its own state."""
 
     def __init_subclass__(cls) -> None:
@@ -84,7 +84,7 @@ def join_all(sums: dict[str, Sum], more: Mapping[str, Sum]) -> None:
         sums[name] = found
 
 
-class Statistic(RunningSum[State], abc.ABC):
+class Statistic(RunningSum[State]):
     """A commutative monoid over batches.
 
     For batches a and b, ``S().update(a).merge(S().update(b))`` equals

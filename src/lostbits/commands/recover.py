@@ -1,6 +1,5 @@
 """``lostbits recover``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -136,16 +135,17 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 progress=shared["progress"],
             )
         delivery(better.report, out)
-        _export(out, target, listed(exports), delivery.quiet)
+        if exports:
+            _export(out, target, exports, quiet=delivery.quiet)
     if better.goal_met is False:
         raise typer.Exit(1)
 
 
-def _export(out: Path, target: str, formats: Sequence[str], quiet: bool) -> None:
-    if formats:
-        done = export(load(out, target=_file(target)), formats, out / "export")
-        if not quiet:
-            show(done)
+def _export(out: Path, target: str, exports: str, *, quiet: bool) -> None:
+    """Formats at the end of a recovery, from what it has kept."""
+    done = export(load(out, target=_file(target)), listed(exports), out / "export")
+    if not quiet:
+        show(done)
 
 
 def _only(calibration: str | None, data: str) -> str:

@@ -8,7 +8,6 @@ import typer
 
 from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.case import Case
-from lostbits.diagnosis import Verification
 from lostbits.runtime.measure import Baseline
 from lostbits.terminal import (
     DATA_HELP,
@@ -23,6 +22,7 @@ from lostbits.verbs.load import load
 from lostbits.verbs.quantized_file import is_quantized
 from lostbits.verbs.verify import TOLERANCE_DB
 from lostbits.verbs.verify import verify as verified
+from lostbits.verification import Verification
 
 _SHOWN = 5
 

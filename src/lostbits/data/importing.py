@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -46,8 +45,10 @@ def imported(target: str) -> Callable[..., Any]:
 
 
 def _module(target: str, name: str) -> ModuleType:
-    refused = partial(DataError, "D016.import", target, module=name)
-    with foreign(refused), _current_folder():
+    with (
+        foreign(lambda found: DataError("D016.import", target, found, module=name)),
+        _current_folder(),
+    ):
         return importlib.import_module(name)
 
 

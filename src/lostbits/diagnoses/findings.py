@@ -8,10 +8,11 @@ import numpy as np
 
 from lostbits.case import Case
 from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
-from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason, SiteReport
+from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
 from lostbits.quoting import extended
+from lostbits.site_report import SiteReport
 
 MOST = 12
 LEAST_SHARE = 0.02

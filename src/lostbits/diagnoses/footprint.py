@@ -14,8 +14,9 @@ from lostbits.case import Seen
 from lostbits.data import Source
 from lostbits.diagnoses.run import COPIES, fitting
 from lostbits.diagnoses.settings import ROOM, Settings
-from lostbits.diagnosis import Diagnosis, MemoryUse
+from lostbits.diagnosis import Diagnosis
 from lostbits.errors import WorkerError
+from lostbits.facts import MemoryUse
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.large import large_constants
 from lostbits.graph.place import Placed

@@ -11,16 +11,8 @@ from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
-from lostbits.diagnosis import (
-    Coverage,
-    DataFacts,
-    Diagnosis,
-    ModelFacts,
-    NetworkReport,
-    Reasoned,
-    RuleFacts,
-    TargetFacts,
-)
+from lostbits.diagnosis import Diagnosis, NetworkReport
+from lostbits.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.quoting import command as quoted

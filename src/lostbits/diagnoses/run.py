@@ -18,7 +18,7 @@ from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
 from lostbits.diagnoses.permutation import walked_report
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteFigures
-from lostbits.diagnosis import LayerReport, NetworkReport, SiteReport, Standing
+from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.runtime.cache import Cache
@@ -26,6 +26,7 @@ from lostbits.runtime.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.runtime.pool import Pool
 from lostbits.runtime.pools import InProcess
 from lostbits.runtime.progress import Progress
+from lostbits.site_report import SiteReport, Standing
 
 # Part of the total that gradients may miss: where functions have no slope, and elsewhere.
 _OPEN, _LOST = 0.05, 0.5

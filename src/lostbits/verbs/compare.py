@@ -10,11 +10,12 @@ import numpy as np
 
 from lostbits.arguments import checked
 from lostbits.case import Case
-from lostbits.diagnosis import Diagnosis, Recovery, SiteReport
+from lostbits.diagnosis import Diagnosis, Recovery
 from lostbits.foreign_file import read_foreign
 from lostbits.grid import Affine, Grid
 from lostbits.language import Message, say
 from lostbits.results import read
+from lostbits.site_report import SiteReport
 from lostbits.store import PLAN, holds_case
 
 Side = Case | Recovery | Diagnosis | str | Path

@@ -13,11 +13,11 @@ from typing import final
 
 from lostbits.arguments import checked
 from lostbits.case import Case
-from lostbits.diagnosis import ExportedFile
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
+from lostbits.facts import ExportedFile
 from lostbits.output import replace_file
 from lostbits.results import read, write
 from lostbits.target import Target

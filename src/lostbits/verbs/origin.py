@@ -99,6 +99,11 @@ class Provenance(Origin):
     peaks: tuple[int, int] = (0, 0)
 
     @property
+    def name(self) -> str:
+        """Of the model's file, or of the model."""
+        return self.reference.path.name
+
+    @property
     def judged(self) -> Samples:
         """The data.
 

@@ -1,4 +1,4 @@
-"""A quantized ONNX file, as a runtime is handed it."""
+"""A quantized model in a file: whether it is one, and what a runtime is handed."""
 
 import os
 from pathlib import Path

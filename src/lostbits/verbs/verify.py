@@ -20,7 +20,6 @@ from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.defect import defects_of
 from lostbits.deviation import SOME, Trace, first_deviation, own_deviation
-from lostbits.diagnosis import Deviation, ExecutedNodes, FloatNodes, KernelsReport, Verification
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
@@ -38,6 +37,7 @@ from lostbits.store import holds_case
 from lostbits.verbs.load import load
 from lostbits.verbs.origin import Samples, origin_of
 from lostbits.verbs.quantized_file import quantized_content
+from lostbits.verification import Deviation, ExecutedNodes, FloatNodes, KernelsReport, Verification
 
 TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
 _BATCH = 8
