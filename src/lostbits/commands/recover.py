@@ -1,5 +1,7 @@
 """``lostbits recover``."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -111,15 +113,11 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
-        used = resources(workers, threads, ray, memory)
-        with pool_of(used) as pool, progress_bars(quiet) as listener:
-            case = load(
-                model,
-                data,
-                target,
-                calibration=calibration,
+        pooled = pool_of(resources(workers, threads, ray, memory))
+        with pooled as pool, progress_bars(quiet) as listener:
+            given = partial(load, model, data, target, calibration=calibration, samples=samples)
+            case = given(
                 hold_out=calibration is None,
-                samples=samples,
                 overrides=settings,
                 preprocess=preprocess,
                 workers=pool,
@@ -143,15 +141,16 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 progress=listener,
             )
         delivery(better.report, out)
-        if exports:
-            _export(out, target, exports, quiet=delivery.quiet)
+        _export(out, target, listed(exports), quiet=delivery.quiet)
     if better.goal_met is False:
         raise typer.Exit(1)
 
 
-def _export(out: Path, target: str, exports: str, *, quiet: bool) -> None:
-    """Formats at the end of a recovery, from what it has kept."""
-    done = export(load(out, target=_file(target)), listed(exports), out / "export")
+def _export(out: Path, target: str, exports: Sequence[str], *, quiet: bool) -> None:
+    """Formats at the end of a recovery, if any were named, from what it has kept."""
+    if not exports:
+        return
+    done = export(load(out, target=_file(target)), exports, out / "export")
     if not quiet:
         show(done)
 
