@@ -1,5 +1,7 @@
 """``lostbits recover``."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +20,12 @@ from lostbits.commands.options import (
     TargetName,
     Threads,
     Workers,
+    resources,
 )
-from lostbits.commands.sharing import sharing
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
+from lostbits.runtime.pools import pool as pool_of
 from lostbits.runtime.work import NAME as WORK
 from lostbits.runtime.work import Work
 from lostbits.terminal import (
@@ -32,6 +35,7 @@ from lostbits.terminal import (
     command_line,
     guarded,
     listed,
+    progress_bars,
 )
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
@@ -106,20 +110,22 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         output.check_writable(out)
+        announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
-        work, used = Work(out / WORK, announcer(quiet=quiet)), (workers, threads, ray, memory)
-        with sharing(used, work, quiet=quiet) as shared:
-            case = load(
-                model,
-                data,
-                target,
-                calibration=calibration,
+        pooled = pool_of(resources(workers, threads, ray, memory))
+        with pooled as pool, progress_bars(quiet) as listener:
+            given = partial(load, model, data, target, calibration=calibration, samples=samples)
+            case = given(
                 hold_out=calibration is None,
-                samples=samples,
                 overrides=settings,
                 preprocess=preprocess,
-                **shared,
+                workers=pool,
+                threads=threads,
+                memory=memory,
+                cache=Work(out / WORK, announce),
+                announce=announce,
+                progress=listener,
             )
             better = recovered(
                 case,
@@ -130,20 +136,21 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 out=out,
                 seed=seed,
                 inputs=inputs,
-                workers=shared["workers"],
+                workers=pool,
                 command=command_line(),
-                progress=shared["progress"],
+                progress=listener,
             )
         delivery(better.report, out)
-        if exports:
-            _export(out, target, exports, quiet=delivery.quiet)
+        _export(out, target, listed(exports), quiet=delivery.quiet)
     if better.goal_met is False:
         raise typer.Exit(1)
 
 
-def _export(out: Path, target: str, exports: str, *, quiet: bool) -> None:
-    """Formats at the end of a recovery, from what it has kept."""
-    done = export(load(out, target=_file(target)), listed(exports), out / "export")
+def _export(out: Path, target: str, exports: Sequence[str], *, quiet: bool) -> None:
+    """Formats at the end of a recovery, if any were named, from what it has kept."""
+    if not exports:
+        return
+    done = export(load(out, target=_file(target)), exports, out / "export")
     if not quiet:
         show(done)
 
