@@ -28,8 +28,8 @@ import lostbits
 from benchmarks.prepared import ROOT
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.results import read, write
 from lostbits.verbs.demo import demo_files
+from lostbits.verbs.result_files import read, write
 
 FILES = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
 WORKERS = 2

@@ -30,7 +30,7 @@ from benchmarks.table import Column
 from lostbits.data import open_source
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
-from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.runtime.float_reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.statistics import Tally
 from lostbits.targets import target

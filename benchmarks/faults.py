@@ -1,6 +1,6 @@
 """Planted faults: what was found against what was planted, and predicted against measured gains.
 
-The faults are those of tests/test_faults.py::
+The faults are those of tests/verbs/test_faults.py::
 
     python -m benchmarks.faults [--save]
 """
@@ -20,7 +20,7 @@ from benchmarks.table import Column
 
 sys.path.insert(0, str(ROOT / "tests"))
 from faulty_nets import FAULTS, Patient, patient, planted
-from lostbits.diagnosis import Finding
+from lostbits.results.diagnosis import Finding
 
 KINDS = list(dict.fromkeys(fault.kind for fault in FAULTS))
 GAINS = (

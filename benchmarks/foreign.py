@@ -24,7 +24,7 @@ from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.results import Rows, parser, recorded
 from benchmarks.table import Cell, Column
 from lostbits import Diagnosis, diagnose, load
-from lostbits.matching import IDLE
+from lostbits.foreign.match_names import IDLE
 
 COLUMNS = (
     Column("tool"),

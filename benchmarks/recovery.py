@@ -23,7 +23,7 @@ from benchmarks.results import parser, recorded
 from benchmarks.table import Cell, Column
 from lostbits import Recovery
 from lostbits.grid import Grid
-from lostbits.runtime.measure import Comparison
+from lostbits.runtime.metrics import Comparison
 from lostbits.target import Target
 from lostbits.targets import target
 

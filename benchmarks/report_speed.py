@@ -17,9 +17,9 @@ from pathlib import Path
 import lostbits
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.diagnosis import Diagnosis
 from lostbits.reporters import Html
-from lostbits.site_report import SiteReport
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.sites import SiteReport
 from lostbits.verbs.demo import demo_files
 
 SITES, LAYERS, CHANNELS = 300, 100, 256

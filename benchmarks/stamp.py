@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import final
 
 from benchmarks.prepared import ROOT
-from lostbits.runtime.threads import cores
 from lostbits.system.memory import installed
+from lostbits.system.threads import cores
 
 _CPU = Path("/proc/cpuinfo")
 _PACKAGES = ("lostbits", "numpy", "onnx", "onnxruntime", "torch")

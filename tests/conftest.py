@@ -21,7 +21,7 @@ torch.set_num_threads(1)  # tests run in several processes; more threads would o
 
 @pytest.fixture(autouse=True, scope="session")
 def no_disk_to_wait_for() -> Iterator[None]:
-    """Files of tests need not survive a power cut; that they would is in tests/test_system.py."""
+    """Files of tests need not survive a power cut; that others do is for tests/system."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield

@@ -1,4 +1,4 @@
-"""Write docs/messages.md from the table of messages, ``lostbits.messages``.
+"""Write docs/messages.md from the table of messages, ``lostbits.errors.messages``.
 
 Usage: python tools/make_messages.py
 """
@@ -6,12 +6,12 @@ Usage: python tools/make_messages.py
 from collections.abc import Iterator
 from pathlib import Path
 
-from lostbits import messages
+from lostbits.errors import messages
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
 _HEAD = """# Messages
 
-<!-- Made by tools/make_messages.py from src/lostbits/messages; edit those, not this page. -->
+<!-- Made by tools/make_messages.py from src/lostbits/errors/messages, which are to be edited. -->
 
 Every message of lostbits reads `CODE: where: rule: found: what to do`. This page has one entry for
 each code: what happened, why, and what to do; then the rules that it may name, each with what to

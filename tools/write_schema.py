@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lostbits.schema import result_schema
+from lostbits.reporters.schema import result_schema
 
 SCHEMA = Path(__file__).resolve().parent.parent / "src" / "lostbits" / "result.schema.json"
 

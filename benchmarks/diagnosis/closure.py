@@ -10,7 +10,7 @@ import lostbits
 from benchmarks.prepared import CALIBRATION, EFFICIENTNET, MANY
 from benchmarks.results import Rows, recorded
 from benchmarks.table import Cell, Column
-from lostbits.diagnosis import Diagnosis
+from lostbits.results.diagnosis import Diagnosis
 
 TARGETS = ("snpe", "tensorrt", "qnn-htp")
 SAMPLES = 64

@@ -20,14 +20,14 @@ from lostbits.graph.instrument import with_outputs
 from lostbits.graph.place import place
 from lostbits.graph.site import Site
 from lostbits.runtime.calibration import calibrate
-from lostbits.runtime.checkpoint import Folding
-from lostbits.runtime.pool import Resources
-from lostbits.runtime.pools import pool
-from lostbits.runtime.progress import silent
-from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.runtime.float_reference import input_specs, open_reference
 from lostbits.runtime.session import Session
 from lostbits.statistics import Histogram
 from lostbits.targets import target
+from lostbits.workers.checkpoint import Folding
+from lostbits.workers.pool import Resources
+from lostbits.workers.pools import pool
+from lostbits.workers.progress import silent
 
 _STATISTICS = (
     Column("target"),

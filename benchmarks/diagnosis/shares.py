@@ -16,11 +16,11 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.network import NetworkErrors, attributed_report
 from lostbits.diagnoses.permutation import Coalitions
-from lostbits.diagnosis import Diagnosis, NetworkReport
+from lostbits.results.diagnosis import Diagnosis, NetworkReport
+from lostbits.runtime.compare_networks import observe
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.lockstep import observe
-from lostbits.runtime.measure import Value
-from lostbits.runtime.reference import input_specs
+from lostbits.runtime.float_reference import input_specs
+from lostbits.runtime.metrics import Value
 from lostbits.runtime.simulation import Simulation
 
 _HELD_OUT = 32

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.fuzzing.bounds import Bounds, Usage, ended, left_behind
 
-CLI = "lostbits.cli:main"
+CLI = "lostbits.cli.app:main"
 _MODULES = ("lostbits.verbs.verify", "lostbits.reporters.page", "onnxruntime", "torch", "onnx")
 
 # What Python reports of itself: something was started, looked up or called, or unpickled.
@@ -62,7 +62,7 @@ class Run:
 def warm(commands: Sequence[Sequence[str]]) -> None:
     """Import what the commands import, run some, and let this process stay one thread."""
     os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
-    for verb in importlib.import_module("lostbits.commands").ALL:
+    for verb in importlib.import_module("lostbits.cli.commands").ALL:
         verb.function()
     for name in _MODULES:
         importlib.import_module(name)

@@ -32,7 +32,7 @@ def quantize(job: Job) -> None:
     case = library.load(job.model, data, job.setting)
     source, case = case.origin.judged.source, replace(case, origin=None)
     if job.variant == "adaround":
-        importlib.import_module("lostbits.runtime.layerwise").sweep(case, source, _Learning(job))
+        importlib.import_module("lostbits.sweep.layers").sweep(case, source, _Learning(job))
     simulation = importlib.import_module("lostbits.runtime.simulation")
     ir = importlib.import_module("onnx_ir")
     proto = ir.to_proto(simulation.quantized_model(case))

@@ -19,7 +19,7 @@ from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
 from benchmarks.readers.compare import by_aimet, by_modelopt, on_grid
 from benchmarks.results import parser, recorded
 from benchmarks.table import Column
-from lostbits.graph.taps import taps_of
+from lostbits.graph.qdq_view import taps_of
 
 FORMATS = {"encodings-0.6.1": "snpe", "encodings-1.0.0": "qnn-htp", "encodings-2.0.0": "qnn-htp"}
 AIMET = (

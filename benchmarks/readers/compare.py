@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from benchmarks.environments import MODELOPT, PEERS, Environment, last_line
 from benchmarks.peers.job import Floats
 from lostbits.case import Case
-from lostbits.deviation import SOME, Trace
 from lostbits.exporter import constant_values, float_model, serialized
 from lostbits.exporters import exporter
+from lostbits.graph.qdq_view import taps_of
 from lostbits.graph.queries import name_of
-from lostbits.graph.taps import taps_of
 from lostbits.runtime.simulation import quantized_model
+from lostbits.verification.trace import SOME, Trace
 
 
 @dataclass(frozen=True)

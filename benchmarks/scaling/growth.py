@@ -13,7 +13,7 @@ from benchmarks.results import Rows, recorded
 from benchmarks.scaling.nets import blocks, noise
 from benchmarks.scaling.workers import TARGET
 from benchmarks.table import Column
-from lostbits.runtime.reference import open_reference
+from lostbits.runtime.float_reference import open_reference
 from lostbits.runtime.session import Session
 
 DEPTHS, COUNTS = (8, 16, 32), (64, 128, 256)

@@ -16,11 +16,11 @@ from benchmarks.scaling.nets import blocks, folder_of_images
 from benchmarks.scaling.workers import TARGET
 from benchmarks.table import Column
 from lostbits.data import Preprocess
-from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.runtime.pool import Resources
-from lostbits.runtime.pools import pool
-from lostbits.runtime.progress import silent
+from lostbits.workers.pool import Resources
+from lostbits.workers.pools import pool
+from lostbits.workers.progress import silent
 
 _COLUMNS = (
     Column("images"),

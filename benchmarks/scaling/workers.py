@@ -15,21 +15,21 @@ from benchmarks.results import recorded
 from benchmarks.table import Column
 from lostbits.case import Case
 from lostbits.data import Source, open_source
-from lostbits.diagnoses.run import Run
+from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import NetworkReport
 from lostbits.graph.place import place
 from lostbits.language import verbatim
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Context, Diagnosed, Effort
+from lostbits.results.diagnosis import NetworkReport
 from lostbits.runtime.calibration import calibrate
-from lostbits.runtime.checkpoint import Folding
-from lostbits.runtime.pool import Pool
-from lostbits.runtime.pools import Processes
-from lostbits.runtime.progress import silent
-from lostbits.runtime.reference import input_specs, open_reference
-from lostbits.runtime.threads import limited
+from lostbits.runtime.float_reference import input_specs, open_reference
+from lostbits.system.threads import limited
 from lostbits.targets import target
+from lostbits.workers.checkpoint import Folding
+from lostbits.workers.pool import Pool
+from lostbits.workers.pools import Processes
+from lostbits.workers.progress import silent
 
 TARGET = "snpe"
 REPEATS = 3

@@ -10,8 +10,8 @@ from pathlib import Path
 import lostbits as lb
 from lostbits.data import open_source
 from lostbits.estimators import ALL
-from lostbits.runtime.judge import Judge
-from lostbits.runtime.reference import input_specs
+from lostbits.runtime.float_reference import input_specs
+from lostbits.runtime.held_out_figures import Judge
 from lostbits.verbs.demo import demo_files
 
 

@@ -5,7 +5,6 @@ import typing
 
 if typing.TYPE_CHECKING:
     from lostbits.case import Case
-    from lostbits.diagnosis import Diagnosis, Recovery
     from lostbits.errors import LostbitsError
     from lostbits.estimators import (
         AciqGauss,
@@ -16,7 +15,7 @@ if typing.TYPE_CHECKING:
         Percentile,
         SnpeEnhanced,
     )
-    from lostbits.override import Override
+    from lostbits.plan.tensor_settings import Override
     from lostbits.recoveries import (
         Absorption,
         AdaRound,
@@ -30,7 +29,8 @@ if typing.TYPE_CHECKING:
         SecondOrder,
         Splitting,
     )
-    from lostbits.results import read, write
+    from lostbits.results.diagnosis import Diagnosis, Recovery
+    from lostbits.results.verification import Verification
     from lostbits.target import Target
     from lostbits.targets import target as find_target
     from lostbits.verbs.compare import Comparison, compare
@@ -39,8 +39,8 @@ if typing.TYPE_CHECKING:
     from lostbits.verbs.inspect import Inspection, inspect
     from lostbits.verbs.load import load
     from lostbits.verbs.recover import recover
+    from lostbits.verbs.result_files import read, write
     from lostbits.verbs.verify import verify
-    from lostbits.verification import Verification
 
 __all__ = [
     "Absorption",
@@ -89,24 +89,24 @@ __all__ = [
 _HOMES = {
     "Case": "case",
     "Comparison": "verbs.compare",
-    "Diagnosis": "diagnosis",
+    "Diagnosis": "results.diagnosis",
     "Exported": "verbs.export",
     "Inspection": "verbs.inspect",
     "LostbitsError": "errors",
-    "Override": "override",
-    "Recovery": "diagnosis",
+    "Override": "plan.tensor_settings",
+    "Recovery": "results.diagnosis",
     "Target": "target",
-    "Verification": "verification",
+    "Verification": "results.verification",
     "compare": "verbs.compare",
     "diagnose": "verbs.diagnose",
     "export": "verbs.export",
     "find_target": "targets:target",
     "inspect": "verbs.inspect",
     "load": "verbs.load",
-    "read": "results",
+    "read": "verbs.result_files",
     "recover": "verbs.recover",
     "verify": "verbs.verify",
-    "write": "results",
+    "write": "verbs.result_files",
     **dict.fromkeys(
         (
             "AciqGauss",

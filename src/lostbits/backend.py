@@ -1,7 +1,7 @@
 """Contract of a backend: a real runtime that runs an exported Q/DQ file.
 
 A backend is handed the bytes of a file and gives values; whether they are right is decided
-elsewhere (``lostbits.deviation``). What it must not do is run something else than the file, or
+elsewhere (``lostbits.verification``). What it must not do is run something else than the file, or
 run it elsewhere: a node that falls back to another device is an error, not a detail.
 """
 

@@ -14,8 +14,7 @@ from typing import Any, ClassVar, TypeGuard, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits import messages
-from lostbits.errors import ReadError, edge, first_line
+from lostbits.errors import ReadError, edge, first_line, messages
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.language import Figure, Message, say

@@ -17,19 +17,20 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, plan_biases, widened
-from lostbits.chosen import Written
+from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.diagnosis import LayerReport, NetworkReport
 from lostbits.errors import LARGEST_SEED, check_number
-from lostbits.goal import Goal
 from lostbits.grid import Affine
 from lostbits.language import Message, say
-from lostbits.runtime.cache import Cache
-from lostbits.runtime.pool import Pool
-from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.work import Work
+from lostbits.plan.chosen import Written
+from lostbits.plan.ranges import plan_biases, widened
+from lostbits.results.diagnosis import LayerReport, NetworkReport
+from lostbits.runtime.goal import Goal
+from lostbits.workers.cache import Cache
+from lostbits.workers.pool import Pool
+from lostbits.workers.pools import InProcess
+from lostbits.workers.progress import Progress, silent
+from lostbits.workers.work_folder import Work
 
 Stage = Literal["network", "ranges", "weights", "precision"]
 # What comes earlier changes what later ones work on: new channel scales ask for new ranges, and

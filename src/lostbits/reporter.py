@@ -4,8 +4,8 @@ import abc
 import math
 from typing import Any, ClassVar
 
-from lostbits.diagnosis import Diagnosis
 from lostbits.language import Language
+from lostbits.results.diagnosis import Diagnosis
 
 
 def finite(value: Any) -> tuple[Any, list[str]]:

@@ -22,8 +22,8 @@ class RunningSum(abc.ABC, Generic[State]):
     parts come together it is merged; a file keeps its state; a report is made of the whole. What
     measures needs networks to run, and what reports needs the case: a sum needs neither.
 
-    tests/test_running_sums.py holds every member to the laws: in any split the parts, merged in
-    their order, are the whole; what a state restores is what it is the state of, and goes on like
+    tests/workers/test_running_sums.py holds every member to the laws: in any split the parts,
+    merged in their order, are the whole; what a state restores is what it is the state of, and goes on like
     it; and what is given to ``merge`` is not changed, then or later.
 
     Attributes:
@@ -88,8 +88,8 @@ class Statistic(RunningSum[State]):
     """A commutative monoid over batches.
 
     For batches a and b, ``S().update(a).merge(S().update(b))`` equals
-    ``S().update(concatenate([a, b]))`` bit for bit, in any order. tests/test_statistics.py holds
-    every member to it.
+    ``S().update(concatenate([a, b]))`` bit for bit, in any order.
+    tests/statistics/test_statistics.py holds every member to it.
     """
 
     @abc.abstractmethod

@@ -21,7 +21,7 @@ All errors are `lostbits.errors.DataError`, the codes D001 to D022.
 """
 
 from lostbits.data.labels import check_classes, read_labels
-from lostbits.data.opening import open_source
+from lostbits.data.open import open_source
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.source import Batch, InputSpec, Source
 

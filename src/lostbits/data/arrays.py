@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import check_room, reading
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
+from lostbits.data.paths import check_room, reading
 from lostbits.data.samples import Samples
 from lostbits.data.stored import Rows, StoredRows, stored_arrays
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lostbits.data.access import check_room, reading
 from lostbits.data.conversion import whole_numbers
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
+from lostbits.data.paths import check_room, reading
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import MOST_TEXT, check_room, existing, reading
 from lostbits.data.conversion import whole_numbers
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
+from lostbits.data.paths import MOST_TEXT, check_room, existing, reading
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec
 from lostbits.errors import DataError, close_match

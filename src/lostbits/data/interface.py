@@ -9,8 +9,8 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import check_room
 from lostbits.data.conversion import convert
+from lostbits.data.paths import check_room
 from lostbits.data.source import Feeds, InputSpec
 from lostbits.errors import DataError, close_match
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import MOST_TEXT, check_room, existing, reading
 from lostbits.data.conversion import convert
+from lostbits.data.paths import MOST_TEXT, check_room, existing, reading
 from lostbits.data.stored import Rows, stored_arrays
 from lostbits.errors import DataError, edge
 from lostbits.quoting import brief

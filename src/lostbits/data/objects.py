@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.access import foreign
 from lostbits.data.arrays import arrays_in_memory
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
+from lostbits.data.paths import foreign
 from lostbits.data.samples import Samples
 from lostbits.errors import DataError
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from lostbits.data.access import existing, reading
+from lostbits.data.paths import existing, reading
 from lostbits.errors import DataError, close_match
 from lostbits.quoting import brief
 from lostbits.system.files import MOST_SETTINGS, read_text

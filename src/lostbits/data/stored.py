@@ -14,8 +14,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lostbits.data.access import check_room, reading
 from lostbits.data.interface import Shaped
+from lostbits.data.paths import check_room, reading
 from lostbits.quoting import brief
 from lostbits.system.files import size_of
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.compiled import compiled_sums
+from lostbits.statistics.jit import compiled_sums
 
 
 @compiled_sums

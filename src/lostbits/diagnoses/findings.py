@@ -7,12 +7,12 @@ from typing import final
 import numpy as np
 
 from lostbits.case import Case
-from lostbits.diagnoses.prediction import predicted_gain, uneven_inputs
-from lostbits.diagnosis import Attribution, Finding, NetworkReport, Reason
+from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
 from lostbits.quoting import extended
-from lostbits.site_report import SiteReport
+from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
+from lostbits.results.sites import SiteReport
 
 MOST = 12
 LEAST_SHARE = 0.02

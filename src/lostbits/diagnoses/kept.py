@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
 from lostbits.diagnoses.layers import TERMS, LayerSums
-from lostbits.diagnoses.measurement import Measured
 from lostbits.diagnoses.network import FINEST, Attributed
 from lostbits.diagnoses.sites import SiteSums
+from lostbits.diagnoses.worker import Measured
 from lostbits.graph.queries import channels, node_name, values_by_name
-from lostbits.runtime.measure import Comparison
+from lostbits.runtime.metrics import Comparison
 
 _KINDS = {"total", "clip"}
 

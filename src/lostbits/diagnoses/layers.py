@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnoses.finite import not_finite
-from lostbits.diagnosis import LayerReport
 from lostbits.graph.lineage import sources
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
+from lostbits.results.diagnosis import LayerReport
+from lostbits.runtime.compare_networks import Pair
 from lostbits.runtime.executor import Executor, Step
-from lostbits.runtime.layout import dot
-from lostbits.runtime.lockstep import Pair
+from lostbits.runtime.memory_layout import dot
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistic import RecordSum
 

@@ -27,13 +27,13 @@ from numpy.polynomial import legendre
 from lostbits.case import Case
 from lostbits.data import Batch
 from lostbits.diagnoses.finite import not_finite
-from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.site import Site
 from lostbits.language import say
+from lostbits.results.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.measure import Metric, Value
+from lostbits.runtime.metrics import Metric, Value
+from lostbits.runtime.path_gradients import Key, Vector, slopes
 from lostbits.runtime.simulation import Frozen
-from lostbits.runtime.slopes import Key, Vector, slopes
 from lostbits.statistic import RecordSum
 
 CLOSURE = 0.02  # part of the total that the residual of all batches may reach

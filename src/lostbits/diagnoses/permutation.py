@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch
-from lostbits.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.graph.instrument import switched
 from lostbits.language import Message, say
+from lostbits.results.diagnosis import Attribution, Cause, NetworkReport
 from lostbits.runtime.calibration import trimmed
-from lostbits.runtime.measure import Metric, Value
+from lostbits.runtime.metrics import Metric, Value
 from lostbits.runtime.session import Session
 from lostbits.statistic import RecordSum
 

@@ -6,19 +6,20 @@ from importlib.metadata import version
 
 import numpy as np
 
-from lostbits.case import Case, least_scales, unfit
+from lostbits.case import Case
+from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
-from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.verdict import verdict
-from lostbits.diagnosis import Diagnosis, NetworkReport
-from lostbits.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
+from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
-from lostbits.runtime.peak import peak_memory
-from lostbits.runtime.reference import Reference
+from lostbits.results.diagnosis import Diagnosis, NetworkReport
+from lostbits.results.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
+from lostbits.runtime.float_reference import Reference
+from lostbits.system.peak import peak_memory
 from lostbits.target import Rule, Target
 
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out

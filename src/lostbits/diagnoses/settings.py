@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import final
 
 from lostbits.errors import LARGEST_SEED, TargetError, check_number, close_match
-from lostbits.override import Override
-from lostbits.runtime.measure import Metric
-from lostbits.runtime.pool import Resources
-from lostbits.runtime.work import Work, nobody
+from lostbits.plan.tensor_settings import Override
+from lostbits.runtime.metrics import Metric
+from lostbits.workers.pool import Resources
+from lostbits.workers.work_folder import Work, nobody
 
 ROOM = 1_200_000_000
 # Each permutation is two runs a site; beyond some thousands nothing settles any further.

@@ -8,18 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Seen, constant_of, rule_of
+from lostbits.case import Case, Seen, constant_of
 from lostbits.data import Batch
 from lostbits.diagnoses.error_split import add_split
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
 from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, split_error
-from lostbits.runtime.layout import by_channel
-from lostbits.runtime.lockstep import Pair
-from lostbits.runtime.measure import decibels
+from lostbits.plan.ranges import rule_of
+from lostbits.results.sites import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
+from lostbits.runtime.compare_networks import Pair
+from lostbits.runtime.memory_layout import by_channel
+from lostbits.runtime.metrics import decibels
 from lostbits.runtime.simulation import Frozen
-from lostbits.site_report import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
 from lostbits.statistic import RecordSum
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from lostbits.diagnoses.findings import LEAST_SHARE, gain_db, unevenness
-from lostbits.diagnosis import Attribution, Finding, Reason
 from lostbits.language import Message, say
-from lostbits.runtime.measure import Baseline
-from lostbits.site_report import SiteReport
+from lostbits.results.diagnosis import Attribution, Finding, Reason
+from lostbits.results.sites import SiteReport
+from lostbits.runtime.metrics import Baseline
 from lostbits.target import Target
 
 

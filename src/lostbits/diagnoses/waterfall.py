@@ -15,7 +15,7 @@ from lostbits.estimator import Ends, RowEstimator
 from lostbits.estimators import MEMBERS
 from lostbits.estimators.mse import best_ranges
 from lostbits.grid import Affine, Array, Grid, affine_from_range
-from lostbits.site_report import LostBits, Mark, TradeOff
+from lostbits.results.sites import LostBits, Mark, TradeOff
 from lostbits.statistics import Histogram
 from lostbits.statistics.histogram import Density, Distortion
 from lostbits.target import Rule

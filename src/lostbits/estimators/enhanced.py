@@ -6,11 +6,11 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.compiled import compiled_sums
 from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative
+from lostbits.statistics.jit import compiled_sums
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

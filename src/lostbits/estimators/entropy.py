@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from lostbits.compiled import compiled
 from lostbits.estimator import RowEstimator
 from lostbits.grid import Grid, Range
 from lostbits.statistics import Histogram
 from lostbits.statistics.cumulative import cumulative
+from lostbits.statistics.jit import compiled
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.case import Case, rule_of
+from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import (
     Exporter,
@@ -24,10 +24,11 @@ from lostbits.exporter import (
     serialized,
     site_rows,
 )
+from lostbits.graph.insert_clip import limit
 from lostbits.graph.instrument import with_constants
-from lostbits.graph.limits import limit
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, along
+from lostbits.plan.ranges import rule_of
 from lostbits.reader import Parameters
 from lostbits.readers.onnx_model import PLAN_KEY, OnnxModel
 

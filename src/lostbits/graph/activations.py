@@ -7,7 +7,7 @@ from typing import final
 import onnx_ir as ir
 
 from lostbits.graph.fusion import fused_tensors, residual_edges
-from lostbits.graph.layer_norm import interior, layer_norm_nodes
+from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say

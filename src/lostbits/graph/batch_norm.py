@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.bypass import replace
 from lostbits.graph.queries import add_initializer, constant, name_of, node_name, sole_consumer
+from lostbits.graph.remove_idle_nodes import replace
 
 Vector = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.spill import in_bytes, spilled
+from lostbits.system.arrays_on_disk import in_bytes, spilled
 
 LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
 LARGE = 1 << 20  # bytes: smaller constants stay in memory

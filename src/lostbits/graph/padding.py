@@ -4,8 +4,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.bypass import replace
 from lostbits.graph.queries import constant
+from lostbits.graph.remove_idle_nodes import replace
 
 Pads = NDArray[np.int64]
 

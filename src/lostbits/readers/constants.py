@@ -7,10 +7,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.normalise import opened
+from lostbits.graph.qdq_view import operands
 from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.simplify import opened
 from lostbits.graph.site import Site, Use
-from lostbits.graph.taps import operands
 from lostbits.grid import along
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 from lostbits.readers.onnx_model import stripped

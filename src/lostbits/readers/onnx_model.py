@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.graph.instrument import LIMITED, REPEATED
-from lostbits.graph.normalise import opened
 from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.simplify import opened
 from lostbits.graph.site import Use
 from lostbits.graph.tensors import tensors_of
 from lostbits.grid import Affine, Grid

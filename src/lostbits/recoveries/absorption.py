@@ -19,10 +19,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case, Seen
-from lostbits.graph.chains import Pair, find_chains
-from lostbits.graph.passage import zero_pads
+from lostbits.channels.layer_pairs import Pair, find_chains
+from lostbits.channels.through_ops import zero_pads
+from lostbits.channels.weights import Weights, layers_of
 from lostbits.graph.queries import constant, node_name
-from lostbits.graph.rescale import Weights, layers_of
 from lostbits.language import Message, say
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 

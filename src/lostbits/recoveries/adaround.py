@@ -36,9 +36,9 @@ from lostbits.rounding import (
     confirmed,
     factored,
 )
-from lostbits.runtime.layer import Layer
-from lostbits.runtime.layerwise import Crew, Solved, sweep
-from lostbits.runtime.matrix import Matrix, enough_positions
+from lostbits.sweep.layer import Layer
+from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
+from lostbits.sweep.layers import Crew, Solved, sweep
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

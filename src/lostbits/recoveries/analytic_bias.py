@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
-from lostbits.graph.linear import Doubles, Linear, linear_of
+from lostbits.channels.linear import Doubles, Linear, linear_of
 from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
 from lostbits.language import Message, say

@@ -14,8 +14,8 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.language import say
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left, sweep_cost
-from lostbits.runtime.layer import Layer
-from lostbits.runtime.layerwise import Crew, sweep
+from lostbits.sweep.layer import Layer
+from lostbits.sweep.layers import Crew, sweep
 
 
 @final

@@ -18,10 +18,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.graph.chains import Bound, find_chains
-from lostbits.graph.equal_ranges import SETTLED, equal_ranges
-from lostbits.graph.noise import Junction, rescaling_ratios
-from lostbits.graph.rescale import Weights, bound_channels, drop_bound, layers_of, output_ranges
+from lostbits.channels.equal_ranges import SETTLED, equal_ranges
+from lostbits.channels.layer_pairs import Bound, find_chains
+from lostbits.channels.rounding_cost import Junction, rescaling_ratios
+from lostbits.channels.weights import Weights, bound_channels, drop_bound, layers_of, output_ranges
 from lostbits.language import Message, say
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.graph.chains import find_chains
-from lostbits.graph.noise import Junction, rescaling_ratios
-from lostbits.graph.norms import find_norms
-from lostbits.graph.rescale import Weights, bound_channels, input_ranges, layers_of
+from lostbits.channels.layer_pairs import find_chains
+from lostbits.channels.norm_gains import find_norms
+from lostbits.channels.rounding_cost import Junction, rescaling_ratios
+from lostbits.channels.weights import Weights, bound_channels, input_ranges, layers_of
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 

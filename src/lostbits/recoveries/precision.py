@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from lostbits.case import Case, Plan, constant_of, replanned
+from lostbits.case import Case, Plan, constant_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
-from lostbits.override import Override
+from lostbits.plan.ranges import replanned
+from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, applied, walk_cost
-from lostbits.runtime.judge import Judge
-from lostbits.runtime.progress import Progress, silent
+from lostbits.runtime.held_out_figures import Judge
+from lostbits.workers.progress import Progress, silent
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
 Step = tuple[Group, ...]  # groups that must move together

@@ -16,19 +16,20 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 
-from lostbits.case import Case, replanned
+from lostbits.case import Case
 from lostbits.errors import DataError
 from lostbits.estimator import Estimator
 from lostbits.estimators import MEMBERS, estimator
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.language import Figure, Message, listed, say, verbatim
-from lostbits.override import Override
+from lostbits.plan.ranges import replanned
+from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, sweep_cost
-from lostbits.runtime.layer import Layer
-from lostbits.runtime.layerwise import Crew, sweep
-from lostbits.runtime.layout import dot
+from lostbits.runtime.memory_layout import dot
 from lostbits.runtime.simulation import fake_quantize
+from lostbits.sweep.layer import Layer
+from lostbits.sweep.layers import Crew, sweep
 
 _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience

@@ -31,8 +31,8 @@ from lostbits.recovery import (
     swept,
 )
 from lostbits.rounding import LearnedScale, Reconstruction, RoundedWeight, adaround_block
-from lostbits.runtime.blockwise import Block, Entry, Reconstructed, sweep_blocks
 from lostbits.runtime.simulation import fake_quantize
+from lostbits.sweep.blocks import Block, Entry, Reconstructed, sweep_blocks
 
 _USUAL = 0.6  # part of what weights and activations cost that stays, by experience
 _SAMPLES = 8  # of a step: fewer make its gradient too noisy for scales

@@ -37,10 +37,10 @@ from lostbits.recovery import (
 )
 from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Solution
 from lostbits.rounding.ridge import DAMPINGS
-from lostbits.runtime.layer import Layer
-from lostbits.runtime.layerwise import Crew, Solved, sweep
-from lostbits.runtime.matrix import Matrix, enough_positions
-from lostbits.runtime.shards import Ask
+from lostbits.sweep.layer import Layer
+from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
+from lostbits.sweep.layers import Crew, Solved, sweep
+from lostbits.sweep.shards import Ask
 
 Doubles = NDArray[np.float64]
 _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.graph.chains import Pair, find_chains
-from lostbits.graph.duplicate import Duplication, outliers, split_all
+from lostbits.channels.duplicate import Duplication, outliers, split_all
+from lostbits.channels.layer_pairs import Pair, find_chains
 from lostbits.grid import affine_from_range
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage

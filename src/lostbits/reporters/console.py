@@ -8,13 +8,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lostbits.diagnosis import Diagnosis, Finding
 from lostbits.language import Message, say
 from lostbits.quoting import visible
-from lostbits.recovery_report import Outcome
 from lostbits.reporter import Reporter
 from lostbits.reporters.first_screen import loss, prescription
-from lostbits.site_report import STEPS
+from lostbits.results.diagnosis import Diagnosis, Finding
+from lostbits.results.recovery import Outcome
+from lostbits.results.sites import STEPS
 
 _ROWS = 10
 _FINDINGS = 5

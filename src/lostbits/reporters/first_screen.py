@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
 from lostbits import quoting
-from lostbits.diagnosis import Diagnosis
+from lostbits.results.diagnosis import Diagnosis
 
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
 _LEFT_OUT = {

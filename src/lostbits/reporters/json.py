@@ -3,10 +3,10 @@
 import json
 from typing import ClassVar, final
 
-from lostbits.diagnosis import Diagnosis
 from lostbits.language import say
 from lostbits.reporter import Reporter, finite
-from lostbits.schema import plain
+from lostbits.reporters.schema import plain
+from lostbits.results.diagnosis import Diagnosis
 
 _SHOWN = 5  # places that the note names
 

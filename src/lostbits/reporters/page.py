@@ -7,14 +7,14 @@ from typing import Any, ClassVar, final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lostbits.diagnosis import Diagnosis
 from lostbits.language import Language, catalogue
 from lostbits.reporter import Reporter
 from lostbits.reporters import first_screen
 from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
 from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import LANGUAGES, Wording
-from lostbits.site_report import STEPS
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.sites import STEPS
 
 _SCRIPTS = (
     "echarts.common.min.js",

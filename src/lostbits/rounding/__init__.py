@@ -4,23 +4,23 @@ Numeric cores on arrays; nothing here knows what a graph is. A layer is ``y = W 
 matrix of rows (outputs) by columns (inputs), one matrix per group of a convolution.
 """
 
-from lostbits.rounding.adaround import (
+from lostbits.rounding.gptq import Settings, Solution, round_rows
+from lostbits.rounding.gram import Gram
+from lostbits.rounding.gram_square_root import factored
+from lostbits.rounding.layer_tasks import Part, Problem
+from lostbits.rounding.learn_up_down import (
     Reconstruction,
     Rounded,
     adaround,
     adaround_block,
     confirmed,
 )
-from lostbits.rounding.factor import factored
-from lostbits.rounding.gram import Gram
 from lostbits.rounding.learned_scale import LearnedScale
-from lostbits.rounding.problem import Part, Problem
-from lostbits.rounding.quadratic import quadratic_error
+from lostbits.rounding.output_error import quadratic_error
+from lostbits.rounding.regression import corrected_target
 from lostbits.rounding.row_grid import RowGrid
 from lostbits.rounding.scale_search import ScaleSearch, refit_scale, search_scale
-from lostbits.rounding.second_order import Settings, Solution, round_rows
 from lostbits.rounding.soft_rounding import RoundedWeight
-from lostbits.rounding.target import corrected_target
 from lostbits.rounding.unfold import Window, patches, sample_positions
 
 __all__ = [

@@ -6,7 +6,7 @@ Arrays are laid out as in ``sweep``: ``(groups, columns, rows)``, in steps of th
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.rounding.sweep import Wanted
+from lostbits.rounding.gptq_sweep import Wanted
 
 Floats = NDArray[np.float64]
 _BLOCK = 64

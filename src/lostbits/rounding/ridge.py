@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.rounding.gram import Gram
-from lostbits.rounding.target import drawn, drift
+from lostbits.rounding.regression import drawn, drift
 
 Floats = NDArray[np.float64]
 DAMPINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)

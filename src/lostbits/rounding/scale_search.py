@@ -6,9 +6,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.rounding.quadratic import quadratic_error
+from lostbits.rounding.gptq import Settings, round_rows
+from lostbits.rounding.output_error import quadratic_error
 from lostbits.rounding.row_grid import Codes, RowGrid
-from lostbits.rounding.second_order import Settings, round_rows
 
 Floats = NDArray[np.float64]
 

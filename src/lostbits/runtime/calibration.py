@@ -22,15 +22,15 @@ from lostbits.errors import DataError, SimulationError
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import channels, is_float, name_of, values_by_name
 from lostbits.graph.site import Site
-from lostbits.runtime.checkpoint import Folding
-from lostbits.runtime.handover import by_threads
-from lostbits.runtime.pools import InProcess
-from lostbits.runtime.progress import silent
 from lostbits.runtime.session import Session
-from lostbits.runtime.threads import pool_threads
 from lostbits.statistic import RunningSum
 from lostbits.statistics import Tally
-from lostbits.statistics.tally import Kept
+from lostbits.statistics.activation_counts import Kept
+from lostbits.system.threads import pool_threads
+from lostbits.workers.checkpoint import Folding
+from lostbits.workers.handover import by_threads
+from lostbits.workers.pools import InProcess
+from lostbits.workers.progress import silent
 
 _SMALLEST = 3e-36  # its scale at 8 bits is the least normal float32
 _LARGEST = 1e18  # its square nears the largest float32

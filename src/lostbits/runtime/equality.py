@@ -13,7 +13,7 @@ from lostbits.data import Batch, Source
 from lostbits.errors import ModelError
 from lostbits.graph.queries import constant, name_of, values_by_name
 from lostbits.runtime.calibration import trimmed
-from lostbits.runtime.reference import Reference
+from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.session import Session
 
 TOLERANCE = 1e-5

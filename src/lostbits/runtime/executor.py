@@ -20,10 +20,10 @@ from lostbits.errors import ModelError
 from lostbits.graph.large import large_constants
 from lostbits.graph.queries import constant, is_float, name_of, node_name, opset
 from lostbits.graph.site import Site
-from lostbits.runtime.layout import channels_last, in_file
+from lostbits.runtime.memory_layout import channels_last, in_file
 from lostbits.runtime.rules import RULES, Operator, Unsupported
 from lostbits.runtime.session import Session
-from lostbits.spill import spilled
+from lostbits.system.arrays_on_disk import spilled
 from lostbits.system.memory import lacks_memory, too_large
 
 Inject = Callable[[Site, torch.Tensor], torch.Tensor]

@@ -13,10 +13,10 @@ from onnx.reference import ReferenceEvaluator
 
 from lostbits.errors import LostbitsError, ModelError, SimulationError, described, first_line
 from lostbits.graph.large import large_constants
-from lostbits.graph.sending import PLACE, taken_apart
+from lostbits.graph.split_weights import PLACE, taken_apart
 from lostbits.runtime.ort import NotImplementedByRuntime, ort
-from lostbits.runtime.threads import session_threads
 from lostbits.system.memory import keeps_freed, lacks_memory, out_of_memory
+from lostbits.system.threads import session_threads
 
 Feeds = Mapping[str, NDArray[Any]]
 _PROVIDERS = ["CPUExecutionProvider"]

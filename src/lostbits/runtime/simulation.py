@@ -26,7 +26,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 from lostbits.runtime.chords import Chord
 from lostbits.runtime.executor import Inject
-from lostbits.runtime.layout import channels_last, in_file
+from lostbits.runtime.memory_layout import channels_last, in_file
 from lostbits.runtime.session import Session
 
 

@@ -1,8 +1,8 @@
 """The statistics: what is remembered of the data that streamed by."""
 
+from lostbits.statistics.activation_counts import Tally
 from lostbits.statistics.extrema import Extrema
 from lostbits.statistics.histogram import Distortion, Histogram
-from lostbits.statistics.tally import Tally
 
 ALL = (Extrema, Histogram, Tally)
 

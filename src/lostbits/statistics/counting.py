@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.compiled import compiled
 from lostbits.grid import Array
+from lostbits.statistics.jit import compiled
 
 _SHORT = 256  # values
 BLOCK = 1024  # values whose bins are found at once, with vector instructions

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lostbits.grid import Array
 from lostbits.statistic import Parts, Statistic
-from lostbits.statistics.antiderivative import add_clip, add_error
 from lostbits.statistics.counting import by_row, count
+from lostbits.statistics.distortion_loop import add_clip, add_error
 
 Floats = NDArray[np.float64]
 _Added = Callable[[Floats, Floats, Floats, Floats, Floats, Floats], None]

@@ -8,15 +8,15 @@ from typing import final
 
 import numpy as np
 
-from lostbits.arguments import checked
 from lostbits.case import Case
-from lostbits.diagnosis import Diagnosis, Recovery
-from lostbits.foreign_file import read_foreign
+from lostbits.foreign.file import read_foreign
 from lostbits.grid import Affine, Grid
 from lostbits.language import Message, say
-from lostbits.results import read
-from lostbits.site_report import SiteReport
-from lostbits.store import PLAN, holds_case
+from lostbits.results.diagnosis import Diagnosis, Recovery
+from lostbits.results.sites import SiteReport
+from lostbits.verbs.arguments import checked
+from lostbits.verbs.case_files import PLAN, holds_case
+from lostbits.verbs.result_files import read
 
 Side = Case | Recovery | Diagnosis | str | Path
 

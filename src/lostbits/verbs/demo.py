@@ -4,12 +4,12 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from lostbits.diagnosis import Diagnosis, Recovery
 from lostbits.language import Message, say
-from lostbits.runtime.progress import Progress, silent
+from lostbits.results.diagnosis import Diagnosis, Recovery
 from lostbits.verbs.diagnose import diagnose
 from lostbits.verbs.load import load
 from lostbits.verbs.recover import recover
+from lostbits.workers.progress import Progress, silent
 
 _ITERATIONS = 200
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from lostbits import quoting
-from lostbits.arguments import checked
 from lostbits.case import Case
+from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import assemble
-from lostbits.diagnoses.run import Run
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import Diagnosis
-from lostbits.runtime.measure import check_metric
-from lostbits.runtime.pool import Pool
-from lostbits.runtime.progress import Progress, silent
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.runtime.metrics import check_metric
+from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
+from lostbits.workers.pool import Pool
+from lostbits.workers.progress import Progress, silent
 
 
 @checked

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from lostbits.arguments import checked
 from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, serialized
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
-from lostbits.facts import ExportedFile
-from lostbits.output import replace_file
-from lostbits.results import read, write
+from lostbits.results.facts import ExportedFile
 from lostbits.target import Target
+from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import origin_of
+from lostbits.verbs.output import replace_file
+from lostbits.verbs.result_files import read, write
 
 _QDQ = "qdq"
 _MODEL = "model.onnx"

@@ -9,16 +9,16 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from lostbits.arguments import checked
 from lostbits.errors import ReadError, edge
-from lostbits.foreign_file import candidates, read_foreign
+from lostbits.foreign.file import candidates, read_foreign
+from lostbits.foreign.known_faults import suspicions_of_graph
+from lostbits.foreign.match_names import Match, best_target, without_folded
 from lostbits.grid import Affine
 from lostbits.language import Message
-from lostbits.matching import Match, best_target, without_folded
 from lostbits.reader import Entry, Parameters, damaged
-from lostbits.runtime.reference import open_reference
-from lostbits.suspicions import suspicions_of_graph
+from lostbits.runtime.float_reference import open_reference
 from lostbits.target import Target
+from lostbits.verbs.arguments import checked
 
 FORMAT = "lostbits-inspection/1"
 

@@ -11,28 +11,28 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from lostbits.adoption import fitting_target
-from lostbits.arguments import checked, wrong_type
 from lostbits.case import Case
 from lostbits.data import Preprocess
-from lostbits.diagnoses.footprint import Footprint
+from lostbits.diagnoses.memory_estimate import Footprint
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError, ModelError, TargetError, edge
-from lostbits.foreign_file import Foreign, read_foreign
+from lostbits.foreign.adopt_plan import fitting_target
+from lostbits.foreign.file import Foreign, read_foreign
 from lostbits.graph.invalid import invalid
 from lostbits.graph.place import Placed, place
-from lostbits.override import Override
+from lostbits.plan.tensor_settings import Override
 from lostbits.runtime.equality import check_equal
-from lostbits.runtime.pool import Pool, Resources, size
-from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.reference import Reference, open_reference
+from lostbits.runtime.float_reference import Reference, open_reference
 from lostbits.runtime.torch_model import exported, is_torch
-from lostbits.runtime.work import Work, nobody
-from lostbits.store import holds_case, load_case
 from lostbits.target import Target
 from lostbits.targets import target as find_target
+from lostbits.verbs.arguments import checked, wrong_type
+from lostbits.verbs.case_files import holds_case, load_case
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, origin_of, samples_of, timed, working
+from lostbits.workers.pool import Pool, Resources, size
+from lostbits.workers.progress import Progress, silent
+from lostbits.workers.work_folder import Work, nobody
 
 _COMPARED = 2  # samples that show whether normalising kept the network
 _USUAL = "onnxruntime"  # whose rules most tools have taken over

@@ -9,24 +9,24 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.adoption import Adopted, adopt
-from lostbits.arguments import wrong_type
 from lostbits.case import Case, Origin
 from lostbits.data import Preprocess, Source, open_source, read_labels
-from lostbits.diagnoses.footprint import Footprint
+from lostbits.diagnoses.memory_estimate import Footprint
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnosis import Diagnosis
 from lostbits.errors import DataError, check_number, first_line
-from lostbits.foreign_file import Foreign
+from lostbits.foreign.adopt_plan import Adopted, adopt
+from lostbits.foreign.file import Foreign
 from lostbits.graph.place import Placed
-from lostbits.runtime.calibrated import calibrated
-from lostbits.runtime.peak import Peak
-from lostbits.runtime.pool import Pool
-from lostbits.runtime.pools import pool as pool_of
-from lostbits.runtime.progress import Progress
-from lostbits.runtime.reference import Reference, input_specs
+from lostbits.plan.calibrated import calibrated
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.runtime.float_reference import Reference, input_specs
 from lostbits.system.memory import lacks_memory, out_of_memory
+from lostbits.system.peak import Peak
 from lostbits.target import Target
+from lostbits.verbs.arguments import wrong_type
+from lostbits.workers.pool import Pool
+from lostbits.workers.pools import pool as pool_of
+from lostbits.workers.progress import Progress
 
 _MOST_SAMPLES = 1 << 40
 

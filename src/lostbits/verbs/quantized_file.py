@@ -7,7 +7,7 @@ import onnx
 
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
-from lostbits.foreign_file import Foreign, content_of, foreign_of
+from lostbits.foreign.file import Foreign, content_of, foreign_of
 from lostbits.graph.external import with_external_data
 from lostbits.graph.tensors import tensors_of
 from lostbits.readers.onnx_model import PLAN_KEY

@@ -5,28 +5,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lostbits.arguments import checked
-from lostbits.attempting import Bench, Save, Wishes
-from lostbits.attempting import recover as recovered
+from lostbits.attempts.bench import Bench, Save, Wishes
+from lostbits.attempts.bench import recover as recovered
+from lostbits.attempts.planner import Entry
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.diagnosis import Recovery
 from lostbits.errors import TargetError, close_match
-from lostbits.goal import Goal
-from lostbits.goal import seconds as parsed
-from lostbits.output import replace_file
-from lostbits.planner import Entry
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
-from lostbits.runtime.pool import Pool
-from lostbits.runtime.progress import Progress, silent
-from lostbits.runtime.work import NAME as WORK
-from lostbits.runtime.work import Work
-from lostbits.store import files_of
+from lostbits.results.diagnosis import Recovery
+from lostbits.runtime.goal import Goal
+from lostbits.runtime.goal import seconds as parsed
+from lostbits.verbs.arguments import checked
+from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
 from lostbits.verbs.diagnose import command_of, explained
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
+from lostbits.verbs.output import replace_file
+from lostbits.workers.pool import Pool
+from lostbits.workers.progress import Progress, silent
+from lostbits.workers.work_folder import NAME as WORK
+from lostbits.workers.work_folder import Work
 
 
 @checked
@@ -56,7 +56,7 @@ def recover(  # noqa: PLR0913 - options are keywords
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign
             before each, for all others.
         labels: Class numbers of the data: a path or an array.
-        out: Folder that keeps the best case so far; see lostbits.store.
+        out: Folder that keeps the best case so far; see lostbits.verbs.case_files.
         seed: Of everything random.
         inputs: What enters a layer that is learned: ``recovered`` or ``float`` values.
         iterations: Steps of recoveries that are named and learn; default, each its own.
@@ -139,7 +139,7 @@ def _inputs(name: str) -> Inputs:
 
 
 def saver(out: str | Path | None) -> Save:
-    """Keeps the best case in a folder; see lostbits.store."""
+    """Keeps the best case in a folder; see lostbits.verbs.case_files."""
 
     def save(case: Case, ledger: Sequence[Entry]) -> None:
         if out is None or (ledger and not ledger[-1].kept):

@@ -13,31 +13,37 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.arguments import checked
 from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
-from lostbits.defect import defects_of
-from lostbits.deviation import SOME, Trace, first_deviation, own_deviation
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.graph.normalise import opened
+from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import is_float, name_of
-from lostbits.graph.taps import Tap, tapped, twins
+from lostbits.graph.simplify import opened
 from lostbits.language import Message, say
-from lostbits.results import read, write
-from lostbits.runtime.measure import Comparison
-from lostbits.runtime.progress import Progress, silent, tracked
-from lostbits.runtime.reference import input_specs, open_reference
+from lostbits.results.verification import (
+    Deviation,
+    ExecutedNodes,
+    FloatNodes,
+    KernelsReport,
+    Verification,
+)
+from lostbits.runtime.float_reference import input_specs, open_reference
+from lostbits.runtime.metrics import Comparison
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
-from lostbits.store import holds_case
+from lostbits.verbs.arguments import checked
+from lostbits.verbs.case_files import holds_case
 from lostbits.verbs.load import load
 from lostbits.verbs.origin import Samples, origin_of
 from lostbits.verbs.quantized_file import quantized_content
-from lostbits.verification import Deviation, ExecutedNodes, FloatNodes, KernelsReport, Verification
+from lostbits.verbs.result_files import read, write
+from lostbits.verification.file_diff import defects_of
+from lostbits.verification.trace import SOME, Trace, first_deviation, own_deviation
+from lostbits.workers.progress import Progress, silent, tracked
 
 TOLERANCE_DB = 20.0  # int8 kernels that round as they may stay above it in networks of 60 layers
 _BATCH = 8

@@ -3,10 +3,10 @@
 from typing import Any
 
 from lostbits.language import Figure, say
-from lostbits.recovery_report import SiteChange
 from lostbits.reporters.html import formats
 from lostbits.reporters.html.tables import Row
-from lostbits.site_report import SiteReport, Standing, Utilisation
+from lostbits.results.recovery import SiteChange
+from lostbits.results.sites import SiteReport, Standing, Utilisation
 
 Fact = tuple[str, Figure]
 Comparison = tuple[str, Figure, Figure]

@@ -8,8 +8,8 @@ around a block, with the layers of the block to its right.
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-from lostbits.diagnosis import Diagnosis
 from lostbits.reporters.html import formats, tables
+from lostbits.results.diagnosis import Diagnosis
 
 ROW = 30  # pixels a layer
 _LANE, _MOST = 15.0, 150.0  # pixels between lanes, and of all lanes together

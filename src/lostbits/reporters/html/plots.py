@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lostbits.diagnosis import Diagnosis, LayerReport, NetworkReport
 from lostbits.grid import Grid
 from lostbits.reporters.html import facts, formats
 from lostbits.reporters.html.network_map import Stop
 from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import Wording
-from lostbits.site_report import Bins, SiteReport, TradeOff
+from lostbits.results.diagnosis import Diagnosis, LayerReport, NetworkReport
+from lostbits.results.sites import Bins, SiteReport, TradeOff
 
 _BARS = 25  # tensors that the chart names one by one
 # Terms of a layer, by their names in the result and the catalogues.

@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
-from lostbits.diagnosis import Diagnosis
-from lostbits.facts import Reasoned
 from lostbits.language import Message
 from lostbits.reporters.html.tables import Row
-from lostbits.site_report import SiteReport
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.facts import Reasoned
+from lostbits.results.sites import SiteReport
 
 _FIRST = 5
 

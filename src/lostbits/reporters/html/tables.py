@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple, final
 
-from lostbits.diagnosis import Diagnosis
 from lostbits.reporters.html import formats
-from lostbits.site_report import STEPS, LostBits, SiteReport, Utilisation
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.sites import STEPS, LostBits, SiteReport, Utilisation
 
 _HEAT = 3.0  # bits lost at which a cell has its full colour
 

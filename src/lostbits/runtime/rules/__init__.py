@@ -21,13 +21,13 @@ from lostbits.runtime.rules import (
     index,
     linear,
     logic,
-    normalise,
     pad,
     pool,
     reduce,
     resize,
     shape,
 )
+from lostbits.runtime.rules import normalization as normalise
 from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Unsupported, Values
 
 __all__ = ["RULES", "Operator", "Outputs", "Rule", "Unsupported", "Values"]

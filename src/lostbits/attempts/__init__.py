@@ -1,0 +1,1 @@
+"""A recovery in progress: which attempt comes next, and whether it helped."""

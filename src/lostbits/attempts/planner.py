@@ -1,0 +1,376 @@
+"""From a diagnosis to an ordered list of attempts; each is judged on samples it has not seen."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import onnx_ir as ir
+
+from lostbits.attempts.knapsack import Option, best, worth
+from lostbits.attempts.pace import Pace, attempt_cost
+from lostbits.attempts.parallel_proposals import beside, proposals
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.errors import LostbitsError, RecoveryError, described, origin
+from lostbits.graph.halves import half_quantized
+from lostbits.language import Message, say
+from lostbits.recovery import (
+    STAGES,
+    Change,
+    Context,
+    Diagnosed,
+    Effort,
+    Proposal,
+    Recovery,
+    Rewriting,
+    Stage,
+    Sweeping,
+    applied,
+)
+from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.metrics import Baseline
+from lostbits.system.memory import lacks_memory
+from lostbits.workers.progress import Progress
+
+_LEAST = 0.05  # dB: less than this is within what other samples would change
+_LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
+_UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
+_SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
+
+# Numbers that are none: of a layer's loss, of its inputs, of the outputs, of an attribution.
+_OF_AN_ATTEMPT = ("R001", "R002", "S005", "S008")
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One attempt, as the ledger keeps it."""
+
+    method: str
+    scope: str
+    predicted_gain_db: float
+    before: Baseline
+    after: Baseline
+    kept: bool
+    seconds: float
+    note: Message
+    skipped: Mapping[str, Message]
+
+    @property
+    def gain_db(self) -> float:
+        """What it won, or lost, on held-out samples."""
+        return _decibels(self.after) - _decibels(self.before)
+
+
+@final
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of an attempt at the present case.
+
+    Attributes:
+        gain: Decibels.
+        cost: Operations.
+    """
+
+    gain: float
+    cost: float
+
+
+Forecasts = Mapping[str, Forecast]  # by the names of recoveries
+
+
+@final
+@dataclass(frozen=True)
+class Tools:
+    """What the planner works with; each is a function, so that a test can put another in place.
+
+    Attributes:
+        judge: Figures of a case on held-out samples.
+        diagnose: Where the error of a case comes from.
+        recalibrate: The case of another form of the float network.
+        distance: Relative change of the float outputs under another form.
+        save: Told of every case that is the best so far.
+    """
+
+    judge: Judge | Callable[[Case], Baseline]
+    diagnose: Callable[[Case], Diagnosed]
+    recalibrate: Callable[[Case, ir.Model], Case]
+    distance: Callable[[ir.Model], float]
+    save: Callable[[Case, Sequence[Entry]], None]
+
+
+@final
+@dataclass
+class Planner:
+    """One recovery in progress.
+
+    Attributes:
+        case: The best so far.
+        diagnosed: Where its error comes from.
+        source: Samples to work on.
+        recoveries: What may be tried.
+        deadline: ``time.monotonic()`` before which an attempt should end; one that would end later
+            by its cost does not start.
+        effort: How hard each may try, and the goal at which to stop.
+        tools: See Tools.
+        pass_seconds: How long the float network takes over the samples to work on.
+        look_seconds: How long an attribution takes.
+        stage: Of the last attempt that was kept.
+        moved: Whether an attempt has won so much that the errors lie elsewhere by now.
+        considered: For the present case, by recoveries that need nothing else and should help.
+        proposed: For the present case, by recoveries that were asked beside another one.
+        pace: What ``pass_seconds`` and the attempts so far tell of the time that one will take.
+    """
+
+    case: Case
+    diagnosed: Diagnosed
+    source: Source
+    recoveries: Sequence[Recovery]
+    deadline: float
+    effort: Effort
+    tools: Tools
+    pass_seconds: float = 0.0
+    look_seconds: float = 0.0
+    ledger: list[Entry] = field(default_factory=list)
+    stage: Stage = "network"
+    moved: bool = False
+    stopped: Message = field(default_factory=lambda: say("recovered.time"))
+    considered: dict[str, Proposal] = field(default_factory=dict)
+    proposed: dict[str, Change] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace.of_pass(self.case, self.pass_seconds)
+
+    def run(self, progress: Progress) -> None:
+        """Attempt until the goal is met, the time is up, or nothing is left to try."""
+        self.before = self.now = self.tools.judge(self.case)
+        self.tools.save(self.case, self.ledger)
+        waiting, case = list(self.recoveries), None
+        predicted: Forecasts = {}
+        while True:
+            if case is not self.case:  # a dropped attempt leaves all predictions as they were
+                self._look_again(predicted, waiting)
+                case, predicted = self.case, self._predicted(waiting)
+            chosen = None if self._met() else self._next(predicted, waiting)
+            if chosen is None:
+                self.stopped = self._reason_to_stop(predicted, waiting)
+                return
+            waiting.remove(chosen)
+            self._attempt(chosen, predicted, waiting, progress)
+
+    def _look_again(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> None:
+        """Attribute the error anew after a large change, where that leaves time for the best."""
+        if not self.moved:
+            return
+        whole, rest = (self._best(predicted, waiting, spent) for spent in (0.0, self.look_seconds))
+        if rest and _promise(rest, predicted) >= _promise(whole, predicted):
+            self.diagnosed, self.moved = self.tools.diagnose(self.case), False
+
+    def _predicted(self, waiting: Sequence[Recovery]) -> Forecasts:
+        """Of all whose stage has not passed; what is solved for those that help is kept."""
+        self.considered.clear()
+        diagnosed = replace(self.diagnosed, missing_db=self._missing())
+        found = {r.name: self._forecast(r, diagnosed) for r in waiting if self._in_time(r)}
+        for name in [n for n in self.considered if found[n].gain < _LEAST]:
+            del self.considered[name]
+        return found
+
+    def _forecast(self, recovery: Recovery, diagnosed: Diagnosed) -> Forecast:
+        if isinstance(recovery, Rewriting):
+            proposal = self.considered[recovery.name] = recovery.consider(self.case)
+            gain = proposal.gain(diagnosed)
+        else:
+            assert isinstance(recovery, Sweeping)
+            gain = recovery.gain(diagnosed)
+        return Forecast(gain, attempt_cost(recovery, self.case))
+
+    def _missing(self) -> float | None:
+        """Decibels to the goal; a goal in another unit may need any number of them."""
+        goal = self.effort.goal
+        if goal is None:
+            return None
+        return goal.bound - _decibels(self.now) if goal.name == "sqnr_db" else _UNKNOWN
+
+    def _met(self) -> bool:
+        return self.effort.goal is not None and self.effort.goal.met(self.now)
+
+    def _reason_to_stop(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Message:
+        """Why nothing more is attempted."""
+        if self._met():
+            return say("recovered.goal_met", goal=str(self.effort.goal))
+        if time.monotonic() >= self.deadline:
+            return say("recovered.time")
+        if hopeful := self._hopeful(predicted, waiting):
+            seconds = {r.name: self.pace.needed(predicted[r.name].cost) for r in hopeful}
+            needs = (f"{name} about {time:.0f} s" for name, time in seconds.items())
+            return say("recovered.no_fit", needs=", ".join(needs))
+        names = ", ".join(r.name for r in waiting)
+        listed = say("recovered.names", names=names) if names else ""
+        return say("recovered.nothing", names=listed)
+
+    def _hopeful(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> list[Recovery]:
+        """Those that are predicted to help."""
+        return [r for r in waiting if self._in_time(r) and predicted[r.name].gain >= _LEAST]
+
+    def _in_time(self, recovery: Recovery) -> bool:
+        """Another form of the network would undo what ranges, weights or bits have won."""
+        return recovery.stage != "network" or self.stage == "network"
+
+    def _best(
+        self, predicted: Forecasts, waiting: Sequence[Recovery], spent: float = 0.0
+    ) -> tuple[Recovery, ...]:
+        """Those that promise most together in the time that is left, or nobody.
+
+        Args:
+            predicted: Of all that may come.
+            waiting: Those that may.
+            spent: Seconds that something else takes before.
+        """
+        possible = self._hopeful(predicted, waiting)
+        options = [self._option(r, predicted[r.name]) for r in possible]
+        room = self.deadline - time.monotonic() - spent
+        return tuple(possible[i] for i in best(options, room))
+
+    def _option(self, recovery: Recovery, forecast: Forecast) -> Option:
+        """What was proposed beside another one costs no time any more."""
+        known = recovery.name in self.proposed
+        seconds = 0.0 if known else self.pace.needed(forecast.cost)
+        return Option(recovery.stage, forecast.gain, seconds)
+
+    def _next(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Recovery | None:
+        """Of the best, the earliest stage first; within it, the most decibels an operation."""
+        chosen = self._best(predicted, waiting)
+        if not chosen:
+            return None
+        first = min(STAGES.index(r.stage) for r in chosen)
+        now = [r for r in chosen if STAGES.index(r.stage) == first]
+        return max(now, key=lambda r: predicted[r.name].gain / predicted[r.name].cost)
+
+    def _proposal(
+        self,
+        chosen: Recovery,
+        predicted: Forecasts,
+        waiting: Sequence[Recovery],
+        progress: Progress,
+    ) -> Change:
+        """What it changes of the present case; others may have been asked beside it."""
+        if isinstance(chosen, Rewriting):
+            return self.considered.pop(chosen.name).change()
+        if chosen.name not in self.proposed:
+            asked = self._asked(chosen, predicted, waiting)
+            context = Context(self.source, self.diagnosed, self.effort, progress)
+            self.proposed |= proposals(asked, self.case, context)
+        return self.proposed.pop(chosen.name)
+
+    def _asked(
+        self, chosen: Recovery, predicted: Forecasts, waiting: Sequence[Recovery]
+    ) -> list[Sweeping]:
+        """The one that is chosen, and what is likely to come after it, as far as workers go."""
+        assert isinstance(chosen, Sweeping)
+        asked = [chosen]
+        rest: list[Recovery] = [r for r in waiting if beside(r, self.effort)]
+        while beside(chosen, self.effort) and len(asked) < self.effort.pool.workers:
+            more = self._next(predicted, rest)
+            if not isinstance(more, Sweeping):
+                break
+            rest.remove(more)
+            asked.append(more)
+        return asked
+
+    def _attempt(
+        self,
+        recovery: Recovery,
+        predicted: Forecasts,
+        waiting: Sequence[Recovery],
+        progress: Progress,
+    ) -> None:
+        start, by_itself = time.perf_counter(), not self.proposed
+        try:
+            change = self._proposal(recovery, predicted, waiting, progress)
+            case, change, after = self._measured(recovery, change)
+        except Exception as error:  # what is no fault of this attempt alone is raised again
+            case, change, after = self.case, _failed(recovery, error), self.now
+        kept = _decibels(after) - _decibels(self.now) >= _LEAST
+        seconds = time.perf_counter() - start
+        forecast = predicted[recovery.name]
+        if by_itself and not self.proposed and after is not self.now:
+            self.pace.learn(forecast.cost, seconds)
+        entry = Entry(
+            recovery.name,
+            "network",
+            forecast.gain,
+            self.now,
+            after,
+            kept,
+            seconds,
+            change.summary,
+            change.skipped,
+        )
+        self.ledger.append(entry)
+        if kept:
+            self.case, self.now, self.stage = case, after, recovery.stage
+            self.proposed.clear()
+            self.moved = self.moved or entry.gain_db >= _LARGE
+        self.tools.save(self.case, self.ledger)
+
+    def _measured(self, recovery: Recovery, change: Change) -> tuple[Case, Change, Baseline]:
+        """The case with the change, what was changed, and how it does."""
+        if change.empty:
+            return self.case, change, self.now
+        case, change = self._changed(recovery, change)
+        return case, change, self.now if case is self.case else self.tools.judge(case)
+
+    def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:
+        """The case with the change, or as it was where the platform cannot take it."""
+        if change.model is not None:
+            return self._in_another_form(recovery, change.model), change
+        case = applied(self.case, change)
+        halves = half_quantized(case.model, case.sites) if case.target.together else {}
+        new = halves.keys() - half_quantized(self.case.model, self.case.sites).keys()
+        if not new:
+            return case, change
+        refused = say("ledger.refused", target=case.target.name, layers=", ".join(sorted(new)))
+        return self.case, Change(recovery.name, refused, skipped=change.skipped)
+
+    def _in_another_form(self, recovery: Recovery, model: ir.Model) -> Case:
+        distance = self.tools.distance(model)
+        if recovery.keeps_function and not distance < _SAME_FUNCTION:
+            raise RecoveryError(
+                "R003",
+                f"recovery {recovery.name!r}",
+                f"its outputs moved by {distance:.1e}",
+                name=recovery.name,
+            )
+        return self.tools.recalibrate(self.case, model)
+
+
+def _failed(recovery: Recovery, error: Exception) -> Change:
+    """What the ledger says of an attempt that came to nothing; all that was won before it stays.
+
+    Raises:
+        Exception: The same again, if it is about more than this attempt.
+    """
+    if isinstance(error, LostbitsError):
+        if error.code not in _OF_AN_ATTEMPT:
+            raise error
+        return Change(recovery.name, say("ledger.failed", why=str(error)))
+    if lacks_memory(error):
+        raise error
+    bug = RecoveryError(
+        "R006",
+        f"recovery {recovery.name!r}",
+        f"{described(error)} ({origin(error)})",
+        name=recovery.name,
+    )
+    return Change(recovery.name, say("ledger.failed", why=str(bug)))
+
+
+def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:
+    """Decibels of several; those of one stage fight the same error: the best of them counts."""
+    return worth([Option(r.stage, predicted[r.name].gain, 0.0) for r in some])
+
+
+def _decibels(found: Baseline) -> float:
+    """SQNR with no error at all at the end of the scale."""
+    return 200.0 if found.sqnr_db is None else found.sqnr_db

@@ -1,0 +1,1 @@
+"""What the integer kernels of each runtime compute, as graphs."""

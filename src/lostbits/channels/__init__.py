@@ -1,0 +1,1 @@
+"""Factors and shifts that move between neighbouring layers and keep the function."""

@@ -1,0 +1,119 @@
+"""The command line: which commands there are; each is a module of ``commands``."""
+
+import os
+import sys
+from functools import partial
+from itertools import zip_longest
+from typing import Any, final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from lostbits.cli import commands, ending
+from lostbits.system import process, streams
+
+_LOOKS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "markdown",
+}
+
+
+@final
+class Verbs(TyperGroup):
+    """Commands that are known by name and summary until one of them is called."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run what the arguments say; by itself it ends the process, with the status of ending."""
+        known = {**options, "prog_name": "lostbits", "standalone_mode": False}
+        run = partial(super().main, *args, **known)
+        if not standalone_mode:
+            return run()
+        sys.exit(ending.status(run))
+
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        """Without arguments, help is what is wanted."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """The command that the arguments name, imported with all its options.
+
+        Raises:
+            CommandError: U001 when there is none of that name.
+        """
+        verbs = {verb.name: verb for verb in commands.ALL}
+        if args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise ending.unknown(args[0], verbs)
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, None if stub is None else opened(verbs[str(name)]), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, and let nothing end without a word.
+
+        Typer would end at once on an interrupt while a command is imported; and it would take any
+        broken pipe for a reader of standard output that has gone, which is forgiven elsewhere.
+
+        Raises:
+            typer.Abort: For an interrupt that nobody has answered.
+            RuntimeError: For a broken pipe.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+        except BrokenPipeError as error:
+            raise RuntimeError("a pipe broke") from error
+
+
+@final
+class Command(TyperCommand):
+    """A command whose ``--ray`` may stand without an address, which Typer has no way to say."""
+
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        """With the address of a cluster on this machine, where none was given."""
+        return super().parse_args(ctx, with_address(args))
+
+
+def with_address(arguments: list[str]) -> list[str]:
+    """The arguments with a value behind every ``--ray``.
+
+    >>> with_address(["--ray", "--quiet"])
+    ['--ray', 'local', '--quiet']
+    >>> with_address(["--ray", "10.0.0.1:6379"])
+    ['--ray', '10.0.0.1:6379']
+    """
+    completed = []
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        completed.append(argument)
+        if argument == "--ray" and after.startswith("-"):
+            completed.append("local")
+    return completed
+
+
+def opened(verb: commands.Verb) -> Any:
+    """The whole command: its options, its help, and what it does."""
+    alone = typer.Typer(**_LOOKS)
+    alone.command(verb.name, cls=Command)(verb.function())
+    return get_command(alone)
+
+
+def _stub() -> None:
+    """Stands for a command in lists; ``Verbs`` puts the real one in its place."""
+
+
+app = typer.Typer(
+    **_LOOKS,
+    cls=Verbs,
+    help="Finds the bits that quantization lost: where, why, and what to do.",
+)
+for _verb in commands.ALL:
+    app.command(_verb.name, help=_verb.summary)(_stub)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    streams.settle()
+    os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
+    process.set_up()
+    app()

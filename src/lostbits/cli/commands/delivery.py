@@ -1,0 +1,87 @@
+"""What becomes of a result: printed, written, piped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self, final
+
+import typer
+
+from lostbits.cli.terminal import listed, say, stdout
+from lostbits.language import Language
+from lostbits.reporters import Json
+from lostbits.reporters.console import screen
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.system.streams import pour
+from lostbits.verbs import output
+from lostbits.verbs import result_files as results
+
+_STANDARD_OUTPUT = "-"
+
+Lang = Annotated[Language, typer.Option(help="Language that the page opens with.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+JsonTo = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result here too; - is standard output, where nothing else goes then.",
+    ),
+]
+
+
+@final
+@dataclass(frozen=True)
+class Delivery:
+    """Where a result goes.
+
+    Attributes:
+        formats: Reports that were asked for.
+        language: Of the page.
+        quiet: Whether nothing is printed.
+        json: One more file for the result, or ``-``.
+    """
+
+    formats: tuple[str, ...]
+    language: Language
+    quiet: bool
+    json: str | None
+
+    @classmethod
+    def of(cls, formats: str, language: Language, quiet: bool, json: str | None) -> Self:
+        """From the options; every report must exist.
+
+        Raises:
+            TargetError: T009.
+            OutputError: O001 where the file for the result cannot be written.
+        """
+        names = tuple(listed(formats))
+        for name in names:
+            results.reporter(name)
+        if json not in (None, _STANDARD_OUTPUT):
+            output.check_replaceable(Path(json))
+        return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
+
+    def __call__(self, result: Diagnosis, out: Path) -> None:
+        """Write, then print, what was asked for; an interrupted run ends with its own status."""
+        written = results.write(result, out, self.formats, self.language)
+        self._pipe(result)
+        if not self.quiet:
+            self._show(result, written)
+        if result.data.interrupted:
+            raise typer.Exit(130)
+
+    def _pipe(self, result: Diagnosis) -> None:
+        if self.json is None:
+            return
+        content = results.content(Json(), result)
+        if self.json == _STANDARD_OUTPUT:
+            pour(content)
+        else:
+            output.replace_file(Path(self.json), content)
+
+    def _show(self, result: Diagnosis, written: Sequence[Path]) -> None:
+        if "console" in self.formats:
+            stdout.print(screen(result), crop=False)
+        for path in written:
+            say(f"wrote {path}")

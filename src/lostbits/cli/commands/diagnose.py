@@ -1,0 +1,112 @@
+"""``lostbits diagnose``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.cli.commands.options import (
+    Data,
+    Formats,
+    Memory,
+    Model,
+    RayAddress,
+    Sets,
+    Threads,
+    Workers,
+)
+from lostbits.cli.commands.sharing import sharing
+from lostbits.cli.terminal import (
+    Out,
+    PreprocessFile,
+    Samples,
+    announcer,
+    command_line,
+    guarded,
+)
+from lostbits.language import Language
+from lostbits.runtime.metrics import METRICS
+from lostbits.verbs import output
+from lostbits.verbs.diagnose import diagnose as diagnosed
+from lostbits.verbs.load import load
+
+TargetOrBest = Annotated[
+    str | None,
+    typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
+]
+Calibration = Annotated[
+    str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
+]
+Permutations = Annotated[
+    int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
+]
+
+
+def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
+    model: Model,
+    data: Data,
+    target: TargetOrBest = None,
+    plan: PlanFile = None,
+    calibration: Calibration = None,
+    labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
+    metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
+    method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
+    samples: Samples = None,
+    batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
+    permutations: Permutations = 2,
+    seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
+    settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
+    preprocess: PreprocessFile = None,
+    workers: Workers = 1,
+    threads: Threads = 0,
+    memory: Memory = None,
+    ray: RayAddress = None,
+    out: Out = Path("lostbits-out"),
+    formats: Formats = "console,json,html",
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
+) -> None:
+    """Explain where, why and how much accuracy a target's quantizer loses.
+
+    Example: **lostbits diagnose net.onnx --data photos.npy --target snpe**
+
+    Another tool's: **lostbits diagnose net.onnx --data photos.npy --plan net_int8.onnx**
+
+    For a program: **lostbits diagnose net.onnx --data photos.npy --quiet --json -**
+    """
+    with guarded(out):
+        delivery = Delivery.of(formats, lang, quiet, json)
+        output.check_writable(out)
+        used = (workers, threads, ray, memory)
+        with output.resumable(out, announcer(quiet=quiet)) as work:
+            with sharing(used, work, quiet=quiet) as shared:
+                case = load(
+                    model,
+                    data,
+                    target,
+                    plan=plan,
+                    calibration=calibration,
+                    samples=samples,
+                    batch=batch,
+                    overrides=settings,
+                    preprocess=preprocess,
+                    **shared,
+                )
+                found = diagnosed(
+                    case,
+                    labels=labels,
+                    metric=metric,
+                    method=method,
+                    permutations=permutations,
+                    seed=seed,
+                    workers=shared["workers"],
+                    command=command_line(),
+                    progress=shared["progress"],
+                )
+            delivery(found, out)

@@ -1,0 +1,171 @@
+"""``lostbits recover``."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.cli.commands.export import show
+from lostbits.cli.commands.options import (
+    Data,
+    Formats,
+    Memory,
+    Model,
+    RayAddress,
+    Sets,
+    TargetName,
+    Threads,
+    Workers,
+    resources,
+)
+from lostbits.cli.terminal import (
+    Out,
+    PreprocessFile,
+    announcer,
+    command_line,
+    guarded,
+    listed,
+    progress_bars,
+)
+from lostbits.errors import CommandError
+from lostbits.language import Language
+from lostbits.recovery import Inputs
+from lostbits.verbs import output
+from lostbits.verbs.export import chosen_exporters, export
+from lostbits.verbs.load import load
+from lostbits.verbs.recover import recover as recovered
+from lostbits.workers.pools import pool as pool_of
+from lostbits.workers.work_folder import NAME as WORK
+from lostbits.workers.work_folder import Work
+
+GoalText = Annotated[
+    str | None,
+    typer.Option(
+        "--goal", help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--methods", help="Comma-separated: only these, or all but those with a minus sign."
+    ),
+]
+Exports = Annotated[
+    str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        help="Samples that set ranges and teach; --data judge then. Without it, the last quarter "
+        "of --data judges."
+    ),
+]
+Evaluation = Annotated[str | None, typer.Option(hidden=True)]
+
+InputsOf = Annotated[
+    Inputs,
+    typer.Option(
+        help="What enters a layer or block that is learned: what recovered ones make, one after "
+        "the other, or float values, so that workers share them."
+    ),
+]
+
+Judging = Annotated[Path | None, typer.Option(help="Class numbers of --data: .npy, .npz or .txt.")]
+
+
+def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
+    model: Model,
+    data: Data,
+    out: Out,
+    target: TargetName = "onnxruntime",
+    goal: GoalText = None,
+    budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
+    methods: Methods = "",
+    calibration: Calibration = None,
+    evaluation: Evaluation = None,
+    labels: Judging = None,
+    samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    inputs: InputsOf = Inputs.RECOVERED,
+    settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
+    preprocess: PreprocessFile = None,
+    workers: Workers = 1,
+    threads: Threads = 0,
+    memory: Memory = None,
+    ray: RayAddress = None,
+    formats: Formats = "console,json,html",
+    exports: Exports = "",
+    lang: Lang = Language.ENGLISH,
+    quiet: Quiet = False,
+    json: JsonTo = None,
+) -> None:
+    """Win accuracy back: diagnose, attempt what should help, keep what does.
+
+    Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
+    """
+    with guarded(out):
+        delivery = Delivery.of(formats, lang, quiet, json)
+        chosen_exporters(listed(exports))
+        output.check_writable(out)
+        announce = announcer(quiet=quiet)
+        if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
+            data, calibration = evaluation, _only(calibration, data)
+        pooled = pool_of(resources(workers, threads, ray, memory))
+        with pooled as pool, progress_bars(quiet) as listener:
+            given = partial(load, model, data, target, calibration=calibration, samples=samples)
+            case = given(
+                hold_out=calibration is None,
+                overrides=settings,
+                preprocess=preprocess,
+                workers=pool,
+                threads=threads,
+                memory=memory,
+                cache=Work(out / WORK, announce),
+                announce=announce,
+                progress=listener,
+            )
+            better = recovered(
+                case,
+                goal=goal,
+                budget=budget,
+                methods=listed(methods),
+                labels=labels,
+                out=out,
+                seed=seed,
+                inputs=inputs,
+                workers=pool,
+                command=command_line(),
+                progress=listener,
+            )
+        delivery(better.report, out)
+        _export(out, target, listed(exports), quiet=delivery.quiet)
+    if better.goal_met is False:
+        raise typer.Exit(1)
+
+
+def _export(out: Path, target: str, exports: Sequence[str], *, quiet: bool) -> None:
+    """Formats at the end of a recovery, if any were named, from what it has kept."""
+    if not exports:
+        return
+    done = export(load(out, target=_file(target)), exports, out / "export")
+    if not quiet:
+        show(done)
+
+
+def _only(calibration: str | None, data: str) -> str:
+    """The samples that teach, which only one option may name.
+
+    Raises:
+        CommandError: U006.
+    """
+    if calibration is None:
+        return data
+    raise CommandError("U006", "--evaluation", "--calibration beside it")
+
+
+def _file(target: str) -> str | None:
+    """A target from a file, which a saved plan cannot name."""
+    return target if target.endswith(".toml") else None

@@ -1,0 +1,129 @@
+"""What all commands share: consoles, options, progress bars, and what an interrupt says."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lostbits.language import Figure
+from lostbits.quoting import command, visible
+from lostbits.verbs import output
+from lostbits.workers.progress import Progress as Listener
+from lostbits.workers.work_folder import NAME as WORK
+
+# Nothing is read as markup: names of tensors may hold brackets and colons.
+stdout = Console(markup=False, emoji=False, highlight=False)
+stderr = Console(markup=False, emoji=False, highlight=False, stderr=True)
+
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Samples = Annotated[int | None, typer.Option(min=2, help="Use only the first N samples.")]
+PreprocessFile = Annotated[
+    Path | None, typer.Option("--preprocess", help="TOML file: how images become tensors.")
+]
+DATA_HELP = ".npz, .npy, a folder of those or of images, input_list.txt, or module:callable."
+
+
+@contextmanager
+def guarded(out: Path | None = None) -> Iterator[None]:
+    """Say what an interrupt has left on disk, and end with status 130.
+
+    Args:
+        out: The folder of results, where there is one.
+    """
+    with output.recorded() as written:
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            announcer("yellow")(_left(written, out))
+            raise typer.Exit(130) from error
+
+
+def _left(written: Sequence[Path], out: Path | None) -> str:
+    """What is on disk, in a line."""
+    files = f"written: {', '.join(map(str, written))}" if written else "nothing was written"
+    if out is None or not (out / WORK).is_dir():
+        return f"interrupted; {files}"
+    kept = f"what is finished is kept in {out / WORK}, and the same command goes on there"
+    return f"interrupted; {files}; {kept}"
+
+
+@contextmanager
+def progress_bars(quiet: bool = False) -> Iterator[Listener]:
+    """A bar a stage with the time left, on standard error, gone when done; none into a file."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    shown = stderr.is_terminal and not quiet
+    with Progress(*columns, console=stderr, transient=True, disable=not shown) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield tell
+
+
+def announcer(style: str = "dim", quiet: bool = False) -> Callable[[str], None]:
+    """Prints a line on standard error, unless quiet."""
+
+    def announce(text: str) -> None:
+        if not quiet:
+            stderr.print(visible(text), style=style, soft_wrap=True)
+
+    return announce
+
+
+def say(text: str, style: str = "") -> None:
+    """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
+    stdout.print(visible(text), style=style, soft_wrap=True)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns; names of tensors are too long for boxes.
+
+    >>> aligned([("name", "n"), ("a", "10")])
+    ['name  n', 'a     10']
+    """
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in shown)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
+    """One line a reason, with how many names have it and the first of them."""
+    lines = []
+    for reason, count in Counter(reasons.values()).most_common():
+        names = [name for name, why in reasons.items() if why == reason][:shown]
+        lines.append(f"{count}: {reason} ({', '.join(names)}{', ...' if count > shown else ''})")
+    return lines
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated option."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def command_line() -> str:
+    """The command line as it can be run again."""
+    return command(["lostbits", *sys.argv[1:]])

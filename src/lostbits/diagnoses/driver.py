@@ -1,0 +1,164 @@
+"""A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from itertools import count
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.data import Source
+from lostbits.diagnoses.kept import check
+from lostbits.diagnoses.layers import layer_reports
+from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
+from lostbits.diagnoses.permutation import walked_report
+from lostbits.diagnoses.settings import Settings
+from lostbits.diagnoses.sites import SiteFigures
+from lostbits.diagnoses.worker import PERMUTED_SAMPLES, Measured, Measurement, orders
+from lostbits.graph.site import Site
+from lostbits.language import say
+from lostbits.results.diagnosis import LayerReport, NetworkReport
+from lostbits.results.sites import SiteReport, Standing
+from lostbits.workers.cache import Cache
+from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
+from lostbits.workers.pool import Pool
+from lostbits.workers.pools import InProcess
+from lostbits.workers.progress import Progress
+
+# Part of the total that gradients may miss: where functions have no slope, and elsewhere.
+_OPEN, _LOST = 0.05, 0.5
+COPIES = 10  # of a float32 activation that are alive at once while it is attributed
+
+
+def fitting(room: float, each: float) -> int:
+    """Samples of a batch that is attributed, where each of them takes so much of the room."""
+    return int(np.clip(room // max(each, 1), 1, 16))
+
+
+@final
+@dataclass
+class Run:
+    """One diagnosis in progress.
+
+    Attributes:
+        case: What is diagnosed.
+        source: Its samples; read once.
+        settings: What was asked for.
+        labels: Class numbers of the samples, or None.
+        tolerance: Part of the total that the attributions may miss it by.
+        interrupted: Whether the user stopped it before the last sample.
+        sums: All that was measured so far.
+    """
+
+    case: Case
+    source: Source
+    settings: Settings
+    labels: NDArray[np.int64] | None
+    tolerance: float = CLOSURE
+    interrupted: bool = False
+    sums: Measured = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums = Measured.none(self.case)
+
+    @property
+    def done(self) -> int:
+        """Samples that the figures stand for."""
+        return self.sums.samples
+
+    def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
+        """Stream the data once; an interrupt keeps what is finished.
+
+        Each batch is a task of its own, whose sums are added one after the other: that way the
+        figures are those of a single loop, to the last bit, whoever computes them.
+        """
+        folding = Folding(pool or InProcess(), progress, self._checkpoint())
+        job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
+        stretches = self.source.stretches(job.batch, 1)
+        fits = partial(check, case=self.case, samples=len(self.source))
+        try:
+            folding.run("diagnosis", job, stretches, self.sums, fits)
+            for turn in count(1):
+                if not (finer := self._attributed.unsettled(self.tolerance)):
+                    break
+                again = [s for s in stretches if any(first in s for first in finer)]
+                job = replace(job, finer=finer)
+                folding.run(f"refinement {turn}", job, again, self.sums, fits)
+            if self._open():
+                few = [s for s in stretches if s.start < PERMUTED_SAMPLES]
+                folding.run("permutations", replace(job, finer={}, walk=True), few, self.sums, fits)
+        except KeyboardInterrupt:
+            if not self.done:
+                raise
+            self.interrupted = True
+
+    def _open(self) -> bool:
+        """Whether gradients miss so much that permutations, which miss nothing, are worth it."""
+        if self.settings.method != "auto" or self.sums.walked is not None:
+            return False
+        most = _OPEN if self.sums.pointed else _LOST
+        return abs(self._by_gradients().residual) > max(most, self.tolerance)
+
+    @property
+    def _attributed(self) -> Attributed:
+        return self.sums.attributed or Attributed()
+
+    def _by_gradients(self) -> NetworkReport:
+        return attributed_report(self.case, self.settings.metric, self._attributed)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Of all that decides what this run adds up."""
+        told = self.settings
+        if told.cache is None:
+            return NOWHERE
+        labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
+        named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)
+        settings = f"{named} {self.tolerance} {labels}"
+        parts = self.case.model, self.case.plan, self.case.written
+        return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
+
+    def _batch(self) -> int:
+        """As many samples as fit into the memory that one batch may take."""
+        each = 4 * COPIES * self.case.values(self.case.placed.sites)
+        return fitting(self.settings.room, each)
+
+    def sites(self) -> list[SiteReport]:
+        """One report a site, in the order of the plan."""
+        return self._figures.reports()
+
+    def layers(self) -> list[LayerReport]:
+        """One report a layer, in topological order."""
+        return layer_reports(self.case, self.sums.layers)
+
+    @property
+    def _figures(self) -> SiteFigures:
+        return SiteFigures(self.case, self.sums.sites)
+
+    def network(self) -> NetworkReport:
+        """The attribution so far."""
+        gradients = self._by_gradients()
+        if self.sums.walked is None:
+            return gradients
+        reason = say("basis.asked")
+        if self._attributed.samples:
+            reason = say("basis.open", residual=f"{gradients.residual:+.1%}")
+        if self.sums.opaque:
+            reason = say("basis.no_gradient", ops=", ".join(self.sums.opaque[:5]))
+        metric, walked = self.settings.metric, self.sums.walked
+        return walked_report(self.case, metric, walked, orders(self.settings), reason)
+
+    def standings(self, error: float) -> dict[str, Standing]:
+        """Every site, by its key; shares are parts of ``error``, in the unit of the metric."""
+        values, figures = self.network().values, self._figures
+        return {
+            s.key: self._standing(s, figures.sqnr_db(s), values.get(s.key, 0.0) / (error or 1.0))
+            for s in self.case.sites
+        }
+
+    def _standing(self, site: Site, sqnr_db: float | None, share: float) -> Standing:
+        affine = self.case.plan[site.key]
+        lo, hi = float(affine.lo.min()), float(affine.hi.max())
+        return Standing(affine.grid.name, lo, hi, sqnr_db, share)

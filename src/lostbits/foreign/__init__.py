@@ -1,0 +1,1 @@
+"""Somebody else's quantization: read, matched to the model, adopted, and its faults priced."""

@@ -1,0 +1,117 @@
+"""Somebody else's file, read once: parameters, and the quantized model if it is one."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import onnx
+import onnx_ir as ir
+
+from lostbits.data.paths import existing, reading
+from lostbits.errors import edge
+from lostbits.graph.external import with_external_data
+from lostbits.graph.functions import check_functions
+from lostbits.graph.order import sort
+from lostbits.graph.simplify import opened
+from lostbits.reader import Parameters, damaged
+from lostbits.readers import OnnxModel, parameters_of, reader_of
+from lostbits.system.files import PROTOBUF, read_file, size_of
+from lostbits.system.memory import excess
+from lostbits.target import Target
+from lostbits.targets import MEMBERS as TARGETS
+from lostbits.targets import ONNXRUNTIME
+from lostbits.targets import target as find_target
+
+
+@final
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody else's file, read once.
+
+    Attributes:
+        path: The file.
+        sha256: Of its content.
+        title: Of the format that was recognised.
+        parameters: Its content.
+        model: The quantized model, if the file is one.
+    """
+
+    path: Path
+    sha256: str
+    title: str
+    parameters: Parameters
+    model: ir.Model | None
+
+    @cached_property
+    def graph(self) -> ir.Model | None:
+        """The model with constants where they are looked for."""
+        return None if self.model is None else opened(self.model)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the tool that wrote it had BatchNorms folded into the weights.
+
+        Where it had not, the codes are those of other weights than the normalised model has, and
+        only a model that keeps its BatchNorms can be compared with them.
+        """
+        own = self.model
+        return own is None or all(n.op_type != "BatchNormalization" for n in own.graph)
+
+
+def read_foreign(path: Path) -> Foreign:
+    """What a file of parameters, or a quantized model, holds.
+
+    Raises:
+        DataError: D001 or D002 when there is nothing to read.
+        ReadError: I001 to I004.
+        ModelError: M002 for constants that do not fit their shapes, M004 for external data.
+    """
+    return foreign_of(content_of(path), path)
+
+
+def foreign_of(content: bytes, path: Path) -> Foreign:
+    """The same of the content of the file at ``path``."""
+    reader, sha256 = reader_of(content), hashlib.sha256(content).hexdigest()
+    if reader.name != OnnxModel.name:
+        return Foreign(path, sha256, reader.title, reader.read(content), None)
+    with edge(damaged):
+        model = _parsed(content, path)
+        return Foreign(path, sha256, reader.title, parameters_of(model), model)
+
+
+def content_of(path: Path) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        DataError: D001 or D002 when there is nothing to read, or more than memory holds.
+    """
+    existing(path)
+    with reading(str(path)):
+        if found := excess(size_of(path)):
+            raise ValueError(found)
+        return read_file(path, most=PROTOBUF)
+
+
+def _parsed(content: bytes, path: Path) -> ir.Model:
+    """The model with the data that lie beside it; sorted, as a runtime would do it."""
+    proto = onnx.ModelProto.FromString(content)
+    check_functions(proto)
+    sort(proto)
+    return with_external_data(proto, path)
+
+
+def candidates(target: str | Path | Target | None) -> list[Target]:
+    """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
+
+    The last one is ONNX Runtime's with activation functions by themselves: there are tools that
+    round before and behind a Clip, and their files run so.
+    """
+    if isinstance(target, Target):
+        return [target]
+    if target is not None:
+        return [find_target(str(target))]
+    alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
+    unfused = replace(ONNXRUNTIME, placement=alone)
+    return [ONNXRUNTIME, *(t for t in TARGETS.all() if t is not ONNXRUNTIME), unfused]

@@ -1,0 +1,99 @@
+"""The reference: the user's network without what an inference engine would fold away."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import final
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from lostbits.graph.batch_norm import fold_batch_norms
+from lostbits.graph.ends import declare_ends
+from lostbits.graph.fold import fold_constants
+from lostbits.graph.inference import infer
+from lostbits.graph.padding import fold_paddings
+from lostbits.graph.queries import name_of
+from lostbits.graph.remove_idle_nodes import remove_dropouts, strip_quantizers
+from lostbits.system.logs import silenced
+
+
+@final
+@dataclass(frozen=True)
+class Normalisation:
+    """What normalising changed, in counts of nodes.
+
+    Attributes:
+        constants: Nodes evaluated once and for all.
+        batch_norms: BatchNormalizations folded into the layer before.
+        batch_norms_left: Outputs of those that could not be (no linear layer directly before).
+        bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
+        quantizers: Q/DQ pairs taken out to get back the float network.
+    """
+
+    constants: int = 0
+    batch_norms: int = 0
+    batch_norms_left: list[str] = field(default_factory=list)
+    bypassed: int = 0
+    quantizers: int = 0
+
+
+def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
+    """A copy in which functions are inlined and no Q/DQ pair is left, and how many there were.
+
+    An output that is listed several times is listed once: one tensor is measured once.
+
+    Every node and tensor has a name of its own in it, and constants are initializers.
+    """
+    copy = opened(model)
+    outputs = list(dict.fromkeys(copy.graph.outputs))
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(outputs)
+    return copy, strip_quantizers(copy)
+
+
+def repeated_outputs(model: ir.Model) -> list[str]:
+    """Names of outputs that are listed more than once."""
+    counts = Counter(name_of(value) for value in model.graph.outputs)
+    return [name for name, count in counts.items() if count > 1]
+
+
+def opened(model: ir.Model) -> ir.Model:
+    """A copy in which functions are inlined, everything has a name, constants are initializers."""
+    copy = model.clone()
+    _open_dimensions(copy.graph)
+    declare_ends(copy.graph)
+    with silenced("onnx_ir"):
+        common.InlinePass()(copy)
+        common.NameFixPass()(copy)
+        common.RemoveInitializersFromInputsPass()(copy)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
+    return copy
+
+
+def _open_dimensions(graph: ir.Graph) -> None:
+    """Forget dimensions that no tensor can have: -1, and 0 of an input, stand for any length."""
+    inputs = set(graph.inputs)
+    for value in (*inputs, *graph.outputs, *(o for node in graph for o in node.outputs)):
+        if value.shape is not None:
+            least = 1 if value in inputs else 0
+            impossible = [isinstance(d, int) and d < least for d in value.shape]
+            dims = zip(value.shape, impossible, strict=True)
+            value.shape = ir.Shape([None if odd else d for d, odd in dims])
+
+
+def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalisation]:
+    """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
+
+    ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
+    BatchNorms stay, as they do in what some tools quantize.
+    """
+    copy = model.clone()
+    bypassed = remove_dropouts(copy)
+    constants = fold_constants(copy)
+    bypassed += fold_paddings(copy)
+    batch_norms, left = fold_batch_norms(copy) if fold else (0, [])
+    common.RemoveUnusedNodesPass()(copy)
+    common.NameFixPass()(copy)
+    common.TopologicalSortPass()(copy)
+    infer(copy)
+    return copy, Normalisation(constants, batch_norms, left, bypassed)

@@ -1,0 +1,1 @@
+"""From statistics to parameters: ranges, bias scales, and wishes for single tensors."""

@@ -1,0 +1,287 @@
+"""What the verbs find, as frozen dataclasses; JSON and its schema are made from them at the edge.
+
+Texts are messages: a code and figures, of which a reporter makes sentences in a language.
+"""
+
+import html
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, final
+
+from lostbits.case import Case
+from lostbits.graph.site import Role
+from lostbits.language import Message
+from lostbits.results.facts import (
+    Coverage,
+    DataFacts,
+    ExportedFile,
+    MemoryUse,
+    ModelFacts,
+    PlanFacts,
+    TargetFacts,
+)
+from lostbits.results.recovery import Attempt, Outcome
+from lostbits.results.sites import SiteReport
+from lostbits.results.verification import Verification
+from lostbits.runtime.figure_kinds import (
+    Count,
+    FindingCode,
+    Named,
+    Size,
+    Stamp,
+)
+from lostbits.runtime.metrics import Baseline, Metric
+
+FORMAT = "lostbits-result/2"
+Cause = Literal["round", "clip"]
+Attributor = Literal["aumann-shapley", "permutation"]
+
+# Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
+Reason = Literal[
+    "granularity",
+    "symmetry",
+    "scale_format",
+    "too_wide",
+    "too_narrow",
+    "resolution",
+    "bias_overflow",
+    "changed",
+    "mistake",
+]
+
+_SHOWN = 5  # findings on the first screen
+
+
+@final
+@dataclass(frozen=True)
+class LayerReport:
+    """The six-term identity of one layer; shares sum to 1 (or are all 0 for a perfect layer).
+
+    Attributes:
+        inputs: Tensors of other layers, or inputs of the network, that it is computed from.
+        shares: ``<e_i, E>/|E|^2`` of weight, activation, interaction, bias, accumulate, output.
+        own_error: Energy of what the layer adds, relative to that of its float output.
+        inherited_error: The same of what its inputs bring.
+        bias_share: Part of the error energy that is a constant shift per channel.
+        coherence: ``|sum e_i|^2 / sum |e_i|^2``: 1 for independent terms, below for cancelling.
+    """
+
+    node: str
+    op: Named
+    tensor: str
+    inputs: list[str]
+    error: Size
+    shares: dict[str, float]
+    own_error: Size
+    inherited_error: Size
+    bias_share: float
+    coherence: Size
+
+
+@final
+@dataclass(frozen=True)
+class Attribution:
+    """How much of the change of the output one (site, cause) carries.
+
+    Attributes:
+        value: In the unit of the metric.
+        share: Part of the measured total.
+        reason: Why; None before the waterfalls have told.
+    """
+
+    tensor: str
+    role: Role
+    cause: Cause
+    value: float
+    share: float
+    reason: Reason | None = None
+
+    @property
+    def key(self) -> str:
+        """Of the site, as plans have it."""
+        return f"{self.tensor}:{self.role}"
+
+
+@final
+@dataclass(frozen=True)
+class NetworkReport:
+    """Attribution of the output error; ``total`` is measured, not the sum.
+
+    Attributes:
+        method: ``aumann-shapley`` or ``permutation``.
+        metric: ``nsr`` (squared error over power of the float output) or ``kl``.
+        total: Measured on the quantized network.
+        residual: ``(sum of attributions - total) / total``.
+        evaluations: Forward and backward passes over the data that it took.
+        attributions: One for each site and cause.
+        channels: Per site key, values per channel (the largest sites only).
+        note: Why this method was taken, and what it was based on.
+    """
+
+    method: Attributor
+    metric: Metric
+    total: float
+    residual: float
+    evaluations: Size
+    attributions: list[Attribution]
+    channels: dict[str, list[float]]
+    note: Message
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What every site carries, all causes together, by site key; without a share, no entry."""
+        sums: dict[str, float] = {}
+        for a in self.attributions:
+            sums[a.key] = sums.get(a.key, 0.0) + a.value
+        return sums
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One diagnosed fact.
+
+    Attributes:
+        code: ``F`` and three digits; docs/messages.md explains each.
+        reason: Named cause.
+        share: Part of the output error that it carries.
+        bits: Bits of the tensor that the reason costs.
+        gain_db: Predicted gain of the output's SQNR when the remedy is applied.
+        remedy: What to do, in a few words.
+        command: A command that does it and measures.
+        text: The whole finding in plain words.
+    """
+
+    code: FindingCode
+    tensor: str
+    role: Role
+    node: str
+    cause: Cause
+    reason: Reason
+    share: float
+    bits: float
+    gain_db: float
+    remedy: Message
+    command: Named
+    text: Message
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All that is known of one quantized network: the content of result.json.
+
+    Attributes:
+        command: The command line that gives the same.
+        seconds: By stage.
+        peak_memory_bytes: Of this process, since it began.
+        memory: Of a run with a bound; None without one.
+        verdict: What is left of the answers, what took the rest, and what curing that wins.
+        baseline: The quantized network beside the float one.
+        sites: Every tensor that is quantized.
+        layers: The identity of each layer's error.
+        network: Where the output error comes from.
+        ledger: Attempts of a recovery, in order.
+        exports: Files that were made of the case.
+        verify: Runs on real runtimes.
+        notes: What a reader must know to judge the figures.
+        recovered: What came of a recovery; None of a diagnosis alone.
+        plan: The file that was diagnosed; None for a target's own rules.
+    """
+
+    format: Literal["lostbits-result/2"] = "lostbits-result/2"
+    lostbits_version: Named
+    created: Stamp
+    command: Named
+    seconds: dict[str, Size]
+    peak_memory_bytes: Count
+    memory: MemoryUse | None = None
+    verdict: Message
+    model: ModelFacts
+    data: DataFacts
+    target: TargetFacts
+    coverage: Coverage
+    baseline: Baseline
+    sites: list[SiteReport]
+    layers: list[LayerReport]
+    network: NetworkReport
+    findings: list[Finding]
+    ledger: list[Attempt] = field(default_factory=list)
+    exports: list[ExportedFile] = field(default_factory=list)
+    verify: list[Verification] = field(default_factory=list)
+    notes: list[Message]
+    recovered: Outcome | None = None
+    plan: PlanFacts | None = None
+
+    def __repr__(self) -> str:
+        model, target = Path(self.model.path).name, self.target.name
+        figures = f"SQNR {_db(self.baseline.sqnr_db)}, {self.data.samples} samples"
+        return f"<Diagnosis of {model} on {target}: {figures}, {len(self.findings)} findings>"
+
+    def _repr_html_(self) -> str:
+        """The first screen, for a notebook."""
+        told = [f"<p>{html.escape(str(note))}</p>" for note in self.notes]
+        if self.recovered is not None:
+            told.insert(0, f"<p><b>{html.escape(str(self.recovered.text))}</b></p>")
+        items = "".join(_item(each) for each in self.findings[:_SHOWN])
+        verdict = html.escape(str(self.verdict))
+        return f"<p><b>{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
+
+
+@final
+@dataclass(frozen=True)
+class Recovery:
+    """What a recovery has won.
+
+    Attributes:
+        case: The best one.
+        report: The diagnosis of the case as it came, with the ledger and what came of it.
+    """
+
+    case: Case
+    report: Diagnosis
+
+    @property
+    def outcome(self) -> Outcome:
+        """Figures before and after, why no more was tried, and in words."""
+        assert self.report.recovered is not None
+        return self.report.recovered
+
+    @property
+    def before(self) -> Baseline:
+        """Figures on the samples that judge, of the case as it came."""
+        return self.outcome.before
+
+    @property
+    def after(self) -> Baseline:
+        """The same of the best case."""
+        return self.outcome.after
+
+    @property
+    def ledger(self) -> list[Attempt]:
+        """Every attempt, in order."""
+        return self.report.ledger
+
+    @property
+    def goal_met(self) -> bool | None:
+        """None without a goal."""
+        return self.outcome.goal_met
+
+    def __repr__(self) -> str:
+        model, target = Path(self.report.model.path).name, self.report.target.name
+        kept = sum(attempt.kept for attempt in self.ledger)
+        moved = f"SQNR {_db(self.before.sqnr_db)} -> {_db(self.after.sqnr_db)}"
+        return f"<Recovery of {model} on {target}: {moved}, {kept} of {len(self.ledger)} kept>"
+
+    def _repr_html_(self) -> str:
+        """The first screen, for a notebook."""
+        return self.report._repr_html_()
+
+
+def _db(value: float | None) -> str:
+    return "without error" if value is None else f"{value:.1f} dB"
+
+
+def _item(finding: Finding) -> str:
+    text, command = html.escape(str(finding.text)), html.escape(finding.command)
+    return f"<li>{text}<br><code>{command}</code></li>"

@@ -1,0 +1,72 @@
+"""What a recovery tells of its attempts."""
+
+from dataclasses import dataclass
+from typing import final
+
+from lostbits.graph.site import Role
+from lostbits.language import Message
+from lostbits.results.sites import Standing
+from lostbits.runtime.figure_kinds import (
+    Size,
+)
+from lostbits.runtime.metrics import Baseline
+
+
+@final
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a recovery, as the ledger keeps it; figures are of the samples that judge.
+
+    Attributes:
+        method: Name of the recovery.
+        scope: What it worked on: the stage of recoveries that it belongs to.
+        predicted_gain_db: What it was expected to win, in dB of the output's SQNR.
+        skipped: What it left alone, with reasons.
+        gain_db: What it won, or lost.
+    """
+
+    method: str
+    scope: str
+    predicted_gain_db: float
+    before: Baseline
+    after: Baseline
+    kept: bool
+    seconds: Size
+    note: Message
+    skipped: dict[str, Message]
+    gain_db: float
+
+
+@final
+@dataclass(frozen=True)
+class SiteChange:
+    """One site before and after; None where it is, or came, in float.
+
+    Shares are of the output error before, on the same samples.
+    """
+
+    tensor: str
+    role: Role
+    before: Standing | None
+    after: Standing | None
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What came of all attempts.
+
+    Attributes:
+        stopped: Why no more were made.
+        goal_met: None without a goal.
+        floors_db: SQNR that the output would have with one role in float.
+        sites: What became of each.
+    """
+
+    before: Baseline
+    after: Baseline
+    stopped: Message
+    goal_met: bool | None
+    floors_db: dict[str, float | None]
+    sites: list[SiteChange]
+    text: Message

@@ -1,0 +1,109 @@
+"""Figures of a case on samples that no recovery has seen, with hard integer rounding."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.data import Batch, Source
+from lostbits.graph.queries import is_float, name_of
+from lostbits.runtime.calibration import Arrays, trimmed
+from lostbits.runtime.metrics import Baseline, Comparison
+from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import not_finite, quantized_model
+from lostbits.workers.handover import by_threads
+from lostbits.workers.pool import Pool
+from lostbits.workers.pools import InProcess
+
+_BATCH = 8
+
+
+Outputs = tuple[int, list[NDArray[np.float32]]]  # size of a batch, and its float outputs in order
+
+
+@final
+@dataclass(frozen=True)
+class _Run:
+    """The job: what a network answers, batch by batch."""
+
+    model: ir.Model
+    source: Source
+    optimise: bool
+
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return by_threads(self.source, self.model)
+
+    def open(self) -> Callable[[range], list[Outputs]]:
+        session, cursor = Session(self.model, optimise=self.optimise), self.source.cursor()
+
+        def work(stretch: range) -> list[Outputs]:
+            parts = cursor.batches(stretch, _BATCH)
+            return [(part.size, _floats(session.run(part.feeds), part)) for part in parts]
+
+        return work
+
+
+def _floats(values: Arrays, part: Batch) -> list[NDArray[np.float32]]:
+    arrays = (np.asarray(a) for a in trimmed(values, part).values())
+    return [a for a in arrays if a.dtype.kind == "f"]
+
+
+@final
+class Judge:
+    """Compares cases with the float network, which runs once.
+
+    Args:
+        model: The float network; all cases must be of the same function.
+        source: The samples.
+        labels: Their class numbers, or None.
+        pool: Who runs the networks; None is this process.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        source: Source,
+        labels: NDArray[np.int64] | None = None,
+        pool: Pool | None = None,
+    ) -> None:
+        self.source, self.labels, self.pool = source, labels, pool or InProcess()
+        self.names = [name_of(v) for v in model.graph.outputs if is_float(v)]
+        self._floats = list(self._outputs(model, optimise=True))
+
+    def __call__(self, case: Case) -> Baseline:
+        """How far the quantized network of ``case`` is from the float one."""
+        return self.of(quantized_model(case))
+
+    def of(self, model: ir.Model) -> Baseline:
+        """How far any network of the same inputs is from the float one, by its first outputs.
+
+        Raises:
+            SimulationError: S005 where it answers with what is not finite.
+        """
+        comparison = Comparison()
+        others = self._outputs(model, optimise=False)
+        first = 0
+        for (size, floats), (_, quantized) in zip(self._floats, others, strict=True):
+            self._check(quantized, first, size)
+            span = range(first, first + size)
+            comparison.update(floats, quantized[: len(floats)], span, self.labels)
+            first += size
+        return comparison.baseline(self.names)
+
+    def _check(self, outputs: list[NDArray[np.float32]], first: int, size: int) -> None:
+        for name, output in zip(self.names, outputs, strict=False):
+            if not np.isfinite(output).all():
+                span = f"within the judging samples {first} to {first + size - 1}"
+                raise not_finite(f"output {name!r}", f"NaN or infinity {span}")
+
+    def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[Outputs]:
+        """In the order of the samples."""
+        stretches = self.source.stretches(_BATCH, _BATCH)
+        for outputs in self.pool.map(_Run(model, self.source, optimise), stretches):
+            yield from outputs

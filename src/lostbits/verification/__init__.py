@@ -1,0 +1,1 @@
+"""A real runtime beside the simulation: where the two part, and why."""

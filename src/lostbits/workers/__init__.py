@@ -1,0 +1,1 @@
+"""Work on many samples or layers, shared among threads, processes and machines."""
