@@ -23,8 +23,8 @@ class RunningSum(abc.ABC, Generic[State]):
     measures needs networks to run, and what reports needs the case: a sum needs neither.
 
     tests/workers/test_running_sums.py holds every member to the laws: in any split the parts,
-    merged in their order, are the whole; what a state restores is what it is the state of, and goes on like
-    it; and what is given to ``merge`` is not changed, then or later.
+    merged in their order, are the whole; what a state restores is what it is the state of, and
+    goes on like it; and what is given to ``merge`` is not changed, then or later.
 
     Attributes:
         form: Of what ``state`` returns: a record; see ``runtime.record``.
