@@ -51,7 +51,7 @@ def quadrature(save: bool) -> None:
 
 
 def _attributed(case: Case, source: Source, rule: int) -> NetworkReport:
-    executor, simulation = Executor(case.model, case.players), Simulation(case)
+    executor, simulation = Executor(case.model, case.attributed_sites), Simulation(case)
     value = Value("nsr", case.output_energy, case.samples)
     errors = NetworkErrors(case, executor, value, rules=(rule, rule))
     for part in source.batches(8):

@@ -165,22 +165,22 @@ def _settled(root: Path, streams: Path) -> None:
 
 def _listened() -> list[tuple[str, str]]:
     """What happens from now on of what must not happen."""
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
 
     def hook(event: str, arguments: Any) -> None:
         if event == "open":
             path = str(arguments[0])
             if any(part in path for part in _OUTSIDE):
-                heard.append(("read outside", path))
+                received.append(("read outside", path))
         elif event in _STARTED and "'uname'" not in str(arguments):  # of Python's own platform
-            heard.append(("started", f"{event} {arguments[:2]!r}"[:300]))
+            received.append(("started", f"{event} {arguments[:2]!r}"[:300]))
         elif event in _SPOKEN:
-            heard.append(("network", f"{event} {arguments!r}"[:300]))
+            received.append(("network", f"{event} {arguments!r}"[:300]))
         elif event == "pickle.find_class":
-            heard.append((UNPICKLED, f"{arguments[0]}.{arguments[1]}"))
+            received.append((UNPICKLED, f"{arguments[0]}.{arguments[1]}"))
 
     sys.addaudithook(hook)
-    return heard
+    return received
 
 
 def _status(program: str, words: list[str]) -> int:

@@ -48,7 +48,7 @@ class _Learning:
         self.job = job
         self.rounding: Any = importlib.import_module("lostbits.rounding")
 
-    def solve(self, layer: Any, found: Any, crew: Any) -> None:
+    def solve(self, layer: Any, found: Any, open_job: Any) -> None:
         """Change nothing."""
 
     def look(self, layer: Any) -> None:

@@ -114,7 +114,7 @@ class Case:
         return tuple(s for s in self.placed.sites if s.key in self.plan)
 
     @property
-    def players(self) -> tuple[Site, ...]:
+    def attributed_sites(self) -> tuple[Site, ...]:
         """What the quantized network has of its own, the sites and the corrected float biases."""
         floats = (*self.placed.sites, *self.placed.float_biases)
         corrected = (s for s in floats if s.key not in self.plan and s.tensor in self.written)

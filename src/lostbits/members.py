@@ -13,11 +13,13 @@ on without it, and says so once in the log.
 """
 
 import logging
+import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import Any, Generic, Protocol, TypeVar, final
 
 from lostbits.errors import LostbitsError, MemberError, close_match, edge
@@ -99,7 +101,7 @@ class Members(Generic[M]):
     def _points(self) -> Mapping[str, list[EntryPoint]]:
         """What is installed in this environment, by name."""
         found: dict[str, list[EntryPoint]] = defaultdict(list)
-        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, _package(p))):
+        for point in sorted(_installed(self.group), key=lambda p: (p.name, _package(p))):
             found[point.name].append(point)
         return dict(found)
 
@@ -139,6 +141,13 @@ class Members(Generic[M]):
             name=point.name,
             package=package,
         )
+
+
+def _installed(group: str) -> list[EntryPoint]:
+    """Entry points of installed packages: never of what lies in the working folder by accident."""
+    folders = [folder for folder in sys.path if folder not in ("", os.getcwd())]
+    packages = {d.name: d for d in reversed(list(distributions(path=folders)))}  # the first counts
+    return [p for package in packages.values() for p in package.entry_points.select(group=group)]
 
 
 def _package(point: EntryPoint) -> str:

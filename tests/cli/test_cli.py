@@ -199,10 +199,10 @@ def test_an_interrupt_keeps_what_is_finished(
 
     original = _Measuring.measure
 
-    def stopping(self: _Measuring, stretch: range) -> Measured:
-        if stretch.start == 4:
+    def stopping(self: _Measuring, chunk: range) -> Measured:
+        if chunk.start == 4:
             raise KeyboardInterrupt
-        return original(self, stretch)
+        return original(self, chunk)
 
     monkeypatch.setattr(_Measuring, "measure", stopping)
     monkeypatch.setattr(Run, "_batch", lambda self: 4)

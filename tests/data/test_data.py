@@ -878,19 +878,19 @@ def test_examples_run() -> None:
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12))),
 )
-def test_a_cursor_reads_any_stretches_in_any_order(sizes: list[int], wanted: Any) -> None:
+def test_a_cursor_reads_any_chunks_in_any_order(sizes: list[int], wanted: Any) -> None:
     samples = np.arange(sum(sizes) * 2, dtype=np.float32).reshape(-1, 2)
     parts = np.split(samples, np.cumsum(sizes)[:-1])
     source = open_source([{"x": part} for part in parts], [PAIR])
     source = source.slice(min(1, len(source) - 1), len(source))
     expected, cursor = samples[-len(source) :], source.cursor()
     for start, length in wanted:
-        stretch = range(min(start, len(source) - 1), min(start + length, len(source)))
-        batches = list(cursor.batches(stretch, 3))
-        firsts = list(range(stretch.start, stretch.stop, 3))
+        chunk = range(min(start, len(source) - 1), min(start + length, len(source)))
+        batches = list(cursor.batches(chunk, 3))
+        firsts = list(range(chunk.start, chunk.stop, 3))
         assert [b.first for b in batches] == firsts
         read = np.concatenate([b.feeds["x"] for b in batches])
-        np.testing.assert_array_equal(read, expected[stretch.start : stretch.stop])
+        np.testing.assert_array_equal(read, expected[chunk.start : chunk.stop])
 
 
 def test_a_cursor_that_goes_forward_reads_every_item_once() -> None:
@@ -909,10 +909,10 @@ def test_a_cursor_that_goes_forward_reads_every_item_once() -> None:
 
 
 @pytest.mark.parametrize(("size", "least", "step"), [(8, 32, 32), (5, 32, 35), (64, 32, 64)])
-def test_stretches_are_whole_batches(size: int, least: int, step: int) -> None:
+def test_chunks_are_whole_batches(size: int, least: int, step: int) -> None:
     source = open_source(np.zeros((100, 2), np.float32), [PAIR])
-    stretches = source.stretches(size, least)
-    assert [s.start for s in stretches] == list(range(0, 100, step))
-    assert [i for s in stretches for i in s] == list(range(100))
+    chunks = source.chunks(size, least)
+    assert [s.start for s in chunks] == list(range(0, 100, step))
+    assert [i for s in chunks for i in s] == list(range(100))
     fixed = open_source(np.zeros((100, 2), np.float32), [static(3, 2)])
-    assert {len(s) for s in fixed.stretches(size, least)[:-1]} == {33}
+    assert {len(s) for s in fixed.chunks(size, least)[:-1]} == {33}

@@ -327,7 +327,7 @@ def test_a_pass_leaves_no_tensors_behind(tmp_path: Path) -> None:
     source, case = built(cnn(3), samples(4, 8, 3, 16, 16), target("snpe"), tmp_path)
     part = next(iter(source.batches(8)))
     _, frozen = Simulation(case).run(part)
-    executor = Executor(case.model, case.players)
+    executor = Executor(case.model, case.attributed_sites)
 
     def total(outputs: list[torch.Tensor]) -> torch.Tensor:
         return outputs[0].double().square().sum()

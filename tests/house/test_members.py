@@ -180,3 +180,19 @@ def test_a_target_may_have_any_method_per_channel(member: Estimator) -> None:
                 assert np.array_equal(alone.zero_point, affine.zero_point[number])
                 met += alone.scale == affine.scale[number]
     assert met > 50
+
+
+def test_a_package_in_the_working_folder_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie there by accident, and to list a member imports it."""
+    text = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nTARGET = 1\n"
+    install(tmp_path, "near", {"targets": {"near": "near_by:TARGET"}}, near_by=text)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("", str(tmp_path)):
+        program = f"import sys; sys.path.insert(0, {folder!r}); import lostbits.targets as t\n"
+        program += "t.MEMBERS.all(); print(t.MEMBERS.names)"
+        done = subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        )
+        assert "near" not in done.stdout and not (tmp_path / "ran").exists()

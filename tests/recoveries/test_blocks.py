@@ -22,7 +22,7 @@ from lostbits.rounding import LearnedScale
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.sweep.blocks import Block, Reconstructed, sweep_blocks
-from lostbits.sweep.cuts import stretches
+from lostbits.sweep.cuts import segments
 from lostbits.sweep.twin_networks import Networks, executor_of
 from lostbits.system.threads import limited
 from lostbits.targets import target
@@ -50,25 +50,25 @@ def small(tmp_path: Path) -> tuple[Source, Case]:
     return source, coarsened(case, 4)
 
 
-def test_stretches_are_the_whole_network_in_order(small: tuple[Source, Case]) -> None:
+def test_segments_are_the_whole_network_in_order(small: tuple[Source, Case]) -> None:
     networks = Networks(small[1], small[0])
-    found = list(stretches(networks.executor))
-    assert tuple(s for stretch in found for s in stretch.steps) == networks.executor.steps
+    found = list(segments(networks.executor))
+    assert tuple(s for segment in found for s in segment.steps) == networks.executor.steps
     assert found[0].entrance and found[-1].exit == networks.executor.outputs[0]
     for before, after in itertools.pairwise(found):
         assert before.exit == after.entrance
 
 
-def test_no_connection_jumps_out_of_a_stretch(tmp_path: Path) -> None:
+def test_no_connection_jumps_out_of_a_segment(tmp_path: Path) -> None:
     source, case = built(
         mlp(1, (6, 8, 8, 8, 8, 8, 8, 4)), samples(2, 16, 6), target("snpe"), tmp_path
     )
-    found = list(stretches(executor_of(case)))
+    found = list(segments(executor_of(case)))
     assert len(found) == 3
-    for stretch in found:
-        made = {stretch.entrance, *(n for step in stretch.steps for n in step.outputs)}
+    for segment in found:
+        made = {segment.entrance, *(n for step in segment.steps for n in step.outputs)}
         constants = set(Networks(case, source).executor.constants)
-        read = {n for step in stretch.steps for n in step.inputs if n}
+        read = {n for step in segment.steps for n in step.inputs if n}
         assert read <= made | constants
 
 
@@ -87,9 +87,9 @@ def test_a_block_computes_what_the_network_computes(small: tuple[Source, Case]) 
         walks = Networks(case, source)
         for step in walks.executor.steps:
             walks.advance(step)
-            if block.stretch.exit in step.outputs:
-                expected = [w.values[block.stretch.exit] for w in walks.quantized]
-                floats = [w.values[block.stretch.exit] for w in walks.plain]
+            if block.segment.exit in step.outputs:
+                expected = [w.values[block.segment.exit] for w in walks.quantized]
+                floats = [w.values[block.segment.exit] for w in walks.plain]
         for mine, theirs in zip(found, expected, strict=True):
             assert torch.equal(mine, theirs)
         for mine, theirs in zip(block.targets, floats, strict=True):

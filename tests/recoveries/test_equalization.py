@@ -186,7 +186,7 @@ def test_layers_of_gemm_and_matmul(tmp_path: Path) -> None:
         np.testing.assert_allclose(*ranges(change.model, pair), rtol=5e-3)
 
 
-def mobile(seed: int, bound: float = 6.0, stretch: float = 1.0) -> onnx.ModelProto:
+def mobile(seed: int, bound: float = 6.0, chunk: float = 1.0) -> onnx.ModelProto:
     """An expansion, a depthwise convolution and a projection, with bounded activations."""
     net = Uneven(seed)
 
@@ -194,7 +194,7 @@ def mobile(seed: int, bound: float = 6.0, stretch: float = 1.0) -> onnx.ModelPro
         return net.add("Clip", [x, net.constant(np.array(0.0)), upper])
 
     upper = net.constant(np.array(bound))  # one initializer for all
-    expand = net.constant(stretch * np.abs(net.random.normal(0, 1, (8, 3, 1, 1))))
+    expand = net.constant(chunk * np.abs(net.random.normal(0, 1, (8, 3, 1, 1))))
     x = clip(net.add("Conv", ["x", expand, net.bias(8)]))
     x = clip(net.add("Conv", [x, net.uneven(8, 1, 3, 3), net.bias(8)], group=8, pads=[1] * 4))
     return net.model([3, 8, 8], net.add("Conv", [x, net.uneven(4, 8, 1, 1)]), rank=4)

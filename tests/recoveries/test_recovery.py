@@ -37,7 +37,7 @@ from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.sweep.layer import Layer
-from lostbits.sweep.layers import Crew, sweep
+from lostbits.sweep.layers import OpenJob, sweep
 from lostbits.verbs.choice import choose
 from lostbits.workers.pools import Processes
 from lostbits.workers.work_folder import Work
@@ -54,7 +54,7 @@ class Listens:
     def __init__(self, met: Callable[[Layer], None]) -> None:
         self.look = met
 
-    def solve(self, layer: Layer, found: Sequence[None], crew: Crew) -> None:
+    def solve(self, layer: Layer, found: Sequence[None], job: OpenJob) -> None:
         pass
 
 

@@ -125,7 +125,7 @@ def test_the_replay_ends_at_the_quantized_values_themselves(tmp_path: Path) -> N
     source, case = make(tmp_path, stft_mini(0), waves(0), "onnxruntime")
     part = next(iter(source.batches(16)))
     (expected,), frozen = Simulation(case).run(part)
-    executor, seen = Executor(case.model, case.players), {}
+    executor, seen = Executor(case.model, case.attributed_sites), {}
 
     class Ends:
         def at_site(self, site: Any, x: torch.Tensor, part: Batch) -> None:
@@ -154,7 +154,7 @@ def test_a_chord_gives_the_whole_change_at_any_place(tmp_path: Path) -> None:
     source, case = make(tmp_path, model, data, "snpe")
     part = next(iter(source.batches(128)))
     (outputs,), frozen = Simulation(case).run(part)
-    executor = Executor(case.model, case.players)
+    executor = Executor(case.model, case.attributed_sites)
     (floats,) = compare(executor, part, frozen, [])
     change = (torch.from_numpy(outputs) - floats).double()
 
@@ -169,12 +169,12 @@ def test_a_chord_gives_the_whole_change_at_any_place(tmp_path: Path) -> None:
 
 def test_ordinary_networks_have_no_such_points(tmp_path: Path) -> None:
     _, case = make(tmp_path, cnn(0), samples(0, 8, 3, 16, 16))
-    assert not pointed(Executor(case.model, case.players))
+    assert not pointed(Executor(case.model, case.attributed_sites))
     net = Net(0)
     x = net.add("Pow", [net.gemm("x", 6, 4), net.constant(np.array(2.0))])
     x = net.add("Div", [x, net.constant(np.array(6.0))])
     _, case = make(tmp_path, net.model([6], x), samples(0, 8, 6), "onnxruntime")
-    assert not pointed(Executor(case.model, case.players))
+    assert not pointed(Executor(case.model, case.attributed_sites))
 
 
 def test_what_is_not_a_number_is_refused_where_it_arises(tmp_path: Path) -> None:

@@ -17,15 +17,15 @@ from lostbits.system.threads import pool_threads, session_threads
 
 @dataclass(frozen=True)
 class Sums:
-    """Sum of each stretch of a source's only input; leaves a mark for every one that is finished.
+    """Sum of each chunk of a source's only input; leaves a mark for every one that is finished.
 
     Attributes:
         source: The samples.
-        marks: Folder for the marks, one file for each time that a stretch was finished.
-        deadly: The stretch that begins there kills its worker, as many times as ``times``.
+        marks: Folder for the marks, one file for each time that a chunk was finished.
+        deadly: The chunk that begins there kills its worker, as many times as ``times``.
         times: See ``deadly``.
         how: The signal that does it.
-        seconds: How long a stretch takes.
+        seconds: How long a chunk takes.
         by_threads: See ``Job``.
     """
 
@@ -41,14 +41,14 @@ class Sums:
         (self.marks / f"opened-{time.monotonic_ns()}-{os.getpid()}").touch()
         cursor = self.source.cursor()
 
-        def work(stretch: range) -> float:
-            if stretch.start == self.deadly and self._deaths() < self.times:
+        def work(chunk: range) -> float:
+            if chunk.start == self.deadly and self._deaths() < self.times:
                 (self.marks / f"death-{time.monotonic_ns()}").touch()
                 os.kill(os.getpid(), self.how)
             time.sleep(self.seconds)
-            parts = cursor.batches(stretch, 4)
+            parts = cursor.batches(chunk, 4)
             total = sum(float(x.sum()) for part in parts for x in part.feeds.values())
-            (self.marks / f"done-{stretch.start}-{time.monotonic_ns()}").touch()
+            (self.marks / f"done-{chunk.start}-{time.monotonic_ns()}").touch()
             return total
 
         return work
@@ -92,7 +92,7 @@ class Threads:
 
 @dataclass(frozen=True)
 class Remembers:
-    """Says who worked on an item, how many of its home they had before, and what they have heard.
+    """Says which worker had an item, and what that worker has received, in which order.
 
     An item is a number; where it is that of ``deadly``, the worker dies of it, once.
     """
@@ -111,11 +111,11 @@ class Memory:
 
     def __init__(self, job: Remembers) -> None:
         self.job = job
-        self.heard: dict[str, Any] = {}
+        self.received: dict[str, Any] = {}
         self.order: list[str] = []
 
-    def hear(self, place: str, value: Any) -> None:
-        self.heard[place] = value
+    def receive(self, place: str, value: Any) -> None:
+        self.received[place] = value
         self.order.append(place)
 
     def __call__(self, item: int) -> tuple[int, dict[str, Any], list[str]]:
@@ -123,7 +123,7 @@ class Memory:
         if item == self.job.deadly and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return os.getpid(), dict(self.heard), list(self.order)
+        return os.getpid(), dict(self.received), list(self.order)
 
 
 class StubbornError(Exception):

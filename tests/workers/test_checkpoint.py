@@ -29,7 +29,7 @@ FILES = demo_files()
 
 @dataclass(frozen=True)
 class Third:
-    """Each stretch gives a float whose sum depends on the order; the one at ``cut`` fails."""
+    """Each chunk gives a float whose sum depends on the order; the one at ``cut`` fails."""
 
     source: Source
     cut: int
@@ -37,11 +37,11 @@ class Third:
     by_threads: bool = True
 
     def open(self) -> Callable[[range], "Total"]:
-        def work(stretch: range) -> Total:
-            if stretch.start == self.cut:
+        def work(chunk: range) -> Total:
+            if chunk.start == self.cut:
                 raise KeyboardInterrupt
-            self.begun.append(stretch.start)
-            return Total(10.0 ** (stretch.start % 7) / 3)
+            self.begun.append(chunk.start)
+            return Total(10.0 ** (chunk.start % 7) / 3)
 
         return work
 
@@ -59,7 +59,7 @@ class Total(RecordSum):
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums are kept after every stretch."""
+    """Sums are kept after every chunk."""
     monkeypatch.setattr("lostbits.workers.checkpoint._EVERY", -1.0)
 
 
@@ -70,16 +70,16 @@ def test_a_sum_goes_on_where_it_was_cut_off(
     cut = data.draw(st.integers(1, count - 1))
     samples = np.zeros((count, 1), np.float32)
     source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 1))])
-    stretches, folder = source.stretches(1, 1), tmp_path_factory.mktemp("cache")
+    chunks, folder = source.chunks(1, 1), tmp_path_factory.mktemp("cache")
     kept = Folding(InProcess(), silent, Checkpoint(Cache(Work(folder), "sums")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lostbits.workers.checkpoint._EVERY", -1.0)
         with pytest.raises(KeyboardInterrupt):
-            kept.run("sum", Third(source, cut), stretches, Total())
+            kept.run("sum", Third(source, cut), chunks, Total())
         job, resumed = Third(source, -1), Total()
-        kept.run("sum", job, stretches, resumed)
+        kept.run("sum", job, chunks, resumed)
     whole = Total()
-    Folding(InProcess(), silent).run("sum", Third(source, -1), stretches, whole)
+    Folding(InProcess(), silent).run("sum", Third(source, -1), chunks, whole)
     assert resumed == whole
     assert job.begun == list(range(cut, count))
 

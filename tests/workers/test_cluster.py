@@ -75,7 +75,7 @@ def _address(text: str) -> str:
 def sum_in(pool: Any, folder: Path) -> list[Any]:
     samples = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
     source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 2))])
-    return list(pool.map(Sums(source, folder), source.stretches(4, 4)))
+    return list(pool.map(Sums(source, folder), source.chunks(4, 4)))
 
 
 def ask(address: str, **token: str) -> subprocess.CompletedProcess[str]:
@@ -95,8 +95,8 @@ def ask(address: str, **token: str) -> subprocess.CompletedProcess[str]:
 def test_a_cluster_of_ones_own_is_reached_by_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home := tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    (affinity := tmp_path / "affinity").mkdir()
+    monkeypatch.setenv("HOME", str(affinity))
     monkeypatch.setenv("PYTHONPATH", PATHS)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")  # where nobody can be
     expected = sum_in(InProcess(), tmp_path)
@@ -112,7 +112,7 @@ def test_a_cluster_of_ones_own_is_reached_by_nobody_else(
         assert refused.returncode and "uthent" in refused.stderr, refused.stderr
     with Ray("local") as again:
         assert sum_in(again, tmp_path) == expected
-    assert not own.parents[1].exists() and not list(home.iterdir())
+    assert not own.parents[1].exists() and not list(affinity.iterdir())
     assert before == {n: v for n, v in os.environ.items() if n.startswith("RAY_AUTH")}
 
 

@@ -26,7 +26,7 @@ from lostbits.workers import worker
 from lostbits.workers.handover import by_threads, packed
 from lostbits.workers.pool import Pool, Resources
 from lostbits.workers.pools import InProcess, Processes, pool
-from lostbits.workers.serialize import Parcel, loaded, stored
+from lostbits.workers.serialize import Serialized, loaded, stored
 from pool_jobs import Fails, Memory, Remembers, StubbornError, Sums, Threads
 from pool_shows import Shows
 
@@ -64,7 +64,7 @@ def two() -> Iterator[Processes]:
 
 
 def test_outcomes_come_in_the_order_of_the_items(two: Pool, tmp_path: Path) -> None:
-    items = source().stretches(4, 4)
+    items = source().chunks(4, 4)
     alone = list(InProcess().map(Sums(source(), tmp_path), items))
     assert list(two.map(Sums(source(), tmp_path), items)) == alone
     assert len(alone) == 16
@@ -79,7 +79,7 @@ def lanes() -> Pool:
 def test_threads_take_items_in_turn_and_outcomes_keep_their_order(
     lanes: Pool, tmp_path: Path
 ) -> None:
-    items = source().stretches(4, 4)
+    items = source().chunks(4, 4)
     alone = list(InProcess().map(Sums(source(), tmp_path), items))
     (folder := tmp_path / "lanes").mkdir()
     assert list(lanes.map(Sums(source(), folder, seconds=0.02), items)) == alone
@@ -121,16 +121,16 @@ def test_an_item_alone_opens_the_job_once(lanes: Pool, tmp_path: Path) -> None:
 
 
 def test_threads_have_their_homes(lanes: Pool) -> None:
-    homes = [2, 0, 0, 1, 0, 3]  # the last one is the first lane's as well
+    affinities = [2, 0, 0, 1, 0, 3]  # the last one is the first lane's as well
     with lanes.open(Threads(source())) as opened:
-        first, second = ([o[0] for o in opened.map([range(1)] * 6, homes)] for _ in "ab")
+        first, second = ([o[0] for o in opened.map([range(1)] * 6, affinities)] for _ in "ab")
     assert first == second
     assert first[1] == first[2] == first[4] == first[5] and len(set(first)) == 3
 
 
 def test_a_job_is_opened_once_a_worker_and_workers_stay(two: Processes, tmp_path: Path) -> None:
     job = Sums(source(), tmp_path)
-    list(two.map(job, job.source.stretches(4, 4)))
+    list(two.map(job, job.source.chunks(4, 4)))
     assert 1 <= len(marks(tmp_path, "opened")) <= 2
     assert two.deaths == 0
 
@@ -150,7 +150,7 @@ def test_models_and_arrays_arrive_whole_and_large_ones_in_shared_memory(two: Poo
 def test_what_a_worker_computes_ahead_is_bounded(two: Pool, tmp_path: Path, kind: str) -> None:
     job = Sums(source(), tmp_path)
     several = two if kind == "processes" else InProcess(2)
-    outcomes = several.map(job, job.source.stretches(1, 1))
+    outcomes = several.map(job, job.source.chunks(1, 1))
     next(outcomes)
     time.sleep(0.5)
     assert 1 <= len(marks(tmp_path, "done")) <= 7
@@ -158,7 +158,7 @@ def test_what_a_worker_computes_ahead_is_bounded(two: Pool, tmp_path: Path, kind
 
 
 def test_a_task_whose_worker_is_killed_goes_to_another(two: Processes, tmp_path: Path) -> None:
-    items = source().stretches(4, 4)
+    items = source().chunks(4, 4)
     expected = list(InProcess().map(Sums(source(), tmp_path / ".."), items))
     before = two.deaths
     job = Sums(source(), tmp_path, deadly=20)
@@ -181,7 +181,7 @@ def kill_some(workers: Processes, count: int, random: np.random.Generator) -> No
 @pytest.mark.parametrize("seed", [0, 1])
 def test_workers_killed_at_random_moments_change_nothing(tmp_path: Path, seed: int) -> None:
     samples = source(np.random.default_rng(seed).normal(size=(400, 2)).astype(np.float32))
-    items = samples.stretches(4, 4)
+    items = samples.chunks(4, 4)
     expected = list(InProcess().map(Sums(samples, tmp_path / ".."), items))
     with Processes(2, 1) as workers:
         arguments = (workers, 3, np.random.default_rng(seed))
@@ -212,18 +212,18 @@ def test_a_task_that_kills_every_worker_ends_the_job(
     before = two.deaths
     job = Sums(source(), tmp_path, deadly=4, times=99, how=how)
     with pytest.raises(WorkerError, match=code):
-        list(two.map(job, job.source.stretches(4, 4)))
+        list(two.map(job, job.source.chunks(4, 4)))
     assert two.deaths == before + 4
     assert len(list(two.map(Sums(source(), tmp_path), [range(4)]))) == 1, "the pool goes on"
 
 
 def test_a_home_stays_with_its_worker_and_moves_only_when_that_one_dies(tmp_path: Path) -> None:
-    homes = [0, 1, 2, 3]
+    affinities = [0, 1, 2, 3]
     with Processes(2, 1) as workers, workers.open(Remembers(source(), tmp_path, 103)) as opened:
-        first, second = ([o[0] for o in opened.map([i] * 4, homes)] for i in (1, 2))
+        first, second = ([o[0] for o in opened.map([i] * 4, affinities)] for i in (1, 2))
         assert first == second
         assert first[0] == first[2] != first[1] == first[3]
-        after = [o[0] for o in opened.map([100, 101, 102, 103], homes)]
+        after = [o[0] for o in opened.map([100, 101, 102, 103], affinities)]
         assert workers.deaths == 1
         assert after[0] == after[2] == first[0]
         assert after[3] not in first, "somebody new has the place of the one that died"
@@ -237,19 +237,19 @@ def test_everybody_hears_what_is_posted_in_order_and_a_newcomer_only_what_still_
     several: Pool = Processes(count, 1) if count > 0 else InProcess(1 - count)
     job = Remembers(source(), tmp_path, 7 if count > 0 else -1)
     with several, several.open(job) as opened:
-        opened.post("a", large)
+        opened.broadcast("a", large)
         assert all((o[1]["a"] == large).all() for o in opened.map([1] * 4, range(4)))
-        opened.post("b", "old")
-        opened.post("b", "new")
-        opened.post("a", large + 1)
+        opened.broadcast("b", "old")
+        opened.broadcast("b", "new")
+        opened.broadcast("a", large + 1)
         found = list(opened.map([6, 7], [0, 1]))
-        for _, heard, _ in found:
-            assert (heard["a"] == large + 1).all() and heard["b"] == "new"
+        for _, received, _ in found:
+            assert (received["a"] == large + 1).all() and received["b"] == "new"
         if count > 0:
-            assert found[0][2] == ["a", "b", "a"], "what was replaced before it was heard is not"
+            assert found[0][2] == ["a", "b", "a"], "what was replaced before it was received is not"
             assert found[1][2] == ["b", "a"], "somebody died, and the newcomer hears it all"
-        _, heard, _ = next(opened.map([9]))
-        assert heard["b"] == "new"
+        _, received, _ = next(opened.map([9]))
+        assert received["b"] == "new"
 
 
 class Opening(Remembers):
@@ -267,12 +267,12 @@ def test_what_was_posted_is_heard_though_the_item_that_it_came_with_was_dropped(
 ) -> None:
     with InProcess(2).open(Opening(source(), tmp_path)) as opened:
         list(opened.map([1], [0]))
-        opened.post("a", 1)
+        opened.broadcast("a", 1)
         outcomes = opened.map([2, 3], [0, 1])
         next(outcomes)
         outcomes.close()  # the second one waits for its job to be open
-        for _, heard, order in opened.map([4, 5], [0, 1]):
-            assert heard == {"a": 1} and order == ["a"]
+        for _, received, order in opened.map([4, 5], [0, 1]):
+            assert received == {"a": 1} and order == ["a"]
 
 
 def test_large_outcomes_come_through_files_that_are_gone_afterwards(
@@ -280,10 +280,10 @@ def test_large_outcomes_come_through_files_that_are_gone_afterwards(
 ) -> None:
     large = np.random.default_rng(0).normal(size=300_000)
     with two.open(Remembers(source(), tmp_path)) as opened:
-        opened.post("large", large)
-        ((_, heard, _),) = opened.map([1])
-        assert (heard["large"] == large).all()
-        assert type(heard["large"].base) is not type(None), "it lies in a file"
+        opened.broadcast("large", large)
+        ((_, received, _),) = opened.map([1])
+        assert (received["large"] == large).all()
+        assert type(received["large"].base) is not type(None), "it lies in a file"
     assert not list(two._spool.iterdir())
 
 
@@ -300,7 +300,7 @@ def test_errors_come_in_their_place_and_keep_their_kind(two: Pool, kind: str) ->
     copied = (RuntimeError, "StubbornError: ab") if kind == "processes" else kept
     kinds = [(DataError, "D004"), (ValueError, "odd"), copied]
     for make, (error, text) in zip(errors, kinds, strict=True):
-        outcomes = several.map(Fails(source(), make), source().stretches(4, 4))
+        outcomes = several.map(Fails(source(), make), source().chunks(4, 4))
         assert next(outcomes) == "first"
         with pytest.raises(error, match=text):
             next(outcomes)
@@ -310,7 +310,7 @@ def test_errors_come_in_their_place_and_keep_their_kind(two: Pool, kind: str) ->
 def test_running_out_of_memory_has_a_code(two: Pool, text: str) -> None:
     make = partial(RuntimeError, text) if text else MemoryError
     with pytest.raises(WorkerError, match=r"W001: worker.*--workers"):
-        list(two.map(Fails(source(), make), source().stretches(4, 4)))
+        list(two.map(Fails(source(), make), source().chunks(4, 4)))
 
 
 def test_samples_that_no_other_process_can_have_are_refused(two: Pool, tmp_path: Path) -> None:
@@ -333,10 +333,10 @@ def test_samples_that_a_worker_does_not_find_are_reported(two: Pool, tmp_path: P
 
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parcel = packed(Sums(source(), tmp_path))
+    serialized = packed(Sums(source(), tmp_path))
     monkeypatch.setattr(worker, "versions", lambda: "python 3.11, lostbits 0.0.1")
     with pytest.raises(WorkerError, match=r"W003: worker.*lostbits 0\.0\.1"):
-        worker.opened(parcel)
+        worker.opened(serialized)
 
 
 def test_a_full_disk_has_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def test_a_full_disk_has_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("sizes", [[], [0], [5, 0, 4096, 10_000]])
 def test_a_stored_parcel_is_read_as_it_was(tmp_path: Path, sizes: list[int]) -> None:
     arrays = [np.arange(size).astype(np.uint8) for size in sizes]
-    stored(Parcel("v", b"content", arrays), tmp_path / "job")
+    stored(Serialized("v", b"content", arrays), tmp_path / "job")
     again = loaded(tmp_path / "job")
     assert (again.versions, again.content) == ("v", b"content")
     assert [bytes(a) for a in again.arrays] == [bytes(a) for a in arrays]
@@ -363,7 +363,7 @@ def test_a_parcel_of_others_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     job = tmp_path / "job"
-    stored(Parcel("v", b"content", []), job)
+    stored(Serialized("v", b"content", []), job)
     assert loaded(job).content == b"content"
     if how == "mode":
         job.chmod(0o770)
@@ -380,7 +380,7 @@ def test_a_parcel_of_others_is_not_read(
 def test_a_place_that_is_taken_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     with pytest.raises(LostbitsError, match=r"O005.*exists"):
-        stored(Parcel("v", b"content", []), tmp_path / "job")
+        stored(Serialized("v", b"content", []), tmp_path / "job")
 
 
 def test_our_errors_survive_being_sent() -> None:
@@ -412,7 +412,7 @@ if __name__ == "__main__":
     data = open_source(np.zeros((64, 2), np.float32), [spec])
     job = Sums(data, Path(sys.argv[1]), seconds=0.3)
     with Processes(2, 1) as workers:
-        for outcome in workers.map(job, data.stretches(4, 4)):
+        for outcome in workers.map(job, data.chunks(4, 4)):
             print(outcome, flush=True)
 """
 

@@ -43,7 +43,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not inst
 
 
 def figures(progress: Progress = silent, **resources: Any) -> Diagnosis:
-    """The result but for times, on so many samples that every pass has several stretches."""
+    """The result but for times, on so many samples that every pass has several chunks."""
     options: dict[str, Any] = {"labels": FILES["labels"], "samples": 72, "progress": progress}
     return bare(diagnosed(FILES["model"], FILES["data"], "snpe", **options, **resources))
 
@@ -100,7 +100,7 @@ def test_a_node_that_is_lost_changes_nothing(cluster: Any, tmp_path: Path) -> No
     """Its tasks go to the others; what it had finished is not computed again."""
     samples = np.random.default_rng(0).normal(size=(96, 2)).astype(np.float32)
     source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 2))])
-    items = source.stretches(4, 4)
+    items = source.chunks(4, 4)
     expected = list(InProcess().map(Sums(source, tmp_path / ".."), items))
     third = cluster.add_node(num_cpus=1)
     with Ray(cluster.address) as pool:

@@ -138,7 +138,7 @@ def bound_channels(graph: ir.Graph, bound: Bound, uppers: Exact) -> None:
     """Each channel gets a bound of its own; the Clip's output keeps its name and its readers.
 
     ONNX's Clip takes a single bound, so a Min with all of them follows. The Clip stays, at the
-    largest: whoever rounds its output need not lay a grid over what the Min cuts off anyway.
+    largest: the grid of its output need not cover what the Min cuts off anyway.
     """
     clip, most = _node(graph, bound.node), float(uppers.max())
     write_constant(graph, clip, 2, np.asarray(most, np.float32))

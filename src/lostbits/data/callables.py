@@ -12,6 +12,7 @@ from typing import Any
 
 from lostbits.data.paths import foreign
 from lostbits.errors import DataError, close_match
+from lostbits.system.process import is_own
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -54,12 +55,19 @@ def _module(target: str, name: str) -> ModuleType:
 
 @contextmanager
 def _current_folder() -> Iterator[None]:
-    """Modules are looked for there as well, after all other places, as ``python -c`` would."""
+    """Modules are looked for there as well, after all other places, as ``python -c`` would.
+
+    In a process of our own it stays so, for what the module imports later, and for its workers.
+    Nobody who names no callable has a module of the working folder imported.
+    """
     here = os.getcwd()
     if {"", here} & set(sys.path):
         yield
         return
     sys.path.append(here)
+    if is_own():
+        yield
+        return
     try:
         yield
     finally:

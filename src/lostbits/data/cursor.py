@@ -1,4 +1,4 @@
-"""Reading stretches of samples one after the other, without starting again for each."""
+"""Reading chunks of samples one after the other, without starting again for each."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Item:
 class Cursor:
     """Where a reader stands in the items of a source.
 
-    It moves forward, past items without loading them, and starts again only where a stretch lies
-    before it. So a worker that reads some stretches of the data opens every file, and unpacks
+    It moves forward, past items without loading them, and starts again only where a chunk lies
+    before it. So a worker that reads some chunks of the data opens every file, and unpacks
     every archive, once a pass.
 
     Args:
@@ -60,19 +60,19 @@ class Cursor:
         self._first = 0
         self._loaded: Mapping[str, NDArray[Any]] | None = None
 
-    def batches(self, stretch: range, size: int) -> Iterator[Batch]:
-        """The samples of a stretch, ``size`` at a time, or as many as the model fixes.
+    def batches(self, chunk: range, size: int) -> Iterator[Batch]:
+        """The samples of a chunk, ``size`` at a time, or as many as the model fixes.
 
-        Smaller at the end of the stretch, and where the shape of samples changes.
+        Smaller at the end of the chunk, and where the shape of samples changes.
         """
-        first = stretch.start
-        for samples in _chunks(self.pieces(stretch), self._interface.batch or size):
+        first = chunk.start
+        for samples in _chunks(self.pieces(chunk), self._interface.batch or size):
             yield Batch(first, self._interface.feed(samples), _size(samples))
             first += _size(samples)
 
-    def pieces(self, stretch: range) -> Iterator[Feeds]:
-        """The samples of a stretch in the pieces that the items come in."""
-        start, stop = stretch.start + self._origin, stretch.stop + self._origin
+    def pieces(self, chunk: range) -> Iterator[Feeds]:
+        """The samples of a chunk in the pieces that the items come in."""
+        start, stop = chunk.start + self._origin, chunk.stop + self._origin
         if self._item is None or start < self._first:
             self._rewind()
         while self._item is not None:
@@ -81,7 +81,7 @@ class Cursor:
                 arrays = {name: x[low:high] for name, x in self._load(self._item).items()}
                 yield self._interface.fit(self._item.where, arrays, self._first + low)
             if self._first + self._item.size >= stop:
-                return  # and stays on this item, in which the next stretch may begin
+                return  # and stays on this item, in which the next chunk may begin
             self._step()
         found = f"{self._first} instead of {self._total}"
         raise DataError("D018.count", self._name, found)

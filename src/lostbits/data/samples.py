@@ -73,7 +73,7 @@ class Samples(Source):
         return replace(self, start=self.start + start, stop=self.start + stop)
 
     def cursor(self) -> Cursor:
-        """A reader of stretches, which counts from this source's first sample."""
+        """A reader of chunks, which counts from this source's first sample."""
         return Cursor(self.name, self.interface, self.read, self.total, self.start)
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -82,7 +82,7 @@ class Samples(Source):
             raise ValueError(f"batches(size=...) must be at least 1, got {size}")
         return self.cursor().batches(range(len(self)), size)
 
-    def stretches(self, size: int, least: int) -> list[range]:
+    def chunks(self, size: int, least: int) -> list[range]:
         """Borders between batches that depend on nothing but the two numbers and the source."""
         batch = self.interface.batch or size
         step = batch * -(-least // batch)

@@ -63,10 +63,10 @@ class Batch:
 
 
 class Reader(Protocol):
-    """Reads stretches of a source, best in order: it goes on from where it stands."""
+    """Reads chunks of a source, best in order: it goes on from where it stands."""
 
-    def batches(self, stretch: range, size: int) -> Iterator[Batch]:
-        """The samples of a stretch in batches, as those of ``Source.batches``."""
+    def batches(self, chunk: range, size: int) -> Iterator[Batch]:
+        """The samples of a chunk in batches, as those of ``Source.batches``."""
         ...
 
 
@@ -103,7 +103,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def cursor(self) -> Reader:
-        """A reader of stretches of samples."""
+        """A reader of chunks of samples."""
 
     @property
     @abc.abstractmethod
@@ -111,10 +111,10 @@ class Source(abc.ABC):
         """Whether several readers of one process may be on their way at a time."""
 
     @abc.abstractmethod
-    def stretches(self, size: int, least: int) -> list[range]:
-        """The samples as stretches of whole batches of ``size``, of at least ``least`` samples.
+    def chunks(self, size: int, least: int) -> list[range]:
+        """The samples as chunks of whole batches of ``size``, of at least ``least`` samples.
 
-        The stretches are the same wherever they are read, and so is what becomes of them.
+        The chunks are the same wherever they are read, and so is what becomes of them.
         """
 
     @abc.abstractmethod

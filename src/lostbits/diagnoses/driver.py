@@ -1,4 +1,4 @@
-"""A diagnosis: stretches of the samples are measured by whoever works, and added up in order."""
+"""A diagnosis: workers measure chunks of the samples, and the sums are added up in order."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -73,22 +73,22 @@ class Run:
         """Stream the data once; an interrupt keeps what is finished.
 
         Each batch is a task of its own, whose sums are added one after the other: that way the
-        figures are those of a single loop, to the last bit, whoever computes them.
+        figures are those of a single loop, to the last bit, with any number of workers.
         """
         folding = Folding(pool or InProcess(), progress, self._checkpoint())
         job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
-        stretches = self.source.stretches(job.batch, 1)
+        chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
-            folding.run("diagnosis", job, stretches, self.sums, fits)
+            folding.run("diagnosis", job, chunks, self.sums, fits)
             for turn in count(1):
                 if not (finer := self._attributed.unsettled(self.tolerance)):
                     break
-                again = [s for s in stretches if any(first in s for first in finer)]
+                again = [s for s in chunks if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
                 folding.run(f"refinement {turn}", job, again, self.sums, fits)
             if self._open():
-                few = [s for s in stretches if s.start < PERMUTED_SAMPLES]
+                few = [s for s in chunks if s.start < PERMUTED_SAMPLES]
                 folding.run("permutations", replace(job, finer={}, walk=True), few, self.sums, fits)
         except KeyboardInterrupt:
             if not self.done:

@@ -110,7 +110,7 @@ def _explained(
 
 def _changed(case: Case, part: Attribution, command: str) -> Finding:
     """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
-    place = next(s for s in case.players if s.key == part.key)
+    place = next(s for s in case.attributed_sites if s.key == part.key)
     gain = gain_db(part.share)
     remedy = say("remedy.changed")
     return Finding(

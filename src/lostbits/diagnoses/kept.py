@@ -38,7 +38,7 @@ def check(measured: Measured, case: Case, samples: int) -> None:
     if measured.attributed is not None:
         _check_attributed(measured.attributed, case, samples)
     if measured.walked is not None:
-        _shaped([measured.walked.sums], (2 * len(case.players),))
+        _shaped([measured.walked.sums], (2 * len(case.attributed_sites),))
 
 
 def _require(holds: bool, found: str) -> None:
@@ -87,7 +87,7 @@ def _check_attributed(found: Attributed, case: Case, samples: int) -> None:
 def _sizes(case: Case) -> dict[str, int | None]:
     """How many channels each site has; None where that is not known beforehand."""
     known, sizes = values_by_name(case.model.graph), {}
-    for site in case.players:
+    for site in case.attributed_sites:
         if site.streams:
             sizes[site.key] = channels(known[site.tensor], site.axis)
         else:

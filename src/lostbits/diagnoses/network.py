@@ -248,7 +248,7 @@ def attributed_report(case: Case, metric: Metric, sums: Attributed) -> NetworkRe
     scale = case.samples / max(sums.samples, 1)  # 1 but for an interrupted run
     attributions = [
         Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, sums.total))
-        for site in case.players
+        for site in case.attributed_sites
         for cause, value in _causes(sums, site)
     ]
     attributions.sort(key=lambda a: -abs(a.value))

@@ -28,7 +28,7 @@ from lostbits.runtime.metrics import Metric, Value
 from lostbits.runtime.session import Session
 from lostbits.statistic import RecordSum
 
-CAUSES: tuple[Cause, Cause] = ("clip", "round")  # the order of a site's two players
+CAUSES: tuple[Cause, Cause] = ("clip", "round")  # the order of a site's two attributed_sites
 
 
 @final
@@ -37,9 +37,9 @@ class Coalitions:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.count = len(case.players)
+        self.count = len(case.attributed_sites)
         self._session = Session(
-            switched(case.model, case.players, case.plan, case.written), optimise=False
+            switched(case.model, case.attributed_sites, case.plan, case.written), optimise=False
         )
 
     def outputs(self, part: Batch, on: NDArray[np.bool_]) -> list[torch.Tensor]:
@@ -72,7 +72,7 @@ class Walked(RecordSum):
     @classmethod
     def none(cls, case: Case) -> Self:
         """Nothing yet."""
-        return cls(0.0, 0, 0, np.zeros(2 * len(case.players)))
+        return cls(0.0, 0, 0, np.zeros(2 * len(case.attributed_sites)))
 
     def merge(self, other: Self) -> Self:
         """Add what was walked elsewhere."""
@@ -93,7 +93,7 @@ class PermutationErrors:
 
     def __init__(self, case: Case, value: Value, seed: int = 0, pairs: int = 1) -> None:
         self.case, self.value = case, value
-        self.orders = _orders(len(case.players), pairs, np.random.default_rng(seed))
+        self.orders = _orders(len(case.attributed_sites), pairs, np.random.default_rng(seed))
         self.sums = Walked.none(case)
 
     @cached_property
@@ -140,7 +140,7 @@ def walked_report(
     scale = case.samples / max(sums.samples, 1)  # only the first samples were walked
     attributions = [
         Attribution(site.tensor, site.role, cause, scale * v, v / (sums.total or 1.0))
-        for site, row in zip(case.players, sums.sums.reshape(-1, 2).tolist(), strict=True)
+        for site, row in zip(case.attributed_sites, sums.sums.reshape(-1, 2).tolist(), strict=True)
         for cause, v in zip(CAUSES, row, strict=True)
         if cause == "round" or v
     ]

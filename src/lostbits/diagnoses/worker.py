@@ -78,7 +78,7 @@ class Measured(RecordSum):
 @final
 @dataclass(frozen=True)
 class Measurement:
-    """The job: its items are stretches of samples.
+    """The job: its items are chunks of samples.
 
     Attributes:
         case: What is diagnosed, without its statistics, which only reports need.
@@ -128,7 +128,7 @@ class _Measuring:
 
     def __init__(self, job: Measurement) -> None:
         self.job, self.case, self.cursor = job, job.case, job.source.cursor()
-        self.executor = Executor(self.case.model, self.case.players)
+        self.executor = Executor(self.case.model, self.case.attributed_sites)
         self.simulation = Simulation(self.case)
         metric = check_metric(job.settings.metric)
         self.value = Value(metric, self.case.output_energy, self.case.samples)
@@ -139,11 +139,11 @@ class _Measuring:
         self.permutation: PermutationErrors | None = None
         self.pointed = pointed(self.executor)
 
-    def measure(self, stretch: range) -> Measured:
-        """All of a stretch."""
+    def measure(self, chunk: range) -> Measured:
+        """All of a chunk."""
         self._begin()
         samples = 0
-        for part in self.cursor.batches(stretch, self.job.batch):
+        for part in self.cursor.batches(chunk, self.job.batch):
             if self.job.finer or self.job.walk:
                 self._again(part)
                 continue
@@ -161,7 +161,7 @@ class _Measuring:
         )
 
     def _begin(self) -> None:
-        """Sums of nothing; those of the stretch before belong to whoever adds them up."""
+        """Sums of nothing; those of the chunk before belong to the driver."""
         self.site_errors.sums = no_sums(self.case)
         self.layer_errors.sums = {}
         self.comparison = Comparison()

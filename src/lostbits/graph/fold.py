@@ -53,8 +53,8 @@ def _foldable(node: ir.Node) -> bool:
 def evaluate(node: ir.Node, version: int) -> Arrays | None:
     """Outputs of one node on its constant inputs, by ONNX's reference implementation.
 
-    None where that has no such op or gives anything but arrays: such a node is left to whoever
-    runs the model.
+    None where that has no such op or gives anything but arrays: such a node is left to the
+    runtime.
 
     Raises:
         ModelError: M013 where memory does not hold them.
@@ -73,7 +73,7 @@ def evaluate(node: ir.Node, version: int) -> Arrays | None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
     _check_sizes(model, feeds)
     try:
-        with np.errstate(all="ignore"):  # a NaN is a value; whoever uses it says so
+        with np.errstate(all="ignore"):  # a NaN is a value, and refused where it is used
             outputs = ReferenceEvaluator(model).run(None, feeds)
     except Exception:  # each op's implementation raises what it likes
         return None
@@ -87,7 +87,7 @@ def _check_sizes(model: onnx.ModelProto, feeds: Mapping[str, Array | None]) -> N
     probe = _probe(model, feeds)
     try:
         inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
-    except Exception:  # whoever runs the node says what is wrong with it
+    except Exception:  # the runtime says what is wrong with it
         return
     for output in inferred.graph.output:
         kind = output.type.tensor_type

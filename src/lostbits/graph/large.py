@@ -15,7 +15,7 @@ from lostbits.system.arrays_on_disk import in_bytes, spilled
 LARGE_MODEL = 256 << 20  # bytes of all constants from which on the large ones lie in files
 LARGE = 1 << 20  # bytes: smaller constants stay in memory
 
-_PAGE = 4096  # where constants begin in a file, so that whoever reads it can map them
+_PAGE = 4096  # where constants begin in a file, so that readers can map them
 
 Array = NDArray[np.generic]
 

@@ -12,7 +12,7 @@ import onnx
 def sort(model: onnx.ModelProto) -> None:
     """Put nodes behind those whose results they read, where they are not; others keep their order.
 
-    Nodes in a circle are left to whoever checks the model.
+    Nodes in a circle are left to the check of the model.
     """
     for nodes in (model.graph.node, *(function.node for function in model.functions)):
         order = _order(nodes)

@@ -38,7 +38,7 @@ from lostbits.rounding import (
 )
 from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
-from lostbits.sweep.layers import Crew, Solved, sweep
+from lostbits.sweep.layers import OpenJob, Solved, sweep
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -114,7 +114,7 @@ class _Solver:
         self.skipped: dict[str, Message] = {}
 
     def look(self, layer: Layer) -> _Learned:
-        """By whoever has the layer; it is passed over where no gradient leads through it."""
+        """The layer, learned; it is passed over where no gradient leads through it."""
         try:
             return self._learned(layer)
         except RecoveryError as error:
@@ -134,7 +134,7 @@ class _Solver:
         values = weight.values(rounded.codes["weight"]).numpy()
         return _Learned(Solved(values), (rounded.loss_before, rounded.loss_after))
 
-    def solve(self, layer: Layer, found: Sequence[_Learned], crew: Crew) -> Solved | None:
+    def solve(self, layer: Layer, found: Sequence[_Learned], job: OpenJob) -> Solved | None:
         """Nobody else has seen anything."""
         (learned,) = found
         if learned.reason is not None:

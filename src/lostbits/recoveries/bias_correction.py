@@ -15,7 +15,7 @@ from lostbits.case import Case
 from lostbits.language import say
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left, sweep_cost
 from lostbits.sweep.layer import Layer
-from lostbits.sweep.layers import Crew, sweep
+from lostbits.sweep.layers import OpenJob, sweep
 
 
 @final
@@ -63,5 +63,5 @@ class _Keep:
     def look(self, layer: Layer) -> None:
         """Nothing."""
 
-    def solve(self, layer: Layer, found: Sequence[None], crew: Crew) -> None:
+    def solve(self, layer: Layer, found: Sequence[None], job: OpenJob) -> None:
         """As the plan rounds them."""

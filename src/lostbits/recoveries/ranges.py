@@ -29,7 +29,7 @@ from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, sweep
 from lostbits.runtime.memory_layout import dot
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.sweep.layer import Layer
-from lostbits.sweep.layers import Crew, sweep
+from lostbits.sweep.layers import OpenJob, sweep
 
 _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
@@ -139,7 +139,7 @@ class _Trial:
         self,
         layer: Layer,
         found: Sequence[tuple[float, dict[Figure, float]] | None],
-        crew: Crew,
+        job: OpenJob,
     ) -> None:
         """Add the errors up, relative to the power."""
         known = [pair for pair in found if pair is not None]

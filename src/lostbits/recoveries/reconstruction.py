@@ -151,7 +151,7 @@ class _Solver:
         return found, skipped
 
     def _reason_to_keep(self, block: Block, site: Site) -> Message | None:
-        inside = {step.name for step in block.stretch.steps}
+        inside = {step.name for step in block.segment.steps}
         if not all(use.node in inside for use in site.uses):
             return say("skipped.other_block")
         if sum(other.group == site.group for other in self.case.sites) > 1:

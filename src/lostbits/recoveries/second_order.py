@@ -39,7 +39,7 @@ from lostbits.rounding import Gram, Problem, RowGrid, ScaleSearch, Settings, Sol
 from lostbits.rounding.ridge import DAMPINGS
 from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
-from lostbits.sweep.layers import Crew, Solved, sweep
+from lostbits.sweep.layers import OpenJob, Solved, sweep
 from lostbits.sweep.shards import Ask
 
 Doubles = NDArray[np.float64]
@@ -151,7 +151,7 @@ class _Solver:
         (seed,) = np.random.SeedSequence([self.seed, layer.number, first]).generate_state(1)
         return torch.Generator().manual_seed(int(seed))
 
-    def solve(self, layer: Layer, found: Sequence[_Moments | None], crew: Crew) -> Solved | None:
+    def solve(self, layer: Layer, found: Sequence[_Moments | None], job: OpenJob) -> Solved | None:
         """From the moments of all shards, added in their order."""
         known = [moments for moments in found if moments is not None]
         if not known:
@@ -163,7 +163,7 @@ class _Solver:
         rest, held = _summed(known, weights.shape[-1])
         grid = RowGrid.of(layer.affine, *weights.shape[:2])
         problem = Problem(weights, rest, held, grid, self._search(layer.affine))
-        values, grid = self._solve(problem, crew)
+        values, grid = self._solve(problem, job)
         return Solved(matrix.join(values), _rescaled(layer.affine, grid))
 
     def _search(self, affine: Affine) -> ScaleSearch | None:
@@ -172,15 +172,15 @@ class _Solver:
             return None
         return ScaleSearch(per_row=affine.axis is not None)
 
-    def _solve(self, problem: Problem, crew: Crew) -> tuple[Doubles, RowGrid]:
-        crew.post("problem", problem)
-        ridge = self._ridge(problem, crew)
+    def _solve(self, problem: Problem, job: OpenJob) -> tuple[Doubles, RowGrid]:
+        job.broadcast("problem", problem)
+        ridge = self._ridge(problem, job)
         cuts = problem.parts
-        grids = self._grids(problem, ridge, crew)
+        grids = self._grids(problem, ridge, job)
         pieces = list(zip(cuts, grids, strict=True))
-        damping = self._damping(problem, ridge, grids, crew)
+        damping = self._damping(problem, ridge, grids, job)
         tasks = [Ask("solution", ridge, damping, *piece) for piece in pieces]
-        found: list[tuple[RowGrid, Solution]] = list(crew.map(tasks))
+        found: list[tuple[RowGrid, Solution]] = list(job.map(tasks))
         grids = [grid for grid, _ in found]
         nearest, left = (
             sum(float(part.sum()) for part in parts)
@@ -191,30 +191,30 @@ class _Solver:
         return np.concatenate(values, problem.axis), problem.joined(grids)
 
     @staticmethod
-    def _ridge(problem: Problem, crew: Crew) -> float:
+    def _ridge(problem: Problem, job: OpenJob) -> float:
         """The strength with the least error on held-out samples; infinite where there are none."""
         if not problem.held.count:
             return np.inf
-        errors = crew.map([Ask("ridge_error", strength) for strength in DAMPINGS])
+        errors = job.map([Ask("ridge_error", strength) for strength in DAMPINGS])
         return DAMPINGS[int(np.argmin(list(errors)))]
 
     @staticmethod
-    def _grids(problem: Problem, ridge: float, crew: Crew) -> list[RowGrid]:
+    def _grids(problem: Problem, ridge: float, job: OpenJob) -> list[RowGrid]:
         """A search for each row is one for each part; one scale for all is looked for at once."""
         cuts = problem.parts
         if problem.search is None:
             return problem.grids(ridge, cuts)
         together = [[cut] for cut in cuts] if problem.search.per_row else [cuts]
-        found = crew.map([Ask("grids", ridge, one) for one in together])
+        found = job.map([Ask("grids", ridge, one) for one in together])
         return [grid for several in found for grid in several]
 
     @staticmethod
-    def _damping(problem: Problem, ridge: float, grids: Sequence[RowGrid], crew: Crew) -> float:
+    def _damping(problem: Problem, ridge: float, grids: Sequence[RowGrid], job: OpenJob) -> float:
         """The usual one where positions abound, else the best on the held-out samples."""
         rest = problem.rest.count
         if not problem.held.count or rest >= _FEW * problem.weights.shape[-1]:
             return Settings().damping
-        errors = crew.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
+        errors = job.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
         return _STRENGTHS[int(np.argmin(list(errors)))]
 
     def summary(self) -> Message:

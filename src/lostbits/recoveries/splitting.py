@@ -1,6 +1,6 @@
 """Outlier channel splitting: the largest weights are halved, in two copies of their channel.
 
-A range that a few weights stretch leaves the others a few levels. Where the channel that holds
+A range that a few weights chunk leaves the others a few levels. Where the channel that holds
 the largest one is written twice and read in two halves, the function stays and the range shrinks.
 The halves lie a quarter of a step to both sides of ``w / 2``, so that their codes add up to the
 code that the whole weight would have on the new grid.

@@ -1,7 +1,7 @@
 """As few positions as columns, with the error of all: for layers without an activation function.
 
 ``sum |W x - Q z|^2`` over all positions is, but for a constant, ``|Q R - Y|^2`` where ``R R^T`` is
-the Gram matrix of the inputs z and ``Y R^T = W sum x z^T``. Whoever learns Q step by step then
+the Gram matrix of the inputs z and ``Y R^T = W sum x z^T``. Learning Q step by step then
 multiplies with R, whose width is the rank of the Gram matrix, instead of with the data.
 """
 

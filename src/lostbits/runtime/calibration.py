@@ -2,7 +2,7 @@
 
 Extremes and counts of every activation come from the same run, because the bins adapt to what is
 seen. They are exact under any split of the data, and nothing else is kept, so memory does not
-depend on the number of samples. Stretches of the data go to whoever works; the energies of the
+depend on the number of samples. Stretches of the data go to the workers; the energies of the
 outputs, float sums, are added up batch by batch in order.
 """
 
@@ -38,7 +38,7 @@ _LARGEST = 1e18  # its square nears the largest float32
 # Samples that are counted between two hand-overs, and how many of these at least, if there are so
 # many samples. The counts of a network are some 60 MB: to send and add them after every batch would
 # take a good part of the time that counting takes.
-_STRETCH, _STRETCHES = (32, 256), 8
+_CHUNK, _CHUNKS = (32, 256), 8
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -68,9 +68,9 @@ def calibrate(
     folding = folding or Folding(InProcess(), silent)
     counted = Counted.empty(streamed)
     counts = _Counts(model, streamed, source, batch)
-    stretch = int(np.clip(len(source) // _STRETCHES, *_STRETCH))
+    chunk = int(np.clip(len(source) // _CHUNKS, *_CHUNK))
     check = partial(_check, model, streamed)
-    folding.run("statistics", counts, source.stretches(batch, stretch), counted, check)
+    folding.run("statistics", counts, source.chunks(batch, chunk), counted, check)
     total = _total(counted.energies, model, source)
     for site in streamed:
         _check_magnitude(site, counted.tallies[site.key], source)
@@ -190,10 +190,10 @@ class _Counts:
             self._count(threads, counted.tallies, values, part)
             counted.energies.append(np.array([_energy(values[name]) for name in outputs]))
 
-        def work(stretch: range) -> Counted:
+        def work(chunk: range) -> Counted:
             counted = Counted.empty(self.sites)
             with ThreadPoolExecutor(pool_threads()) as threads:
-                for part in cursor.batches(stretch, self.batch):
+                for part in cursor.batches(chunk, self.batch):
                     look(part, counted, threads)
             return counted
 

@@ -1,6 +1,6 @@
 """The float and the quantized network, side by side, one node at a time.
 
-Whoever wants to compare the two listens; only the tensors that later nodes still read are held.
+Listeners are told of every node; only the tensors that later nodes still read are held.
 """
 
 from collections.abc import Sequence

@@ -42,8 +42,8 @@ class _Run:
     def open(self) -> Callable[[range], list[Outputs]]:
         session, cursor = Session(self.model, optimise=self.optimise), self.source.cursor()
 
-        def work(stretch: range) -> list[Outputs]:
-            parts = cursor.batches(stretch, _BATCH)
+        def work(chunk: range) -> list[Outputs]:
+            parts = cursor.batches(chunk, _BATCH)
             return [(part.size, _floats(session.run(part.feeds), part)) for part in parts]
 
         return work
@@ -104,6 +104,6 @@ class Judge:
 
     def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[Outputs]:
         """In the order of the samples."""
-        stretches = self.source.stretches(_BATCH, _BATCH)
-        for outputs in self.pool.map(_Run(model, self.source, optimise), stretches):
+        chunks = self.source.chunks(_BATCH, _BATCH)
+        for outputs in self.pool.map(_Run(model, self.source, optimise), chunks):
             yield from outputs

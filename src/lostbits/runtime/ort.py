@@ -1,4 +1,4 @@
-"""ONNX Runtime, with its telemetry off: whoever needs it imports it from here.
+"""ONNX Runtime, with its telemetry off; the only place that imports it.
 
 It reports its use to Microsoft from its import on: who runs it on what, and its error messages, in
 which the nodes and tensors of the model have their names. Nothing that can be called later undoes

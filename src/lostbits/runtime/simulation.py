@@ -164,7 +164,7 @@ def _shaped(values: NDArray[Any], rank: int, affine: Affine) -> torch.Tensor:
 
 def _freeze_constants(case: Case) -> Frozen:
     frozen, large = Frozen({}, {}), large_constants(case.model.graph)
-    for site in case.players:
+    for site in case.attributed_sites:
         if not site.streams:
             x, affine = constant_of(case.model, site), case.plan.get(site.key)
             _freeze(frozen, site, affine, x, case.quantized_constant(site))

@@ -19,9 +19,9 @@ from lostbits.grid import Affine
 from lostbits.language import Message, say
 from lostbits.plan.chosen import Written
 from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.sweep.cuts import Stretch, stretches
+from lostbits.sweep.cuts import Segment, segments
 from lostbits.sweep.layer import Shard, whole
-from lostbits.sweep.layers import Crew, check_grid, check_values
+from lostbits.sweep.layers import OpenJob, check_grid, check_values
 from lostbits.sweep.shards import Decision, Sweep, Worker
 from lostbits.sweep.twin_networks import Array, Networks, quantized_weight
 from lostbits.workers.cache import Arrays, Cache
@@ -50,10 +50,10 @@ class Entry(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Block:
-    """A stretch with quantized weights, and the values at both of its ends.
+    """A segment with quantized weights, and the values at both of its ends.
 
     Attributes:
-        stretch: Its steps.
+        segment: Its steps.
         weights: Sites of the weights that its linear steps read, by key.
         activations: Sites of the activations that it reads, by key.
         inputs: What enters it in the quantized network, or in the float one where blocks are
@@ -62,7 +62,7 @@ class Block:
         networks: Where it stands.
     """
 
-    stretch: Stretch
+    segment: Segment
     weights: Mapping[str, Site]
     activations: Mapping[str, Site]
     inputs: Sequence[Entry]
@@ -73,7 +73,7 @@ class Block:
         self, entry: Entry, weights: Mapping[str, torch.Tensor], quantize: Quantize
     ) -> torch.Tensor:
         """What leaves the block for ``entry``, with these weights and quantized activations."""
-        values = {**entry.shapes, self.stretch.entrance: entry.x}
+        values = {**entry.shapes, self.segment.entrance: entry.x}
         rounded: dict[str, torch.Tensor] = {}
 
         def read(step: Step, index: int, name: str) -> torch.Tensor:
@@ -86,17 +86,17 @@ class Block:
                 rounded[site.key] = quantize(site, values[name])
             return rounded[site.key]
 
-        for step in self.stretch.steps:
+        for step in self.segment.steps:
             inputs = [None if n is None else read(step, i, n) for i, n in enumerate(step.inputs)]
             outputs = self.networks.executor.evaluate(step, inputs)
             values.update(zip(step.outputs, outputs, strict=False))
-        return values[self.stretch.exit]
+        return values[self.segment.exit]
 
     @property
     def opaque(self) -> list[str]:
         """Its nodes that no gradient passes; known once the float network has run."""
         known = self.networks.executor.opaque
-        return [step.name for step in self.stretch.steps if step.name in known]
+        return [step.name for step in self.segment.steps if step.name in known]
 
     def _float(self, name: str) -> torch.Tensor:
         return self.networks.executor.constants[name]
@@ -125,7 +125,7 @@ class BlockSolver(Protocol):
     """Chooses constants and grids of one block after the other."""
 
     def look(self, block: Block) -> Reconstructed:
-        """What to change; pure, and computed by whoever has the block."""
+        """What to change; pure; computed by the worker that has the block."""
         ...
 
     def take(self, solved: Reconstructed) -> None:
@@ -145,11 +145,11 @@ def sweep_blocks(
     """Let ``solver`` choose for every block, in topological order; see ``layerwise.sweep``.
 
     Without a pool a block sees what the blocks before it have become. With one it sees what they
-    are in the float network, so that none has to wait for another, and whoever is free takes the
-    next.
+    are in the float network, so that none has to wait for another, and a free worker takes
+    the next.
     """
-    with (pool or InProcess()).open(Sweep(case, source, solver.look)) as crew:
-        return _Blocks(case, source, solver, crew, cache).run(pool is None, progress)
+    with (pool or InProcess()).open(Sweep(case, source, solver.look)) as job:
+        return _Blocks(case, source, solver, job, cache).run(pool is None, progress)
 
 
 @final
@@ -169,15 +169,15 @@ class Rebuild:
 
     def __call__(self, worker: Worker) -> Reconstructed:
         """With the values at both of its ends."""
-        stretch = list(stretches(worker.executor))[self.number - 1]
+        segment = list(segments(worker.executor))[self.number - 1]
         go = worker.ahead if self.apart else worker.to
-        networks = go(stretch.start, self.shard)
+        networks = go(segment.start, self.shard)
         walks = networks.plain if self.apart else networks.quantized
-        inputs = [_entry(walk, stretch) for walk in walks]
-        worker.ahead(stretch.start + len(stretch.steps), self.shard)
-        targets = [walk.values[stretch.exit] for walk in networks.plain]
-        sites = _sites(worker.executor, stretch)
-        solved: Reconstructed = worker.job.look(Block(stretch, *sites, inputs, targets, networks))
+        inputs = [_entry(walk, segment) for walk in walks]
+        worker.ahead(segment.start + len(segment.steps), self.shard)
+        targets = [walk.values[segment.exit] for walk in networks.plain]
+        sites = _sites(worker.executor, segment)
+        solved: Reconstructed = worker.job.look(Block(segment, *sites, inputs, targets, networks))
         return solved
 
 
@@ -186,23 +186,28 @@ class _Blocks:
     """One pass in progress, as the driver sees it."""
 
     def __init__(
-        self, case: Case, source: Source, solver: BlockSolver, crew: Crew, cache: Cache | None
+        self,
+        case: Case,
+        source: Source,
+        solver: BlockSolver,
+        job: OpenJob,
+        cache: Cache | None,
     ) -> None:
         self.networks = Networks(case, None)
-        self.solver, self.crew, self.cache = solver, crew, cache
+        self.solver, self.job, self.cache = solver, job, cache
         (self.shard,) = whole(source)
-        self.parts = list(stretches(self.networks.executor))
+        self.parts = list(segments(self.networks.executor))
 
     def run(self, in_order: bool, progress: Progress) -> Written:
         """Decide on block after block."""
         known = {n: self._kept(n) for n in self._to_solve()}
         asked = [n for n, kept in known.items() if kept is None]
         self.networks.written.cached = len(known) - len(asked)
-        outcomes = iter(()) if in_order else self.crew.map(self._tasks(asked, apart=True))
+        outcomes = iter(()) if in_order else self.job.map(self._tasks(asked, apart=True))
         for number in range(1, len(self.parts) + 1):
             if number in known:
                 if in_order and known[number] is None:
-                    outcomes = self.crew.map(self._tasks([number], apart=False))
+                    outcomes = self.job.map(self._tasks([number], apart=False))
                 self._decide(number, known[number] or self._new(number, outcomes), in_order)
             progress("blocks", number, len(self.parts))
         return self.networks.written
@@ -213,9 +218,9 @@ class _Blocks:
     def _to_solve(self) -> list[int]:
         """Blocks with weights, but those that cannot be solved: they are noted."""
         found = []
-        for number, stretch in enumerate(self.parts, 1):
-            weights, _ = _sites(self.networks.executor, stretch)
-            if reason := _reason_to_skip(stretch, weights):
+        for number, segment in enumerate(self.parts, 1):
+            weights, _ = _sites(self.networks.executor, segment)
+            if reason := _reason_to_skip(segment, weights):
                 self.networks.written.skipped |= {s.tensor: reason for s in weights.values()}
             elif weights:
                 found.append(number)
@@ -249,24 +254,24 @@ class _Blocks:
         decision = Decision(solved.values, solved.plan)
         decision.apply(self.networks)
         if in_order:
-            self.crew.post(f"block {number}", decision)
+            self.job.broadcast(f"block {number}", decision)
 
 
-def _entry(walk: Walk, stretch: Stretch) -> Entry:
-    return Entry(walk.values[stretch.entrance], {n: walk.values[n] for n in stretch.shapes})
+def _entry(walk: Walk, segment: Segment) -> Entry:
+    return Entry(walk.values[segment.entrance], {n: walk.values[n] for n in segment.shapes})
 
 
-def _sites(executor: Executor, stretch: Stretch) -> tuple[dict[str, Site], dict[str, Site]]:
+def _sites(executor: Executor, segment: Segment) -> tuple[dict[str, Site], dict[str, Site]]:
     """Sites of the weights and of the activations."""
-    found = [w for step in stretch.steps if (w := quantized_weight(executor, step)) is not None]
-    uses = ((step.name, i) for step in stretch.steps for i in range(len(step.inputs)))
+    found = [w for step in segment.steps if (w := quantized_weight(executor, step)) is not None]
+    uses = ((step.name, i) for step in segment.steps for i in range(len(step.inputs)))
     read = (executor.reader_site(*use) for use in uses)
     streamed = {s.key: s for s in read if s is not None and s.streams}
     return {site.key: site for _, site in found}, streamed
 
 
-def _reason_to_skip(stretch: Stretch, weights: Mapping[str, Site]) -> Message | None:
-    if not stretch.entrance or not stretch.exit:
+def _reason_to_skip(segment: Segment, weights: Mapping[str, Site]) -> Message | None:
+    if not segment.entrance or not segment.exit:
         return say("skipped.no_block")
     if len(weights) > _MOST:
         return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))

@@ -9,13 +9,13 @@ from lostbits.runtime.executor import Executor, Step
 from lostbits.sweep.twin_networks import quantized_weight
 
 _LEAST = (
-    3  # weights: a stretch of fewer is joined with the next, so that layers can help each other
+    3  # weights: a segment of fewer is joined with the next, so that layers can help each other
 )
 
 
 @final
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """A run of steps between two places where only one float tensor is waiting to be read.
 
     Attributes:
@@ -32,7 +32,7 @@ class Stretch:
     shapes: frozenset[str] = frozenset()
 
 
-def stretches(executor: Executor) -> Iterator[Stretch]:
+def segments(executor: Executor) -> Iterator[Segment]:
     """The steps of the network, cut where a single tensor crosses, in blocks of enough weights."""
     last = {n: i for i, step in enumerate(executor.steps, 1) for n in step.inputs if n is not None}
     floats = _floats(executor)
@@ -42,9 +42,9 @@ def stretches(executor: Executor) -> Iterator[Stretch]:
         waiting = {n for n in {*waiting, *step.outputs} if last.get(n, 0) > number}
         weights += quantized_weight(executor, step) is not None
         if number == len(executor.steps):
-            yield _stretch(start, executor.steps[start:], entering, set(executor.outputs), floats)
+            yield _segment(start, executor.steps[start:], entering, set(executor.outputs), floats)
         elif len(waiting & floats) == 1 and weights >= _LEAST:
-            yield _stretch(start, executor.steps[start:number], entering, waiting, floats)
+            yield _segment(start, executor.steps[start:number], entering, waiting, floats)
             start, weights, entering = number, 0, waiting
 
 
@@ -54,13 +54,13 @@ def _floats(executor: Executor) -> set[str]:
     return {v.name for v in (*graph.inputs, *made) if v.name and is_float(v)}
 
 
-def _stretch(
+def _segment(
     start: int, steps: tuple[Step, ...], entering: set[str], leaving: set[str], floats: set[str]
-) -> Stretch:
+) -> Segment:
     made = {name for step in steps for name in step.outputs}
     exit = _only(leaving & floats)
     whole = frozenset((entering - floats) & {n for step in steps for n in step.inputs if n})
-    return Stretch(start, steps, _only(entering & floats), exit if exit in made else "", whole)
+    return Segment(start, steps, _only(entering & floats), exit if exit in made else "", whole)
 
 
 def _only(names: Collection[str]) -> str:

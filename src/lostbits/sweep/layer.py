@@ -36,8 +36,8 @@ class Shard(NamedTuple):
 def shards(source: Source) -> list[Shard]:
     """The samples in shards of whole batches, whose borders know nothing of workers."""
     least = max(BATCH, -(-len(source) // _MOST_SHARDS))
-    stretches = source.stretches(BATCH, least)
-    return [Shard(number, samples, len(source)) for number, samples in enumerate(stretches)]
+    chunks = source.chunks(BATCH, least)
+    return [Shard(number, samples, len(source)) for number, samples in enumerate(chunks)]
 
 
 def whole(source: Source) -> list[Shard]:

@@ -25,7 +25,7 @@ from lostbits.workers.pools import InProcess
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.record import flattened, rebuilt
 
-Crew = Opened[Task, Any]
+OpenJob = Opened[Task, Any]
 
 
 @final
@@ -49,23 +49,23 @@ class Solver(Protocol):
         whole: Whether it has to see all samples at once. It then works in this process, unless
             layers are apart.
         apart: Whether it is shown what a layer would see if no other were quantized. None waits
-            for another then, and whoever is free takes the next.
+            for another then, and the next free worker takes the next.
     """
 
     whole: bool
     apart: bool
 
     def look(self, layer: Layer) -> Any:
-        """What is to be known of a layer on one shard; pure, and computed by whoever has it."""
+        """What is to be known of a layer on one shard, computed where the shard is; pure."""
         ...
 
-    def solve(self, layer: Layer, found: Sequence[Any], crew: Crew) -> Solved | None:
+    def solve(self, layer: Layer, found: Sequence[Any], job: OpenJob) -> Solved | None:
         """The layer's weights; None leaves them as the plan rounds them.
 
         Args:
             layer: Without samples.
             found: What ``look`` has found, in the order of the shards.
-            crew: Who else can work on it.
+            job: Who else can work on it.
         """
         ...
 
@@ -88,8 +88,8 @@ def sweep(
     """
     several = pool if pool is not None and (solver.apart or not solver.whole) else InProcess()
     parts = whole(source) if solver.whole else shards(source)
-    with several.open(Sweep(case, source, solver.look)) as crew:
-        return _Sweep(case, solver, parts, crew, cache).run(correct_biases, progress)
+    with several.open(Sweep(case, source, solver.look)) as job:
+        return _Sweep(case, solver, parts, job, cache).run(correct_biases, progress)
 
 
 @final
@@ -97,18 +97,23 @@ class _Sweep:
     """One pass in progress, as the driver sees it."""
 
     def __init__(
-        self, case: Case, solver: Solver, parts: Sequence[Shard], crew: Crew, cache: Cache | None
+        self,
+        case: Case,
+        solver: Solver,
+        parts: Sequence[Shard],
+        job: OpenJob,
+        cache: Cache | None,
     ) -> None:
         self.networks = Networks(case, None)
-        self.solver, self.parts, self.crew, self.cache = solver, parts, crew, cache
-        self.homes = [shard.number for shard in parts]
+        self.solver, self.parts, self.job, self.cache = solver, parts, job, cache
+        self.affinities = [shard.number for shard in parts]
         self.known: dict[int, Solved | None] = {}
 
     def _solve_apart(self, every: Sequence[Place], progress: Progress) -> None:
-        """Let whoever is free take the next layer that no earlier run has decided."""
+        """Give the next layer that no earlier run has decided to the next free worker."""
         asked = [place for place in every if self._kept(place) is None]
         looks = [Look(place.number, shard, apart=True) for place in asked for shard in self.parts]
-        told = self.crew.map(looks)
+        told = self.job.map(looks)
         for place in asked:
             self.known[place.number] = self._new(place, [next(told) for _ in self.parts])
             progress("layers apart", len(self.known), len(asked))
@@ -130,7 +135,7 @@ class _Sweep:
 
     def _decide(self, what: str, place: Place, decision: Decision) -> None:
         decision.apply(self.networks)
-        self.crew.post(f"{what} of layer {place.number}", decision)
+        self.job.broadcast(f"{what} of layer {place.number}", decision)
 
     def _solved(self, place: Place) -> Solved | None:
         """As it is known, or from the cache where an interrupted run has been here before."""
@@ -140,11 +145,11 @@ class _Sweep:
             self.networks.written.cached += 1
             return found
         looks = [Look(place.number, shard) for shard in self.parts]
-        return self._new(place, list(self.crew.map(looks, self.homes)))
+        return self._new(place, list(self.job.map(looks, self.affinities)))
 
     def _new(self, place: Place, told: Sequence[Any]) -> Solved | None:
         """What the solver makes of what it was told of a layer."""
-        solved = self.solver.solve(view(self.networks, place, self.parts[0]), told, self.crew)
+        solved = self.solver.solve(view(self.networks, place, self.parts[0]), told, self.job)
         if solved is not None and self.cache is not None:
             kept = replace(solved, values=solved.values.astype(np.float32))
             self.cache.keep(place.number, flattened(kept))
@@ -166,7 +171,7 @@ class _Sweep:
             self.networks.written.skipped[place.weight.tensor] = say("skipped.no_bias")
             return
         means = [MeanError(place.number, shard) for shard in self.parts]
-        total = sum(self.crew.map(means, self.homes), np.zeros(()))
+        total = sum(self.job.map(means, self.affinities), np.zeros(()))
         floats = self.networks.executor.constants[bias.tensor].numpy()
         shift = (total / self.parts[0].total).reshape(floats.shape)
         decided = (floats + shift).astype(np.float32)

@@ -85,7 +85,7 @@ class Worker:
     """Keeps the walks of its shards.
 
     Attributes:
-        problem: What a solver has posted last: something to be computed in parts.
+        problem: What a solver has broadcast last: something to be computed in parts.
         executor: Of all walks.
     """
 
@@ -102,7 +102,7 @@ class Worker:
         """Work on a task."""
         return task(self)
 
-    def hear(self, place: str, value: object) -> None:
+    def receive(self, place: str, value: object) -> None:
         """Take a decision to all walks, or the next problem."""
         if not isinstance(value, Decision):
             self.problem = value
@@ -191,7 +191,7 @@ class MeanError:
 
 @final
 class Ask:
-    """A method of the problem that was posted last, with these arguments."""
+    """A method of the problem that was broadcast last, with these arguments."""
 
     def __init__(self, method: str, *arguments: Any) -> None:
         self.method, self.arguments = method, arguments

@@ -34,13 +34,13 @@ class Checkpoint:
     cache: Cache | None = None
 
     def resume(self, stage: str, sums: RunningSum[Any], most: int, check: Check) -> int:
-        """Restore what was kept, and say how many of the ``most`` stretches it is the sum of."""
+        """Restore what was kept, and say how many of the ``most`` chunks it is the sum of."""
         if self.cache is None:
             return 0
         return self.cache.load(stage, partial(_restored, sums, most, check)) or 0
 
     def keep(self, stage: str, done: int, sums: RunningSum[Any]) -> None:
-        """Put the sum of so many stretches in the place of the one before."""
+        """Put the sum of so many chunks in the place of the one before."""
         if self.cache is not None:
             self.cache.keep(stage, flattened((done, sums.state())))
 
@@ -48,7 +48,7 @@ class Checkpoint:
 def _restored(sums: RunningSum[Any], most: int, check: Check, arrays: Arrays) -> int:
     done, state = rebuilt(tuple[int, sums.form], arrays)  # type: ignore[name-defined]
     if not 0 < done <= most:
-        raise ValueError(f"the sum of {done} stretches, where there are {most}")
+        raise ValueError(f"the sum of {done} chunks, where there are {most}")
     check(state)
     sums.restore(state)
     return int(done)
@@ -60,11 +60,11 @@ NOWHERE = Checkpoint()
 @final
 @dataclass(frozen=True)
 class Folding:
-    """Adds up what a pool makes of the stretches of the data, in order.
+    """Adds up what a pool makes of the chunks of the data, in order.
 
     Attributes:
         pool: Who works.
-        progress: Told after each stretch.
+        progress: Told after each chunk.
         checkpoint: Where the sums are kept.
     """
 
@@ -76,7 +76,7 @@ class Folding:
         self,
         stage: str,
         job: Job[range, Sums],
-        stretches: Sequence[range],
+        chunks: Sequence[range],
         sums: Sums,
         check: Check = anything,
     ) -> None:
@@ -84,14 +84,14 @@ class Folding:
 
         Args:
             stage: A name, for progress and for the checkpoint.
-            job: Makes a sum of each stretch.
-            stretches: Of the samples.
+            job: Makes a sum of each chunk.
+            chunks: Of the samples.
             sums: To be merged into.
             check: Raises ValueError for a state that cannot be a sum of these samples. A checksum
                 tells damage from what was written, but not who has written it.
         """
-        done = self.checkpoint.resume(stage, sums, len(stretches), check)
-        if rest := stretches[done:]:
+        done = self.checkpoint.resume(stage, sums, len(chunks), check)
+        if rest := chunks[done:]:
             self._add(stage, job, rest, sums, done)
 
     def _add(

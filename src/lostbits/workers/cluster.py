@@ -75,7 +75,7 @@ def _own() -> Iterator[dict[str, str]]:
     folder = TemporaryDirectory(prefix="lostbits-", ignore_cleanup_errors=True)
     with folder as name, restored(os.environ, *_SETTINGS):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if not os.environ.keys() & set(_TOKENS):  # else Ray keeps one in the home folder
+        if not os.environ.keys() & set(_TOKENS):  # else Ray keeps one in the affinity folder
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         _forget_token()
         inside = os.path.join(name, "ray")  # whose mode Ray changes, for all users of the machine

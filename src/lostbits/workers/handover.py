@@ -16,7 +16,7 @@ from lostbits.errors import DataError, first_line
 from lostbits.graph.large import large_constants
 from lostbits.graph.split_weights import put_together, taken_apart
 from lostbits.workers.pool import Job
-from lostbits.workers.serialize import Parcel, versions
+from lostbits.workers.serialize import Serialized, versions
 
 
 def by_threads(source: Source, model: ir.Model) -> bool:
@@ -33,7 +33,7 @@ class _Pickler(pickle.Pickler):
         return (put_together, taken_apart(obj)) if isinstance(obj, ir.Model) else NotImplemented
 
 
-def packed(job: Job[Any, Any]) -> Parcel:
+def packed(job: Job[Any, Any]) -> Serialized:
     """The job, ready to be sent.
 
     Raises:
@@ -45,4 +45,6 @@ def packed(job: Job[Any, Any]) -> Parcel:
         _Pickler(stream, 5, buffer_callback=arrays.append).dump(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise DataError("D034", job.source.description, first_line(error)) from error
-    return Parcel(versions(), stream.getvalue(), [np.asarray(buffer.raw()) for buffer in arrays])
+    return Serialized(
+        versions(), stream.getvalue(), [np.asarray(buffer.raw()) for buffer in arrays]
+    )

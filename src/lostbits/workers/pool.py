@@ -1,8 +1,8 @@
 """Contract of a pool: whatever runs the same task on many items; members are in ``pools``.
 
 A result must not depend on who computed it. So a task is pure, items have borders that know
-nothing of workers, and outcomes come back in the order of the items: whoever adds them up adds
-them in that order, and a float sum is the same to the last bit from one process or from twenty.
+nothing of workers, and outcomes come back in the order of the items. They are added up in that
+order, and a float sum is the same to the last bit from one process or from twenty.
 """
 
 import abc
@@ -65,17 +65,17 @@ class Opened(_Closing, abc.ABC, Generic[Item, Outcome]):
     """A job that workers have open, to be given items as often as there are some."""
 
     @abc.abstractmethod
-    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
-        """Outcomes in the order of the items, whoever finishes first.
+    def map(self, items: Sequence[Item], affinities: Sequence[int] = ()) -> Generator[Outcome]:
+        """Outcomes in the order of the items, not in that of finishing.
 
         What is not asked for is computed ahead by a few items at most, so that outcomes do not
         pile up. An error comes in its place in that order.
 
         Args:
             items: What to work on.
-            homes: A number for each item. Those with the same number go to the same worker as
-                long as it lives, also in later calls: it may remember what it knows of them. What
-                it remembers may save time, and may not change an outcome.
+            affinities: A key for each item. Items with the same key go to the same worker as long
+                as it lives, also in later calls, so that it can keep what it has made of them.
+                That may save time, and may not change an outcome.
 
         Raises:
             WorkerError: W001, W002 when workers do not survive an item.
@@ -83,12 +83,11 @@ class Opened(_Closing, abc.ABC, Generic[Item, Outcome]):
         """
 
     @abc.abstractmethod
-    def post(self, place: str, value: object) -> None:
-        """Let every worker know a value before it begins another item.
+    def broadcast(self, place: str, value: object) -> None:
+        """Send a value to all workers, later ones included, before their next item.
 
-        What the job's ``open`` has returned is told by its method ``hear``, with the place and the
-        value; a worker that comes later as well. What was posted at that place before is
-        forgotten.
+        It is delivered by calling the method ``receive(place, value)`` of what the job's ``open``
+        has returned. An earlier value for the same place is forgotten.
         """
 
 

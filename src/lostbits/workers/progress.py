@@ -31,11 +31,11 @@ def tracked(
 
 
 def gathered(
-    outcomes: Iterable[Outcome], stretches: Sequence[range], stage: str, progress: Progress
+    outcomes: Iterable[Outcome], chunks: Sequence[range], stage: str, progress: Progress
 ) -> Iterator[Outcome]:
-    """What became of the stretches of the data, reported as they come in."""
-    total = stretches[-1].stop
-    progress(stage, stretches[0].start, total)
-    for outcome, stretch in zip(outcomes, stretches, strict=True):
+    """What became of the chunks of the data, reported as they come in."""
+    total = chunks[-1].stop
+    progress(stage, chunks[0].start, total)
+    for outcome, chunk in zip(outcomes, chunks, strict=True):
         yield outcome
-        progress(stage, stretch.stop, total)
+        progress(stage, chunk.stop, total)

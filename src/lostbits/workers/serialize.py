@@ -26,7 +26,7 @@ _PACKAGES = ("lostbits", "numpy", "onnxruntime", "torch")  # what the figures de
 
 @final
 @dataclass(frozen=True)
-class Parcel:
+class Serialized:
     """A job in a form that can travel.
 
     Attributes:
@@ -47,43 +47,43 @@ def versions() -> str:
     return ", ".join([f"python {python}", *(f"{name} {version(name)}" for name in _PACKAGES)])
 
 
-def boxed(value: object) -> Parcel:
+def serialize(value: object) -> Serialized:
     """Anything that can be pickled, its large arrays beside it."""
     arrays: list[pickle.PickleBuffer] = []
     content = pickle.dumps(value, 5, buffer_callback=arrays.append)
-    return Parcel(versions(), content, [np.asarray(buffer.raw()) for buffer in arrays])
+    return Serialized(versions(), content, [np.asarray(buffer.raw()) for buffer in arrays])
 
 
-def unboxed(parcel: Parcel) -> Any:
-    """The value, its arrays where the parcel has them."""
-    return pickle.loads(parcel.content, buffers=parcel.arrays)
+def deserialize(serialized: Serialized) -> Any:
+    """The value; its arrays stay where they are."""
+    return pickle.loads(serialized.content, buffers=serialized.arrays)
 
 
-def stored(parcel: Parcel, folder: Path) -> None:
-    """Write a parcel into files, the arrays into one that every process maps into memory.
+def stored(serialized: Serialized, folder: Path) -> None:
+    """Write it into files, the arrays into one that every process maps into memory.
 
     Raises:
         OutputError: O005 when there is no room for them.
     """
     try:
-        _write(parcel, folder)
+        _write(serialized, folder)
     except OSError as error:
         raise OutputError("O005", str(folder.parent), error.strerror or str(error)) from error
 
 
-def _write(parcel: Parcel, folder: Path) -> None:
+def _write(serialized: Serialized, folder: Path) -> None:
     folder.mkdir(mode=0o700)  # inside a folder of this user alone
-    sizes = [array.nbytes for array in parcel.arrays]
+    sizes = [array.nbytes for array in serialized.arrays]
     with (folder / "arrays").open("wb") as file:
-        for array in parcel.arrays:
+        for array in serialized.arrays:
             array.tofile(file)
             file.write(b"\0" * (-array.nbytes % mmap.PAGESIZE))
     with (folder / "job").open("wb") as file:
-        pickle.dump((parcel.versions, parcel.content, sizes), file, 5)
+        pickle.dump((serialized.versions, serialized.content, sizes), file, 5)
 
 
-def loaded(folder: Path) -> Parcel:
-    """A stored parcel. A page of an array is shared until somebody writes to it.
+def loaded(folder: Path) -> Serialized:
+    """What was stored. A page of an array is shared until somebody writes to it.
 
     Raises:
         WorkerError: W011 when the folder belongs to another user, or others may write there.
@@ -91,11 +91,11 @@ def loaded(folder: Path) -> Parcel:
     _check_private(folder)
     versions, content, sizes = pickle.loads((folder / "job").read_bytes())
     if not sum(sizes):
-        return Parcel(versions, content, [np.zeros(0, np.uint8) for _ in sizes])
+        return Serialized(versions, content, [np.zeros(0, np.uint8) for _ in sizes])
     whole = np.memmap(folder / "arrays", np.uint8, mode="c")
     starts = np.cumsum([0, *(size + -size % mmap.PAGESIZE for size in sizes)])
     arrays = [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
-    return Parcel(versions, content, arrays)
+    return Serialized(versions, content, arrays)
 
 
 def _check_private(folder: Path) -> None:

@@ -19,9 +19,9 @@ from lostbits.system.memory import bounded, lacks_memory, out_of_memory
 from lostbits.system.peak import Peak
 from lostbits.system.process import set_up
 from lostbits.system.threads import limited
-from lostbits.workers.broadcasts import Notice
+from lostbits.workers.broadcasts import Broadcast
 from lostbits.workers.pool import Job
-from lostbits.workers.serialize import Parcel, boxed, loaded, stored, unboxed, versions
+from lostbits.workers.serialize import Serialized, deserialize, loaded, serialize, stored, versions
 
 _LARGE = 1 << 20  # bytes
 
@@ -50,40 +50,40 @@ class Result(NamedTuple):
 
 @final
 @dataclass
-class Seat:
-    """A worker's place: the job that it has open, which is the last one that it was given."""
+class WorkerState:
+    """The state of a worker: the job that it has open, and what it has received."""
 
     name: str = ""
     _work: Any = None
-    _heard: int = 0
+    _received: int = 0
     _peak: Peak = field(default_factory=Peak)
 
-    def take(self, name: str, fetch: Callable[[], Parcel]) -> Result:
+    def take(self, name: str, fetch: Callable[[], Serialized]) -> Result:
         """Open the job of that name, if it is not open already; the old one goes first."""
         try:
             if self._work is None or self.name != name:
-                self.name, self._work, self._heard = name, None, 0
+                self.name, self._work, self._received = name, None, 0
                 self._work = opened(fetch())
         except Exception as error:
             return Result(None, _sendable(error))
         return Result(None)
 
     def do(
-        self, item: Any, notices: Sequence[Notice] = (), fetch: Callable[[Any], Parcel] = loaded
+        self, item: Any, news: Sequence[Broadcast] = (), fetch: Callable[[Any], Serialized] = loaded
     ) -> Result:
-        """Work on an item of the open job, with those notices in mind that are new."""
+        """Work on an item of the open job, after the broadcasts that it has not received."""
         assert self._work is not None
         try:
-            for notice in notices:
-                self._hear(notice, fetch)
+            for broadcast in news:
+                self._receive(broadcast, fetch)
             return Result(self._work(item), peak=self._peak.bytes)
         except Exception as error:
             return Result(None, _sendable(error))
 
-    def _hear(self, notice: Notice, fetch: Callable[[Any], Parcel]) -> None:
-        if notice.number > self._heard:
-            self._work.hear(notice.place, unboxed(fetch(notice.where)))
-            self._heard = notice.number
+    def _receive(self, broadcast: Broadcast, fetch: Callable[[Any], Serialized]) -> None:
+        if broadcast.number > self._received:
+            self._work.receive(broadcast.place, deserialize(fetch(broadcast.where)))
+            self._received = broadcast.number
 
 
 def _sendable(error: Exception) -> Exception:
@@ -100,17 +100,17 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def opened(parcel: Parcel) -> Callable[[Any], Any]:
+def opened(serialized: Serialized) -> Callable[[Any], Any]:
     """What a worker calls for each item.
 
     Raises:
-        WorkerError: W003 when the parcel was packed by other versions.
+        WorkerError: W003 when the serialized was packed by other versions.
         DataError: D035 when the samples cannot be read here.
     """
-    if parcel.versions != versions():
-        raise WorkerError("W003", "worker", versions(), versions=parcel.versions)
+    if serialized.versions != versions():
+        raise WorkerError("W003", "worker", versions(), versions=serialized.versions)
     try:
-        job: Job[Any, Any] = pickle.loads(parcel.content, buffers=parcel.arrays)
+        job: Job[Any, Any] = pickle.loads(serialized.content, buffers=serialized.arrays)
     except (ImportError, AttributeError) as error:  # a module, or a name in it, that is not here
         raise _unread(error) from error
     try:
@@ -143,12 +143,12 @@ def serve(connection: Connection, threads: int, spool: Path, most: int | None = 
 
 
 def _work(connection: Connection, spool: Path) -> None:
-    seat = Seat()
+    state = WorkerState()
     while True:
         try:
             job, number, *rest = connection.recv()
             opening = number is None
-            result = seat.take(str(job), partial(loaded, job)) if opening else seat.do(*rest)
+            result = state.take(str(job), partial(loaded, job)) if opening else state.do(*rest)
             connection.send((number, _sent(result, spool / f"{os.getpid()}-{number}")))
         except (EOFError, OSError):
             return
@@ -156,11 +156,11 @@ def _work(connection: Connection, spool: Path) -> None:
 
 def _sent(result: Result, folder: Path) -> Result | Path:
     """A large result goes through files: a pipe copies it four times, in pieces."""
-    parcel = boxed(result)
-    if sum(array.nbytes for array in parcel.arrays) < _LARGE:
+    serialized = serialize(result)
+    if sum(array.nbytes for array in serialized.arrays) < _LARGE:
         return result
     try:
-        stored(parcel, folder)
+        stored(serialized, folder)
     except OutputError as error:
         return Result(None, error)
     return folder
@@ -170,7 +170,7 @@ def arrived(sent: Result | Path) -> Result:
     """What a worker has sent; its files are gone once they are mapped."""
     if isinstance(sent, Result):
         return sent
-    result: Result = unboxed(loaded(sent))
+    result: Result = deserialize(loaded(sent))
     shutil.rmtree(sent, ignore_errors=True)
     return result
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, final
 
 from lostbits.system.threads import alone, one_thread_each
-from lostbits.workers.broadcasts import Board, Notice
+from lostbits.workers.broadcasts import Broadcast, Broadcasts
 from lostbits.workers.pool import Item, Job, Opened, Outcome, Pool
 
 
@@ -28,7 +28,7 @@ class InProcess(Pool):
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
         if self.threads > 1 and job.by_threads:
-            return _Lanes(job, self.threads)
+            return _ThreadWorkers(job, self.threads)
         return _Here(job)
 
     def close(self) -> None:
@@ -42,26 +42,26 @@ class _Here(Opened[Item, Outcome]):
     def __init__(self, job: Job[Item, Outcome]) -> None:
         self._work: Any = job.open()
 
-    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+    def map(self, items: Sequence[Item], affinities: Sequence[int] = ()) -> Generator[Outcome]:
         for item in items:
             yield self._work(item)
 
-    def post(self, place: str, value: object) -> None:
-        self._work.hear(place, value)
+    def broadcast(self, place: str, value: object) -> None:
+        self._work.receive(place, value)
 
     def close(self) -> None:
         self._work = None
 
 
 @final
-class _Lane:
+class _ThreadWorker:
     """A thread that has the job open, and computes everything without the help of others."""
 
     def __init__(self, job: Job[Any, Any]) -> None:
-        self._thread = ThreadPoolExecutor(1, "lane", alone)
+        self._thread = ThreadPoolExecutor(1, "worker", alone)
         self._work = self._thread.submit(job.open)
         self._given: list[Future[Any]] = []
-        self._heard = 0
+        self._received = 0
 
     @property
     def waiting(self) -> int:
@@ -69,17 +69,17 @@ class _Lane:
         self._given = [future for future in self._given if not future.done()]
         return len(self._given)
 
-    def give(self, item: Any, board: Board) -> Future[Any]:
-        """An item to work on, with what was posted until now in mind."""
-        self._given.append(self._thread.submit(self._do, item, board.after(self._heard)))
+    def give(self, item: Any, broadcasts: Broadcasts) -> Future[Any]:
+        """An item to work on, after what was broadcast until now."""
+        self._given.append(self._thread.submit(self._do, item, broadcasts.after(self._received)))
         return self._given[-1]
 
-    def _do(self, item: Any, notices: Sequence[Notice]) -> Any:
+    def _do(self, item: Any, news: Sequence[Broadcast]) -> Any:
         work: Any = self._work.result()
-        for notice in notices:
-            if notice.number > self._heard:  # an item given before may have come with it
-                work.hear(notice.place, notice.where)
-                self._heard = notice.number
+        for broadcast in news:
+            if broadcast.number > self._received:  # an item given before may have come with it
+                work.receive(broadcast.place, broadcast.where)
+                self._received = broadcast.number
         return work(item)
 
     def close(self) -> None:
@@ -88,23 +88,23 @@ class _Lane:
 
 
 @final
-class _Lanes(Opened[Item, Outcome]):
-    """As many lanes as there are items for; items of one home go to one lane."""
+class _ThreadWorkers(Opened[Item, Outcome]):
+    """Threads, made as items come; items with one affinity key go to one thread."""
 
     def __init__(self, job: Job[Item, Outcome], most: int) -> None:
-        self._job, self._board = job, Board()
-        self._lanes: list[_Lane | None] = [None] * most
+        self._job, self._broadcasts = job, Broadcasts()
+        self._workers: list[_ThreadWorker | None] = [None] * most
         self._libraries = ExitStack()
         self._libraries.enter_context(one_thread_each())
 
-    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+    def map(self, items: Sequence[Item], affinities: Sequence[int] = ()) -> Generator[Outcome]:
         given: deque[Future[Outcome]] = deque()
         try:
             for number, item in enumerate(items):
-                if len(given) == 2 * len(self._lanes):
+                if len(given) == 2 * len(self._workers):
                     yield given.popleft().result()
-                at = homes[number] % len(self._lanes) if homes else self._idlest()
-                given.append(self._lane(at).give(item, self._board))
+                at = affinities[number] % len(self._workers) if affinities else self._idlest()
+                given.append(self._worker(at).give(item, self._broadcasts))
             while given:
                 yield given.popleft().result()
         finally:
@@ -113,18 +113,18 @@ class _Lanes(Opened[Item, Outcome]):
             wait(given)
 
     def _idlest(self) -> int:
-        waiting = [lane.waiting if lane else 0 for lane in self._lanes]
+        waiting = [worker.waiting if worker else 0 for worker in self._workers]
         return waiting.index(min(waiting))
 
-    def _lane(self, at: int) -> _Lane:
-        lane = self._lanes[at] = self._lanes[at] or _Lane(self._job)
-        return lane
+    def _worker(self, at: int) -> _ThreadWorker:
+        worker = self._workers[at] = self._workers[at] or _ThreadWorker(self._job)
+        return worker
 
-    def post(self, place: str, value: object) -> None:
-        self._board.put(place, value)
+    def broadcast(self, place: str, value: object) -> None:
+        self._broadcasts.put(place, value)
 
     def close(self) -> None:
-        for lane in self._lanes:
-            if lane is not None:
-                lane.close()
+        for worker in self._workers:
+            if worker is not None:
+                worker.close()
         self._libraries.close()

@@ -19,10 +19,10 @@ from typing import Any, final
 from lostbits.errors import WorkerError
 from lostbits.system.memory import out_of_memory
 from lostbits.system.threads import cores
-from lostbits.workers.broadcasts import Board
+from lostbits.workers.broadcasts import Broadcasts
 from lostbits.workers.handover import packed
 from lostbits.workers.pool import Item, Job, Opened, Outcome, Pool
-from lostbits.workers.serialize import boxed, stored
+from lostbits.workers.serialize import serialize, stored
 from lostbits.workers.worker import Result, arrived, died, serve
 
 _TRIES = 4  # workers that may die of one item
@@ -41,7 +41,7 @@ class _Worker:
         job: The one that it was told to open.
         ready: Whether it has opened it; only then does it get an item.
         number: Of the item that it has.
-        heard: Number of the last notice that it was given.
+        received: Number of the last broadcast that it was given.
     """
 
     def __init__(self, threads: int, spool: Path, most: int | None) -> None:
@@ -53,14 +53,14 @@ class _Worker:
         self.job: Path | None = None
         self.ready = False
         self.number: int | None = None
-        self.heard = 0
+        self.received = 0
 
     def open(self, job: Path) -> None:
-        self.job, self.ready, self.heard = job, False, 0
+        self.job, self.ready, self.received = job, False, 0
         self._send(None)
 
-    def give(self, number: int, item: Any, board: Board) -> None:
-        news, self.heard, self.number = board.after(self.heard), board.last, number
+    def give(self, number: int, item: Any, broadcasts: Broadcasts) -> None:
+        news, self.received, self.number = broadcasts.after(self.received), broadcasts.last, number
         self._send(number, item, news)
 
     def _send(self, number: int | None, *rest: Any) -> None:
@@ -130,22 +130,22 @@ class _Shared(Opened[Item, Outcome]):
     """A job in files, which each worker opens before its first item."""
 
     def __init__(self, pool: Processes, folder: Path) -> None:
-        self.pool, self.folder, self.board = pool, folder, Board()
+        self.pool, self.folder, self.broadcasts = pool, folder, Broadcasts()
 
-    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
+    def map(self, items: Sequence[Item], affinities: Sequence[int] = ()) -> Generator[Outcome]:
         """See ``Opened``."""
         workers = self.pool.staffed(len(items))
         try:
-            for outcome in _Round(self, workers, items, homes).outcomes():
+            for outcome in _Round(self, workers, items, affinities).outcomes():
                 yield outcome.get()
         finally:
             self.pool.dismiss(lambda worker: worker.number is not None)
 
-    def post(self, place: str, value: object) -> None:
+    def broadcast(self, place: str, value: object) -> None:
         """See ``Opened``; nobody works between two calls of ``map``, so what is old can go."""
-        folder = self.folder / f"notice-{self.board.last + 1}"
-        stored(boxed(value), folder)
-        if old := self.board.put(place, folder):
+        folder = self.folder / f"broadcast-{self.broadcasts.last + 1}"
+        stored(serialize(value), folder)
+        if old := self.broadcasts.put(place, folder):
             shutil.rmtree(old.where, ignore_errors=True)
 
     def close(self) -> None:
@@ -163,9 +163,9 @@ class _Round:
         opened: _Shared[Any, Any],
         workers: list[_Worker],
         items: Sequence[Any],
-        homes: Sequence[int],
+        affinities: Sequence[int],
     ) -> None:
-        self.opened, self.workers, self.items, self.homes = opened, workers, items, homes
+        self.opened, self.workers, self.items, self.affinities = opened, workers, items, affinities
         self.pool = opened.pool
         self.waiting = deque(range(len(items)))
         self.done: dict[int, Result] = {}
@@ -183,23 +183,23 @@ class _Round:
     def _deal(self, wanted: int) -> None:
         """An item for everyone who has none, but none too far ahead."""
         last = wanted + _AHEAD * self.pool.workers
-        for seat, worker in enumerate(self.workers):
+        for place, worker in enumerate(self.workers):
             if worker.job != self.opened.folder:
                 worker.open(self.opened.folder)
-            number = self._next(seat, last) if worker.ready and worker.number is None else None
+            number = self._next(place, last) if worker.ready and worker.number is None else None
             if number is not None:
                 self.waiting.remove(number)
-                worker.give(number, self.items[number], self.opened.board)
+                worker.give(number, self.items[number], self.opened.broadcasts)
 
-    def _next(self, seat: int, last: int) -> int | None:
-        """The first item that this worker may have; one in the place of a dead one has its homes.
+    def _next(self, place: int, last: int) -> int | None:
+        """Number of the next item for the worker at a place, or None.
 
-        Nobody takes what is at home with another one: to find out what that one remembers costs
-        more than to wait for it.
+        An item with an affinity key goes only to the worker that owns the key, because making its
+        state anew costs more than waiting. A replacement inherits the keys.
         """
         for number in self.waiting:
-            home = self.homes[number] if self.homes else seat
-            if number <= last and home % len(self.workers) == seat:
+            affinity = self.affinities[number] if self.affinities else place
+            if number <= last and affinity % len(self.workers) == place:
                 return number
         return None
 
@@ -210,10 +210,10 @@ class _Round:
             by_channel |= {worker.connection: worker, worker.process.sentinel: worker}
         ready = wait(list(by_channel))
         for worker in {id(by_channel[c]): by_channel[c] for c in ready}.values():
-            if not self._heard(worker.connection, worker):
-                self._bury(worker)
+            if not self._received(worker.connection, worker):
+                self._replace_dead(worker)
 
-    def _heard(self, connection: Connection, worker: _Worker) -> bool:
+    def _received(self, connection: Connection, worker: _Worker) -> bool:
         """Take a result, which a worker may have sent just before it died."""
         try:
             if connection.poll():
@@ -233,7 +233,7 @@ class _Round:
             self.pool.peak = max(self.pool.peak, result.peak)
         worker.ready, worker.number = True, None
 
-    def _bury(self, worker: _Worker) -> None:
+    def _replace_dead(self, worker: _Worker) -> None:
         """Its item goes to another one; with no item, it died of being started."""
         number, where = worker.number, _START
         self.pool.replace(worker)

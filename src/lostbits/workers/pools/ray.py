@@ -17,16 +17,16 @@ from lostbits.errors import first_line
 from lostbits.system.memory import bounded, out_of_memory
 from lostbits.system.process import set_up
 from lostbits.system.threads import limited
-from lostbits.workers.broadcasts import Board, Notice
+from lostbits.workers.broadcasts import Broadcast, Broadcasts
 from lostbits.workers.cluster import connected, installed
 from lostbits.workers.handover import packed
 from lostbits.workers.pool import Item, Job, Opened, Outcome, Pool
-from lostbits.workers.serialize import Parcel, boxed, unboxed
-from lostbits.workers.worker import Result, Seat, died
+from lostbits.workers.serialize import Serialized, deserialize, serialize
+from lostbits.workers.worker import Result, WorkerState, died
 
 _TRIES = 4  # workers that may die of one item
 _AHEAD = 2  # items a processor that may be done, or in work, beyond the one that is asked for
-_SEATS: list[Seat] = []  # the one of this process, if it is one of Ray's workers
+_STATES: list[WorkerState] = []  # the one of this process, if it is one of Ray's workers
 
 
 @final
@@ -58,9 +58,9 @@ class Ray(Pool):
 
     def open(self, job: Job[Item, Outcome]) -> Opened[Item, Outcome]:
         """See ``Pool``."""
-        parcel = packed(job)
+        serialized = packed(job)
         name = f"{self.ray.get_runtime_context().get_job_id()}-{id(self)}-{next(self._jobs)}"
-        return _Shared(self, name, self.ray.put(parcel))
+        return _Shared(self, name, self.ray.put(serialized))
 
     def close(self) -> None:
         """Leave the cluster, or end it where this pool started it."""
@@ -87,10 +87,10 @@ class _Shared(Opened[Item, Outcome]):
 
     def __init__(self, pool: Ray, name: str, sent: Any) -> None:
         self.pool, self.ray, self.name, self.sent = pool, pool.ray, name, sent
-        self.board = Board()
+        self.broadcasts = Broadcasts()
 
-    def map(self, items: Sequence[Item], homes: Sequence[int] = ()) -> Generator[Outcome]:
-        """See ``Opened``; a home is a node, whose processes do not all remember the same."""
+    def map(self, items: Sequence[Item], affinities: Sequence[int] = ()) -> Generator[Outcome]:
+        """See ``Opened``; a affinity is a node, whose processes do not all remember the same."""
         done: dict[int, Result] = {}
         running: dict[Any, int] = {}
         begun = 0
@@ -100,7 +100,9 @@ class _Shared(Opened[Item, Outcome]):
                     slots = self.pool.slots()
                     last = min(wanted + _AHEAD * max(len(slots), 1), len(items) - 1)
                     for number in range(begun, last + 1):
-                        node = slots[homes[number] % len(slots)] if homes and slots else None
+                        node = (
+                            slots[affinities[number] % len(slots)] if affinities and slots else None
+                        )
                         running[self._begin(node, items[number])] = number
                     begun = max(begun, last + 1)
                     self._collect(running, done)
@@ -109,23 +111,23 @@ class _Shared(Opened[Item, Outcome]):
             for task in running:
                 self.ray.cancel(task, force=True)
 
-    def post(self, place: str, value: object) -> None:
+    def broadcast(self, place: str, value: object) -> None:
         """See ``Opened``."""
-        self.board.put(place, self.ray.put(boxed(value)))
+        self.broadcasts.put(place, self.ray.put(serialize(value)))
 
     def close(self) -> None:
         """See ``Opened``; what nobody refers to, Ray forgets."""
-        self.sent, self.board = None, Board()
+        self.sent, self.broadcasts = None, Broadcasts()
 
     def _begin(self, node: str | None, item: Any) -> Any:
-        return self.pool.begin(node, self.name, [self.sent], item, self.board.after(0))
+        return self.pool.begin(node, self.name, [self.sent], item, self.broadcasts.after(0))
 
     def _collect(self, running: dict[Any, int], done: dict[int, Result]) -> None:
         """Wait for one result, and fetch it now: its node may be lost later."""
         (task, *_), _ = self.ray.wait(list(running), num_returns=1)
         number = running.pop(task)
         try:
-            done[number] = unboxed(_owned(self.ray.get(task)))
+            done[number] = deserialize(_owned(self.ray.get(task)))
             self.pool.peak = max(self.pool.peak, done[number].peak)
         except self.ray.exceptions.OutOfMemoryError as error:
             done[number] = Result(None, out_of_memory(first_line(error)))
@@ -137,29 +139,29 @@ def _do(
     name: str,
     sent: list[Any],
     item: Any,
-    notices: list[Notice],
+    news: list[Broadcast],
     threads: int,
     most: int | None,
-) -> Parcel:
-    """In a worker. References come within lists and notices, where Ray leaves them as they are."""
+) -> Serialized:
+    """In a worker. References come within lists and news, where Ray leaves them as they are."""
     with bounded(most), limited(threads):
-        if not _SEATS:
+        if not _STATES:
             set_up(threads, most)
-            _SEATS.append(Seat())
-        (seat,) = _SEATS
-        taken = seat.take(name, partial(_fetched, sent[0]))
-        return boxed(taken if taken.error is not None else seat.do(item, notices, _heard))
+            _STATES.append(WorkerState())
+        (state,) = _STATES
+        taken = state.take(name, partial(_fetched, sent[0]))
+        return serialize(taken if taken.error is not None else state.do(item, news, _received))
 
 
-def _heard(reference: Any) -> Parcel:
+def _received(reference: Any) -> Serialized:
     return _owned(_fetched(reference))
 
 
-def _owned(parcel: Parcel) -> Parcel:
+def _owned(serialized: Serialized) -> Serialized:
     """What lies in the object store can only be read; torch asks for arrays of one's own."""
-    return replace(parcel, arrays=[np.array(array) for array in parcel.arrays])
+    return replace(serialized, arrays=[np.array(array) for array in serialized.arrays])
 
 
-def _fetched(reference: Any) -> Parcel:
-    parcel: Parcel = installed().get(reference)
-    return parcel
+def _fetched(reference: Any) -> Serialized:
+    serialized: Serialized = installed().get(reference)
+    return serialized
