@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,11 @@ import onnx_ir as ir
 import pandas
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import lostbits as lb
 from lostbits import data, language
+from lostbits.cli.app import app
 from lostbits.errors import LostbitsError, OutputError
 from lostbits.language import Language
 from lostbits.results import diagnosis
@@ -552,3 +555,20 @@ def test_every_field_says_what_it_is(kind: Any) -> None:
         if "description" not in field and "$ref" not in field and name not in whole
     }
     assert bare <= OBVIOUS, sorted(bare - OBVIOUS)
+
+
+def test_the_command_that_is_printed_gives_the_same(tmp_path: Path) -> None:
+    """With all that load was told and a command line can say."""
+    model, data = (str(demo_files()[name]) for name in ("model", "data"))
+    wish = "block2.depthwise.conv.weight=per_channel"
+    case = lb.load(model, data, "snpe", samples=16, overrides=[wish])
+    found = lb.diagnose(case)
+    words = shlex.split(found.command)
+    assert words[:2] == ["lostbits", "diagnose"]
+    assert CliRunner().invoke(app, [*words[1:], "--out", str(tmp_path), "-q"]).exit_code == 0
+    again = lb.read(tmp_path)
+    assert (again.baseline, again.sites, again.network) == (
+        found.baseline,
+        found.sites,
+        found.network,
+    )

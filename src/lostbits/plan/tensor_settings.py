@@ -51,6 +51,18 @@ class Override:
             )
         return known[setting]
 
+    def __str__(self) -> str:
+        """As ``--set`` takes it; of several wishes at once, one.
+
+        >>> str(Override.parse("x=16bit"))
+        'x=16bit'
+        """
+        method = self.method if isinstance(self.method, str | None) else self.method.name
+        bits = None if self.bits is None else f"{self.bits}bit"
+        granted = {"per_channel": self.per_channel, "asymmetric": self.asymmetric}
+        named = (name for name, wanted in {"float": self.as_float, **granted}.items() if wanted)
+        return f"{self.tensor}={next(named, bits or method)}"
+
     def apply(self, rule: Rule) -> Rule:
         """``rule`` with the wish granted."""
         grid, symmetric = rule.grid, rule.symmetric and not self.asymmetric

@@ -97,4 +97,7 @@ def command_of(origin: Provenance, labels: object = None) -> str:
         "--labels": labels if isinstance(labels, str | Path) else None,
     }
     words += [word for option, path in named.items() if path for word in (option, str(path))]
+    if origin.data is not None and len(origin.data.source) < origin.data.whole:
+        words += ["--samples", str(len(origin.data.source))]
+    words += [word for wish in origin.settings.overrides for word in ("--set", str(wish))]
     return quoting.command(words)
