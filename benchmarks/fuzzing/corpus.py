@@ -169,7 +169,8 @@ def _watch(out: Path, kept: Path) -> None:
     most, busy = [0], [False]
 
     def hook(event: str, arguments: Any) -> None:
-        if event in _MOMENTS and not busy[0] and str(arguments[0]).startswith(str(out)):
+        mine = event in _MOMENTS and os.path.abspath(os.fspath(arguments[0])).startswith(str(out))
+        if mine and not busy[0]:
             busy[0] = True
             most[0] = max(most[0], _copied(out, kept, most[0]))
             busy[0] = False

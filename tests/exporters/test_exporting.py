@@ -9,6 +9,7 @@ import pytest
 from jsonschema import validate
 from typer.testing import CliRunner, Result
 
+import lostbits
 from exported_nets import case_of, rounded_down
 from lostbits.case import Case
 from lostbits.cli import app as cli
@@ -134,7 +135,7 @@ def test_the_result_of_a_recovery_lists_what_was_exported(tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     for _ in range(2):  # a second export takes the place of the first
         found = json.loads((out / "result.json").read_text())
-        schema = Path(cli.__file__).with_name("result.schema.json").read_text()
+        schema = Path(lostbits.__file__).with_name("result.schema.json").read_text()
         validate(found, json.loads(schema))
         assert {row["format"] for row in found["exports"]} == {"qdq-onnxruntime", "json"}
         for row in found["exports"]:

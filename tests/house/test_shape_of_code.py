@@ -30,7 +30,7 @@ _LAYOUT = {
     tokenize.ENCODING,
     tokenize.ENDMARKER,
 }
-_CONTRACTS = {"ABC", "Protocol", "NamedTuple", "Exception", "RunningSum"}
+_CONTRACTS = {"ABC", "Protocol", "NamedTuple", "Exception", "RunningSum", "TypedDict"}
 _EMPTY_WORDS = {"manager", "helper", "helpers", "util", "utils"}
 # A folder of the machine that the code was written on, as the start of a path.
 _MACHINE_PATH = re.compile(rb"(?<![\w./~-])/(?:work|tmp|root)/")

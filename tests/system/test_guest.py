@@ -134,7 +134,7 @@ def test_a_host_finds_everything_as_it_left_it(tmp_path: Path) -> None:
 
 def test_the_command_line_sets_up_its_own_process() -> None:
     show = (
-        "import json, os, sys; from lostbits import cli; sys.argv[1:] = ['--help']\n"
+        "import json, os, sys; from lostbits.cli import app as cli; sys.argv[1:] = ['--help']\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         "from lostbits.system.memory import keeps_freed\n"
         "names = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')\n"
