@@ -14,7 +14,10 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["examples/*.md"]
 nitpicky = True  # a reference that leads nowhere is a warning, and a warning fails the build
 # Types of other packages are named, not linked: their documentation is not at hand.
-nitpick_ignore_regex = [("py:.*", r"(collections|numpy|onnx_ir|pathlib|typing)\..*|optional")]
+# Nor are the types of what users hold but never make.
+_OTHERS = r"(collections|numpy|onnx|onnx_ir|pathlib|typing)\..*|optional"
+_HELD = r"lostbits\.(case\.Origin|backend\.Loaded|members\.M)"
+nitpick_ignore_regex = [("py:.*", f"{_OTHERS}|{_HELD}")]
 suppress_warnings = ["config.cache"]
 
 myst_heading_anchors = 3  # links to headings work as they do on code hosts

@@ -61,7 +61,6 @@ class Run:
 
 def warm(commands: Sequence[Sequence[str]]) -> None:
     """Import what the commands import, run some, and let this process stay one thread."""
-    os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
     for verb in importlib.import_module("lostbits.cli.commands").ALL:
         verb.function()
     for name in _MODULES:

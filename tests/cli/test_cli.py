@@ -515,6 +515,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path, option: str) -> None
     long = str(tmp_path / ("x" * 300))
     result = run("diagnose", FILES["model"], *common, *out, option, long)
     assert (result.exit_code, result.stderr[:5]) == (2, "O001:")
+    assert not list(tmp_path.iterdir()), "refused before anything is written"
 
 
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:

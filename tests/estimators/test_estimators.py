@@ -188,7 +188,7 @@ def test_every_row_has_the_range_that_it_has_alone(member: Estimator, symmetric:
         if member.name != "mse":
             assert together == alone
         ours, theirs = (squared_error(x[number], r, UINT8, symmetric) for r in (together, alone))
-        assert ours == pytest.approx(theirs, rel=0.05)
+        assert ours == pytest.approx(theirs, rel=0.1)
 
 
 def test_names_are_unique_and_found() -> None:

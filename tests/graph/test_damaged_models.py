@@ -183,6 +183,20 @@ def test_functions_are_counted_before_they_are_inlined(tmp_path: Path) -> None:
     assert f"{functions.MOST_NODES:,}" in str(error)
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_attribute_of_a_function_outside_of_functions_is_refused(
+    tmp_path: Path, inside: bool
+) -> None:
+    node = helper.make_node("Gather", ["x", "i"], ["y"], name="pick")
+    node.attribute.add(name="axis", ref_attr_name="place", type=onnx.AttributeProto.INT)
+    graph = helper.make_graph([node], "g", [], [])
+    if inside:
+        outer = helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph)
+        graph = helper.make_graph([outer], "outer", [], [])
+    error = refused(helper.make_model(graph), tmp_path)
+    assert error.code == "M002" and "'pick'" in str(error) and "'place'" in str(error)
+
+
 def test_few_functions_are_inlined(tmp_path: Path) -> None:
     assert open_reference(saved(nested(4), tmp_path)).plain.graph.num_nodes() == 2**4
 

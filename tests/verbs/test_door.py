@@ -201,7 +201,8 @@ def test_sample_inputs_of_a_module_come_from_data_or_by_name(
 ) -> None:
     data: dict[str, Any] = {"tensor": torch.from_numpy(IMAGES), "dict": {"input": IMAGES}}
     shown = (torch.from_numpy(IMAGES[:2]),) if given == "inputs" else None
-    case = lb.load(module(), data.get(given, [b for b in np.split(IMAGES, 3)]), SNPE, inputs=shown)
+    told = data.get(given, list(np.split(IMAGES, 3)))
+    case = lb.load(module(), told, SNPE, example_inputs=shown)
     assert lb.diagnose(case).baseline == by_torch.baseline
 
 
@@ -417,6 +418,11 @@ WRONG: dict[str, tuple[Callable[[lb.Case, lb.Diagnosis], Any], str, str]] = {
     "load: plan": (lambda c, f: lb.load(mlp(1), DATA, plan=any_(3)), "T018", "Path"),
     "load: samples": (lambda c, f: lb.load(mlp(1), DATA, samples=any_("8")), "T018", "int"),
     "load: few samples": (lambda c, f: lb.load(mlp(1), DATA, samples=-1), "T017", "between"),
+    "load: examples": (
+        lambda c, f: lb.load(mlp(1), DATA, example_inputs=[DATA]),
+        "T018",
+        "torch module",
+    ),
     "load: overrides": (lambda c, f: lb.load(mlp(1), DATA, overrides=any_([3])), "T018", "str"),
     "diagnose: case": (lambda c, f: lb.diagnose(any_("net.onnx")), "T018", "Case"),
     "diagnose: no case": (lambda c, f: lb.diagnose(replace(c, origin=None)), "T018", "load"),
@@ -472,6 +478,9 @@ def test_a_case_without_data_measures_nothing(case: lb.Case, tmp_path: Path) -> 
         lb.diagnose(lb.load(tmp_path))
     with pytest.raises(LostbitsError, match="T019"):
         lb.load(tmp_path, DATA, plan=tmp_path / PLAN)
+    for without_effect in ({"calibration": DATA}, {"hold_out": True}, {"overrides": ["x=8bit"]}):
+        with pytest.raises(LostbitsError, match=f"T019: argument {next(iter(without_effect))}"):
+            lb.load(tmp_path, DATA, **without_effect)  # type: ignore[arg-type]
     assert better.case.plan
 
 

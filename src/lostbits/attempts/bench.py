@@ -194,7 +194,7 @@ def _in_words(
     bound = floor is not None and now is not None and floor > now
     return say(
         "recovered.text",
-        moved=listed(moved),
+        moved=listed(moved) if moved else say("recovered.no_figure"),
         stopped=stopped,
         goal=say("recovered.goal_missed") if met is False else "",
         limit=say("recovered.limit", floor=f"{floor:.1f}") if bound else "",

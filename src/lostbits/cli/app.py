@@ -1,6 +1,5 @@
 """The command line: which commands there are; each is a module of ``commands``."""
 
-import os
 import sys
 from functools import partial
 from itertools import zip_longest
@@ -114,6 +113,5 @@ for _verb in commands.ALL:
 def main() -> None:
     """Entry point of the console script."""
     streams.settle()
-    os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
     process.set_up()
     app()

@@ -177,8 +177,9 @@ def adopt(
         found = without_doubled(found, parameters, foreign.graph)
     adopted = replace(case, plan=found.plan)
     shapes: list[str] = []
-    if own is not None:
-        adopted = replace(adopted, written=_written(adopted, constants_of(own), shapes))
+    if foreign.graph is not None:
+        constants = constants_of(foreign.graph.graph)
+        adopted = replace(adopted, written=_written(adopted, constants, shapes))
     faithful, obstacle = _UNKNOWN if own is None else _distance(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)

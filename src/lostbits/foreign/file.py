@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -36,18 +35,15 @@ class Foreign:
         title: Of the format that was recognised.
         parameters: Its content.
         model: The quantized model, if the file is one.
+        graph: That model with constants where they are looked for; see ``graph.opened``.
     """
 
     path: Path
     sha256: str
     title: str
     parameters: Parameters
-    model: ir.Model | None
-
-    @cached_property
-    def graph(self) -> ir.Model | None:
-        """The model with constants where they are looked for."""
-        return None if self.model is None else opened(self.model)
+    model: ir.Model | None = None
+    graph: ir.Model | None = None
 
     @property
     def folds(self) -> bool:
@@ -75,10 +71,12 @@ def foreign_of(content: bytes, path: Path) -> Foreign:
     """The same of the content of the file at ``path``."""
     reader, sha256 = reader_of(content), hashlib.sha256(content).hexdigest()
     if reader.name != OnnxModel.name:
-        return Foreign(path, sha256, reader.title, reader.read(content), None)
+        return Foreign(path, sha256, reader.title, reader.read(content))
     with edge(damaged):
         model = _parsed(content, path)
-        return Foreign(path, sha256, reader.title, parameters_of(model), model)
+        graph = opened(model)  # once: it takes half a minute for some thousand calls of functions
+        parameters = parameters_of(model, graph)
+        return Foreign(path, sha256, reader.title, parameters, model, graph)
 
 
 def content_of(path: Path) -> bytes:

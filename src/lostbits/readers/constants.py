@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lostbits.graph.qdq_view import operands
 from lostbits.graph.queries import constant, name_of, node_name
-from lostbits.graph.simplify import opened
 from lostbits.graph.site import Site, Use
 from lostbits.grid import along
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
@@ -35,9 +34,8 @@ class Constants:
         return next(read, self.names.get(site.tensor))
 
 
-def constants_of(model: ir.Model) -> Constants:
-    """Weights and biases of a Q/DQ or QOperator model, dequantized."""
-    graph = opened(model).graph
+def constants_of(graph: ir.Graph) -> Constants:
+    """Weights and biases of a Q/DQ or QOperator graph that was ``opened``, dequantized."""
     found = Constants({}, {})
     for (reader, index), operand in operands(graph).items():
         values = operand.values.astype(np.float32)

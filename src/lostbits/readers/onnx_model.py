@@ -68,14 +68,18 @@ class OnnxModel(Reader):
             return parameters_of(ir.from_proto(proto))
 
 
-def parameters_of(model: ir.Model) -> Parameters:
+def parameters_of(model: ir.Model, inlined: ir.Model | None = None) -> Parameters:
     """What the quantizers of a model say; a baked one has none, and says it in its metadata.
+
+    Args:
+        model: As it was read; its nodes have their own names.
+        inlined: What ``opened`` made of it, where that is known.
 
     Raises:
         ReadError: I002 for a graph that is not whole.
     """
     named = {n.name for n in whole(model).graph if n.name}
-    graph = whole(opened(model))
+    graph = whole(opened(model) if inlined is None else inlined)
     if PLAN_KEY in model.metadata_props:
         return read_sites(parse_json(model.metadata_props[PLAN_KEY].encode()), OnnxModel.name)
     walk = _Walk(graph, named)

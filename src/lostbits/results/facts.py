@@ -104,7 +104,8 @@ class TargetFacts:
     """The platform's rules.
 
     Attributes:
-        weights, activations: How each of them is quantized.
+        weights: How they are quantized.
+        activations: How they are quantized.
         bias_bits: Width of the integers of a bias; None where it stays in float.
         takes: Which parameters it takes from outside.
         sources: Where each rule was read.

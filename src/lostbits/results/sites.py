@@ -107,7 +107,8 @@ class Stability:
     """Mean squared error on either half of the samples.
 
     Attributes:
-        mse_first_half, mse_second_half: Of the tensor, over the samples of that half.
+        mse_first_half: Of the tensor, over the first half of the samples.
+        mse_second_half: Over the other half.
         ratio: Of the smaller one to the larger one: 1 for stable data.
     """
 

@@ -119,7 +119,8 @@ class Verification:
         sqnr_db_vs_simulation: Of the runtime's outputs; None where the two are equal.
         max_abs: Largest difference to the simulation.
         agreement_vs_simulation: Samples with the same answer; None without classes.
-        vs_float, simulation_vs_float: Figures of the runtime, and of the simulation.
+        vs_float: Figures of the runtime beside the float network.
+        simulation_vs_float: Those of the simulation.
         executed: How the runtime ran the nodes.
         tensors_compared: Activations whose codes were compared.
         tensors_hidden: Activations that cannot be asked for without changing the run.

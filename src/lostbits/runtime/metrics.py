@@ -82,7 +82,8 @@ class Baseline:
         sqnr_db: Of the outputs, in dB; None where they are equal.
         kl: Divergence of the softmax of the first output, in nats a sample; None without classes.
         agreement: Samples with the same answer; None without classes.
-        accuracy_float, accuracy_quantized: Samples with the right answer; None without labels.
+        accuracy_float: Samples with the right answer in float; None without labels.
+        accuracy_quantized: The same of the quantized network.
         outputs_sqnr_db: By output.
     """
 

@@ -9,7 +9,7 @@ A value that the user has given stays.
 
 import os
 
-from lostbits.system.process import restored
+from lostbits.system.process import is_own, restored
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
@@ -25,5 +25,8 @@ if os.environ.get(TELEMETRY, "1") == "1":
     # least no error message is reported. This is the one setting of the host's that stays changed:
     # telemetry that is on between two calls would report what is known of their models.
     ort.disable_telemetry_events()
+
+if is_own():  # what fails is said once, by the message that is made of the error
+    ort.set_default_logger_severity(4)
 
 __all__ = ["NotImplementedByRuntime", "ort"]

@@ -33,7 +33,7 @@ def exported(model: Any, inputs: Sequence[Any] | None, data: object) -> onnx.Mod
         data: Where that is looked for: an array, tensor, or mapping of these by name.
 
     Raises:
-        ModelError: M015 without sample inputs; M016 for what torch cannot export; M017 where
+        ModelError: M015 without example inputs; M016 for what torch cannot export; M017 where
             what it needs is not installed.
     """
     import torch  # noqa: PLC0415 - imported by the user already, or there is no module

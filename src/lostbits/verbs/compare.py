@@ -48,7 +48,8 @@ class Comparison:
     Attributes:
         same: Tensors whose parameters are equal, to the last bit.
         changed: The others, the farthest first.
-        only_old, only_new: Tensors that only one side has.
+        only_old: Tensors that only the old side has.
+        only_new: Tensors that only the new side has.
         text: The same in a sentence.
     """
 

@@ -47,7 +47,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     *,
     calibration: object = None,
     plan: str | Path | None = None,
-    inputs: Sequence[Any] | None = None,
+    example_inputs: Sequence[Any] | None = None,
     hold_out: bool = False,
     samples: int | None = None,
     overrides: Iterable[str | Override] = (),
@@ -73,7 +73,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
             rules fit ``plan`` best, or ``onnxruntime``.
         calibration: Samples that set the ranges and teach; default, the data.
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
-        inputs: Sample inputs that a torch module is exported with; default, from the data.
+        example_inputs: What a torch module is exported with, in the order of ``forward``; default,
+            from the data.
         hold_out: Keep the last quarter of the data, at most 64 samples, to judge a recovery; the
             others set the ranges.
         samples: Use only the first of the data.
@@ -104,9 +105,16 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
     foreign = None if plan is None else read_foreign(Path(plan))
     if isinstance(model, str | Path) and os.path.isdir(model):
-        _check_no_plan(Path(model), foreign)
+        _check_alone(
+            Path(model),
+            plan=foreign,
+            calibration=calibration,
+            hold_out=hold_out or None,
+            overrides=settings.overrides or None,
+            example_inputs=example_inputs,
+        )
         return _of_folder(Path(model), data, target, opener, settings)
-    reference = _reference(model, inputs, data, foreign)
+    reference = _reference(model, example_inputs, data, foreign)
     origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
     parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
@@ -127,16 +135,18 @@ def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> 
 
 
 def _reference(
-    model: Any, inputs: Sequence[Any] | None, data: object, foreign: Foreign | None
+    model: Any, examples: Sequence[Any] | None, data: object, foreign: Foreign | None
 ) -> Reference:
     """The float network of whatever was given."""
     fold = foreign is None or foreign.folds
+    if is_torch(model):
+        return open_reference(exported(model, examples, data), fold=fold)
+    if examples is not None:
+        raise wrong_type("example_inputs", "a torch module beside them", model, "leave them out")
     if isinstance(model, str | Path):
         return open_reference(Path(model), fold=fold)
     if isinstance(model, onnx.ModelProto | ir.Model):
         return open_reference(model, fold=fold)
-    if is_torch(model):
-        return open_reference(exported(model, inputs, data), fold=fold)
     takes = "a path, onnx.ModelProto, onnx_ir.Model, torch module or exported program"
     raise wrong_type("model", takes, model, "give the float model in one of these forms")
 
@@ -192,9 +202,12 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
     return replace(origin, settings=settings, footprint=footprint)
 
 
-def _check_no_plan(folder: Path, foreign: Foreign | None) -> None:
-    if foreign is not None:
-        raise TargetError("T019", "argument plan", f"{folder}, which has its own plan")
+def _check_alone(folder: Path, **of_a_model: object) -> None:
+    """A folder has its plan; what would make another is refused, not ignored."""
+    given = [name for name, value in of_a_model.items() if value is not None]
+    if given:
+        found = f"{folder}, which has its own plan"
+        raise TargetError("T019", f"argument {given[0]}", found, argument=given[0])
 
 
 def _of_folder(

@@ -3,7 +3,7 @@
 By themselves, since a command that only lists something needs no results, nor what makes them.
 """
 
-import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,8 +44,13 @@ def check_replaceable(path: Path) -> None:
         OutputError: O001.
     """
     check_writable(path.parent)
-    if os.path.isdir(path):
-        raise _unwritable(path, IsADirectoryError(None, "it is a folder"))
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            raise IsADirectoryError(None, "it is a folder")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # a name too long, or with a zero in it
+        raise _unwritable(path, error) from error
 
 
 def _missing(folder: Path) -> list[Path]:
@@ -60,9 +65,10 @@ def _leave(made: Sequence[Path]) -> None:
             path.rmdir()
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def _unwritable(path: Path, error: OSError | ValueError) -> OutputError:
     before = ", ".join(map(str, _replaced.get() or ())) or "nothing"
-    return OutputError("O001", str(path), error.strerror or str(error), replaced=before)
+    found = getattr(error, "strerror", None) or str(error)
+    return OutputError("O001", str(path), found, replaced=before)
 
 
 @contextmanager
