@@ -60,6 +60,8 @@ def _answers(target: Target, baseline: Baseline) -> Message:
         return say("verdict.accuracy", **names, **answers)
     if baseline.agreement is not None:
         return say("verdict.agreement", **names, share=f"{baseline.agreement:.1%}", noise=noise)
+    if baseline.sqnr_db is None:
+        return say("verdict.same", **names)
     return say("verdict.output", **names, noise=noise)
 
 

@@ -1,7 +1,7 @@
 """One layer at a time, in the float and the quantized network; see ``runtime.networks``.
 
 The samples are walked in shards, each by one worker, and what the shards tell of a layer comes
-together where it is decided on. Then all hear of the decision and walk on.
+together where it is decided on. The decision is broadcast, and all walk on.
 """
 
 from collections.abc import Sequence
