@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
 from lostbits.runtime.figure_kinds import Part
+from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
 from lostbits.statistic import RecordSum
 
 Metric = Literal["nsr", "kl"]
@@ -85,6 +86,7 @@ class Baseline:
         accuracy_float: Samples with the right answer in float; None without labels.
         accuracy_quantized: The same of the quantized network.
         outputs_sqnr_db: By output.
+        outputs: Every output by itself and by part.
     """
 
     sqnr_db: float | None
@@ -93,6 +95,12 @@ class Baseline:
     accuracy_float: Part | None = None
     accuracy_quantized: Part | None = None
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
+    outputs: list[OutputFigures] = field(default_factory=list)
+
+    @property
+    def worst(self) -> PartFigures | None:
+        """The part of an output that is farthest from float; None where all are equal."""
+        return worst(self.outputs)
 
 
 def _other_shape(
@@ -187,6 +195,10 @@ class Comparison(RecordSum):
         accuracy: list[float | None] = [None, None]
         if self.labelled:
             accuracy = [float(r) / self.labelled for r in self.right]
+        figures = [
+            OutputFigures(name, Kind.OTHER, value, [PartFigures(name, value)])
+            for name, value in per_output.items()
+        ]
         return Baseline(
             sqnr_db=decibels(1.0, nsr),
             kl=self.divergence / self.samples if self.positions else None,
@@ -194,6 +206,7 @@ class Comparison(RecordSum):
             accuracy_float=accuracy[0],
             accuracy_quantized=accuracy[1],
             outputs_sqnr_db=per_output,
+            outputs=figures,
         )
 
 

@@ -1,0 +1,58 @@
+"""What is measured at each output of a network, and at each part of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import final
+
+
+@final
+class Kind(StrEnum):
+    """What an output means: it decides which figures exist for it."""
+
+    CLASSES = "classes"
+    SEQUENCE = "sequence"
+    EMBEDDING = "embedding"
+    IMAGE = "image"
+    DETECTIONS = "detections"
+    OTHER = "other"
+
+
+@final
+@dataclass(frozen=True)
+class PartFigures:
+    """Figures of one part of an output.
+
+    Attributes:
+        name: Such as ``output0[:, 4:]``; that of the output where it has a single part.
+        sqnr_db: In dB; None where the part is equal.
+        dead: Whether the quantized part is constant where the float one is not.
+    """
+
+    name: str
+    sqnr_db: float | None
+    dead: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class OutputFigures:
+    """Figures of one output.
+
+    Attributes:
+        name: Of the tensor that was compared.
+        kind: What it means.
+        sqnr_db: Of the whole, in dB; None where it is equal.
+        parts: One at least.
+    """
+
+    name: str
+    kind: Kind
+    sqnr_db: float | None
+    parts: list[PartFigures] = field(default_factory=list)
+
+
+def worst(outputs: Sequence[OutputFigures]) -> PartFigures | None:
+    """The part that is farthest from float, of all outputs; None where all are equal."""
+    parts = [part for output in outputs for part in output.parts if part.sqnr_db is not None]
+    return min(parts, key=lambda part: part.sqnr_db or 0.0, default=None)
