@@ -480,7 +480,7 @@ def test_a_case_without_data_measures_nothing(case: lb.Case, tmp_path: Path) -> 
         lb.load(tmp_path, DATA, plan=tmp_path / PLAN)
     for without_effect in ({"calibration": DATA}, {"hold_out": True}, {"overrides": ["x=8bit"]}):
         with pytest.raises(LostbitsError, match=f"T019: argument {next(iter(without_effect))}"):
-            lb.load(tmp_path, DATA, **without_effect)  # type: ignore[arg-type]
+            lb.load(tmp_path, DATA, **without_effect)
     assert better.case.plan
 
 
