@@ -38,7 +38,7 @@ PLANTED = {
     "starts": "started",
     "stays": "process left",
 }
-QUICK = Bounds(busy=2.0, idle=2.0, memory=1 << 30)
+QUICK = Bounds(busy=5.0, idle=2.0, memory=1 << 30)
 
 
 @pytest.fixture(scope="module")
