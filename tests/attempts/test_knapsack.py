@@ -5,6 +5,7 @@ from itertools import combinations
 from math import fsum
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def by_brute_force(options: list[Option], room: float) -> tuple[int, ...]:
     return max(fitting, key=lambda s: (worth([options[i] for i in s]), len(s)), default=())
 
 
+@pytest.mark.slow
 @given(OPTIONS, st.integers(0, 40).map(lambda n: n / 2))
 def test_the_choice_is_that_of_all_subsets(options: list[Option], room: float) -> None:
     assert best(options, room) == by_brute_force(options, room)

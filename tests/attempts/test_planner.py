@@ -182,6 +182,7 @@ class _Alone(Fixed):
         return self.told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("helps", [False, True])
 def test_attempts_asked_side_by_side_count_for_the_case_that_they_were_asked_for(
@@ -222,6 +223,7 @@ def test_what_was_asked_side_by_side_takes_no_more_time(small: tuple[Source, Cas
         assert len(planner.ledger) == workers
 
 
+@pytest.mark.slow
 def test_the_form_of_the_network_does_not_change_after_ranges(
     small: tuple[Source, Case],
 ) -> None:
@@ -239,6 +241,7 @@ def test_the_form_of_the_network_does_not_change_after_ranges(
 
 
 # Time for both; for the attempt, but not for a look before it; for neither.
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "looks"), [(1.0, 1), (590.0, 0), (1e6, 0)])
 def test_the_error_is_attributed_anew_where_something_can_come_of_it(
     small: tuple[Source, Case], seconds: float, looks: int

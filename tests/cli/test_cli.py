@@ -39,6 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, diagnose(folder, "--target", "snpe", "--labels", FILES["labels"])
 
 
+@pytest.mark.slow
 def test_a_diagnosis_prints_the_verdict_and_writes_both_files(
     finished: tuple[Path, Result],
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_diagnosis_prints_the_verdict_and_writes_both_files(
     assert {p.name for p in folder.iterdir()} == {"result.json", "report.html"}
 
 
+@pytest.mark.slow
 def test_the_first_finding_of_the_demo_is_the_depthwise_weight(
     finished: tuple[Path, Result],
 ) -> None:
@@ -60,6 +62,7 @@ def test_the_first_finding_of_the_demo_is_the_depthwise_weight(
     assert "--set block2.depthwise.conv.weight=per_channel" in found["command"]
 
 
+@pytest.mark.slow
 def test_the_command_of_a_finding_wins_what_it_says(
     tmp_path: Path, finished: tuple[Path, Result]
 ) -> None:
@@ -70,6 +73,7 @@ def test_the_command_of_a_finding_wins_what_it_says(
     assert after > before + 2
 
 
+@pytest.mark.slow
 def test_the_report_is_made_again_from_the_result(finished: tuple[Path, Result]) -> None:
     folder = finished[0]
     before = (folder / "report.html").read_bytes()
@@ -163,6 +167,7 @@ def test_not_a_number_in_the_data_is_found(tmp_path: Path) -> None:
     assert "3" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["O001", "O006"])
 def test_a_full_disk_leaves_the_old_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
@@ -191,6 +196,7 @@ def test_an_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,12 +235,14 @@ def test_an_interrupt_before_the_first_result_says_so(
     assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_quiet_run_prints_nothing_and_writes_all(tmp_path: Path) -> None:
     result = diagnose(tmp_path, "--quiet")
     assert (result.exit_code, result.output) == (0, "")
     assert {p.name for p in tmp_path.iterdir()} == {"result.json", "report.html"}
 
 
+@pytest.mark.slow
 def test_the_result_can_be_piped(tmp_path: Path) -> None:
     result = diagnose(tmp_path, "--json", "-", "--format", "json")
     assert result.exit_code == 0
@@ -242,6 +250,7 @@ def test_the_result_can_be_piped(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["format"] == "lostbits-result/2"
 
 
+@pytest.mark.slow
 def test_the_result_can_go_to_a_file_of_its_own(tmp_path: Path) -> None:
     other = tmp_path / "own" / "name.json"
     result = diagnose(tmp_path / "out", "--json", str(other), "--format", "json")
@@ -249,6 +258,7 @@ def test_the_result_can_go_to_a_file_of_its_own(tmp_path: Path) -> None:
     assert other.read_bytes() == (tmp_path / "out" / "result.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_report_is_rebuilt_in_the_language_that_is_asked_for(
     finished: tuple[Path, Result],
 ) -> None:
@@ -306,6 +316,7 @@ def imported_by(*arguments: str) -> tuple[set[str], str]:
     return {name.split(".")[0] for name in loaded.split()}, done.stdout + text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [(["--help"], "Make report.html again"), (["diagnoze"], "did you mean 'diagnose'?")],
@@ -316,6 +327,7 @@ def test_what_runs_nothing_imports_next_to_nothing(arguments: list[str], says: s
     assert not packages & {*HEAVY, "numpy", "PIL"}
 
 
+@pytest.mark.slow
 def test_a_list_of_targets_imports_no_runtime() -> None:
     packages, text = imported_by("targets")
     assert "tensorrt" in text
@@ -380,6 +392,7 @@ def test_numbers_that_nobody_can_mean_are_refused(
     assert re.fullmatch(rf"T017: {arguments[0]}: must lie between .*\n", result.stderr)
 
 
+@pytest.mark.slow
 def test_a_negative_seed_of_a_recovery_is_refused(tmp_path: Path) -> None:
     common = ("--data", FILES["data"], "--out", str(tmp_path / "out"), "--seed", "-5")
     result = run("recover", FILES["model"], *common)
@@ -407,6 +420,7 @@ def test_a_bug_is_one_line_with_a_status_of_its_own_and_a_private_trace(
     assert "Traceback" in trace.read_text() and "KeyError" in trace.read_text()
 
 
+@pytest.mark.slow
 def test_a_bug_without_room_for_its_trace_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,6 +463,7 @@ def test_a_broken_pipe_to_a_worker_is_no_goal_that_was_missed(
 # ---- what is on disk --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_named_cache_beside_the_results_stays(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "precious").write_text("mine")
@@ -458,6 +473,7 @@ def test_a_folder_named_cache_beside_the_results_stays(tmp_path: Path) -> None:
     assert (tmp_path / "cache" / "precious").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_explaining_says_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +488,7 @@ def test_an_interrupt_while_explaining_says_what_is_kept(
     assert [p.name for p in tmp_path.iterdir()] == [kept.name]
 
 
+@pytest.mark.slow
 def test_an_interrupt_between_two_files_names_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,6 +535,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path, option: str) -> None
     assert not list(tmp_path.iterdir()), "refused before anything is written"
 
 
+@pytest.mark.slow
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     pipe, found = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
@@ -530,6 +548,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert found == [(tmp_path / "out" / "result.json").read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     node = tmp_path / "null"
     try:
@@ -604,6 +623,7 @@ def test_a_result_that_standard_output_does_not_take_is_an_error(quick: str) -> 
     assert shell(f"{quick} --json - | head -c 1").returncode == 0
 
 
+@pytest.mark.slow
 def test_help_may_be_cut_off() -> None:
     done = shell("lb --help | true")
     assert (done.returncode, done.stderr) == (0, "")

@@ -95,6 +95,7 @@ def gaps(*templates: str) -> set[str]:
 # The table against the source.
 
 
+@pytest.mark.slow
 def test_all_errors_are_made_by_code_in_a_way_that_this_test_reads() -> None:
     made = [
         (str(path.relative_to(PACKAGE)), node.lineno)
@@ -108,6 +109,7 @@ def test_all_errors_are_made_by_code_in_a_way_that_this_test_reads() -> None:
     assert len(read) > 150
 
 
+@pytest.mark.slow
 def test_every_code_that_is_raised_is_in_the_table_and_the_other_way_round() -> None:
     assert {code for site in sites() for code in site.codes} == set(FORMS)
 

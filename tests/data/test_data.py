@@ -97,6 +97,7 @@ def test_arrays_stored_by_columns_are_read_too(tmp_path: Path) -> None:
     assert_reads(open_source(tmp_path / "d.npy", [X]), x=x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["d.npy", "d.npz"])
 def test_memory_does_not_grow_with_a_file(tmp_path: Path, name: str) -> None:
     wide = InputSpec("x", np.dtype("float32"), (None, 65536))
@@ -694,6 +695,7 @@ parts_of_a_data_set = st.lists(
 ).filter(lambda parts: sum(map(len, parts)) > 0)
 
 
+@pytest.mark.slow
 @given(parts=parts_of_a_data_set, size=st.integers(1, 12))
 def test_neither_items_nor_batches_change_the_samples(parts: list[Array], size: int) -> None:
     x = np.concatenate(parts)
@@ -706,6 +708,7 @@ def test_neither_items_nor_batches_change_the_samples(parts: list[Array], size: 
     assert source.fingerprint() == open_source(x, [X]).fingerprint()
 
 
+@pytest.mark.slow
 @given(parts=parts_of_a_data_set, data=st.data(), fixed=st.sampled_from([None, 1, 2, 4]))
 def test_slices_are_sources_too(parts: list[Array], data: st.DataObject, fixed: int | None) -> None:
     x = np.concatenate(parts)
@@ -718,6 +721,7 @@ def test_slices_are_sources_too(parts: list[Array], data: st.DataObject, fixed: 
         assert part.slice(b - a, d - a).fingerprint() == source.slice(b, d).fingerprint()
 
 
+@pytest.mark.slow
 @given(count=st.integers(1, 9), fixed=st.integers(1, 5), size=st.integers(1, 7))
 def test_a_fixed_batch_is_filled_up_with_the_last_sample(count: int, fixed: int, size: int) -> None:
     x = values(count, 2)

@@ -696,6 +696,7 @@ def taken(path: Path) -> None:
             read_all(path, FREE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _GOOD)
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))

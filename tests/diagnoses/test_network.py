@@ -96,6 +96,7 @@ def test_ranks_sites_as_exact_shapley_values_do_at_3_bits(tmp_path: Path) -> Non
 # One large error interacts with all small ones, and there the two definitions differ: Shapley's
 # values switch whole errors, the gradient grows all of them together. Seen here: medians of 0.67
 # and 0.70 over the seeds, least 0.33; the fault itself came first every time.
+@pytest.mark.slow
 @pytest.mark.parametrize(("narrow", "coarse"), [(0.5, 1.0), (0.3, 8.0)])
 def test_finds_planted_faults(narrow: float, coarse: float, tmp_path: Path) -> None:
     figures = []
@@ -109,6 +110,7 @@ def test_finds_planted_faults(narrow: float, coarse: float, tmp_path: Path) -> N
     assert np.median(figures) >= 0.6, figures
 
 
+@pytest.mark.slow
 def test_a_permutation_sums_to_the_total_exactly(tmp_path: Path) -> None:
     source, case = built(cnn(0), samples(0, 8, 3, 16, 16), target("snpe"), tmp_path)
     errors = PermutationErrors(case, value_of(case))
@@ -167,6 +169,7 @@ def test_channels_sum_to_their_site(tmp_path: Path) -> None:
         assert sum(channels) == pytest.approx(sums[key], abs=1e-6 * scale * len(channels))
 
 
+@pytest.mark.slow
 def test_clip_and_round_add_up_to_the_site(tmp_path: Path) -> None:
     """A site's causes are parts of one inner product: they split it, whatever the rule."""
     source, case = built(cnn(3), samples(3, 8, 3, 16, 16), target("snpe"), tmp_path)
@@ -190,6 +193,7 @@ def test_a_site_that_its_grid_represents_exactly_gets_nothing(tmp_path: Path) ->
     assert any(table.values())
 
 
+@pytest.mark.slow
 def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +210,7 @@ def test_a_refined_batch_is_as_if_the_finer_rule_had_come_first(
         assert gap.value == pytest.approx(at_once.sums.gaps[first].value, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_far_off_is_refined_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +241,7 @@ def test_the_batches_that_are_off_most_are_refined_first() -> None:
     assert sums.unsettled(0.02) == {}
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_matter(tmp_path: Path) -> None:
     source, case = built(cnn(4), samples(4, 12, 3, 16, 16), target("snpe"), tmp_path)
     options = {"rules": (3, 3)}
@@ -322,6 +328,7 @@ def test_a_rule_holds_the_nodes_of_the_one_before(rule: int) -> None:
     assert quadrature(rule)[1].min() > 0
 
 
+@pytest.mark.slow
 def test_a_pass_leaves_no_tensors_behind(tmp_path: Path) -> None:
     """Memory must not grow with the number of batches, nor wait for the garbage collector."""
     source, case = built(cnn(3), samples(4, 8, 3, 16, 16), target("snpe"), tmp_path)

@@ -184,6 +184,7 @@ def test_codes_in_use_are_counted() -> None:
     assert used.allocation_gain_db == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["snpe", "tensorrt", "onnxruntime"])
 @pytest.mark.parametrize("net", [cnn, mlp])
 def test_reports_of_a_network(name: str, net: type, tmp_path: Path) -> None:
@@ -205,6 +206,7 @@ def test_reports_of_a_network(name: str, net: type, tmp_path: Path) -> None:
     assert_is_plain(first, inputs, case.plan["x:activation"])
 
 
+@pytest.mark.slow
 def test_sites_are_told_the_same_without_the_quantized_network(tmp_path: Path) -> None:
     source, case = built(cnn(2), samples(2, 8, 3, 16, 16), target("snpe"), tmp_path)
     executor, part = Executor(case.model, case.sites), next(iter(source.batches(8)))

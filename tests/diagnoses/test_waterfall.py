@@ -160,6 +160,7 @@ def drawn(kind: str, seed: int, channels: int) -> Floats:
     return (np.abs(x) if kind == "one sided" else x).astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     kind=kinds,
@@ -185,6 +186,7 @@ def test_steps_are_never_negative_and_sum_to_the_total(
         assert bits.symmetry == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1000),

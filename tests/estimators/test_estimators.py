@@ -108,6 +108,7 @@ def test_constants_are_kept(member: Estimator, symmetric: bool, x: Floats) -> No
     np.testing.assert_allclose(affine.fake_quantize(x.astype(np.float32)), x, rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("member", estimators.ALL, ids=lambda e: e.name)
 @settings(max_examples=60, deadline=None)

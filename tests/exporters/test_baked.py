@@ -46,6 +46,7 @@ def keys_of(case: Case, role: str) -> list[str]:
     return [s.key for s in case.sites if s.role == role]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["snpe", "onnxruntime"])
 def test_min_max_of_the_baked_model_gives_the_plan_back(name: str, tmp_path: Path) -> None:
     data = samples(2, 32, 3, 16, 16)
@@ -64,6 +65,7 @@ def test_min_max_of_the_baked_model_gives_the_plan_back(name: str, tmp_path: Pat
     assert_same(again(found, data, tmp_path), found, list(found.plan))  # nothing moves any more
 
 
+@pytest.mark.slow
 def test_a_narrower_range_travels_as_a_limit(tmp_path: Path) -> None:
     data = samples(2, 64, 3, 16, 16)
     _, case = built(cnn(1), data, target("snpe"), tmp_path)
@@ -87,6 +89,7 @@ def test_a_method_that_does_not_take_the_extremes_is_a_concern(tmp_path: Path) -
 CODES = st.lists(st.integers(0, 255), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(CODES, st.integers(0, 255))
 def test_both_ends_occur_where_zero_lies_between(codes: list[int], zero: int) -> None:
     found = np.array(codes)

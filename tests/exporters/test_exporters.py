@@ -66,6 +66,7 @@ def suited(each: Exporter) -> Case:
 FLOAT_WEIGHTS = replace(ONNXRUNTIME, float_weights=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", [*ALL, FLOAT_WEIGHTS], ids=[*NAMES, "float weights"])
 @settings(max_examples=30)
 @given(data=st.data())

@@ -92,6 +92,7 @@ def test_a_file_that_changes_is_said_to_be_replaced(recovered: Path, tmp_path: P
     assert other.files[0].replaced
 
 
+@pytest.mark.slow
 def test_the_command_plans_a_model_by_the_targets_rules(tmp_path: Path) -> None:
     arguments = ("--data", FILES["calibration"], "--samples", 8, "--target", "tensorrt")
     names = "qdq,tensorrt-cache"
@@ -127,6 +128,7 @@ def test_an_empty_folder_is_no_case(tmp_path: Path) -> None:
     assert "O003" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_result_of_a_recovery_lists_what_was_exported(tmp_path: Path) -> None:
     out = tmp_path / "recovered"
     arguments = ("--data", FILES["calibration"], "--samples", 16, "--budget", "1s")
@@ -148,6 +150,7 @@ def test_every_exporter_can_be_named() -> None:
     assert chosen_exporters([e.name for e in ALL]) == list(ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "header"),
     [("8.6.1", "TRT-8601-"), ("10.13.0.35", "TRT-101300-"), (None, "TRT-100300-")],

@@ -38,6 +38,8 @@ from runs import SCHEMA, diagnosed, planned
 from small_nets import cnn, samples
 from text_models import proto, random
 
+pytestmark = pytest.mark.slow
+
 DATA = random(40, 4, 6, 6)
 folder = test_readers.folder  # the fixture: a CNN, and what ONNX Runtime made of it
 

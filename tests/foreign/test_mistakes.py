@@ -28,6 +28,8 @@ from lostbits.results.diagnosis import Finding, Reason
 from runs import assert_valid, diagnosed, planned
 from text_models import proto, random
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 24
 
 # Two layers share the weight w; the branches of the Concat differ in size by the factor of g.

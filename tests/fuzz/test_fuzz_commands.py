@@ -13,6 +13,8 @@ from benchmarks.fuzzing.server import CLI
 from benchmarks.fuzzing.tries import CLASSES, made
 from benchmarks.fuzzing.workplace import Workplace
 
+pytestmark = pytest.mark.slow
+
 # Tries of each class: together about half a minute on one core.
 TRIES = {
     "models": 14,

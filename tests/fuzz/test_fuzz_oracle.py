@@ -11,6 +11,8 @@ from benchmarks.fuzzing.tree import Folder, Hole, Link, Pipe, Tree, changes, lay
 from benchmarks.fuzzing.tries import Try
 from benchmarks.fuzzing.workplace import Report, Workplace, save, saved_try
 
+pytestmark = pytest.mark.slow
+
 PLANTED = {
     "traceback": "traceback",
     "status_three": "status",
@@ -93,6 +95,7 @@ def test_every_kind_of_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert changes(before, after) == {"a/b.npy": "changed", "a/link": "gone", "new": "made"}
 
 
+@pytest.mark.slow
 def test_what_broke_can_be_tried_again(tmp_path: Path, workplace: Workplace) -> None:
     one = Try("edited", ("inspect", "../in/p"), {"in/p": b"\xff", "in/q": Pipe()})
     (report,) = workplace.reports([("models", one, "planted:escape")])

@@ -22,6 +22,8 @@ from lostbits.graph.load import load
 from lostbits.readers import read
 from lostbits.targets import QNN_HTP, TENSORRT, target
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**32)
 X = InputSpec("x", np.dtype(np.float32), (None, 3, 8, 8))
 

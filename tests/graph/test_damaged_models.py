@@ -28,6 +28,8 @@ from runs import diagnosed
 from small_nets import cnn, mlp, samples
 from text_models import outputs, proto, random, saved
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[onnx.ModelProto], object]
 X = samples(2, 8, 6)
 _REPEATED = "note.repeated_outputs"

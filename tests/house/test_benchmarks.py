@@ -136,6 +136,7 @@ _TEXTS = st.text(max_size=20)
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(_TEXTS, st.none() | _NUMBERS | _TEXTS), min_size=1, max_size=5), _TEXTS)
 def test_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str | float | None]], n: str

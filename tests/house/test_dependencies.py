@@ -4,6 +4,7 @@ import ast
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -64,6 +65,7 @@ def test_what_a_package_would_send_or_write_is_known() -> None:
     assert all(cells[0] and (cells[0].startswith("nothing") or cells[1]) for cells in told.values())
 
 
+@pytest.mark.slow
 def test_torch_is_asked_to_load_nothing() -> None:
     """Its formats run code, or have done so by mistake, up to the version that is tested."""
     found = []

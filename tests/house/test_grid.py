@@ -113,6 +113,7 @@ def test_affines_are_equal_by_value() -> None:
     assert one != Range(-1.0, 1.0)
 
 
+@pytest.mark.slow
 @laws
 @given(affine=affines(), seed=st.integers(0, 99))
 def test_round_and_clip_are_disjoint_and_add_up(affine: Affine, seed: int) -> None:

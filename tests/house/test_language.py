@@ -85,6 +85,7 @@ def used(code: str, text: str) -> bool:
     return bool(named) or any(name.startswith(start) for start in starts)
 
 
+@pytest.mark.slow
 def test_every_entry_is_used() -> None:
     text = source()
     assert [code for code in ENGLISH if not used(code, text)] == []

@@ -26,6 +26,8 @@ from lostbits.verbs.demo import demo_files
 from lostbits.verbs.export import chosen_exporters
 from other_packages import FAMILIES, install
 
+pytestmark = pytest.mark.slow
+
 DEMO = demo_files()
 
 

@@ -103,6 +103,7 @@ def _calls() -> Iterator[tuple[str, list[str]]]:
                     yield str(page.relative_to(ROOT)), shlex.split(line, comments=True)[1:]
 
 
+@pytest.mark.slow
 def test_commands_of_the_pages_are_understood() -> None:
     """Verbs, options and the names behind them exist; nothing is run."""
     verbs: dict[str, Any] = {verb.name: opened(verb) for verb in commands.ALL}

@@ -102,6 +102,7 @@ def test_code_lines_are_counted_without_docstrings_comments_and_blanks(tmp_path:
     assert code_lines(path) == {4, 5, 6, 12, 13, 14}
 
 
+@pytest.mark.slow
 def test_functions_are_short() -> None:
     sizes = [size for size, _ in functions()]
     too_long = [f"{where}: {size}" for size, where in functions() if size > 50]
@@ -147,6 +148,7 @@ def _decorators(node: ast.ClassDef) -> set[str]:
     return {_name(d) for d in node.decorator_list}
 
 
+@pytest.mark.slow
 def test_every_class_is_a_contract_or_final() -> None:
     contracts = _CONTRACTS | _errors()
     open_ones = [
@@ -171,6 +173,7 @@ def _imported(path: Path) -> dict[str, str]:
     return {alias.asname or alias.name: n.module or "" for n in imports for alias in n.names}
 
 
+@pytest.mark.slow
 def test_no_class_extends_a_final_one() -> None:
     known = [(p, n) for p, n in nodes(ast.ClassDef) if isinstance(n, ast.ClassDef)]
     final = {f"{_module(p)}.{n.name}" for p, n in known if "final" in _decorators(n)}
@@ -183,6 +186,7 @@ def test_no_class_extends_a_final_one() -> None:
     assert not heirs, heirs
 
 
+@pytest.mark.slow
 def test_contracts_have_something_to_fulfil() -> None:
     idle = [
         f"{where} {node.name}"
@@ -197,6 +201,7 @@ def test_contracts_have_something_to_fulfil() -> None:
     assert not idle, idle
 
 
+@pytest.mark.slow
 def test_nothing_is_printed() -> None:
     calls = [
         place(path, node)
@@ -219,6 +224,7 @@ def test_nothing_is_left_to_do() -> None:
     assert not left, left
 
 
+@pytest.mark.slow
 def test_names_say_what_a_thing_is() -> None:
     named = [(str(p.relative_to(PACKAGE)), str(p.relative_to(PACKAGE))) for p in SOURCES]
     for path, node in nodes(ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef):

@@ -98,6 +98,7 @@ def test_data_outside_the_files_own_folder_are_not_read(place: str, home: Path) 
         assert status == 2 and "M004: " in said and f"{SECRET:g}" not in said, said
 
 
+@pytest.mark.slow
 def test_data_beside_the_file_are_read_by_all(home: Path) -> None:
     """A bare file name, in the file's folder and not in the working one; integer codes too."""
     model = qdq()
@@ -276,6 +277,7 @@ def test_json_is_measured_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -
         read(b'{"act_quant_info": {%s}}' % b", ".join(b'"x%d": 1.0' % i for i in range(100)))
 
 
+@pytest.mark.slow
 def test_a_plan_with_other_weights_is_shown_on_the_console(home: Path) -> None:
     """The float bias that is another one has a share of the error, and no site."""
     case = case_of(target=TENSORRT, model=net())
@@ -332,6 +334,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
     return draw(STRANGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
 def test_any_change_of_a_json_format_is_read_or_refused(name: str, data: st.DataObject) -> None:
@@ -342,6 +345,7 @@ def test_any_change_of_a_json_format_is_read_or_refused(name: str, data: st.Data
         assert error.code in ("I001", "I002", "I003", "I004")
 
 
+@pytest.mark.slow
 @given(
     at=st.integers(0, 10**6), byte=st.integers(0, 255), length=st.sampled_from([0, 1, 1, 1, 4, 40])
 )

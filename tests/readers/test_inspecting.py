@@ -55,6 +55,7 @@ def test_every_tensor_of_our_own_files_belongs_to_a_site(
     assert not found.suspicions
 
 
+@pytest.mark.slow
 def test_without_a_name_the_target_that_fits_best_is_taken(tmp_path: Path) -> None:
     file, floats = written(tmp_path, "qdq-tensorrt", "tensorrt")
     found = inspect(file, floats)

@@ -540,6 +540,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return here + [place for v in inner for place in _places(v)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "each",
     [e for e in EXPORTERS if not any(p in e.name for p in ("qdq", "cache", "baked"))],

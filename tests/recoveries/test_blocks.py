@@ -149,6 +149,7 @@ def test_reconstruction_beats_nearest_on_unseen_samples(small: tuple[Source, Cas
         np.testing.assert_allclose(after.plan[bias.key].scale, product, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_reconstructions_with_one_seed_are_identical(small: tuple[Source, Case]) -> None:
     source, case = small
     short = BlockReconstruction(iterations=20)
@@ -185,6 +186,7 @@ def test_blocks_that_see_float_values_do_not_wait_for_each_other(tmp_path: Path)
     assert any(not np.array_equal(in_order.written[t], one.written[t]) for t in others)
 
 
+@pytest.mark.slow
 def test_finished_blocks_are_not_learned_again(
     small: tuple[Source, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +199,7 @@ def test_finished_blocks_are_not_learned_again(
     assert all(np.array_equal(first.written[k], second.written[k]) for k in first.written)
 
 
+@pytest.mark.slow
 def test_tensors_that_share_a_scale_keep_it(tmp_path: Path) -> None:
     source, case = built(cnn(3), samples(4, 24, 3, 16, 16), target("snpe"), tmp_path)
     group = [s for s in case.sites if s.streams][:2]

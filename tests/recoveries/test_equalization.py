@@ -429,6 +429,7 @@ def test_blocks_are_joined_as_they_were_split(shape: tuple[int, ...], fields: An
     np.testing.assert_array_equal(layer.join(blocks), weight)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(range(6)), min_size=1, max_size=4))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_chains_keep_their_function(tmp_path: Path, seed: int, layers: list[int]) -> None:

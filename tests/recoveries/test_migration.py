@@ -173,6 +173,7 @@ def test_norms_need_constant_gains() -> None:
     assert find_norms(normal(net.model([5, 8], x, rank=3))) == ()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(*[st.sampled_from([0.0, 1e-3, 1.0, 30.0])] * 2), min_size=1, max_size=8),
     st.floats(0, 1),

@@ -77,6 +77,7 @@ def test_bias_correction_takes_the_mean_error_of_every_output_to_zero(
     assert np.abs(after).max() < step  # the output's own grid comes after the last bias
 
 
+@pytest.mark.slow
 def test_second_order_rounding_leaves_weights_on_their_grids(small: tuple[Source, Case]) -> None:
     source, case = small
     case = coarse_weights(case)
@@ -93,6 +94,7 @@ def test_second_order_rounding_leaves_weights_on_their_grids(small: tuple[Source
     )
 
 
+@pytest.mark.slow
 def test_second_order_rounding_beats_nearest_on_unseen_samples(tmp_path: Path) -> None:
     source, case = make(tmp_path, cnn(3), samples(4, 64, 3, 16, 16))
     work, judges = divided(source)
@@ -173,6 +175,7 @@ def test_layers_without_activation_are_learned_at_all_positions_at_once(
     assert met
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [False, True])
 def test_convolutions_with_activation_are_learned_at_positions_of_their_own_output(
     small: tuple[Source, Case], monkeypatch: pytest.MonkeyPatch, few: bool
@@ -243,6 +246,7 @@ def test_the_sweep_meets_every_layer_once_and_with_quantized_inputs(
         assert affine.grid.bits == 8
 
 
+@pytest.mark.slow
 @given(
     residual=st.floats(-0.05, 0.05),
     shares=st.lists(st.floats(0.01, 1), min_size=2, max_size=5),
@@ -268,6 +272,7 @@ def test_a_gain_is_that_of_what_is_attributed_but_what_is_not_stays(
     assert gain == pytest.approx(-10 * np.log10(stays), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_finished_layers_are_not_solved_again(small: tuple[Source, Case], tmp_path: Path) -> None:
     source, case = small
     cache = Work(tmp_path / "cache")
@@ -305,6 +310,7 @@ def test_another_model_or_plan_has_another_cache(
     assert len(caches) == 5
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_identical(small: tuple[Source, Case]) -> None:
     source, case = small
     first, second = (change_by(SecondOrder(positions=64), case, source, seed=5) for _ in range(2))
@@ -340,6 +346,7 @@ def test_three_workers_propose_what_one_does(
     assert one.written or one.plan
 
 
+@pytest.mark.slow
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_every_row_is_in_one_part(groups: int, rows: int) -> None:
     met = np.zeros((groups, rows), int)
@@ -431,6 +438,7 @@ def test_every_member_says_what_it_is(small: tuple[Source, Case]) -> None:
         assert pickle.loads(pickle.dumps(recovery)) == recovery == type(recovery)()
 
 
+@pytest.mark.slow
 def test_little_time_leaves_few_samples_to_the_diagnosis(small: tuple[Source, Case]) -> None:
     source, case = small
     plenty = Bench(source, source, None, Settings(), budget=1e6)
@@ -450,6 +458,7 @@ def test_wishes_for_single_tensors_outlive_another_form_of_the_network(
     assert weight.key not in found.plan and len(found.plan) >= len(case.plan) - 2
 
 
+@pytest.mark.slow
 @given(st.sets(st.integers(0, 199), max_size=2), st.randoms())
 @settings(deadline=None, max_examples=60, derandomize=True)
 def test_the_search_finds_the_steps_that_are_needed_and_no_others(
@@ -462,6 +471,7 @@ def test_the_search_finds_the_steps_that_are_needed_and_no_others(
     assert fewest(order, lambda steps: False) == order  # type: ignore[arg-type, comparison-overlap]
 
 
+@pytest.mark.slow
 def test_a_site_before_and_after_is_measured_against_one_error(small: tuple[Source, Case]) -> None:
     source, case = small
     bench = Bench(source, source, None, Settings())

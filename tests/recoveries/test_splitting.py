@@ -27,6 +27,7 @@ def test_halves_a_quarter_of_a_step_apart_round_to_the_whole(u: float) -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_parts_add_up_and_round_like_the_whole(seed: int, count: int) -> None:
     blocks = np.random.default_rng(seed).normal(0, 10, (1, 4, 6, 3))

@@ -39,6 +39,7 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
     return [] if old == new else [f"{place}: {old!r} is {new!r}"]
 
 
+@pytest.mark.slow
 def test_every_figure_and_every_text_stays(old: Path, tmp_path: Path) -> None:
     found = read(placed(old, tmp_path))
     before = json.loads(old.read_text(encoding="utf-8"))

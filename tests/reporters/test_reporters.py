@@ -84,10 +84,12 @@ def embedded(page: str) -> Any:
 # The schema.
 
 
+@pytest.mark.slow
 def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+@pytest.mark.slow
 def test_a_real_result_is_valid(result: Diagnosis) -> None:
     assert errors(tree(result)) == []
 
@@ -102,6 +104,7 @@ def test_every_object_of_fixed_shape_is_closed() -> None:
             assert shape["additionalProperties"] is False, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "field",
     ["format", "verdict", "model", "data", "target", "coverage", "sites", "network", "findings"],
@@ -150,6 +153,7 @@ def test_json_has_null_for_what_is_not_finite_and_says_so(result: Diagnosis) -> 
     assert others == tree(result)["notes"]
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_can_be_written_read_and_shown(
     result: Diagnosis, tmp_path: Path
 ) -> None:
@@ -181,6 +185,7 @@ def _deeper(part: Any, place: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 OTHERS = [None, True, 7, -1.5, "x", [], {}, [None], {"x": 1}, 10**400, "\ud800", math.nan]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_whatever_a_result_holds_the_page_or_the_code_comes(
     result: Diagnosis, tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -259,6 +264,7 @@ def test_a_field_of_another_type_is_named(result: Diagnosis, tmp_path: Path) -> 
         results.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_names_of_files_that_are_no_unicode_are_written(result: Diagnosis, tmp_path: Path) -> None:
     other = replace(result, data=replace(result.data, source="a\udcff.npy"))
     results.write(other, tmp_path, ["json", "html"])
@@ -293,6 +299,7 @@ def test_names_are_shown_as_they_are_by_inspect(
 # Every reporter.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reporter", ALL, ids=lambda r: r.name)
 def test_the_same_result_gives_the_same_text_and_stays(reporter: Any, result: Diagnosis) -> None:
     before = copy.deepcopy(result)
@@ -317,6 +324,7 @@ def test_the_first_screen_gives_verdict_findings_and_commands(result: Diagnosis)
 # The page.
 
 
+@pytest.mark.slow
 def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Diagnosis) -> None:
     rows = [a for tag, a in Seen(page).tags if tag == "tr" and "data-site" in a]
     assert len(rows) == len(result.sites)
@@ -327,6 +335,7 @@ def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Dia
         assert site.tensor in text
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing(page: str) -> None:
     for tag, attributes in Seen(page).tags:
         assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form"}
@@ -370,6 +379,7 @@ def renamed(result: Diagnosis, name: str) -> Diagnosis:
 NAMES = [HOSTILE, "<!--<script>", "{{ 7 * 7 }}", "a\u2028b", '\' onclick="x"']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_names_are_text(page: str, result: Diagnosis, name: str) -> None:
     other = Html().render(renamed(result, name))
@@ -429,6 +439,7 @@ def bare(r: Tree) -> None:
     r.update(findings=[], layers=[], notes=[])
 
 
+@pytest.mark.slow
 def test_a_bare_result_makes_a_page(result: Diagnosis) -> None:
     other = changed(result, bare)
     assert errors(tree(other)) == []
@@ -468,6 +479,7 @@ def attempted(figures: Baseline) -> Attempt:
     return Attempt("bias_correction", "network", 1.0, figures, figures, False, 1.0, *said)
 
 
+@pytest.mark.slow
 def test_attempts_and_checks_are_shown(result: Diagnosis) -> None:
     figures = result.baseline
     floors: dict[str, float | None] = {"weights_in_float": 30.0}
@@ -487,11 +499,13 @@ def test_attempts_and_checks_are_shown(result: Diagnosis) -> None:
     assert "no gain here" in " ".join(Terminal().render(other).split())
 
 
+@pytest.mark.slow
 def test_several_outputs_are_listed(result: Diagnosis) -> None:
     figures = replace(result.baseline, outputs_sqnr_db={"left": 20.0, "right": None})
     assert "<code>left</code> 20.0 dB" in Html().render(replace(result, baseline=figures))
 
 
+@pytest.mark.slow
 def test_the_page_is_written_as_report_html(result: Diagnosis, tmp_path: Path) -> None:
     written = results.write(result, tmp_path, ("json", "html"))
     assert [p.name for p in written] == ["result.json", "report.html"]
@@ -557,6 +571,7 @@ def test_a_diagnosis_is_followed_by_a_recovery(command: str, next_one: str | Non
     assert prescription(command) == next_one
 
 
+@pytest.mark.slow
 def test_what_is_prescribed_is_shown_until_it_is_done(result: Diagnosis) -> None:
     command = prescription(result.command)
     assert command is not None
@@ -578,6 +593,7 @@ def test_every_sentence_of_a_result_can_be_said_in_every_language(result: Diagno
         assert re.search("[\u4e00-\u9fff]", message.told(Language.CHINESE))
 
 
+@pytest.mark.slow
 def test_a_page_opens_with_the_language_that_was_asked_for(result: Diagnosis) -> None:
     page = Html().speaking(Language.CHINESE).render(result)
     assert '<html lang="zh-Hant">' in page
@@ -586,11 +602,13 @@ def test_a_page_opens_with_the_language_that_was_asked_for(result: Diagnosis) ->
     assert "correctly" not in head
 
 
+@pytest.mark.slow
 def test_what_somebody_else_says_stays_as_it_is(result: Diagnosis) -> None:
     other = replace(result, notes=[*result.notes, verbatim("a plug-in's own <words>")])
     assert "a plug-in&#39;s own &lt;words&gt;" in Html(Language.CHINESE).render(other)
 
 
+@pytest.mark.slow
 def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) -> None:
     large = report_speed.large(result)
     assert (len(large.sites), len(large.layers)) == (300, 100)

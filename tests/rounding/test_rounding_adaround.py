@@ -163,6 +163,7 @@ def test_given_a_start_the_first_decisions_are_its_own(seed: int, bits: int) -> 
     assert float((h - 0.5).abs().min()) >= 0.05 - 1e-5, "advice is not a tie"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_it_learns_codes_next_to_the_weights_and_much_better_ones(bits: int) -> None:
     layer, batches = conv_case(bits)
@@ -174,12 +175,14 @@ def test_it_learns_codes_next_to_the_weights_and_much_better_ones(bits: int) -> 
     assert found.loss_after == pytest.approx(hard_loss(layer, codes, batches), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_after_learning_less_than_a_hundredth_is_undecided() -> None:
     layer, batches = conv_case(4)
     found = adaround(layer, batches, relu_conv, Reconstruction(iterations=1000))
     assert found.hard_fraction > 0.99
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(2, 4), st.integers(0, 40), st.booleans())
 def test_never_above_nearest_or_the_start(
@@ -205,6 +208,7 @@ def test_never_above_nearest_or_the_start(
     assert found.loss_after <= found.loss_before
 
 
+@pytest.mark.slow
 def test_two_coupled_weights_are_rounded_better_than_each_by_itself() -> None:
     """Wherever one of the four choices beats nearest, the best one is found."""
     root = np.linalg.cholesky(np.array([[1.0, 0.5], [0.5, 1.0]])).T
@@ -221,6 +225,7 @@ def test_two_coupled_weights_are_rounded_better_than_each_by_itself() -> None:
     assert beaten == 3
 
 
+@pytest.mark.slow
 def test_a_good_start_is_improved_upon() -> None:
     layer, batches = conv_case(3)
     first = adaround(layer, batches, relu_conv, Reconstruction(iterations=60)).codes["weight"]
@@ -230,6 +235,7 @@ def test_a_good_start_is_improved_upon() -> None:
     assert found.loss_after < found.loss_before
 
 
+@pytest.mark.slow
 def test_a_residual_block_is_learned_as_one() -> None:
     generator = torch.Generator().manual_seed(3)
     one, two = (0.3 * random_weight(seed, 6, 6) for seed in (1, 2))
@@ -271,6 +277,7 @@ def test_learning_ends_when_all_have_decided() -> None:
     assert found.iterations < 1000
 
 
+@pytest.mark.slow
 def test_learning_ends_when_the_decided_gain_nothing_more() -> None:
     layer, batches = conv_case(4)
     how = Reconstruction(iterations=1000, checks=100)

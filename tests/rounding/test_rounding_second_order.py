@@ -144,6 +144,7 @@ def test_branch_and_bound_finds_what_enumeration_finds(seed: int) -> None:
     assert branch_and_bound(case, np.inf) == pytest.approx(enumerated(case))
 
 
+@pytest.mark.slow
 def test_small_layers_are_rounded_as_well_as_can_be_mostly() -> None:
     """The bar is 80 %; 91 % here. Misses are mostly small, but one in 240 was twelve-fold."""
     excess = []
@@ -155,6 +156,7 @@ def test_small_layers_are_rounded_as_well_as_can_be_mostly() -> None:
     assert min(excess) > -1e-6, "nothing is below the optimum"
 
 
+@pytest.mark.slow
 @laws
 @given(layers(), st.sampled_from([0.0, 1e-6, 0.01, 1.0]))
 def test_no_row_is_ever_worse_than_nearest(case: Layer, damping: float) -> None:
@@ -167,6 +169,7 @@ def test_no_row_is_ever_worse_than_nearest(case: Layer, damping: float) -> None:
     assert found.codes.max() <= case.grid.qmax
 
 
+@pytest.mark.slow
 @laws
 @given(layers(), st.integers(0, 100))
 def test_no_row_is_ever_worse_than_the_start_it_was_given(case: Layer, seed: int) -> None:
@@ -188,6 +191,7 @@ def test_a_good_start_survives_a_damping_that_would_undo_it() -> None:
     np.testing.assert_array_equal(kept.codes, good.codes)
 
 
+@pytest.mark.slow
 @laws
 @given(layers())
 def test_uncorrelated_inputs_leave_every_code_at_its_nearest(case: Layer) -> None:
@@ -286,6 +290,7 @@ def test_a_gram_that_is_no_number_is_refused_with_a_code() -> None:
         round_rows(*case)
 
 
+@pytest.mark.slow
 def test_a_wide_layer_takes_seconds_at_most() -> None:
     case = layer(8, (1, 200, 640), 8, samples=700)
     begun = time.process_time()
@@ -375,6 +380,7 @@ def test_row_grids_agree_with_affine_bit_for_bit() -> None:
     assert RowGrid.of(single, 2, 3).scale.shape == (2, 3)
 
 
+@pytest.mark.slow
 @laws
 @given(st.integers(0, 9999), st.integers(2, 4), st.booleans())
 def test_no_scale_near_the_refitted_one_leaves_less_error(

@@ -97,6 +97,7 @@ def test_extremes_and_counts_are_those_of_the_tensor_itself(tmp_path: Path) -> N
     assert seen[key].whole.zeros[0] == np.count_nonzero(relu == 0)
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_demo_do_not_depend_on_the_batch() -> None:
     """Convolutions too: at most a last bit of the runtime's own, never a count that is lost."""
     files = demo_files()
@@ -150,6 +151,7 @@ def demo_case(**wishes: Any) -> Case:
     return planned(files["model"], files["data"], "snpe", samples=16, **wishes)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "check"),
     [

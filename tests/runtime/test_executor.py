@@ -221,6 +221,7 @@ def test_a_node_with_an_omitted_output_keeps_the_others_in_place(tmp_path: Path)
     assert len(executor.opaque) == 1
 
 
+@pytest.mark.slow
 def test_diagnose_falls_back_to_permutations_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_batch_size_written_into_the_graph_is_kept(samples: int, tmp_path: Pat
     assert result.coverage.sites_matched == result.coverage.sites_total
 
 
+@pytest.mark.slow
 def test_samples_that_fill_up_a_batch_count_nothing(tmp_path: Path) -> None:
     text = """g (float[%s,4,2,2] x) => (float[%s,3] y) { c = Conv (x, w)  r = Relu(c)
         f = Flatten(r)  y = Gemm (f, k) }"""

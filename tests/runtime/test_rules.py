@@ -174,6 +174,7 @@ def _array(value: Any) -> NDArray[Any] | None:
     return np.asarray(value) if value.dtype.isbuiltin == 1 else None
 
 
+@pytest.mark.slow  # the first waits ten seconds for ONNX to make them
 @pytest.mark.parametrize("op_type", sorted(name for name in RULES if "::" not in name))
 def test_the_node_tests_of_onnx(op_type: str, node_cases: dict[str, list[NodeCase]]) -> None:
     compared = 0
@@ -197,6 +198,7 @@ def test_the_node_tests_of_onnx(op_type: str, node_cases: dict[str, list[NodeCas
     assert compared > 0 or op_type == "GlobalLpPool"  # which has no node tests
 
 
+@pytest.mark.slow
 def test_most_node_tests_are_compared(node_cases: dict[str, list[NodeCase]]) -> None:
     assert sum(map(len, node_cases.values())) > 780
     assert {case.name for cases in node_cases.values() for case in cases} >= REFUSED
@@ -359,6 +361,7 @@ def sliding(draw: st.DrawFn, *, below_kernel: bool = False) -> Sliding:
     return Sliding(attributes, extent, kernel)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(window=sliding(), groups=st.sampled_from([1, 2, 4]), seed=st.integers(0, 99))
 def test_conv_is_that_of_onnx_runtime(window: Sliding, groups: int, seed: int) -> None:
@@ -367,6 +370,7 @@ def test_conv_is_that_of_onnx_runtime(window: Sliding, groups: int, seed: int) -
     assert_as_onnx_runtime("Conv", [x, weight, bias], {"group": groups, **window.attributes})
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(window=sliding(), groups=st.sampled_from([1, 2]), data=st.data())
 def test_conv_transpose_is_that_of_onnx_runtime(window: Sliding, groups: int, data: Any) -> None:
@@ -382,6 +386,7 @@ def test_conv_transpose_is_that_of_onnx_runtime(window: Sliding, groups: int, da
     assert_as_onnx_runtime("ConvTranspose", [x, weight, bias], attributes)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(window=sliding(below_kernel=True), ceil=st.integers(0, 1), count=st.integers(0, 1))
 @pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool", "LpPool"])
@@ -394,6 +399,7 @@ def test_pools_are_those_of_onnx_runtime(
     assert_as_onnx_runtime(op_type, [noise(2, 3, *window.extent)], attributes, opset=22)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     pads=st.lists(st.integers(-2, 4), min_size=6, max_size=6),
@@ -407,6 +413,7 @@ def test_pad_is_that_of_onnx_runtime(pads: list[int], mode: str) -> None:
 places = st.integers(-9, 9) | st.just(-(2**63))
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     cuts=st.lists(
@@ -430,6 +437,7 @@ COORDINATES = [
 ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
 
+@pytest.mark.slow
 @settings(EXAMPLES, max_examples=150)
 @given(
     mode=st.sampled_from(["nearest", "linear", "cubic"]),
@@ -645,6 +653,7 @@ torch.testing.assert_close(y, torch.einsum("nchw,oc->nohw", x[..., ::2, ::2], w[
 """
 
 
+@pytest.mark.slow
 def test_the_gradient_of_strided_kernels_of_one_element_stays_in_its_memory() -> None:
     """Of few channels, where the input goes on behind the last window; torch's own does not."""
     command = [sys.executable, "-c", STRIDED]

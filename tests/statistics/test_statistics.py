@@ -60,6 +60,7 @@ def assert_same(a: Statistic[Any], b: Statistic[Any]) -> None:
         np.testing.assert_array_equal(one[key], two[key], strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [None, 1])
 @pytest.mark.parametrize("kind", statistics.ALL)
 @laws
@@ -78,6 +79,7 @@ def test_splitting_reordering_and_merging_change_nothing(
     assert_same(fold(make, parts[cut:]).merge(fold(make, parts[:cut])), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", statistics.ALL)
 @laws
 @given(parts=batches)

@@ -30,6 +30,7 @@ def feature_map(*shape: int, seed: int = 0) -> Floats:
     return made
 
 
+@pytest.mark.slow
 @laws
 @given(x=arrays(np.float32, (3, 2, 4), elements=everything))
 def test_extremes_and_zeros_are_those_of_the_values(x: Floats) -> None:
@@ -55,6 +56,7 @@ def test_no_value_is_counted_far_from_where_it_lies(x: Floats, bins: int) -> Non
     assert (below <= np.searchsorted(values, inner + fine, "right")).all()
 
 
+@pytest.mark.slow
 @laws
 @given(
     x=arrays(np.float32, (3, 2, 4), elements=everything),

@@ -132,6 +132,7 @@ def test_a_host_finds_everything_as_it_left_it(tmp_path: Path) -> None:
     assert before["torch"][:2] == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_command_line_sets_up_its_own_process() -> None:
     show = (
         "import json, os, sys; from lostbits.cli import app as cli; sys.argv[1:] = ['--help']\n"

@@ -39,6 +39,7 @@ def test_a_message_is_one_line(name: str) -> None:
     assert len(str(ModelError("M002.invalid", name, name)).splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BASH is None, reason="no bash")
 @given(st.lists(ANY | st.sampled_from(["a'b", '"', "$(echo x)", "`x`", "-n", "a\nb", "\x1b[1m7"])))
 def test_a_shell_reads_the_words_that_were_quoted(words: list[str]) -> None:
@@ -75,6 +76,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters()) | st.sampled_from(NASTY)))
 def test_a_command_comes_apart_as_it_was_put_together(parts: list[str]) -> None:
     unread = [part.encode(errors="surrogatepass") for part in parts]

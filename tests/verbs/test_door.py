@@ -32,6 +32,8 @@ from lostbits.verbs.demo import demo_files
 from runs import assert_valid, figures
 from small_nets import mlp, samples
 
+pytestmark = pytest.mark.slow
+
 DATA = samples(1, 32, 6)
 SNPE = "snpe"
 Make = Callable[[Path], Any]

@@ -82,6 +82,7 @@ def test_an_attempt_that_was_dropped_is_not_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [FLOAT, WRITTEN, PLAN])
 def test_a_missing_part_is_named(name: str, tmp_path: Path) -> None:
     (stored(case_of(), tmp_path) / name).unlink()
@@ -188,6 +189,7 @@ def test_a_part_that_is_no_file_is_refused_at_once(
         load_case(tmp_path)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_damaged_folder_has_a_code(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Any part, cut or with another byte, with a right digest of it where there is one."""

@@ -219,6 +219,7 @@ def test_an_untouched_folder_is_used_without_a_remark(
     assert not remarks
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_flipped_byte_and_any_cut_is_found(
     finished: tuple[Path, Diagnosis], tmp_path_factory: pytest.TempPathFactory, data: Any

@@ -63,6 +63,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lostbits.workers.checkpoint._EVERY", -1.0)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 20), st.data())
 def test_a_sum_goes_on_where_it_was_cut_off(
     tmp_path_factory: pytest.TempPathFactory, count: int, data: st.DataObject

@@ -190,6 +190,7 @@ def test_parts_merged_in_order_are_the_whole(kind: type[Sum], parts: list[int], 
     assert_same(copy.deepcopy(whole).merge(member.none()), whole)
 
 
+@pytest.mark.slow
 @members
 @laws
 @given(parts=numbers, more=st.integers(91, 99))
