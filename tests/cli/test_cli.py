@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from lostbits import __version__
 from lostbits.cli import app as cli
 from lostbits.cli import commands
 from lostbits.estimators import ALL as ESTIMATORS
@@ -331,6 +332,12 @@ def test_what_runs_nothing_imports_next_to_nothing(arguments: list[str], says: s
 def test_a_list_of_targets_imports_no_runtime() -> None:
     packages, text = imported_by("targets")
     assert "tensorrt" in text
+    assert not packages & HEAVY
+
+
+def test_the_version_is_printed() -> None:
+    packages, text = imported_by("--version")
+    assert text == f"lostbits {__version__}\n"
     assert not packages & HEAVY
 
 

@@ -3,12 +3,13 @@
 import sys
 from functools import partial
 from itertools import zip_longest
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from lostbits import __version__
 from lostbits.cli import commands, ending
 from lostbits.system import process, streams
 
@@ -106,6 +107,26 @@ app = typer.Typer(
     cls=Verbs,
     help="Finds the bits that quantization lost: where, why, and what to do.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lostbits {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
 for _verb in commands.ALL:
     app.command(_verb.name, help=_verb.summary)(_stub)
 
