@@ -123,6 +123,7 @@ class Bench:
             overrides=told.overrides,
             work=told.cache,
             pool=self.pool,
+            compared=case.compared,
         )
 
     def pass_seconds(self, model: ir.Model) -> float:
@@ -152,7 +153,7 @@ def recover(
     case: Case, run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
 ) -> tuple[Case, list[Attempt], Outcome]:
     """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
-    judge = Judge(case.model, bench.judges, bench.labels, bench.pool)
+    judge = Judge(case.model, bench.judges, bench.labels, bench.pool, case.compared)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)

@@ -22,6 +22,8 @@ from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.results.sites import SiteReport, Standing
+from lostbits.runtime.measured import measured
+from lostbits.runtime.metrics import Baseline
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -62,7 +64,13 @@ class Run:
     sums: Measured = field(init=False)
 
     def __post_init__(self) -> None:
+        self.case = measured(self.case)
         self.sums = Measured.none(self.case)
+
+    @property
+    def baseline(self) -> Baseline:
+        """The quantized network beside the float one, as far as samples were measured."""
+        return self.sums.comparison.baseline(list(self.case.output_energy), self.case.compared)
 
     @property
     def done(self) -> int:

@@ -18,8 +18,8 @@ from lostbits.grid import Affine, split_error
 from lostbits.plan.ranges import rule_of
 from lostbits.results.sites import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
 from lostbits.runtime.compare_networks import Pair
+from lostbits.runtime.decibels import decibels
 from lostbits.runtime.memory_layout import by_channel
-from lostbits.runtime.metrics import decibels
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistic import RecordSum
 from lostbits.statistics import Histogram
