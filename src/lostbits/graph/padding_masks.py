@@ -16,7 +16,7 @@ from lostbits.graph.queries import constant, name_of, rank
 _LAYOUT = frozenset(
     {"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Slice", "Tile"}
 )
-_LARGE = 100.0  # of what is added to scores to make them vanish
+_LARGE = 20.0  # of what is added to scores to make them vanish
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _LENGTHS = 4  # input of a recurrent op
 _FALLS, _GROWS, _ADDED = -1, 1, 2
