@@ -150,3 +150,13 @@ def texts(count: int = 12, seed: int = 0) -> dict[str, NDArray[np.int64]]:
     lengths = draw.integers(3, TOKENS + 1, count)
     mask = (np.arange(TOKENS) < lengths[:, None]).astype(np.int64)
     return {"ids": draw.integers(0, 40, (count, TOKENS)), "mask": mask}
+
+
+def pillars() -> onnx.ModelProto:
+    """Points of pillars, (N, 6, 4), of which the first few are some; an input says how many."""
+    graph = """net (float[N, 6, 3] x, int64[N] lengths) => (float[N, 6, 4] y) {
+        column = Unsqueeze(lengths, one) b = Less(places, column)
+        f = Cast<to=1>(b) g = Unsqueeze(f, two)
+        h = MatMul(x, w) some = Mul(h, g) y = Add(h, some) }"""
+    more = {"places": np.arange(6), "one": np.array([1]), "two": np.array([2])}
+    return proto(graph, w=random(3, 4), **more)
