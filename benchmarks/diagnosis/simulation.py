@@ -12,8 +12,8 @@ from benchmarks.results import recorded
 from benchmarks.table import Cell, Column
 from lostbits.case import Case
 from lostbits.data import Batch
+from lostbits.runtime.decibels import decibels
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.metrics import decibels
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Simulation, live, quantized_model, replayed
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
@@ -73,11 +74,13 @@ class Case:
         placed: Its sites in this model.
         seen: Statistics by site key (bias sites have none).
         plan: Parameters by site key.
-        output_energy: Sum of squares of each float output of the float network, over the data.
+        output_energy: Sum of squares of each tensor that is compared, in the float network, over
+            the data and the positions that count.
         samples: How many samples that was.
         written: Constants of the quantized network that a recovery chose, by tensor: weights that
             are rounded otherwise than to nearest, biases that are corrected. All others are those
             of ``model``, rounded to nearest.
+        compared: Outputs, or what they are chosen from, in order.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
         origin: Where it comes from, which only the verbs look into; None for one of no verb.
     """
@@ -90,6 +93,7 @@ class Case:
     output_energy: Mapping[str, float]
     samples: int
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    compared: tuple[Compared, ...] = ()
     shown: int | None = None
     origin: Origin | None = field(default=None, compare=False)
 

@@ -15,6 +15,7 @@ from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.settings import Settings
+from lostbits.graph.named_parts import ALL
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
@@ -90,11 +91,12 @@ class Bench:
         progress: Progress = silent,
         tolerance: float = CLOSURE,
         most: int = _DIAGNOSED,
+        of: str | None = None,
     ) -> Run:
-        """A diagnosis of the first samples."""
+        """A diagnosis of the first samples; ``of`` is what is attributed, see ``Settings``."""
         few = self.source.slice(0, min(self._few(case), most))
         part = case.over(len(few))
-        run = Run(part, few, self.settings, None, tolerance)
+        run = Run(part, few, replace(self.settings, of=of or self.settings.of), None, tolerance)
         run.diagnose(progress, self.pool)
         return run
 
@@ -123,6 +125,7 @@ class Bench:
             overrides=told.overrides,
             work=told.cache,
             pool=self.pool,
+            compared=case.compared,
         )
 
     def pass_seconds(self, model: ir.Model) -> float:
@@ -152,7 +155,7 @@ def recover(
     case: Case, run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
 ) -> tuple[Case, list[Attempt], Outcome]:
     """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
-    judge = Judge(case.model, bench.judges, bench.labels, bench.pool)
+    judge = Judge(case.model, bench.judges, bench.labels, bench.pool, case.compared)
     tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
@@ -161,7 +164,8 @@ def recover(
     planner.run(progress)
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
     best, bounds = planner.case, floors(planner.case, judge)
-    sites = site_changes(run, bench.run(best, progress, _ROUGHLY))
+    same = ALL if run.focus is None else run.focus.name
+    sites = site_changes(run, bench.run(best, progress, _ROUGHLY, of=same))
     figures = (planner.before, planner.now, planner.stopped, met, bounds)
     outcome = Outcome(*figures, sites, _in_words(*figures))
     return best, [_attempt(entry) for entry in planner.ledger], outcome

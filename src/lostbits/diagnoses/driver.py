@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.focus import focus_of
 from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import layer_reports
 from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
@@ -22,6 +23,8 @@ from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.results.sites import SiteReport, Standing
+from lostbits.runtime.measured import measured
+from lostbits.runtime.metrics import Baseline, Focus
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -49,6 +52,7 @@ class Run:
         settings: What was asked for.
         labels: Class numbers of the samples, or None.
         tolerance: Part of the total that the attributions may miss it by.
+        focus: What alone is attributed; None: the error of all outputs.
         interrupted: Whether the user stopped it before the last sample.
         sums: All that was measured so far.
     """
@@ -58,11 +62,18 @@ class Run:
     settings: Settings
     labels: NDArray[np.int64] | None
     tolerance: float = CLOSURE
+    focus: Focus | None = None
     interrupted: bool = False
     sums: Measured = field(init=False)
 
     def __post_init__(self) -> None:
+        self.case = measured(self.case)
         self.sums = Measured.none(self.case)
+
+    @property
+    def baseline(self) -> Baseline:
+        """The quantized network beside the float one, as far as samples were measured."""
+        return self.sums.comparison.baseline(list(self.case.output_energy), self.case.compared)
 
     @property
     def done(self) -> int:
@@ -75,8 +86,12 @@ class Run:
         Each batch is a task of its own, whose sums are added one after the other: that way the
         figures are those of a single loop, to the last bit, with any number of workers.
         """
-        folding = Folding(pool or InProcess(), progress, self._checkpoint())
-        job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
+        pool = pool or InProcess()
+        told = self.settings
+        looked_at = told.of, told.metric, told.batch
+        self.focus = focus_of(self.case, self.source, *looked_at, pool, progress)
+        folding = Folding(pool, progress, self._checkpoint())
+        job = Measurement.of(self.case, self.source, told, self.labels, self._batch(), self.focus)
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
@@ -116,7 +131,7 @@ class Run:
             return NOWHERE
         labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
         named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)
-        settings = f"{named} {self.tolerance} {labels}"
+        settings = f"{named} {self.tolerance} {labels} {self.focus} {self.case.compared}"
         parts = self.case.model, self.case.plan, self.case.written
         return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
 
@@ -139,6 +154,10 @@ class Run:
 
     def network(self) -> NetworkReport:
         """The attribution so far."""
+        of = None if self.focus is None else self.focus.name
+        return replace(self._network(), of=of)
+
+    def _network(self) -> NetworkReport:
         gradients = self._by_gradients()
         if self.sums.walked is None:
             return gradients

@@ -70,6 +70,7 @@ def _check_layers(sums: LayerSums, case: Case) -> None:
 def _check_comparison(found: Comparison, case: Case) -> None:
     _require((found.error is None) == (found.power is None), "an error without its power")
     _shaped([found.error, found.power], (len(case.output_energy),))
+    _shaped([found.parts], (sum(len(each.parts) for each in case.compared), 6))
     _shaped([found.right], (2,))
 
 

@@ -60,9 +60,19 @@ class LayerSum(RecordSum):
         self.local += other.local
         self.power += other.power
         if other.shift is not None:
-            self.shift = other.shift if self.shift is None else self.shift + other.shift
+            self.shift = _joined(self.shift, other.shift)
         self.count += other.count
         return self
+
+
+def _joined(one: NDArray[np.float64] | None, other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum; where axis 1 counts tokens, of sentences that may be of different length."""
+    if one is None or one.shape == other.shape:
+        return other if one is None else one + other
+    longer, shorter = (one, other) if one.size > other.size else (other, one)
+    found = longer.copy()
+    found[: shorter.size] += shorter
+    return found
 
 
 LayerSums = dict[str, LayerSum]  # by the name of the node
@@ -194,7 +204,7 @@ def _accumulate(
     sums.power += dot(output, output)
     axes = [d for d in range(output.ndim) if d != 1] if output.ndim >= 2 else []
     shift = (error.sum(dim=axes) if axes else error).double().numpy()
-    sums.shift = shift if sums.shift is None else sums.shift + shift
+    sums.shift = _joined(sums.shift, shift)
     sums.count += output.numel() // max(shift.size, 1)
 
 

@@ -185,7 +185,7 @@ class NetworkErrors:
         others: Sequence[torch.Tensor],
     ) -> None:
         """Attribute one batch by the coarsest rule that will do; ``others``: quantized outputs."""
-        self.sums.total += (total := float(self.value(floats, others)))
+        self.sums.total += (total := float(self.value(floats, others, part)))
         self.sums.samples += part.size
         rule, finest = self.rules
         integral = self._integrals(part, frozen, floats)
@@ -209,7 +209,8 @@ class NetworkErrors:
         fine, coarse = integral(rule), integral(rule - 1)
         self.sums.include(fine)
         self.sums.include({key: -vector for key, vector in coarse.items()})
-        self.sums.gaps[part.first] = Gap(_sum(fine) - float(self.value(floats, others)), rule)
+        total = float(self.value(floats, others, part))
+        self.sums.gaps[part.first] = Gap(_sum(fine) - total, rule)
 
     def _integrals(
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor]
@@ -234,7 +235,7 @@ class NetworkErrors:
 
         def value(outputs: list[torch.Tensor]) -> torch.Tensor:
             real = [part.real(o) for o in outputs]
-            return self.value(floats, [o for o in real if o.is_floating_point()])
+            return self.value(floats, [o for o in real if o.is_floating_point()], part)
 
         found = slopes(self.executor, part.feeds, frozen, t, value)
         for (key, _), slope in found.items():

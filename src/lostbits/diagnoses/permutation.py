@@ -107,7 +107,8 @@ class PermutationErrors:
         floats = self.coalitions.outputs(part, nothing)
         for order in self.orders:
             self._walk(part, order, floats)
-        self.sums.total += float(self.value(floats, self.coalitions.outputs(part, ~nothing)))
+        whole = self.coalitions.outputs(part, ~nothing)
+        self.sums.total += float(self.value(floats, whole, part))
         self.sums.samples += part.size
 
     def _walk(self, part: Batch, order: Sequence[int], floats: Sequence[torch.Tensor]) -> None:
@@ -116,7 +117,7 @@ class PermutationErrors:
         for player in order:
             on.reshape(-1)[player] = True
             outputs = self.coalitions.outputs(part, on)
-            now = float(self.value(floats, outputs))
+            now = float(self.value(floats, outputs, part))
             # Some errors without others may divide by zero. What they change then counts with the
             # next one that makes a number of it; with all of them there is one.
             now = now if math.isfinite(now) else before

@@ -1,6 +1,6 @@
 """The result: what a run found, put together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -10,6 +10,7 @@ from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
+from lostbits.diagnoses.focus import far_below
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
@@ -22,6 +23,7 @@ from lostbits.runtime.float_reference import Reference
 from lostbits.system.peak import peak_memory
 from lostbits.target import Rule, Target
 
+WORST = "note.worst"  # code of the note that a part is far below the whole
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
@@ -47,8 +49,7 @@ def assemble(
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
-    names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    baseline = run.sums.comparison.baseline(names)
+    baseline = run.baseline
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -85,7 +86,7 @@ def _coverage(case: Case, matched: int) -> Coverage:
 
 def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
     """What a reader must know to judge the figures."""
-    notes: list[Message] = []
+    notes: list[Message] = [*_on_outputs(run)]
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
@@ -102,6 +103,31 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
+
+
+def _on_outputs(run: Run) -> Iterator[Message]:
+    """Which part the loss is that of, what stands for outputs, and what was left out."""
+    baseline, focus, compared = run.baseline, run.focus, run.case.compared
+    whole = _decibels(baseline.sqnr_db)
+    parts = [part for output in baseline.outputs for part in output.parts]
+    named = [part for part in parts if focus is not None and part.name == focus.name]
+    if focus is not None and named and far_below(baseline) and named[0] == baseline.worst:
+        dead = say("note.part_dead") if named[0].dead else ""
+        own = _decibels(named[0].sqnr_db)
+        yield say(WORST, part=focus.name, value=own, dead=dead, whole=whole)
+    elif focus is not None:
+        yield say("note.part_told", part=focus.name)
+    behind = list(dict.fromkeys(name for each in compared for name in each.behind))
+    if behind:
+        names = [each.name for each in compared if each.reader is not None]
+        yield say("note.chosen", outputs=", ".join(behind), tensors=", ".join(names))
+    for each in compared:
+        if each.mask is not None:
+            yield say("note.masked", output=each.name, input=each.mask.input)
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _unfit(run: Run, adopted: bool) -> list[Message]:

@@ -27,6 +27,8 @@ class Settings:
     Attributes:
         metric: ``nsr`` or ``kl``: what is attributed.
         method: Of the network attribution; ``auto`` takes the gradient where there is one.
+        of: Output or part whose error alone is attributed, or ``all``; None: the worst part where
+            it is far below the whole.
         batch: Samples a run while calibrating.
         permutations: Orders that the permutation method walks; an even number.
         seed: Of permutations beyond the first two.
@@ -42,6 +44,7 @@ class Settings:
 
     metric: Metric = "nsr"
     method: str = "auto"
+    of: str | None = None
     batch: int = 8
     permutations: int = 2
     seed: int = 0

@@ -18,8 +18,9 @@ from lostbits.grid import Affine, split_error
 from lostbits.plan.ranges import rule_of
 from lostbits.results.sites import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
 from lostbits.runtime.compare_networks import Pair
+from lostbits.runtime.counting import Counts, counting, without_padding
+from lostbits.runtime.decibels import decibels
 from lostbits.runtime.memory_layout import by_channel
-from lostbits.runtime.metrics import decibels
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistic import RecordSum
 from lostbits.statistics import Histogram
@@ -90,26 +91,40 @@ class SiteErrors:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.sums = no_sums(case)
+        self.masked = {each.name: each for each in case.compared if each.mask is not None}
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
-        """Add the float values of one activation."""
-        sums = self.sums[site.key]
-        parts = _split(x, self.case.plan[site.key], part.size)
+        """Add the float values of one activation; of a masked output those that count."""
+        sums, counts = self.sums[site.key], self._counts(site, x, part)
+        sizes = _sizes(x, counts, part.size)
+        parts = _split(without_padding(x, counts), self.case.plan[site.key], part.size)
         rounded, clipped, dead_zone, power = parts.sum(axis=0).tolist()
-        sums.merge(SiteSum(rounded, clipped, dead_zone, rounded + clipped, power, x.numel()))
-        self._halve(sums, parts[:, :2].sum(axis=1), x.numel(), part)
+        total, size = rounded + clipped, int(sizes.sum())
+        sums.merge(SiteSum(rounded, clipped, dead_zone, total, power, size))
+        self._halve(sums, parts[:, :2].sum(axis=1), sizes, part)
+
+    def _counts(self, site: Site, x: torch.Tensor, part: Batch) -> Counts:
+        """Zeros lie on every grid, so that values which are masked with them have no error."""
+        each = self.masked.get(site.tensor)
+        return None if each is None else counting([each], part, [tuple(x.shape)])[0]
 
     def at_node(self, pair: Pair, frozen: Frozen) -> None:
         """Nodes do not matter here."""
 
-    def _halve(self, sums: SiteSum, each: NDArray[np.float64], size: int, part: Batch) -> None:
+    def _halve(
+        self,
+        sums: SiteSum,
+        each: NDArray[np.float64],
+        sizes: NDArray[np.int64],
+        part: Batch,
+    ) -> None:
         """Error of the first and of the second half of the samples, for stability."""
         if each.size != part.size:
             return
         second = np.arange(part.first, part.first + part.size) >= self.case.samples / 2
         for half in (0, 1):
             mine = second == bool(half)
-            sums.halves[half] += (each[mine].sum(), int(mine.sum()) * size // part.size)
+            sums.halves[half] += (each[mine].sum(), int(sizes[mine].sum()))
 
 
 @final
@@ -176,6 +191,15 @@ class SiteFigures:
             histogram=None if seen is None else _plot(seen.whole),
             channel_range=None if seen is None else _channels(seen),
         )
+
+
+def _sizes(x: torch.Tensor, counts: Counts, samples: int) -> NDArray[np.int64]:
+    """Values that count, of each sample; of all together where axis 0 does not count samples."""
+    rows = samples if x.ndim and x.shape[0] == samples else 1
+    if counts is None:
+        return np.full(rows, x.numel() // rows, np.int64)
+    each = x.numel() // counts.size
+    return np.asarray(counts.reshape(rows, -1).sum(axis=1), np.int64) * each
 
 
 def _split(x: torch.Tensor, affine: Affine, samples: int) -> Doubles:

@@ -21,7 +21,7 @@ from lostbits.runtime.chords import pointed
 from lostbits.runtime.compare_networks import Listener, compare, observe, to_compare
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.metrics import Comparison, Value, check_metric
+from lostbits.runtime.metrics import Comparison, Focus, Outputs, Value, check_metric
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.statistic import RecordSum, join_all, joined
@@ -89,6 +89,7 @@ class Measurement:
         finer: Batches to attribute again, by their first sample, and by which rule.
             Where there are any, nothing else is measured.
         walk: Whether permutations are walked, and nothing else is measured.
+        focus: What alone is attributed; None: the error of all outputs.
     """
 
     case: Case
@@ -98,6 +99,7 @@ class Measurement:
     batch: int
     finer: Mapping[int, int] = field(default_factory=dict)
     walk: bool = False
+    focus: Focus | None = None
 
     @classmethod
     def of(
@@ -107,10 +109,11 @@ class Measurement:
         settings: Settings,
         labels: NDArray[np.int64] | None,
         batch: int,
+        focus: Focus | None = None,
     ) -> Self:
         """The job, reduced to what a worker needs."""
         plain = replace(settings, announce=nobody, cache=None)
-        return cls(replace(case, seen={}), source, plain, labels, batch)
+        return cls(replace(case, seen={}), source, plain, labels, batch, focus=focus)
 
     @property
     def by_threads(self) -> bool:
@@ -131,7 +134,8 @@ class _Measuring:
         self.executor = Executor(self.case.model, self.case.attributed_sites)
         self.simulation = Simulation(self.case)
         metric = check_metric(job.settings.metric)
-        self.value = Value(metric, self.case.output_energy, self.case.samples)
+        told = self.case.output_energy, self.case.samples, self.case.compared
+        self.value = Value(metric, *told, job.focus)
         self.site_errors = SiteErrors(self.case)
         self.layer_errors = LayerErrors(self.case, self.executor)
         self.comparison = Comparison()
@@ -184,7 +188,8 @@ class _Measuring:
         keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
         span = range(part.first, part.first + part.size)
         pair = [arrays[i] for i in keep], [others[i] for i in keep]
-        self.comparison.update(*pair, span, self.job.labels)
+        known = Outputs.of(self.case.compared, part, pair[0])
+        self.comparison.update(*pair, span, self.job.labels, known)
         if self.gradient is not None:
             tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
             self.gradient.update(part, frozen, [floats[i] for i in keep], tensors)

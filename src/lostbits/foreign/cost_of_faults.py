@@ -145,9 +145,8 @@ def mistakes_of(
             kinds.setdefault(doubt.code, []).append(doubt)
     if not kinds:
         return []
-    bench = _Bench(
-        case, found, own, Judge(case.model, source.slice(0, min(len(source), _MEASURED)))
-    )
+    few = source.slice(0, min(len(source), _MEASURED))
+    bench = _Bench(case, found, own, Judge(case.model, few, compared=case.compared))
     every = (m for kind in kinds.values() for m in bench.measured(kind))
     return sorted((m for m in every if m.share >= LEAST_SHARE and m.keys), key=lambda m: -m.share)
 

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from lostbits.case import Case, look_at_constants
 from lostbits.data import Source
+from lostbits.graph.compared_outputs import Compared, compared_outputs
 from lostbits.graph.place import Placed
 from lostbits.plan.ranges import make_plan
 from lostbits.plan.tensor_settings import Override
@@ -30,6 +31,7 @@ def calibrated(  # noqa: PLR0913 - options are keywords
     work: Work | None = None,
     progress: Progress = silent,
     pool: Pool | None = None,
+    compared: tuple[Compared, ...] | None = None,
 ) -> Case:
     """The case of a float network, planned by the target's own rules.
 
@@ -43,21 +45,28 @@ def calibrated(  # noqa: PLR0913 - options are keywords
         work: Where sums are kept as they grow; None keeps none.
         progress: Told after every batch.
         pool: Who works; default, this process alone.
+        compared: What of the network is compared; default, what its graph shows.
     """
-    folding = Folding(
-        pool or InProcess(), progress, _checkpoint(model, placed, source, batch, work)
-    )
-    seen, energy = calibrate(model, placed.sites, source, batch, folding)
+    compared = compared_outputs(model.graph) if compared is None else compared
+    checkpoint = _checkpoint(model, placed, source, batch, work, compared)
+    folding = Folding(pool or InProcess(), progress, checkpoint)
+    seen, energy = calibrate(model, placed.sites, source, batch, folding, compared)
     seen |= look_at_constants(model, placed.sites)
     plan = make_plan(model, placed, seen, target, overrides)
-    return Case(model, target, placed, seen, plan, energy, len(source))
+    return Case(model, target, placed, seen, plan, energy, len(source), compared=compared)
 
 
 def _checkpoint(
-    model: ir.Model, placed: Placed, source: Source, batch: int, work: Work | None
+    model: ir.Model,
+    placed: Placed,
+    source: Source,
+    batch: int,
+    work: Work | None,
+    compared: tuple[Compared, ...],
 ) -> Checkpoint:
     """Of all that decides what a calibration adds up."""
     if work is None:
         return NOWHERE
     sites = [(s.key, s.axis, s.group) for s in placed.sites if s.streams]
-    return Checkpoint(Cache.of(work, source, f"calibration {batch} {sites}", model))
+    masks = [(each.name, each.mask) for each in compared]
+    return Checkpoint(Cache.of(work, source, f"calibration {batch} {sites} {masks}", model))

@@ -53,7 +53,7 @@ class Precision(Sweeping):
         if (goal := context.effort.goal) is None:
             return Change(self.name, say("ledger.precision_no_goal"))
         few = context.source.slice(0, min(self.samples, len(context.source)))
-        judge = Judge(case.model, few, pool=context.effort.pool)
+        judge = Judge(case.model, few, pool=context.effort.pool, compared=case.compared)
 
         def enough(steps: Sequence[Step]) -> bool:
             return goal.met(judge(applied(case, _widened(case, _groups(steps)))))

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lostbits.diagnoses.result import WORST
 from lostbits.language import Message, say
 from lostbits.quoting import visible
 from lostbits.reporter import Reporter
@@ -39,7 +40,10 @@ class Terminal(Reporter):
 
 def screen(result: Diagnosis) -> RenderableType:
     """The summary as something rich can print."""
-    parts: list[RenderableType] = [_text(result.verdict, style="bold"), Text("")]
+    worst = [note for note in result.notes if note.code == WORST]
+    parts: list[RenderableType] = [_text(result.verdict, style="bold")]
+    parts += [_text(note, style="bold yellow") for note in worst]
+    parts.append(Text(""))
     parts += [_loss(result), Text("")]
     for number, finding in enumerate(result.findings[:_FINDINGS], 1):
         parts += [_finding(number, finding), Text("")]
@@ -54,7 +58,7 @@ def screen(result: Diagnosis) -> RenderableType:
         parts += [Text(""), *_recovery(result, result.recovered)]
     elif result.findings:
         parts += _next(result)
-    parts += [_text(note, style="yellow") for note in result.notes]
+    parts += [_text(note, style="yellow") for note in result.notes if note not in worst]
     return Group(*parts)
 
 
@@ -122,7 +126,9 @@ def _finding(number: int, finding: Finding) -> RenderableType:
 
 
 def _attributions(result: Diagnosis) -> Table:
-    table = Table(title="Where the output error comes from", title_justify="left", expand=False)
+    of = "the output" if result.network.of is None else visible(result.network.of)
+    title = Text(f"Where the error of {of} comes from")
+    table = Table(title=title, title_justify="left", expand=False)
     for name, justify in (
         ("tensor", "left"),
         ("role", "left"),

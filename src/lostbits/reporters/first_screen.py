@@ -8,7 +8,7 @@ from lostbits.results.diagnosis import Diagnosis
 
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
 _LEFT_OUT = {
-    *("--plan", "--metric", "--method", "--batch", "--permutations"),
+    *("--plan", "--metric", "--method", "--of", "--batch", "--permutations"),
     *("--out", "--format", "--lang", "--json"),
 }
 _FLAGS = {"--quiet"}

@@ -116,6 +116,7 @@ class NetworkReport:
         attributions: One for each site and cause.
         channels: Per site key, values per channel (the largest sites only).
         note: Why this method was taken, and what it was based on.
+        of: Output or part whose error this is; None: that of all outputs.
     """
 
     method: Attributor
@@ -126,6 +127,7 @@ class NetworkReport:
     attributions: list[Attribution]
     channels: dict[str, list[float]]
     note: Message
+    of: str | None = None
 
     @property
     def values(self) -> dict[str, float]:

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from lostbits.case import Seen
 from lostbits.data import Batch, Source
 from lostbits.errors import DataError, SimulationError
+from lostbits.graph.compared_outputs import Compared, compared_outputs
 from lostbits.graph.instrument import with_outputs
-from lostbits.graph.queries import channels, is_float, name_of, values_by_name
+from lostbits.graph.queries import channels, values_by_name
 from lostbits.graph.site import Site
+from lostbits.runtime.counting import counting, zeroed
 from lostbits.runtime.session import Session
 from lostbits.statistic import RunningSum
 from lostbits.statistics import Tally
@@ -49,8 +51,9 @@ def calibrate(
     source: Source,
     batch: int,
     folding: Folding | None = None,
+    compared: Sequence[Compared] | None = None,
 ) -> tuple[dict[str, Seen], dict[str, float]]:
-    """Statistics of every activation site, and the energy of every float output.
+    """Statistics of every activation site, and the energy of everything that is compared.
 
     Args:
         model: The float reference.
@@ -59,19 +62,21 @@ def calibrate(
         batch: Samples a run; changes nothing in the result beyond the runtime's own rounding.
         folding: Who works, who is told, and where unfinished sums are kept; None is this process,
             nobody and nowhere.
+        compared: Outputs, or what they are chosen from; None: what the graph shows.
 
     Raises:
         SimulationError: S003 when an activation is not finite, with tensor and samples; S007 when
             its range is denormal or its squares overflow.
     """
     streamed = tuple(s for s in sites if s.streams)
+    compared = compared_outputs(model.graph) if compared is None else compared
     folding = folding or Folding(InProcess(), silent)
     counted = Counted.empty(streamed)
-    counts = _Counts(model, streamed, source, batch)
+    counts = _Counts(model, streamed, source, batch, compared)
     chunk = int(np.clip(len(source) // _CHUNKS, *_CHUNK))
-    check = partial(_check, model, streamed)
+    check = partial(_check, model, streamed, len(compared))
     folding.run("statistics", counts, source.chunks(batch, chunk), counted, check)
-    total = _total(counted.energies, model, source)
+    total = _total(counted.energies, [each.name for each in compared], source)
     for site in streamed:
         _check_magnitude(site, counted.tallies[site.key], source)
     return _seen(streamed, counted.tallies), total
@@ -149,13 +154,13 @@ class Counted(RunningSum[_Kept]):
         return self
 
 
-def _check(model: ir.Model, sites: Sequence[Site], state: _Kept) -> None:
+def _check(model: ir.Model, sites: Sequence[Site], outputs: int, state: _Kept) -> None:
     """Whether these can be counts of a model.
 
     Raises:
         ValueError: For other sites, channels or outputs.
     """
-    known, outputs = values_by_name(model.graph), len(_float_outputs(model))
+    known = values_by_name(model.graph)
     for site in sites:
         found, wanted = state.tallies[site.key].zeros.size, channels(known[site.tensor], site.axis)
         if wanted not in (None, found):
@@ -173,6 +178,7 @@ class _Counts:
     sites: Sequence[Site]
     source: Source
     batch: int
+    compared: Sequence[Compared]
 
     @property
     def by_threads(self) -> bool:
@@ -180,7 +186,7 @@ class _Counts:
         return by_threads(self.source, self.model)
 
     def open(self) -> Callable[[range], Counted]:
-        outputs = _float_outputs(self.model)
+        outputs = [each.name for each in self.compared]
         tensors = [*(s.tensor for s in self.sites), *outputs]
         session, cursor = Session(with_outputs(self.model, tensors)), self.source.cursor()
 
@@ -188,7 +194,10 @@ class _Counts:
             # What a batch takes is free again when the next one runs.
             values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
             self._count(threads, counted.tallies, values, part)
-            counted.energies.append(np.array([_energy(values[name]) for name in outputs]))
+            arrays = [values[name] for name in outputs]
+            counts = counting(self.compared, part, [a.shape for a in arrays])
+            energies = [_energy(zeroed(a, c)) for a, c in zip(arrays, counts, strict=True)]
+            counted.energies.append(np.array(energies))
 
         def work(chunk: range) -> Counted:
             counted = Counted.empty(self.sites)
@@ -209,15 +218,10 @@ class _Counts:
             _check_finite(site, tallies[site.key], part)
 
 
-def _float_outputs(model: ir.Model) -> list[str]:
-    return [name_of(v) for v in model.graph.outputs if is_float(v)]
-
-
 def _total(
-    energies: Sequence[NDArray[np.float64]], model: ir.Model, source: Source
+    energies: Sequence[NDArray[np.float64]], names: Sequence[str], source: Source
 ) -> dict[str, float]:
     """Energy of each output over all batches, added one after the other."""
-    names = _float_outputs(model)
     totals = reduce(np.add, energies, np.zeros((len(names), 2)))
     if not names or (totals[:, 1] == 0).any():
         raise _no_values(source, "empty outputs")

@@ -17,6 +17,7 @@ from lostbits.graph.invalid import invalid
 from lostbits.graph.load import load
 from lostbits.graph.queries import LINEAR, RANDOM, name_of
 from lostbits.graph.remove_idle_nodes import idle
+from lostbits.graph.selection import candidates
 from lostbits.graph.simplify import (
     Normalisation,
     normalise,
@@ -107,7 +108,8 @@ def _check_executable(model: ir.Model, path: Path) -> None:
         _check_size(value, path)
     if not any(v.dtype in (None, ir.DataType.FLOAT) for v in values):
         raise _not_float32(str(path), "no float32 tensor")
-    if not any(v.dtype in (None, ir.DataType.FLOAT) for v in model.graph.outputs):
+    floats = any(v.dtype in (None, ir.DataType.FLOAT) for v in model.graph.outputs)
+    if not floats and not candidates(model.graph):
         found = ", ".join(f"{v.name!r} is {v.dtype}" for v in model.graph.outputs)
         raise _not_float32(f"{path}: outputs", found)
 

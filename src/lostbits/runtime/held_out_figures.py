@@ -1,6 +1,6 @@
 """Figures of a case on samples that no recovery has seen, with hard integer rounding."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
+from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.queries import is_float, name_of
 from lostbits.runtime.calibration import Arrays, trimmed
-from lostbits.runtime.metrics import Baseline, Comparison
+from lostbits.runtime.measured import measured, measured_model
+from lostbits.runtime.metrics import Baseline, Comparison, Outputs
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import not_finite, quantized_model
 from lostbits.workers.handover import by_threads
@@ -22,7 +24,14 @@ from lostbits.workers.pools import InProcess
 _BATCH = 8
 
 
-Outputs = tuple[int, list[NDArray[np.float32]]]  # size of a batch, and its float outputs in order
+@final
+@dataclass(frozen=True)
+class _Answer:
+    """Of a batch: its samples, its float outputs in order, and what is known of these."""
+
+    size: int
+    floats: list[NDArray[np.float32]]
+    known: Outputs
 
 
 @final
@@ -33,20 +42,25 @@ class _Run:
     model: ir.Model
     source: Source
     optimise: bool
+    compared: Sequence[Compared]
 
     @property
     def by_threads(self) -> bool:
         """See ``Job``."""
         return by_threads(self.source, self.model)
 
-    def open(self) -> Callable[[range], list[Outputs]]:
+    def open(self) -> Callable[[range], list[_Answer]]:
         session, cursor = Session(self.model, optimise=self.optimise), self.source.cursor()
 
-        def work(chunk: range) -> list[Outputs]:
+        def work(chunk: range) -> list[_Answer]:
             parts = cursor.batches(chunk, _BATCH)
-            return [(part.size, _floats(session.run(part.feeds), part)) for part in parts]
+            return [self._answer(part, _floats(session.run(part.feeds), part)) for part in parts]
 
         return work
+
+    def _answer(self, part: Batch, floats: list[NDArray[np.float32]]) -> _Answer:
+        known = floats[: len(self.compared)]  # a file of another maker may give more
+        return _Answer(part.size, floats, Outputs.of(self.compared, part, known))
 
 
 def _floats(values: Arrays, part: Batch) -> list[NDArray[np.float32]]:
@@ -63,6 +77,8 @@ class Judge:
         source: The samples.
         labels: Their class numbers, or None.
         pool: Who runs the networks; None is this process.
+        compared: What of the network is compared; nothing: its float outputs, of which no more is
+            known.
     """
 
     def __init__(
@@ -71,30 +87,37 @@ class Judge:
         source: Source,
         labels: NDArray[np.int64] | None = None,
         pool: Pool | None = None,
+        compared: Sequence[Compared] = (),
     ) -> None:
         self.source, self.labels, self.pool = source, labels, pool or InProcess()
+        self.compared, model = compared, measured_model(model, compared)
         self.names = [name_of(v) for v in model.graph.outputs if is_float(v)]
         self._floats = list(self._outputs(model, optimise=True))
 
     def __call__(self, case: Case) -> Baseline:
         """How far the quantized network of ``case`` is from the float one."""
-        return self.of(quantized_model(case))
+        return self._of(quantized_model(measured(case)))
 
     def of(self, model: ir.Model) -> Baseline:
         """How far any network of the same inputs is from the float one, by its first outputs.
 
         Raises:
-            SimulationError: S005 where it answers with what is not finite.
+            SimulationError: S005 where it answers with what is not finite; S021 where it lacks
+                what is compared.
         """
+        return self._of(measured_model(model, self.compared))
+
+    def _of(self, model: ir.Model) -> Baseline:
         comparison = Comparison()
         others = self._outputs(model, optimise=False)
         first = 0
-        for (size, floats), (_, quantized) in zip(self._floats, others, strict=True):
-            self._check(quantized, first, size)
-            span = range(first, first + size)
-            comparison.update(floats, quantized[: len(floats)], span, self.labels)
-            first += size
-        return comparison.baseline(self.names)
+        for plain, other in zip(self._floats, others, strict=True):
+            self._check(other.floats, first, plain.size)
+            span = range(first, first + plain.size)
+            pair = plain.floats, other.floats[: len(plain.floats)]
+            comparison.update(*pair, span, self.labels, plain.known)
+            first += plain.size
+        return comparison.baseline(self.names, self.compared)
 
     def _check(self, outputs: list[NDArray[np.float32]], first: int, size: int) -> None:
         for name, output in zip(self.names, outputs, strict=False):
@@ -102,8 +125,9 @@ class Judge:
                 span = f"within the judging samples {first} to {first + size - 1}"
                 raise not_finite(f"output {name!r}", f"NaN or infinity {span}")
 
-    def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[Outputs]:
+    def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[_Answer]:
         """In the order of the samples."""
         chunks = self.source.chunks(_BATCH, _BATCH)
-        for outputs in self.pool.map(_Run(model, self.source, optimise), chunks):
+        job = _Run(model, self.source, optimise, self.compared)
+        for outputs in self.pool.map(job, chunks):
             yield from outputs

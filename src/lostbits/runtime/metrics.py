@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.data import check_classes
+from lostbits.data import Batch, check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
+from lostbits.graph.compared_outputs import Compared
+from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
+from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Part
 from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
+from lostbits.runtime.part_figures import figures_of, part_sums, together
 from lostbits.statistic import RecordSum
 
 Metric = Literal["nsr", "kl"]
@@ -35,6 +39,24 @@ def check_metric(name: str) -> Metric:
 
 
 @final
+@dataclass(frozen=True)
+class Focus:
+    """One output, or a part of one, whose error is looked at instead of that of all.
+
+    Attributes:
+        name: Of the output or part.
+        output: Its number among those that are compared.
+        index: Of the part in an array of the output.
+        power: Sum of squares of the float values over all data.
+    """
+
+    name: str
+    output: int
+    index: tuple[slice, ...]
+    power: float
+
+
+@final
 class Value:
     """The scalar ``v`` of a batch of outputs; batches add up to the figure of the whole data.
 
@@ -42,36 +64,79 @@ class Value:
         metric: ``nsr`` or ``kl``.
         energy: Sum of squares of every float output over all data.
         samples: Number of samples of all data.
+        compared: The outputs, if anything is known of them.
+        focus: What alone counts; None: all outputs.
     """
 
-    def __init__(self, metric: Metric, energy: Mapping[str, float], samples: int) -> None:
-        self.metric = metric
-        self.samples = samples
-        self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
-        if not any(self.weights):
+    def __init__(
+        self,
+        metric: Metric,
+        energy: Mapping[str, float],
+        samples: int,
+        compared: Sequence[Compared] = (),
+        focus: Focus | None = None,
+    ) -> None:
+        self.metric, self.samples, self.compared, self.focus = metric, samples, compared, focus
+        powers = list(energy.values()) if focus is None else [focus.power]
+        weights = [1 / e if e > 0 else 0.0 for e in powers]
+        if not any(weights):
             raise SimulationError("S006", "outputs of the float network", "all are zero")
-        count = sum(w > 0 for w in self.weights)
-        self.weights = [w / count for w in self.weights]
+        count = sum(w > 0 for w in weights)
+        self.weights = [w / count for w in weights]
 
     def __call__(
-        self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
+        self,
+        floats: Sequence[torch.Tensor],
+        others: Sequence[torch.Tensor],
+        part: Batch | None = None,
     ) -> torch.Tensor:
-        """``v`` of these outputs, float64, differentiable in ``others``."""
+        """``v`` of these outputs of a batch, float64, differentiable in ``others``."""
+        counts = self._counts(floats, part)
         if self.metric == "kl":
-            return _kl(floats[0], others[0]) / self.samples
+            number = (answering(self.compared) or 0) if self.focus is None else self.focus.output
+            axis = self.compared[number].axis if self.compared else -1
+            return kl(floats[number], others[number], counts[number], axis) / self.samples
+        pairs = zip(floats, others, counts, strict=True)
+        errors = [(f, q, c) for f, q, c in pairs]
+        if self.focus is not None:
+            return self._part(*errors[self.focus.output])
         parts = [
-            w * (q.double() - f.double()).square().sum()
-            for w, f, q in zip(self.weights, floats, others, strict=True)
+            w * without_padding(q.double() - f.double(), c).square().sum()
+            for w, (f, q, c) in zip(self.weights, errors, strict=True)
             if w
         ]
         return torch.stack(parts).sum()
 
+    def _part(self, plain: torch.Tensor, other: torch.Tensor, counts: Counts) -> torch.Tensor:
+        assert self.focus is not None
+        error = without_padding(other.double() - plain.double(), counts)[self.focus.index]
+        return self.weights[0] * error.square().sum()
 
-def _kl(plain: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Sum over samples (mean over further positions) of the divergence along the last axis."""
-    p, q = torch.log_softmax(plain.double(), -1), torch.log_softmax(other.double(), -1)
-    each = (p.exp() * (p - q)).sum(-1)
-    return each.reshape(each.shape[0], -1).mean(1).sum() if each.ndim else each
+    def _counts(self, floats: Sequence[torch.Tensor], part: Batch | None) -> list[Counts]:
+        if part is None or not self.compared:
+            return [None] * len(floats)
+        return counting(self.compared, part, [tuple(f.shape) for f in floats])
+
+
+def kl(
+    plain: torch.Tensor, other: torch.Tensor, counts: Counts = None, axis: int = -1
+) -> torch.Tensor:
+    """Sum over samples (mean over positions that count) of the divergence along an axis, nats."""
+    p, q = torch.log_softmax(plain.double(), axis), torch.log_softmax(other.double(), axis)
+    each = (p.exp() * (p - q)).sum(axis)
+    if not each.ndim:
+        return each
+    rows = each.reshape(each.shape[0], -1)
+    if counts is None:
+        return rows.mean(1).sum()
+    counted = torch.from_numpy(np.broadcast_to(counts, each.shape).copy()).reshape(rows.shape)
+    return ((rows * counted).sum(1) / counted.sum(1).clamp(min=1)).sum()
+
+
+def answering(compared: Sequence[Compared]) -> int | None:
+    """Number of the first output whose largest entry is an answer; None without any."""
+    kinds = (Kind.CLASSES, Kind.SEQUENCE)
+    return next((n for n, each in enumerate(compared) if each.kind in kinds), None)
 
 
 @final
@@ -103,6 +168,30 @@ class Baseline:
         return worst(self.outputs)
 
 
+@final
+@dataclass(frozen=True)
+class Outputs:
+    """What is known of the outputs of a batch.
+
+    Attributes:
+        compared: Of each what it means; none: nothing is known.
+        counts: Of each which positions count.
+    """
+
+    compared: Sequence[Compared] = ()
+    counts: Sequence[Counts] = ()
+
+    @classmethod
+    def of(
+        cls, compared: Sequence[Compared], part: Batch, arrays: Sequence[NDArray[Any]]
+    ) -> "Outputs":
+        """Those of a batch; ``arrays`` as the network gave them."""
+        return cls(compared, counting(compared, part, [a.shape for a in arrays]))
+
+
+UNKNOWN = Outputs()
+
+
 def _other_shape(
     number: int, floats: tuple[int, ...], quantized: tuple[int, ...]
 ) -> SimulationError:
@@ -116,10 +205,23 @@ def _other_shape(
 @final
 @dataclass
 class Comparison(RecordSum):
-    """Running figures of the quantized against the float outputs."""
+    """Running figures of the quantized against the float outputs.
+
+    Attributes:
+        error: Squared, of each output.
+        power: Squares of each float output.
+        parts: Of every part of every output; see ``output_parts.part_sums``.
+        divergence: Of the output with answers, summed over samples.
+        samples: How many.
+        positions: Answers that were compared, of which ``agreed`` are the same.
+        agreed: See there.
+        labelled: Samples with labels.
+        right: Of these, in float and quantized.
+    """
 
     error: NDArray[np.float64] | None = None
     power: NDArray[np.float64] | None = None
+    parts: NDArray[np.float64] | None = None
     divergence: float = 0.0
     samples: int = 0
     positions: int = 0
@@ -133,6 +235,7 @@ class Comparison(RecordSum):
         others: Sequence[NDArray[Any]],
         span: range,
         every: NDArray[np.int64] | None = None,
+        outputs: Outputs = UNKNOWN,
     ) -> Self:
         """Take in the outputs of one batch.
 
@@ -141,40 +244,74 @@ class Comparison(RecordSum):
             others: Of the quantized one, in the same order.
             span: Numbers of the samples.
             every: Class numbers of all samples, or None.
+            outputs: What is known of them; nothing: those of two and three axes are scores.
 
         Raises:
             DataError: D022 for labels that are no class of the output.
         """
-        pairs = [
-            (f.astype(np.float64), q.astype(np.float64))
-            for f, q in zip(floats, others, strict=True)
-        ]
-        for number, (f, q) in enumerate(pairs):
+        counts = outputs.counts or [None] * len(floats)
+        for number, (f, q) in enumerate(zip(floats, others, strict=True)):
             if f.shape != q.shape:
                 raise _other_shape(number, f.shape, q.shape)
+        pairs = [
+            (zeroed(f.astype(np.float64), c), zeroed(q.astype(np.float64), c))
+            for f, q, c in zip(floats, others, counts, strict=True)
+        ]
         error = np.array([((q - f) ** 2).sum() for f, q in pairs])
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error
         self.power = power if self.power is None else self.power + power
         self.samples += len(span)
-        plain, other = floats[0], others[0]
-        if classifies(plain):
-            self.divergence += float(_kl(torch.from_numpy(plain), torch.from_numpy(other)))
-            winners = plain.argmax(-1), other.argmax(-1)
-            self.positions += winners[0].size
-            self.agreed += int((winners[0] == winners[1]).sum())
-            if every is not None and plain.ndim == 2:
-                labels = every[span.start : span.stop]
-                check_classes(every, plain.shape[-1])
-                self.labelled += len(span)
-                self.right += [int((w == labels).sum()) for w in winners]
+        if outputs.compared:
+            self._take_parts(part_sums(outputs.compared, pairs, counts))
+        chosen = self._answering(outputs.compared, floats, every)
+        if chosen is not None:
+            axis = outputs.compared[chosen].axis if outputs.compared else -1
+            self._take_answers(pairs[chosen], counts[chosen], axis, span, every)
         return self
+
+    @staticmethod
+    def _answering(
+        compared: Sequence[Compared],
+        floats: Sequence[NDArray[Any]],
+        every: NDArray[np.int64] | None,
+    ) -> int | None:
+        """The output with answers: by its kind, or because there are labels for it."""
+        if not compared:
+            return 0 if classifies(floats[0]) else None
+        labelled = every is not None and floats[0].ndim == 2 and floats[0].shape[-1] > 1
+        return 0 if (found := answering(compared)) is None and labelled else found
+
+    def _take_parts(self, sums: NDArray[np.float64]) -> None:
+        self.parts = sums if self.parts is None else together(self.parts, sums)
+
+    def _take_answers(
+        self,
+        pair: tuple[NDArray[Any], NDArray[Any]],
+        counts: Counts,
+        axis: int,
+        span: range,
+        every: NDArray[np.int64] | None,
+    ) -> None:
+        plain, other = pair
+        self.divergence += float(kl(torch.from_numpy(plain), torch.from_numpy(other), counts, axis))
+        winners = plain.argmax(axis), other.argmax(axis)
+        same = winners[0] == winners[1]
+        self.positions += same.size if counts is None else int(counts.sum())
+        self.agreed += int(same.sum() if counts is None else same[counts].sum())
+        if every is not None and plain.ndim == 2:
+            labels = every[span.start : span.stop]
+            check_classes(every, plain.shape[-1])
+            self.labelled += len(span)
+            self.right += [int((w == labels).sum()) for w in winners]
 
     def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
         if other.error is not None and other.power is not None:
             self.error = other.error if self.error is None else self.error + other.error
             self.power = other.power if self.power is None else self.power + other.power
+        if other.parts is not None:
+            self._take_parts(other.parts)
         self.divergence += other.divergence
         self.samples += other.samples
         self.positions += other.positions
@@ -183,7 +320,7 @@ class Comparison(RecordSum):
         self.right += other.right
         return self
 
-    def baseline(self, names: Sequence[str]) -> Baseline:
+    def baseline(self, names: Sequence[str], compared: Sequence[Compared] = ()) -> Baseline:
         """The figures; None where they do not apply."""
         assert self.error is not None and self.power is not None
         per_output = {
@@ -199,6 +336,8 @@ class Comparison(RecordSum):
             OutputFigures(name, Kind.OTHER, value, [PartFigures(name, value)])
             for name, value in per_output.items()
         ]
+        if self.parts is not None:
+            figures = figures_of(compared, self.parts, per_output)
         return Baseline(
             sqnr_db=decibels(1.0, nsr),
             kl=self.divergence / self.samples if self.positions else None,
@@ -213,8 +352,3 @@ class Comparison(RecordSum):
 def classifies(output: NDArray[Any]) -> bool:
     """Whether the largest entry along the last axis means something: scores, not maps."""
     return output.ndim in (2, 3) and output.shape[-1] > 1
-
-
-def decibels(power: float, error: float) -> float | None:
-    """``10 log10(power / error)``; None where one of them is zero."""
-    return float(10 * np.log10(power / error)) if power > 0 and error > 0 else None

@@ -2,20 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import final
 
+from lostbits.graph.output_kinds import Kind
 
-@final
-class Kind(StrEnum):
-    """What an output means: it decides which figures exist for it."""
-
-    CLASSES = "classes"
-    SEQUENCE = "sequence"
-    EMBEDDING = "embedding"
-    IMAGE = "image"
-    DETECTIONS = "detections"
-    OTHER = "other"
+__all__ = ["Kind", "OutputFigures", "PartFigures", "worst"]
 
 
 @final

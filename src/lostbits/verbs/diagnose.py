@@ -25,6 +25,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     labels: object = None,
     metric: str = "nsr",
     method: str = "auto",
+    of: str | None = None,
     permutations: int = 2,
     seed: int = 0,
     workers: int | Pool | None = None,
@@ -39,6 +40,8 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         labels: Class numbers of the data, for accuracy: a path or an array.
         metric: ``nsr`` or ``kl``: what is attributed.
         method: Of the network attribution: ``auto``, ``aumann-shapley`` or ``permutation``.
+        of: Output, or part of one such as ``output0[4:]``, whose error is attributed, or ``all``;
+            default, the worst part where that is more than 10 dB below the whole.
         permutations: Orders that the permutation method walks; an even number.
         seed: Of permutations beyond the first two.
         workers: Processes, or a pool that is open; default, as for ``load``.
@@ -55,6 +58,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         settings,
         metric=check_metric(metric),
         method=method,
+        of=of,
         permutations=permutations,
         seed=seed,
         command=command or command_of(origin, labels),
@@ -100,4 +104,16 @@ def command_of(origin: Provenance, labels: object = None) -> str:
     if origin.data is not None and len(origin.data.source) < origin.data.whole:
         words += ["--samples", str(len(origin.data.source))]
     words += [word for wish in origin.settings.overrides for word in ("--set", str(wish))]
+    words += _told(origin)
     return quoting.command(words)
+
+
+def _told(origin: Provenance) -> list[str]:
+    """Options that say of outputs what was said of them."""
+    pairs = (("--outputs", origin.told.kinds), ("--mask-output", origin.told.masks))
+    return [
+        word
+        for option, given in pairs
+        for name, value in given.items()
+        for word in (option, f"{name}={value}")
+    ]

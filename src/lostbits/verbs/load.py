@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,10 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError, ModelError, TargetError, edge
 from lostbits.foreign.adopt_plan import fitting_target
 from lostbits.foreign.file import Foreign, read_foreign
+from lostbits.graph.compared_outputs import Told, compared_outputs
 from lostbits.graph.invalid import invalid
 from lostbits.graph.place import Placed, place
+from lostbits.graph.told_outputs import told_outputs
 from lostbits.plan.tensor_settings import Override
 from lostbits.runtime.equality import check_equal
 from lostbits.runtime.float_reference import Reference, open_reference
@@ -51,6 +53,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     hold_out: bool = False,
     samples: int | None = None,
     overrides: Iterable[str | Override] = (),
+    outputs: str | Path | Mapping[str, str] | Iterable[str] | None = None,
+    mask_outputs: str | Mapping[str, str] | Iterable[str] | None = None,
     preprocess: str | Path | Preprocess | None = None,
     batch: int = 8,
     workers: int | Pool = 1,
@@ -79,6 +83,11 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
             others set the ranges.
         samples: Use only the first of the data.
         overrides: Wishes for single tensors, as ``--set`` has them.
+        outputs: What outputs mean, where the graph does not show it: kinds by name (``classes``,
+            ``sequence``, ``embedding``, ``image``, ``detections``, ``other``), texts ``NAME=KIND``,
+            or the path of a TOML file.
+        mask_outputs: Inputs that say which positions of an output count, by its name, or texts
+            ``NAME=INPUT``; ``NAME=!INPUT`` where zeros count.
         preprocess: How images become values; for folders of images.
         batch: Samples a run while calibrating.
         workers: Processes on this machine, or a pool that is open.
@@ -102,6 +111,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         cache=cache,
         announce=announce,
     )
+    told = told_outputs(outputs, mask_outputs)
     opener = partial(samples_of, count=samples, preprocess=Preprocess.of(preprocess))
     foreign = None if plan is None else read_foreign(Path(plan))
     if isinstance(model, str | Path) and os.path.isdir(model):
@@ -113,9 +123,11 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
             overrides=settings.overrides or None,
             example_inputs=example_inputs,
         )
-        return _of_folder(Path(model), data, target, opener, settings)
+        return _of_folder(Path(model), data, target, opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
     origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
+    origin = replace(origin, told=told)
+    compared_outputs(reference.model.graph, told)  # raises, before samples are read
     parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
     return timed(case, time.perf_counter() - start)
@@ -216,13 +228,15 @@ def _of_folder(
     target: str | Path | Target | None,
     opener: Callable[..., Samples],
     settings: Settings,
+    told: Told,
 ) -> Case:
     """The case that a recovery has kept; with data it can be diagnosed, too."""
     chosen = find_target(str(target)) if isinstance(target, str | Path) else target
     case, reference = load_case(folder, chosen)
+    case = replace(case, compared=compared_outputs(case.model.graph, told))
     judged = None if data is None else opener(data, reference=reference)
     parts = (reference, case.placed, case.target, judged, None)
-    origin = Provenance(*parts, settings, kept=case, folder=folder)
+    origin = Provenance(*parts, settings, kept=case, folder=folder, told=told)
     if judged is None:
         return replace(case, origin=origin)
     return origin.calibrate(judged.source, silent, None)

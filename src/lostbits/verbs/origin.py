@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -16,6 +16,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, check_number, first_line
 from lostbits.foreign.adopt_plan import Adopted, adopt
 from lostbits.foreign.file import Foreign
+from lostbits.graph.compared_outputs import Compared, Told, compared_outputs
 from lostbits.graph.place import Placed
 from lostbits.plan.calibrated import calibrated
 from lostbits.results.diagnosis import Diagnosis
@@ -80,6 +81,7 @@ class Provenance(Origin):
         adopted: What became of those.
         kept: The case that a recovery has kept, whose plan and constants these are.
         folder: Where it keeps that.
+        told: What was said of outputs.
         seconds: That loading took.
         peaks: Bytes, of this process and of a worker, while it was loaded.
     """
@@ -95,6 +97,7 @@ class Provenance(Origin):
     adopted: Adopted | None = None
     kept: Case | None = None
     folder: Path | None = None
+    told: Told = field(default_factory=Told)
     seconds: float = 0.0
     peaks: tuple[int, int] = (0, 0)
 
@@ -102,6 +105,17 @@ class Provenance(Origin):
     def name(self) -> str:
         """Of the model's file, or of the model."""
         return self.reference.path.name
+
+    @property
+    def compared(self) -> tuple[Compared, ...]:
+        """What is compared: that of a case that was kept, else what graph and user say.
+
+        Raises:
+            TargetError: T040 to T043; see ``compared_outputs``.
+        """
+        if self.kept is not None and self.kept.compared:
+            return self.kept.compared
+        return compared_outputs(self.reference.model.graph, self.told)
 
     @property
     def judged(self) -> Samples:
@@ -134,6 +148,7 @@ class Provenance(Origin):
             work=told.cache,
             progress=progress,
             pool=pool,
+            compared=self.compared,
         )
         if self.kept is not None:
             case = replace(case, plan=self.kept.plan, written=self.kept.written)

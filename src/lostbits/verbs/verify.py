@@ -20,6 +20,7 @@ from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
+from lostbits.graph.compared_outputs import Compared, compared_outputs
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.simplify import opened
@@ -32,7 +33,8 @@ from lostbits.results.verification import (
     Verification,
 )
 from lostbits.runtime.float_reference import input_specs, open_reference
-from lostbits.runtime.metrics import Comparison
+from lostbits.runtime.measured import chooses
+from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.verbs.arguments import checked
@@ -63,12 +65,14 @@ class Subject:
         simulated: Q/DQ graph whose arithmetic is the definition.
         floats: The float network.
         planned: Whether ``simulated`` is a plan of its own, or the file as it is written.
+        compared: What the outputs mean; nothing where some are chosen from candidates.
     """
 
     content: bytes
     simulated: ir.Model
     floats: ir.Model
     planned: bool
+    compared: tuple[Compared, ...] = ()
 
     @property
     def outputs(self) -> list[str]:
@@ -95,7 +99,8 @@ def _subject_of(
     if isinstance(other, Case):
         return _of_case(other, content, None)
     own = open_reference(Path(case)).model if floats is None else floats
-    return Subject(content, _graph(content), own, planned=False)
+    meant = _meant(compared_outputs(own.graph))
+    return Subject(content, _graph(content), own, planned=False, compared=meant)
 
 
 def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Case:
@@ -106,7 +111,12 @@ def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Ca
 
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
-    return Subject(content, quantized_model(case), floats or case.model, planned=True)
+    parts = content, quantized_model(case), floats or case.model
+    return Subject(*parts, planned=True, compared=_meant(case.compared))
+
+
+def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:
+    return () if chooses(compared) else compared
 
 
 def _exported(case: Case, backend: Backend) -> bytes:
@@ -261,14 +271,15 @@ class _Run:
         found = self._floats(self.loaded.run(part.feeds), part)
         _check_same(floats, simulated, found)
         span = range(part.first, part.first + part.size)
-        self.to_simulation.update(simulated, found, span)
-        self.to_float.update(floats, found, span, self.labels)
-        self.simulated_to_float.update(floats, simulated, span, self.labels)
+        meant = Outputs.of(self.subject.compared, part, floats)
+        self.to_simulation.update(simulated, found, span, None, meant)
+        self.to_float.update(floats, found, span, self.labels, meant)
+        self.simulated_to_float.update(floats, simulated, span, self.labels, meant)
         pairs = zip(simulated, found, strict=True)
         self.max_abs = max(self.max_abs, *(float(np.abs(a - b).max(initial=0)) for a, b in pairs))
         if self.kernels is not None:
             ours = self._floats(self.kernels.session.run(part.feeds), part)
-            self.kernels.comparison.update(ours, found, span)
+            self.kernels.comparison.update(ours, found, span, None, meant)
         if part.first == 0:
             groups = self._quiet(self.taps, part, found)
             self.tapped = [loaded for loaded, _ in groups]
@@ -307,9 +318,9 @@ class _Run:
 
     def verification(self, tolerance: float, source: Source) -> Verification:
         """Figures, deviations, and whether they are within tolerance."""
-        names = self.subject.outputs
-        simulation = self.to_simulation.baseline(names)
-        distance, floats = simulation.sqnr_db, self.to_float.baseline(names)
+        names, compared = self.subject.outputs, self.subject.compared
+        simulation = self.to_simulation.baseline(names, compared)
+        distance, floats = simulation.sqnr_db, self.to_float.baseline(names, compared)
         backend, version = self.backend.name, self.backend.version()
         return Verification(
             backend=backend,
@@ -321,7 +332,7 @@ class _Run:
             max_abs=self.max_abs,
             agreement_vs_simulation=simulation.agreement,
             vs_float=floats,
-            simulation_vs_float=self.simulated_to_float.baseline(names),
+            simulation_vs_float=self.simulated_to_float.baseline(names, compared),
             executed=_executed(self.loaded.executed),
             tensors_compared=len(self.trace.taps),
             tensors_hidden=len(self.taps) - len(self.trace.taps),

@@ -9,8 +9,10 @@ from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.options import (
     Data,
     Formats,
+    MaskOutputs,
     Memory,
     Model,
+    Outputs,
     RayAddress,
     Sets,
     Threads,
@@ -42,6 +44,13 @@ PlanFile = Annotated[
 Calibration = Annotated[
     str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
 ]
+Of = Annotated[
+    str | None,
+    typer.Option(
+        help="Attribute the error of one output or part, such as 'output0[4:]', or all. Default: "
+        "the worst part where it is far below the whole."
+    ),
+]
 Permutations = Annotated[
     int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
 ]
@@ -56,11 +65,14 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
+    of: Of = None,
     samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
     permutations: Permutations = 2,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
+    outputs: Outputs = [],  # noqa: B006
+    mask_outputs: MaskOutputs = [],  # noqa: B006
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
@@ -95,6 +107,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     samples=samples,
                     batch=batch,
                     overrides=settings,
+                    outputs=outputs,
+                    mask_outputs=mask_outputs,
                     preprocess=preprocess,
                     **shared,
                 )
@@ -103,6 +117,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     labels=labels,
                     metric=metric,
                     method=method,
+                    of=of,
                     permutations=permutations,
                     seed=seed,
                     workers=shared["workers"],

@@ -23,6 +23,22 @@ Sets = Annotated[
         "or a range method. Repeatable.",
     ),
 ]
+Outputs = Annotated[
+    list[str],
+    typer.Option(
+        "--outputs",
+        help="NAME=KIND says what an output means: classes, sequence, embedding, image, detections "
+        "or other; or the path of a TOML file. Repeatable.",
+    ),
+]
+MaskOutputs = Annotated[
+    list[str],
+    typer.Option(
+        "--mask-output",
+        help="NAME=INPUT: the input that says which positions of an output count, a mask or "
+        "lengths; NAME=!INPUT where zeros count. Repeatable.",
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that share the work; results are the same.")
 ]

@@ -12,8 +12,10 @@ from lostbits.cli.commands.export import show
 from lostbits.cli.commands.options import (
     Data,
     Formats,
+    MaskOutputs,
     Memory,
     Model,
+    Outputs,
     RayAddress,
     Sets,
     TargetName,
@@ -91,6 +93,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     inputs: InputsOf = Inputs.RECOVERED,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
+    outputs: Outputs = [],  # noqa: B006
+    mask_outputs: MaskOutputs = [],  # noqa: B006
     preprocess: PreprocessFile = None,
     workers: Workers = 1,
     threads: Threads = 0,
@@ -119,6 +123,8 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             case = given(
                 hold_out=calibration is None,
                 overrides=settings,
+                outputs=outputs,
+                mask_outputs=mask_outputs,
                 preprocess=preprocess,
                 workers=pool,
                 threads=threads,
