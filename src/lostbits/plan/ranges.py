@@ -15,7 +15,7 @@ from lostbits.estimator import Estimator
 from lostbits.estimators import estimator
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
-from lostbits.grid import Affine
+from lostbits.grid import Affine, Grid
 from lostbits.plan.bias_scale import (
     ACCUMULATOR_BITS,
     bias_affine,
@@ -198,6 +198,8 @@ def rule_of(site: Site, target: Target) -> Rule:
     if site.role == "weight" and site.axis is not None:
         return target.weights
     rule = target.activations
+    if site.wide and target.wide_bits is not None:
+        rule = replace(rule, grid=Grid.of(target.wide_bits, signed=rule.grid.signed))
     if site.role != "weight":
         return rule
     return Rule(rule.grid, rule.symmetric, False, "min_max", rule.power_of_two, rule.minimum_range)
