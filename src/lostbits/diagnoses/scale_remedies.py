@@ -43,6 +43,11 @@ class Trial:
     after: Baseline
 
     @property
+    def figures(self) -> tuple[Baseline, Baseline]:
+        """Before and after."""
+        return self.before, self.after
+
+    @property
     def gain_db(self) -> float:
         """What the worst part of an output wins."""
         return worst_db(self.after) - worst_db(self.before)

@@ -19,6 +19,7 @@ from lostbits.grid import Affine
 from lostbits.statistics import Histogram
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 _POOR = 4.0  # power over error of a channel that keeps one bit
 _HALF = 0.5  # of the channels of an operand: with fewer it still says something
 # From here on channels are lost because of their sizes, and not by rounding as such.
@@ -80,6 +81,7 @@ class DeadPart:
         tensor: Whose scale it is.
         node: What makes the tensor; empty for an input of the network.
         operands: Those that are lost; none for channels of a tensor that no Concat makes.
+        sources: Quantized tensors whose rounding it is.
         beside: The largest of what shares the scale.
         affine: The scale.
         rounded: What is left of the lost ones.
@@ -89,6 +91,7 @@ class DeadPart:
     tensor: str
     node: str
     operands: tuple[str, ...]
+    sources: tuple[str, ...]
     beside: str
     affine: Affine
     rounded: Rounded
@@ -107,6 +110,13 @@ class DeadPart:
 
 def rounded(rows: Histogram, affine: Affine) -> Rounded:
     """What one grid for all leaves of the rows of a histogram."""
+    live, constant, poor, power, error = _by_row(rows, affine)
+    counts = (int(each.sum()) for each in (live, constant, poor))
+    return Rounded(*counts, float(rows.absmax.max()), float(power.sum()), float(error.sum()))
+
+
+def _by_row(rows: Histogram, affine: Affine) -> tuple[Flags, Flags, Flags, Floats, Floats]:
+    """Whether each row is not zero, has a single code, keeps less than a bit; power and error."""
     scale, zero = float(affine.scale.max()), float(np.ravel(affine.zero_point)[0])
     low, high = (
         np.clip(np.rint(end / scale) + zero, affine.grid.qmin, affine.grid.qmax)
@@ -118,9 +128,7 @@ def rounded(rows: Histogram, affine: Affine) -> Rounded:
     ends = (np.broadcast_to(e.max(), live.shape) for e in (affine.lo, affine.hi, affine.scale))
     error = np.asarray(rows.distortion(*ends).total)
     constant = live & (low == high)
-    poor = live & ~constant & (power < _POOR * error)
-    counts = (int(each.sum()) for each in (live, constant, poor))
-    return Rounded(*counts, float(rows.absmax.max()), float(power.sum()), float(error.sum()))
+    return live, constant, live & ~constant & (power < _POOR * error), power, error
 
 
 def dead_parts(case: Case) -> list[DeadPart]:
@@ -159,7 +167,9 @@ class _Search:
         if not dead:
             return None
         whole = reduce(Rounded.__add__, dead.values())
-        return DeadPart(output, node_name(node), tuple(dead), beside, affine, whole, widest)
+        sources = {source for name in dead for source in self._sources(operands[name])}
+        named = tuple(dead), (output, *sorted(sources - {output}))
+        return DeadPart(output, node_name(node), *named, beside, affine, whole, widest)
 
     def of_ends(self) -> Iterator[DeadPart]:
         """Channels of inputs, and of outputs that no Concat makes."""
@@ -178,11 +188,12 @@ class _Search:
     ) -> Iterator[DeadPart]:
         rows = self.case.seen[self.sites[tensor].key].channels
         widest = float(rows.absmax.max())
-        small = rows.absmax * _UNLIKE <= widest
-        part = rounded(_rows(rows, small), affine) if small.any() else _NONE
-        if part.lost and part.constant:
+        _, constant, poor, *_ = _by_row(rows, affine)
+        lost = (constant | poor) & (rows.absmax * _UNLIKE <= widest)
+        if (lost & constant).any():
+            part = rounded(_rows(rows, lost), affine)
             name = "" if node is None else node_name(node)
-            yield DeadPart(tensor, name, (), tensor, affine, part, widest)
+            yield DeadPart(tensor, name, (), (tensor,), tensor, affine, part, widest)
 
     def _affine(self, tensor: str) -> Affine | None:
         site = self.sites.get(tensor)
@@ -191,19 +202,22 @@ class _Search:
         return self.case.placed.inherits(tensor, self.case.plan)
 
     def _rounded(self, value: ir.Value, affine: Affine) -> Rounded:
-        """Of a tensor, or of the one whose values it only moves."""
-        site, node = self.sites.get(name_of(value)), value.producer()
-        if site is not None and site.key in self.case.seen:
-            return rounded(self.case.seen[site.key].channels, affine)
-        if node is None:
-            return _NONE
-        if node.op_type == "Concat":
-            sources = [v for v in node.inputs if v is not None and constant(v) is None]
-        elif node.op_type in self.case.target.placement.passes_through:
-            sources = [v for v in node.inputs[:1] if v is not None]
-        else:
-            return _NONE
-        return reduce(Rounded.__add__, (self._rounded(v, affine) for v in sources), _NONE)
+        """Of a tensor, or of those whose values it only moves."""
+        seen = (self.case.seen.get(self.sites[name].key) for name in self._sources(value))
+        return reduce(
+            Rounded.__add__, (rounded(s.channels, affine) for s in seen if s is not None), _NONE
+        )
+
+    def _sources(self, value: ir.Value) -> Iterator[str]:
+        """The quantized tensors that a tensor is, or has its values from."""
+        node, moves = value.producer(), self.case.target.placement.passes_through
+        if name_of(value) in self.sites:
+            yield name_of(value)
+        elif node is not None and node.op_type in moves | {"Concat"}:
+            data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+            for source in data:
+                if source is not None and constant(source) is None:
+                    yield from self._sources(source)
 
 
 def _rows(rows: Histogram, chosen: NDArray[np.bool_]) -> Histogram:
