@@ -66,14 +66,15 @@ def with_dead(network: NetworkReport, found: Sequence[Finding]) -> NetworkReport
     """The attribution, where what is rounded away with a dead part has that as its reason."""
     sources = {source for each in found if each.dead for source in each.dead.sources}
     parts = [
-        replace(a, reason="shared_scale") if _is_of(a, sources) else a
-        for a in network.attributions
+        replace(a, reason="shared_scale") if _is_of(a, sources) else a for a in network.attributions
     ]
     return replace(network, attributions=parts)
 
 
 def _is_of(part: Attribution, sources: Collection[str]) -> bool:
-    return part.tensor in sources and part.cause == "round" and part.role in ("activation", "output")
+    return (
+        part.tensor in sources and part.cause == "round" and part.role in ("activation", "output")
+    )
 
 
 @final
@@ -186,9 +187,7 @@ class _Measured:
         }
         if part.operands:
             operands = ", ".join(part.operands)
-            return say(
-                "finding.dead", part=operands, beside=part.beside, node=part.node, **common
-            )
+            return say("finding.dead", part=operands, beside=part.beside, node=part.node, **common)
         return say("finding.dead_channels", tensor=part.tensor, **common)
 
     def _measured_text(self) -> Message:

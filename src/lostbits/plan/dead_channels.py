@@ -75,7 +75,7 @@ _NONE = Rounded(0, 0, 0, 0.0, 0.0, 0.0)
 @final
 @dataclass(frozen=True)
 class DeadPart:
-    """Operands of a Concat, or channels of an input or output, that a shared scale leaves nothing of.
+    """What a shared scale leaves nothing of: operands of a Concat, or channels of an end.
 
     Attributes:
         tensor: Whose scale it is.
@@ -168,7 +168,9 @@ class _Search:
             return None
         whole = reduce(Rounded.__add__, dead.values())
         sources = {source for name in dead for source in self._sources(operands[name])}
-        named = tuple(dead), (output, *sorted(sources - {output}))
+        group = self._group(output)
+        mates = sorted(s for s in sources - {output} if self.sites[s].group == group)
+        named = tuple(dead), (output, *mates)
         return DeadPart(output, node_name(node), *named, beside, affine, whole, widest)
 
     def of_ends(self) -> Iterator[DeadPart]:
@@ -183,9 +185,7 @@ class _Search:
             if affine.axis is None:
                 yield from self._channels(name_of(value), affine, node)
 
-    def _channels(
-        self, tensor: str, affine: Affine, node: ir.Node | None
-    ) -> Iterator[DeadPart]:
+    def _channels(self, tensor: str, affine: Affine, node: ir.Node | None) -> Iterator[DeadPart]:
         rows = self.case.seen[self.sites[tensor].key].channels
         widest = float(rows.absmax.max())
         _, constant, poor, *_ = _by_row(rows, affine)
@@ -194,6 +194,11 @@ class _Search:
             part = rounded(_rows(rows, lost), affine)
             name = "" if node is None else node_name(node)
             yield DeadPart(tensor, name, (), (tensor,), tensor, affine, part, widest)
+
+    def _group(self, tensor: str) -> str | None:
+        """Of those that have the scale of a tensor."""
+        site = self.sites.get(tensor)
+        return self.case.placed.inherited.get(tensor) if site is None else site.group
 
     def _affine(self, tensor: str) -> Affine | None:
         site = self.sites.get(tensor)
@@ -225,4 +230,3 @@ def _rows(rows: Histogram, chosen: NDArray[np.bool_]) -> Histogram:
     part = Histogram(rows.lo[chosen], rows.hi[chosen], rows.bins, rows.axis)
     part.counts, part.zeros = rows.counts[chosen], rows.zeros[chosen]
     return part
-

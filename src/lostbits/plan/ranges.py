@@ -36,7 +36,7 @@ def make_plan(
     overrides: Sequence[Override] = (),
 ) -> dict[str, Affine]:
     """Parameters of every site by the target's own rules, but for the overrides."""
-    wishes = {o.tensor: o for o in overrides}
+    wishes = {o.tensor: o for o in overrides if o.scaling is None}  # those are in the graph
     _check_names(wishes, placed)
     plan: dict[str, Affine] = {}
     floats = {t for t, wish in wishes.items() if wish.as_float}
@@ -71,7 +71,7 @@ class Unfit:
 
 def unfit(case: Case, overrides: Sequence[Override] = ()) -> list[Unfit]:
     """The tensors whose values were too few for the target's own method, as ``make_plan`` saw."""
-    found, wishes = [], {o.tensor: o for o in overrides}
+    found, wishes = [], {o.tensor: o for o in overrides if o.scaling is None}
     for site in case.placed.sites:
         wish = _wish(site, case.placed, wishes)
         rule = _wished(site, case.target, wish)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from lostbits.runtime.figure_kinds import Count, Positive, Size, Several
+from lostbits.runtime.figure_kinds import Count, Positive, Several, Size
 
 
 @final
