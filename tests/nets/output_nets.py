@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+
 from text_models import proto, random
 
 TOKENS, WIDTH = 12, 16

@@ -17,7 +17,8 @@ from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.errors import TargetError
 from lostbits.graph.compared_outputs import Compared
-from lostbits.graph.named_parts import ALL, named_part
+from lostbits.graph.named_parts import ALL, check_fits, named_part
+from lostbits.graph.queries import values_by_name
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.metrics import Baseline, Comparison, Focus, Metric, Outputs
 from lostbits.runtime.session import Session
@@ -60,6 +61,7 @@ def focus_of(
     compared = list(case.compared)
     if of is not None:
         number, part = named_part(of, compared)
+        check_fits(part, values_by_name(case.model.graph)[compared[number].name])
         compared[number] = replace(compared[number], parts=(*compared[number].parts, part))
     comparison = Comparison()
     folding = Folding(pool, progress)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import onnx_ir as ir
+
 from lostbits.errors import TargetError
 from lostbits.graph.compared_outputs import Compared, Part, no_output
 from lostbits.graph.output_parts import Span, text
@@ -31,6 +33,23 @@ def named_part(name: str, compared: Sequence[Compared]) -> tuple[int, Part]:
         raise _no_part(name, "an index of samples")
     box = {axis: span for axis, span in box.items() if span != (0, None)}
     return number, Part(f"{output}{text(box)}", box)
+
+
+def check_fits(part: Part, value: ir.Value) -> None:
+    """Whether a part can lie in a tensor of that shape.
+
+    Raises:
+        TargetError: T046 where it has more axes, or reaches beyond one.
+    """
+    shape = tuple(value.shape or ())
+    for axis, (start, stop) in part.box.items():
+        if value.shape is None:
+            return
+        size = shape[axis] if axis < len(shape) else 0
+        if isinstance(size, int) and (start >= size or (stop or size) > size):
+            raise _no_part(
+                part.name, f"shape {[s if isinstance(s, int) else str(s) for s in shape]}"
+            )
 
 
 def _axis(each: Compared) -> int:

@@ -68,7 +68,7 @@ def _by_its_end(
 ) -> Kind:
     axes = rank(value) or 0
     if end.op_type in _PROBABILITIES | _SIGMOIDS:
-        wide = axes > 3 or _size(value, _class_axis(value)) != 1
+        wide = _spreads(value) if axes > 3 else _size(value, _class_axis(value)) != 1
         return _of_probabilities(axes) if wide else Kind.OTHER
     if axes > 3:
         return Kind.IMAGE if _pictures(value, end) else Kind.OTHER
@@ -115,15 +115,20 @@ def _size(value: ir.Value, axis: int) -> int | None:
 
 
 def _detects(value: ir.Value) -> bool:
-    """Whether boxes and scores are put together: unlike branches, four values wide the first."""
+    """Whether boxes and scores are put together: unlike branches, one of them four values wide.
+
+    What is put behind an input, as tokens behind those before them, is made alike.
+    """
     if (rank(value) or 0) < 3:
         return False
     parts = operands(value)
     if len(parts) < 2:
         return False
     ends = [_end(part) for part in parts]
+    if None in ends:
+        return False
     if len(set(ends)) == 1:
-        return ends[0] in {"Concat", None} and all(_detects(part) for part in parts)
+        return ends[0] == "Concat" and all(_detects(part) for part in parts)
     return bool(_SIGMOIDS.union(_PROBABILITIES).intersection(map(str, ends))) or _has_boxes(parts)
 
 
@@ -149,10 +154,30 @@ def _pairs_up(value: ir.Value, others: Sequence[ir.Value]) -> bool:
 def _pictures(value: ir.Value, end: ir.Node) -> bool:
     """Few channels over a plane or a volume, or what was resized."""
     shape = tuple(value.shape or ())
-    if all(size == 1 for size in shape[2:]):
+    if not _spreads(value):
         return False
-    few = [s for s in (shape[1], shape[-1]) if isinstance(s, int) and s <= _FEW_COLOURS]
-    return bool(few) or end.op_type in {"ConvTranspose", "DepthToSpace", "Resize"}
+    few = _few(shape[-1] if _turned(value) else shape[1])
+    return few or end.op_type in {"ConvTranspose", "DepthToSpace", "Resize"}
+
+
+def _spreads(value: ir.Value) -> bool:
+    """Whether it has a value for each point of a plane or a volume."""
+    shape = tuple(value.shape or ())
+    return not any(map(_few, shape[1:-1] if _turned(value) else shape[2:]))
+
+
+def _turned(value: ir.Value) -> bool:
+    """Whether a Transpose has put channels last."""
+    node, axes = value.producer(), rank(value) or 0
+    while node is not None and node.op_type in _LAYOUT:
+        if node.op_type == "Transpose":
+            return list(node.attributes.get_ints("perm", []))[-1:] == [1] and axes > 3
+        node = None if node.inputs[0] is None else node.inputs[0].producer()
+    return False
+
+
+def _few(size: object) -> bool:
+    return isinstance(size, int) and size <= _FEW_COLOURS
 
 
 def _of_features(

@@ -1,0 +1,64 @@
+"""Outputs behind a choice, and the last tensors before it."""
+
+import numpy as np
+import pytest
+
+from lostbits.graph.selection import candidates, chosen
+from output_nets import detector, nonzero_rows, routed, segments, sentences, top_candidates
+from text_models import normal, proto, random
+
+
+@pytest.mark.parametrize(
+    ("model", "behind", "before"),
+    [
+        (top_candidates(), ["found"], ["boxes_all", "scores_all"]),
+        (nonzero_rows(), ["places"], ["scores_flat"]),
+        (segments(), ["map"], ["logits"]),
+        (routed(), [], []),
+        (detector(), [], []),
+        (sentences(), [], []),
+    ],
+)
+def test_what_is_chosen_from(model: object, behind: list[str], before: list[str]) -> None:
+    graph = normal(model).graph  # type: ignore[arg-type]
+    assert [value.name for value in chosen(graph)] == behind
+    assert [each.value.name for each in candidates(graph)] == before
+
+
+def test_an_output_that_shows_the_candidates_is_enough() -> None:
+    """As case 40: NMS reads the scores turned, and they are an output as they were."""
+    model = proto(
+        """net (float[1, 64, 4] x) => (int64[K, 3] places, float[1, 64, 3] scores) {
+            h = MatMul(x, w) scores = Sigmoid(h) t = Transpose<perm=[0, 2, 1]>(scores)
+            boxes = MatMul(x, v)
+            places = NonMaxSuppression(boxes, t, most, limit, limit) }""",
+        w=random(4, 3),
+        v=random(4, 4),
+        most=np.array([5]),
+        limit=np.float32(0.4),
+    )
+    graph = normal(model).graph
+    assert [each.value.name for each in candidates(graph)] == ["boxes"]
+
+
+def test_rows_of_a_table_by_tokens_are_not_chosen() -> None:
+    graph = normal(
+        proto(
+            "net (int64[N, T] x) => (float[N, T, 4] y) { h = Gather(w, x) y = Neg(h) }",
+            w=random(9, 4),
+        )
+    ).graph
+    assert not chosen(graph)
+
+
+def test_rows_of_a_table_by_the_nearest_code_are() -> None:
+    """As of a vector quantizer: indices made of floats."""
+    graph = normal(
+        proto(
+            """net (float[N, 4] x) => (float[N, 4] y) {
+                d = MatMul(x, w) n = ArgMin<axis=1, keepdims=0>(d) y = Gather(c, n) }""",
+            w=random(4, 9),
+            c=random(9, 4),
+        )
+    ).graph
+    assert [each.value.name for each in candidates(graph)] == ["d"]
