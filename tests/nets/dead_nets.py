@@ -37,9 +37,9 @@ def branches(seed: int = 0) -> onnx.ModelProto:
 def unlike_inputs(seed: int = 0) -> onnx.ModelProto:
     """Metres beside centimetres in one input; the first weights make up for the units."""
     net = Net(seed)
-    weight = net.random.normal(0, 0.4, (8, 6, 1, 1)) / _UNITS.reshape(1, 6, 1, 1)
-    body = net.add("Relu", [net.add("Conv", ["x", net.constant(weight), net.bias(8)])])
-    return net.model([6, 8, 8], net.conv(body, (4, 8, 1)), rank=4)
+    weight = net.random.normal(0, 0.4, (64, 6, 1, 1)) / _UNITS.reshape(1, 6, 1, 1)
+    body = net.add("Relu", [net.add("Conv", ["x", net.constant(weight), net.bias(64)])])
+    return net.model([6, 8, 8], net.conv(body, (4, 64, 1)), rank=4)
 
 
 def points(seed: int = 2, count: int = 24) -> Floats:

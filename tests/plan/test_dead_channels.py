@@ -18,7 +18,7 @@ from small_nets import cnn, make, samples
 def test_channels_with_a_single_code_are_counted_exactly(seed: int, spread: float) -> None:
     random = np.random.default_rng(seed)
     sizes = 10.0 ** random.uniform(-spread, 0, 7)
-    x = (random.uniform(-1, 1, (3, 7, 5)) * sizes.reshape(1, 7, 1)).astype(np.float32)
+    x = (random.uniform(-1, 1, (3, 7, 50)) * sizes.reshape(1, 7, 1)).astype(np.float32)
     x[:, 0] = 0
     affine = affine_from_range(x.min(), x.max(), Grid.of(8, signed=False), symmetric=False)
     ends = Extrema(1).update(x)
@@ -28,7 +28,7 @@ def test_channels_with_a_single_code_are_counted_exactly(seed: int, spread: floa
     assert (found.channels, found.constant) == (6, sum(single))
     exact = affine.fake_quantize(x) - x
     assert found.power == pytest.approx(float((x.astype(float) ** 2).sum()), rel=0.05)
-    assert found.error == pytest.approx(float((exact.astype(float) ** 2).sum()), rel=0.5)
+    assert 0.5 < found.error / float((exact.astype(float) ** 2).sum()) < 2
 
 
 @pytest.mark.parametrize("name", ["snpe", "qnn-htp", "onnxruntime"])

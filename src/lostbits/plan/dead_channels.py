@@ -7,7 +7,8 @@ the whole tensor hides that, because the large channels carry its power.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from typing import final
+from itertools import pairwise
+from typing import NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -156,7 +157,11 @@ class _Search:
         operands = {name_of(v): v for v in node.inputs if v is not None and constant(v) is None}
         if affine is None or affine.axis is not None or len(operands) < 2:
             return None
-        parts = {name: self._rounded(value, affine) for name, value in operands.items()}
+        rows = self._rows_by_operand(node)
+        parts = {
+            name: rounded(rows[name], affine) if name in rows else self._rounded(value, affine)
+            for name, value in operands.items()
+        }
         beside = max(parts, key=lambda name: parts[name].reach)
         widest = parts[beside].reach
         dead = {
@@ -195,6 +200,20 @@ class _Search:
             name = "" if node is None else node_name(node)
             yield DeadPart(tensor, name, (), (tensor,), tensor, affine, part, widest)
 
+    def _rows_by_operand(self, node: ir.Node) -> dict[str, Histogram]:
+        """Channels of the result, where it has statistics along the axis of the Concat."""
+        site, sizes = self.sites.get(name_of(node.outputs[0])), _sizes(node)
+        if site is None or sizes is None or site.axis != sizes.axis:
+            return {}
+        rows = self.case.seen[site.key].channels
+        if sum(sizes.extents) != rows.absmax.size:
+            return {}
+        ends = np.cumsum([0, *sizes.extents])
+        numbers = np.arange(rows.absmax.size)
+        chosen = [(numbers >= a) & (numbers < b) for a, b in pairwise(ends)]
+        names = [name_of(v) for v in node.inputs if v is not None]
+        return {n: _rows(rows, part) for n, part in zip(names, chosen, strict=True)}
+
     def _group(self, tensor: str) -> str | None:
         """Of those that have the scale of a tensor."""
         site = self.sites.get(tensor)
@@ -223,6 +242,26 @@ class _Search:
             for source in data:
                 if source is not None and constant(source) is None:
                     yield from self._sources(source)
+
+
+@final
+class _Sizes(NamedTuple):
+    """Of the operands of a Concat, along its axis."""
+
+    axis: int
+    extents: list[int]
+
+
+def _sizes(node: ir.Node) -> _Sizes | None:
+    """None where they depend on the data, or an operand is there twice."""
+    values = [v for v in node.inputs if v is not None]
+    shapes = [tuple(v.shape) for v in values if v.shape is not None]
+    if len(shapes) < len(values) or len(set(values)) < len(values):
+        return None
+    axis = node.attributes.get_int("axis", 0) % max(len(shapes[0]), 1)
+    extents = [shape[axis] for shape in shapes]
+    known = [extent for extent in extents if isinstance(extent, int)]
+    return _Sizes(axis, known) if len(known) == len(extents) else None
 
 
 def _rows(rows: Histogram, chosen: NDArray[np.bool_]) -> Histogram:
