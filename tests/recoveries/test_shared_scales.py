@@ -119,7 +119,7 @@ def test_a_divided_input_is_left_to_the_host_of_an_integer_platform(tmp_path: Pa
     (line,) = [p.found for p in done.lint if p.code == "E022"]
     model = onnx.load(tmp_path / "files" / "encodings-0.6.1" / "model.onnx")
     feeds: dict[str, Any] = {"x": points()}
-    exec(line, {"np": np, "feeds": feeds})
+    exec(str(line), {"np": np, "feeds": feeds})
     assert [i.name for i in model.graph.input] == list(feeds)
 
 

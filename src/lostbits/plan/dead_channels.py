@@ -112,8 +112,14 @@ class DeadPart:
 def rounded(rows: Histogram, affine: Affine) -> Rounded:
     """What one grid for all leaves of the rows of a histogram."""
     live, constant, poor, power, error = _by_row(rows, affine)
-    counts = (int(each.sum()) for each in (live, constant, poor))
-    return Rounded(*counts, float(rows.absmax.max()), float(power.sum()), float(error.sum()))
+    return Rounded(
+        channels=int(live.sum()),
+        constant=int(constant.sum()),
+        poor=int(poor.sum()),
+        reach=float(rows.absmax.max()),
+        power=float(power.sum()),
+        error=float(error.sum()),
+    )
 
 
 def _by_row(rows: Histogram, affine: Affine) -> tuple[Flags, Flags, Flags, Floats, Floats]:

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 from lostbits.case import Case
 from lostbits.diagnoses.scale_remedies import remedied, remedies
 from lostbits.graph.scale_marks import Scaling
-from lostbits.language import Message, listed, say
+from lostbits.language import Message, say
 from lostbits.plan.dead_channels import DeadPart, dead_parts
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
@@ -51,9 +51,11 @@ class _Cure:
         return Change(self.name, self._summary(parts), model=case.model)
 
     def _summary(self, parts: list[DeadPart]) -> Message:
-        return say(f"ledger.scales_{self.scaling}", tensors=listed([part.tensor for part in parts]))
+        tensors = ", ".join(part.tensor for part in parts)
+        return say(f"ledger.scales_{self.scaling}", tensors=tensors)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _OneWay(Rewriting):
     """A recovery that is one way out."""
 
