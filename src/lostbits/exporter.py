@@ -19,6 +19,7 @@ from lostbits.errors import ExportError, close_match
 from lostbits.graph.ends import with_declared_ends
 from lostbits.graph.instrument import with_constants
 from lostbits.graph.queries import values_by_name
+from lostbits.graph.scale_marks import cut_at_marks, host_lines
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid
 from lostbits.reader import Parameters
@@ -181,6 +182,19 @@ def constant_values(case: Case, site: Site) -> NDArray[np.float32]:
 def float_model(case: Case) -> ir.Model:
     """A copy of the float network with the constants that the platform gets."""
     return with_constants(case.model, case.written)
+
+
+def host_model(case: Case) -> ir.Model:
+    """``float_model`` without what an integer-only platform leaves to the host."""
+    return cut_at_marks(float_model(case))
+
+
+def left_to_host(case: Case) -> list[ExportError]:
+    """A remark with the line of Python for each node that ``host_model`` is without."""
+    return [
+        ExportError("E022", "the program that runs the model", line)
+        for line in host_lines(case.model)
+    ]
 
 
 def serialized(model: ir.Model) -> bytes:

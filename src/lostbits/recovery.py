@@ -32,10 +32,12 @@ from lostbits.workers.pools import InProcess
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.work_folder import Work
 
-Stage = Literal["network", "ranges", "weights", "precision"]
-# What comes earlier changes what later ones work on: new channel scales ask for new ranges, and
+Stage = Literal["scales", "network", "ranges", "weights", "precision"]
+# What comes earlier changes what later ones work on: as long as a scale leaves nothing of a part,
+# no figure of that part says anything; new channel scales ask for new ranges, and
 # weights are rounded against the activations as they are quantized.
-STAGES: tuple[Stage, ...] = ("network", "ranges", "weights", "precision")
+STAGES: tuple[Stage, ...] = ("scales", "network", "ranges", "weights", "precision")
+FORMS = ("scales", "network")  # stages that give the float network another form
 
 # Operations that one step of an optimiser costs beside its arithmetic: the calls of some hundred
 # kernels, half a millisecond where an operation takes 5 ns.

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lostbits.channels.norm_gains import find_norms
+from lostbits.channels.smoothing import smoothing
 from lostbits.language import say
-from lostbits.recoveries.migration import Migration, smoothing
+from lostbits.recoveries.migration import Migration
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, of_nodes, samples
 from text_models import normal
 

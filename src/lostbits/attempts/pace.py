@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from lostbits.case import Case
-from lostbits.recovery import Recovery, sweep_cost, walk_cost
+from lostbits.recovery import FORMS, Recovery, sweep_cost, walk_cost
 
 # Operations of a pass of the optimised float network: it computes a value five times as fast as
 # anything that looks at the values, or quantizes them.
@@ -50,6 +50,6 @@ class Pace:
 
 def attempt_cost(recovery: Recovery, case: Case) -> float:
     """Operations of an attempt: of the recovery, of judging, of calibrating another form."""
-    anew = sweep_cost(case) if recovery.stage == "network" else 0.0
+    anew = sweep_cost(case) if recovery.stage in FORMS else 0.0
     judged = walk_cost(case, case.samples) / _JUDGED
     return max(recovery.cost(case) + anew + judged, 1.0)

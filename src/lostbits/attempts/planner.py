@@ -12,10 +12,12 @@ from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.scale_remedies import worst_db
 from lostbits.errors import LostbitsError, RecoveryError, described, origin
 from lostbits.graph.halves import half_quantized
 from lostbits.language import Message, say
 from lostbits.recovery import (
+    FORMS,
     STAGES,
     Change,
     Context,
@@ -133,7 +135,7 @@ class Planner:
     pass_seconds: float = 0.0
     look_seconds: float = 0.0
     ledger: list[Entry] = field(default_factory=list)
-    stage: Stage = "network"
+    stage: Stage = STAGES[0]
     moved: bool = False
     stopped: Message = field(default_factory=lambda: say("recovered.time"))
     considered: dict[str, Proposal] = field(default_factory=dict)
@@ -215,7 +217,7 @@ class Planner:
 
     def _in_time(self, recovery: Recovery) -> bool:
         """Another form of the network would undo what ranges, weights or bits have won."""
-        return recovery.stage != "network" or self.stage == "network"
+        return recovery.stage not in FORMS or self.stage in FORMS
 
     def _best(
         self, predicted: Forecasts, waiting: Sequence[Recovery], spent: float = 0.0
@@ -291,7 +293,7 @@ class Planner:
             case, change, after = self._measured(recovery, change)
         except Exception as error:  # what is no fault of this attempt alone is raised again
             case, change, after = self.case, _failed(recovery, error), self.now
-        kept = _decibels(after) - _decibels(self.now) >= _LEAST
+        kept = _helps(recovery, self.now, after)
         seconds = time.perf_counter() - start
         forecast = predicted[recovery.name]
         if by_itself and not self.proposed and after is not self.now:
@@ -364,6 +366,15 @@ def _failed(recovery: Recovery, error: Exception) -> Change:
         name=recovery.name,
     )
     return Change(recovery.name, say("ledger.failed", why=str(bug)))
+
+
+def _helps(recovery: Recovery, before: Baseline, after: Baseline) -> bool:
+    """Whether an attempt is kept: for the sake of a dead part, if that part wins by it."""
+    won = _decibels(after) - _decibels(before)
+    if recovery.stage != "scales":
+        return won >= _LEAST
+    part = worst_db(after) - worst_db(before)
+    return part >= _LEAST and won > -_LEAST
 
 
 def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:

@@ -32,6 +32,7 @@ CODES: dict[Reason, str] = {
     "bias_overflow": "F007",
     "changed": "F008",
     "mistake": "F009",
+    "shared_scale": "F010",
 }
 
 
@@ -91,7 +92,8 @@ def findings(
     # Equal shares are told apart by name, so that a rerun lists them in the same order.
     ranked = sorted(network.attributions, key=lambda a: (-a.share, a.tensor, a.role, a.cause))
     chosen = [a for a in ranked if a.share >= LEAST_SHARE][:MOST] or ranked[:1]
-    chosen = [a for a in chosen if a.share > 0]
+    # What is rounded away with a dead part has a finding of its own, of that part.
+    chosen = [a for a in chosen if a.share > 0 and a.reason != "shared_scale"]
     return [_explained(case, network, table, a, command) for a in chosen]
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.diagnoses.dead_findings import dead_findings, with_dead
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
@@ -48,7 +49,9 @@ def assemble(
     network = with_reasons(case, sites, run.network())
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
-    found = findings(case, sites, network, command)
+    dead = dead_findings(case, run.source, network, command)
+    network = with_dead(network, dead)
+    found = [*dead, *findings(case, sites, network, command)]
     baseline = run.baseline
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),

@@ -97,7 +97,8 @@ def _blame(led: _Led, sites: Sequence[SiteReport]) -> Message:
 def _cure(led: _Led, found: Sequence[Finding]) -> Message:
     """All findings of that reason cured together, each as far as its own prediction goes."""
     keys = {(part.tensor, part.role, part.cause) for part in led.parts}
-    cured = [f for f in found if f.reason == led.reason and (f.tensor, f.role, f.cause) in keys]
+    same = [f for f in found if f.reason == led.reason]
+    cured = [f for f in same if f.dead is not None or (f.tensor, f.role, f.cause) in keys]
     won = sum(1 - 10 ** (-f.gain_db / 10) for f in cured)
     gain = gain_db(won)
     return say("verdict.gain", gain=f"{gain:.0f}") if gain >= 0.5 else say("verdict.no_gain")

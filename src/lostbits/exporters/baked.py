@@ -21,11 +21,13 @@ from lostbits.exporter import (
     Takes,
     constant_values,
     float_model,
+    left_to_host,
     serialized,
     site_rows,
 )
 from lostbits.graph.insert_clip import limit
 from lostbits.graph.instrument import with_constants
+from lostbits.graph.scale_marks import cut_at_marks
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, along
 from lostbits.plan.ranges import rule_of
@@ -59,7 +61,7 @@ class Baked(Exporter):
             if site.streams and any(e is not None for e in _ends(case, site)):
                 limit(model.graph, site.tensor, *_ends(case, site))
         model.metadata_props[PLAN_KEY] = json.dumps({"sites": site_rows(case, sites)})
-        return {_FILE: serialized(model)}
+        return {_FILE: serialized(cut_at_marks(model))}
 
     def read(self, files: Files) -> Parameters:
         """From the metadata, where ``render`` has noted the plan; see readers.onnx_model."""
@@ -67,7 +69,7 @@ class Baked(Exporter):
 
     def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
         """What the platform's own calibration would find otherwise."""
-        return [problem for site in sites for problem in _problems(case, site)]
+        return [problem for site in sites for problem in _problems(case, site)] + left_to_host(case)
 
 
 def reaching(case: Case, site: Site) -> tuple[NDArray[np.float32], int]:

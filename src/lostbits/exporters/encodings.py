@@ -22,7 +22,8 @@ from lostbits.exporter import (
     Files,
     Kind,
     Takes,
-    float_model,
+    host_model,
+    left_to_host,
     serialized,
 )
 from lostbits.graph.site import Site
@@ -69,7 +70,7 @@ class Encodings(Exporter):
         }
         return {
             _ENCODINGS: (json.dumps(encodings, indent=1) + "\n").encode(),
-            _MODEL: serialized(float_model(case)),
+            _MODEL: serialized(host_model(case)),
             _COMMANDS: _commands(self.version, case, sites).encode(),
         }
 
@@ -83,11 +84,12 @@ class Encodings(Exporter):
         return {t: why for t, why in super().left_out(case).items() if t not in written}
 
     def concerns(self, case: Case, sites: Sequence[Site]) -> list[ExportError]:
-        """Signed activations, and ranges narrower than the platform's least."""
+        """Signed activations, ranges narrower than the platform's least, what the host does."""
         signed = [s for s in sites if s.streams and case.plan[s.key].grid.signed]
         least = case.target.activations.minimum_range
         narrow = [s for s in sites if s.streams and _extent(case.plan[s.key]) < 0.99 * least]
-        return [_signed(s, self.name) for s in signed] + [_narrow(s, least) for s in narrow]
+        found = [_signed(s, self.name) for s in signed] + [_narrow(s, least) for s in narrow]
+        return found + left_to_host(case)
 
 
 @final

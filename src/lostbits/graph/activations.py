@@ -1,6 +1,6 @@
 """Which activations a target quantizes, and which of them share one scale."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import final
 
@@ -9,6 +9,7 @@ import onnx_ir as ir
 from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
+from lostbits.graph.scale_marks import Scaling, apart, runs_before, scaling, unrounded
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
 from lostbits.target import Placement
@@ -52,7 +53,8 @@ def find_activations(graph: ir.Graph, rules: Placement) -> Activations:
         for output in node.outputs:
             walk.visit(output, node)
     groups = {name: walk.groups.find(first) for name, first in walk.on_grid.items()}
-    sites = tuple(walk.site(v, groups[n]) for n, v in walk.placed.items())
+    wide = {walk.groups.find(first) for first in walk.wide}
+    sites = tuple(walk.site(v, groups[n], wide) for n, v in walk.placed.items())
     return Activations(sites, groups, frozenset(walk.floats), frozenset(walk.live), walk.left)
 
 
@@ -90,6 +92,7 @@ class _Walk:
         self.floats = {node_name(node) for body in norms for node in body}
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
+        self.wide: set[str] = set()  # one of each group that has the wide grid
         self.placed: dict[str, ir.Value] = {}
         self.left: dict[str, Message] = {}
 
@@ -104,14 +107,18 @@ class _Walk:
             self.left[name] = say("left.layer_norm")
         elif node is not None and self._inherits(node, name):
             self.left[name] = say("left.on_grid")
+        elif unrounded(node):
+            self.left[name] = say("left.unrounded")
         elif self._wanted(value, node):
             self.placed[name] = value
             self.on_grid[name] = name
             self._share(node, name)
         else:
             self.left[name] = self._reason(value)
+        if scaling(node) is Scaling.WIDE and name in self.on_grid:
+            self.wide.add(self.on_grid[name])
 
-    def site(self, value: ir.Value, group: str) -> Site:
+    def site(self, value: ir.Value, group: str, wide: Set[str]) -> Site:
         """The site of a tensor that got one."""
         producer, uses = value.producer(), tuple(self._uses(value))
         return Site(
@@ -121,6 +128,7 @@ class _Walk:
             uses=uses,
             group=group,
             axis=channel_axis(value),
+            wide=group in wide,
         )
 
     def _inherits(self, node: ir.Node, name: str) -> bool:
@@ -131,6 +139,8 @@ class _Walk:
             sources = [v.name for _, v in data_inputs(node)]
         else:
             return False
+        if apart(node):
+            return False
         known = [self.on_grid[s] for s in sources if s in self.on_grid]
         if not known or len(known) < len(sources):
             return False
@@ -139,7 +149,7 @@ class _Walk:
 
     def _share(self, node: ir.Node | None, name: str) -> None:
         """Tie the output of pooling, Concat, Resize to the scale of its inputs."""
-        if node is not None and node.op_type in self.rules.shared_scale:
+        if node is not None and node.op_type in self.rules.shared_scale and not apart(node):
             inputs = [self.on_grid[v.name] for _, v in data_inputs(node) if v.name in self.on_grid]
             self.groups.join([*inputs, name])
 
@@ -152,7 +162,7 @@ class _Walk:
 
     def _reads(self, node: ir.Node, index: int) -> bool:
         """Whether ``node`` takes this input as integers, or hands it on to one that does."""
-        if index not in dict(data_inputs(node)):
+        if index not in dict(data_inputs(node)) or runs_before(node):
             return False
         if node_name(node) in self.floats:
             return "LayerNormalization" in self.rules.ops
@@ -162,6 +172,8 @@ class _Walk:
 
     def _computes(self, node: ir.Node) -> bool:
         """Whether ``node``, or the one it is fused to, gives its output as integers."""
+        if runs_before(node):
+            return False
         if node_name(node) in self.floats:
             return "LayerNormalization" in self.rules.ops
         if node.op_type in self.rules.ops:
@@ -177,6 +189,7 @@ class _Walk:
         for reader, index in value.uses():
             use = Use(node_name(reader), index)
             data = index in dict(data_inputs(reader)) and reader.op_type not in _SHAPES
+            data = data and not runs_before(reader)
             if data and use not in self.unrounded:
                 yield use
         if self.rules.mode != "inputs" and not value.is_graph_input():

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from lostbits.graph.activations import Activations
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import LINEAR, constant, data_inputs, is_float, name_of, node_name
+from lostbits.graph.scale_marks import runs_before
 from lostbits.graph.site import Role, Site, Use
 from lostbits.language import Message, say
 from lostbits.target import Target
@@ -69,7 +70,8 @@ class _Search:
     def _integer(self, node: ir.Node) -> bool:
         rules = self.target.placement
         wanted = rules.mode == "tensors" or node.op_type in rules.ops
-        return wanted and node_name(node) not in self.activations.floats
+        floats = node_name(node) in self.activations.floats or runs_before(node)
+        return wanted and not floats
 
     def _takes_operands(self, node: ir.Node) -> bool:
         live = any(o.name in self.activations.live for o in node.outputs)

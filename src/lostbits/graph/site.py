@@ -30,6 +30,7 @@ class Site:
         axis: Channel axis, for statistics per channel; None when there is none.
         per_channel: Whether the quantizer may have one scale per index of ``axis``.
         scales: For a bias, the group of the input and the site of the weight whose scales it takes.
+        wide: Whether it has the target's wide grid; see ``scale_marks``.
     """
 
     tensor: str
@@ -40,6 +41,7 @@ class Site:
     axis: int | None = None
     per_channel: bool = False
     scales: tuple[str, str] | None = None
+    wide: bool = False
 
     @property
     def key(self) -> str:

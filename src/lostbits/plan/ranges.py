@@ -15,7 +15,7 @@ from lostbits.estimator import Estimator
 from lostbits.estimators import estimator
 from lostbits.graph.place import Placed
 from lostbits.graph.site import Site
-from lostbits.grid import Affine
+from lostbits.grid import Affine, Grid
 from lostbits.plan.bias_scale import (
     ACCUMULATOR_BITS,
     bias_affine,
@@ -36,7 +36,7 @@ def make_plan(
     overrides: Sequence[Override] = (),
 ) -> dict[str, Affine]:
     """Parameters of every site by the target's own rules, but for the overrides."""
-    wishes = {o.tensor: o for o in overrides}
+    wishes = {o.tensor: o for o in overrides if o.scaling is None}  # those are in the graph
     _check_names(wishes, placed)
     plan: dict[str, Affine] = {}
     floats = {t for t, wish in wishes.items() if wish.as_float}
@@ -71,7 +71,7 @@ class Unfit:
 
 def unfit(case: Case, overrides: Sequence[Override] = ()) -> list[Unfit]:
     """The tensors whose values were too few for the target's own method, as ``make_plan`` saw."""
-    found, wishes = [], {o.tensor: o for o in overrides}
+    found, wishes = [], {o.tensor: o for o in overrides if o.scaling is None}
     for site in case.placed.sites:
         wish = _wish(site, case.placed, wishes)
         rule = _wished(site, case.target, wish)
@@ -198,6 +198,8 @@ def rule_of(site: Site, target: Target) -> Rule:
     if site.role == "weight" and site.axis is not None:
         return target.weights
     rule = target.activations
+    if site.wide and target.wide_bits is not None:
+        rule = replace(rule, grid=Grid.of(target.wide_bits, signed=rule.grid.signed))
     if site.role != "weight":
         return rule
     return Rule(rule.grid, rule.symmetric, False, "min_max", rule.power_of_two, rule.minimum_range)

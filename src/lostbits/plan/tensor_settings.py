@@ -6,6 +6,7 @@ from typing import final
 from lostbits.errors import TargetError, close_match
 from lostbits.estimator import Estimator, RowEstimator
 from lostbits.estimators import MEMBERS, estimator
+from lostbits.graph.scale_marks import Scaling
 from lostbits.grid import Grid
 from lostbits.target import Rule
 
@@ -22,6 +23,7 @@ class Override:
         per_channel: One scale per channel, where the target's rule has one per tensor.
         asymmetric: A zero point of its own, where the target's rule has none.
         as_float: Leave the tensor in float.
+        scaling: What the node that makes the tensor does with scales; see ``graph.scale_marks``.
     """
 
     tensor: str
@@ -30,10 +32,14 @@ class Override:
     per_channel: bool = False
     asymmetric: bool = False
     as_float: bool = False
+    scaling: Scaling | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Override":
-        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method."""
+        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method.
+
+        For what a Concat makes also ``own_scales`` and ``split``.
+        """
         tensor, _, setting = text.rpartition("=")
         if not tensor or not setting:
             raise TargetError("T004", f"--set {text}", repr(text))
@@ -41,6 +47,8 @@ class Override:
             "per_channel": cls(tensor, per_channel=True),
             "asymmetric": cls(tensor, asymmetric=True),
             "float": cls(tensor, as_float=True),
+            "own_scales": cls(tensor, scaling=Scaling.OWN),
+            "split": cls(tensor, scaling=Scaling.SPLIT),
             **{f"{bits}bit": cls(tensor, bits=bits) for bits in range(2, 17)},
         }
         methods = {name: cls(tensor, method=name) for name in MEMBERS.names}
@@ -61,7 +69,7 @@ class Override:
         bits = None if self.bits is None else f"{self.bits}bit"
         granted = {"per_channel": self.per_channel, "asymmetric": self.asymmetric}
         named = (name for name, wanted in {"float": self.as_float, **granted}.items() if wanted)
-        return f"{self.tensor}={next(named, bits or method)}"
+        return f"{self.tensor}={next(named, bits or method or self.scaling)}"
 
     def apply(self, rule: Rule) -> Rule:
         """``rule`` with the wish granted."""

@@ -7,15 +7,22 @@ from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
+from lostbits.recoveries.input_scaling import InputScaling
 from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recoveries.shared_scales import FloatOutput, OwnScales, SplitOutput, WideScale
 from lostbits.recoveries.splitting import Splitting
 from lostbits.recovery import Recovery
 
 ALL: tuple[Recovery, ...] = (
+    FloatOutput(),
+    OwnScales(),
+    WideScale(),
+    SplitOutput(),
+    InputScaling(),
     Equalization(),
     Absorption(),
     Migration(),
@@ -46,9 +53,14 @@ __all__ = [
     "BiasCorrection",
     "BlockReconstruction",
     "Equalization",
+    "FloatOutput",
+    "InputScaling",
     "Migration",
+    "OwnScales",
     "Precision",
     "Ranges",
     "SecondOrder",
+    "SplitOutput",
     "Splitting",
+    "WideScale",
 ]

@@ -19,12 +19,12 @@ from lostbits.case import Case
 from lostbits.channels.layer_pairs import find_chains
 from lostbits.channels.norm_gains import find_norms
 from lostbits.channels.rounding_cost import Junction, rescaling_ratios
+from lostbits.channels.smoothing import smoothing
 from lostbits.channels.weights import Weights, bound_channels, input_ranges, layers_of
 from lostbits.language import say
 from lostbits.recovery import Change, Diagnosed, Rewriting, Stage
 
 Doubles = NDArray[np.float64]
-_MOST = 8 * np.log(2)  # a channel beyond would have all 8 bits of a grid to itself
 _NOTHING = 1e-3  # largest |log s| that is not worth a change
 
 
@@ -116,18 +116,3 @@ class _Solution:
             most=f"{np.exp(largest):.3g}",
         )
         return Change(Migration.name, summary, model=model, skipped=self.skipped)
-
-
-def smoothing(peaks: Doubles, ranges: Doubles, strength: float) -> Doubles:
-    """``max|X_j|^a / max|W_j|^(1-a)``, with a geometric mean of 1: a common factor does nothing.
-
-    Channels that are dead in the data or in the weights stay.
-
-    >>> smoothing(np.array([1.0, 16.0]), np.array([1.0, 1.0]), 0.5)
-    array([0.5, 2. ])
-    """
-    live = (peaks > 0) & (ranges > 0)
-    logs = np.zeros(peaks.shape)
-    logs[live] = strength * np.log(peaks[live]) - (1 - strength) * np.log(ranges[live])
-    logs[live] -= logs[live].mean() if live.any() else 0.0
-    return np.asarray(np.exp(np.clip(logs, -_MOST, _MOST)))

@@ -121,8 +121,11 @@ def _figure(value: float | None, form: str) -> str:
 
 def _finding(number: int, finding: Finding) -> RenderableType:
     title = Text(f"{number}. ", style="bold cyan")
-    title.append(visible(str(finding.text)), style="default")
-    return Group(title, _command(finding.command))
+    broken = finding.severity == "broken"
+    title.append(visible(str(finding.text)), style="bold red" if broken else "default")
+    host = [] if finding.dead is None else finding.dead.host
+    lines = [_text(say("findings.host")), *(_command(line) for line in host)] if host else []
+    return Group(title, *lines, _command(finding.command))
 
 
 def _attributions(result: Diagnosis) -> Table:

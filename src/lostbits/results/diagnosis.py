@@ -11,6 +11,7 @@ from typing import Literal, final
 from lostbits.case import Case
 from lostbits.graph.site import Role
 from lostbits.language import Message
+from lostbits.results.dead_parts import DeadFigures
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
@@ -47,7 +48,9 @@ Reason = Literal[
     "bias_overflow",
     "changed",
     "mistake",
+    "shared_scale",
 ]
+Severity = Literal["broken", "usual"]
 
 _SHOWN = 5  # findings on the first screen
 
@@ -152,6 +155,8 @@ class Finding:
         remedy: What to do, in a few words.
         command: A command that does it and measures.
         text: The whole finding in plain words.
+        severity: ``broken`` where a part of the network says nothing any more; such come first.
+        dead: Figures of that part; None of other findings.
     """
 
     code: FindingCode
@@ -166,6 +171,8 @@ class Finding:
     remedy: Message
     command: Named
     text: Message
+    severity: Severity = "usual"
+    dead: DeadFigures | None = None
 
 
 @final

@@ -23,6 +23,7 @@ from lostbits.graph.invalid import invalid
 from lostbits.graph.place import Placed, place
 from lostbits.graph.told_outputs import told_outputs
 from lostbits.plan.tensor_settings import Override
+from lostbits.plan.wished_scales import with_wishes
 from lostbits.runtime.equality import check_equal
 from lostbits.runtime.float_reference import Reference, open_reference
 from lostbits.runtime.torch_model import exported, is_torch
@@ -189,6 +190,10 @@ def _opened(
 ) -> Provenance:
     with edge(partial(invalid, str(reference.path))):
         placed = place(reference.model, target)
+    model, wishes = with_wishes(reference.model, placed, target, settings.overrides)
+    if model is not reference.model:
+        reference = replace(reference, model=model)
+        settings, placed = replace(settings, overrides=wishes), place(model, target)
     _check_sites(placed, reference.path, target)
     return Provenance(reference, placed, target, None, None, settings, foreign=foreign)
 
