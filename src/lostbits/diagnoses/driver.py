@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import layer_reports
 from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
@@ -76,7 +77,7 @@ class Run:
         figures are those of a single loop, to the last bit, with any number of workers.
         """
         folding = Folding(pool or InProcess(), progress, self._checkpoint())
-        job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
+        job = Measurement.of(self.case, self.source, self.settings, self.labels, self.batch)
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
@@ -120,7 +121,8 @@ class Run:
         parts = self.case.model, self.case.plan, self.case.written
         return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
 
-    def _batch(self) -> int:
+    @property
+    def batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
         return fitting(self.settings.room, each)
@@ -152,7 +154,7 @@ class Run:
 
     def standings(self, error: float) -> dict[str, Standing]:
         """Every site, by its key; shares are parts of ``error``, in the unit of the metric."""
-        values, figures = self.network().values, self._figures
+        values, figures = together(self.network(), self.case).values, self._figures
         return {
             s.key: self._standing(s, figures.sqnr_db(s), values.get(s.key, 0.0) / (error or 1.0))
             for s in self.case.sites

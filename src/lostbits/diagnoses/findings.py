@@ -221,7 +221,7 @@ def _text(
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
         "finding.text",
-        name=_name(site),
+        name=_name(site, corrected=bool(part.parts)),
         share=f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}",
         because=_because(site, verdict),
         cost=cost,
@@ -244,11 +244,12 @@ def _won(gain: float) -> Message:
     return say("finding.won", gain=f"{gain:.1f}")
 
 
-def _name(site: SiteReport) -> Message:
+def _name(site: SiteReport, *, corrected: bool = False) -> Message:
     layer: Figure = say("name.layer", node=site.node) if site.node else ""
     if not layer and site.role == "activation":
         layer = say("name.network")
-    return say(f"name.{site.role}", tensor=site.tensor, layer=layer)
+    kind = "corrected" if corrected else site.role
+    return say(f"name.{kind}", tensor=site.tensor, layer=layer)
 
 
 def _because(site: SiteReport, verdict: Verdict) -> Message:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
@@ -43,7 +44,7 @@ def assemble(
         SimulationError: S008 where a figure is not a number.
     """
     sites, case = run.sites(), run.case
-    network = with_reasons(case, sites, run.network())
+    network = with_reasons(case, sites, together(run.network(), case))
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)

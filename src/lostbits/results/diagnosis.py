@@ -87,6 +87,8 @@ class Attribution:
         value: In the unit of the metric.
         share: Part of the measured total.
         reason: Why; None before the waterfalls have told.
+        parts: The split of an entry for errors that are made to cancel, a weight and the
+            correction in its bias; empty for all others.
     """
 
     tensor: str
@@ -95,6 +97,7 @@ class Attribution:
     value: float
     share: float
     reason: Reason | None = None
+    parts: "list[Attribution]" = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -113,7 +116,7 @@ class NetworkReport:
         total: Measured on the quantized network.
         residual: ``(sum of attributions - total) / total``.
         evaluations: Forward and backward passes over the data that it took.
-        attributions: One for each site and cause.
+        attributions: One for each site and cause; a weight and the correction in its bias are one.
         channels: Per site key, values per channel (the largest sites only).
         note: Why this method was taken, and what it was based on.
     """
@@ -126,6 +129,12 @@ class NetworkReport:
     attributions: list[Attribution]
     channels: dict[str, list[float]]
     note: Message
+
+    @property
+    def split(self) -> list[Attribution]:
+        """One for each site and cause, corrections by themselves, largest first."""
+        found = [part for entry in self.attributions for part in entry.parts or [entry]]
+        return sorted(found, key=lambda part: -abs(part.value))
 
     @property
     def values(self) -> dict[str, float]:
