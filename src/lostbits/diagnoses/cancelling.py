@@ -1,9 +1,10 @@
 """Errors that are made to cancel are one entry: a layer's weight and the correction in its bias.
 
 A recovery moves a bias by what the rounding of the layer's weight shifts its output. Either alone
-carries many times what both leave together, since on the path from float each is met without the
-other half at no point: "+128 %" here and "-127 %" there, where 1 % is left. So they count together.
-A bias that only adds to the error is no correction, whatever was meant by it, and stays by itself.
+carries many times what both leave together, since no point of the path from float has one without
+the other: "+128 %" here and "-127 %" there, where 1 % is left. So they count together, under the
+name of the weight; under that of the bias where it is the correction that adds to the error, as a
+wrong one does, or one that fits other samples.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ def corrected(case: Case) -> dict[str, str]:
 
 
 def together(network: NetworkReport, *cases: Case) -> NetworkReport:
-    """The attribution with one entry for each weight and the corrections that cancel its error.
+    """The attribution with one entry for each weight and the correction in its bias.
 
     Shares sum to what they did; the split stands in the entry's parts.
     """
@@ -35,32 +36,26 @@ def together(network: NetworkReport, *cases: Case) -> NetworkReport:
 
 
 def merged(parts: Sequence[Attribution], pairs: Mapping[str, str]) -> list[Attribution]:
-    """Entries, largest first, with every bias of ``pairs`` that cancels put to its weight."""
-    values: dict[str, float] = {}
-    for part in parts:
-        values[part.key] = values.get(part.key, 0.0) + part.value
-    joined = {b: w for b, w in pairs.items() if _cancel(values.get(w, 0.0), values.get(b, 0.0))}
-    heads = set(joined.values())
+    """Entries, largest first, with every bias of ``pairs`` put to its weight."""
+    keys = {part.key for part in parts}
+    joined = {b: w for b, w in pairs.items() if {b, w} <= keys}
+    joined |= {weight: weight for weight in joined.values()}
     groups: dict[str, list[Attribution]] = {}
     for part in parts:
-        if (head := joined.get(part.key, part.key)) in heads:
-            groups.setdefault(head, []).append(part)
-    alone = [part for part in parts if joined.get(part.key, part.key) not in heads]
-    found = [*alone, *(_entry(head, group) for head, group in groups.items())]
+        if part.key in joined:
+            groups.setdefault(joined[part.key], []).append(part)
+    alone = [part for part in parts if part.key not in joined]
+    found = [*alone, *map(_entry, groups.values())]
     return sorted(found, key=lambda part: -abs(part.value))
 
 
-def _cancel(weight: float, bias: float) -> bool:
-    least = _CANCELS * max(abs(weight), abs(bias))
-    return bool(weight and bias) and (bias < 0 or abs(weight + bias) < least)
-
-
-def _entry(head: str, group: Sequence[Attribution]) -> Attribution:
-    """The sum, under the name of the weight and the cause that carries most of its own error."""
-    own = max((part for part in group if part.key == head), key=lambda part: abs(part.value))
+def _entry(group: Sequence[Attribution]) -> Attribution:
+    """The sum, under the name of the part that adds most of it."""
     ranked = sorted(group, key=lambda part: -abs(part.value))
+    weights, biases = ([p for p in ranked if (p.role == "bias") is own] for own in (False, True))
+    adds = sum(p.value for p in biases) > abs(sum(p.value for p in weights))
     value, share = (sum(getattr(p, name) for p in ranked) for name in ("value", "share"))
-    return replace(own, value=value, share=share, parts=ranked)
+    return replace((biases if adds else weights)[0], value=value, share=share, parts=ranked)
 
 
 def by_cause(entries: Iterable[Attribution]) -> dict[str, dict[str, float]]:

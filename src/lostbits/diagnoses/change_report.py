@@ -101,9 +101,7 @@ def _tensor(
     value = sum(causes.values())
     what = _what(tensor, before, after, known)
     share = value / change if change else 0.0
-    return TensorChange(
-        tensor, cast("Role", role), before, after, value, share, dict(causes), what
-    )
+    return TensorChange(tensor, cast("Role", role), before, after, value, share, dict(causes), what)
 
 
 def _what(tensor: str, before: Standing | None, after: Standing | None, known: Known) -> Message:

@@ -103,13 +103,18 @@ def _explained(
     command: str,
 ) -> Finding:
     site = table.get(part.key)
-    if site is None:
+    if site is None or _rewritten(case, part):
         return _changed(case, part, command)
     return _finding(case, network, site, part, command)
 
 
+def _rewritten(case: Case, part: Attribution) -> bool:
+    """Whether it is a bias of other values than the model's, which no rounding explains."""
+    return part.role == "bias" and part.cause == "round" and part.tensor in case.written
+
+
 def _changed(case: Case, part: Attribution, command: str) -> Finding:
-    """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
+    """A bias that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.attributed_sites if s.key == part.key)
     gain = gain_db(part.share)
     remedy = say("remedy.changed")
@@ -126,7 +131,7 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
         remedy=remedy,
         command=extended(command, ["--set", f"{part.tensor}={_SETTINGS['changed']}"]),
         text=say(
-            "finding.changed",
+            "finding.changed_codes" if part.key in case.plan else "finding.changed",
             tensor=part.tensor,
             node=place.node,
             share=f"{part.share:.0%}",
@@ -170,7 +175,7 @@ def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport
     for part in network.attributions:
         site = table.get(part.key)  # a float bias of other values than the model's is no site
         why: Reason = "changed"
-        if site is not None:
+        if site is not None and not _rewritten(case, part):
             why = reason_of(site, part, uneven[part.key]).reason
         found.append(replace(part, reason=why))
     return replace(network, attributions=found)

@@ -11,6 +11,7 @@ from typing import Literal, final
 from lostbits.case import Case
 from lostbits.graph.site import Role
 from lostbits.language import Message
+from lostbits.results.checks import Check
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
@@ -196,6 +197,7 @@ class Diagnosis:
         notes: What a reader must know to judge the figures.
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
+        checks: The goals, in the order in which they were given.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -221,6 +223,7 @@ class Diagnosis:
     notes: list[Message]
     recovered: Outcome | None = None
     plan: PlanFacts | None = None
+    checks: list[Check] = field(default_factory=list)
 
     def __repr__(self) -> str:
         model, target = Path(self.model.path).name, self.target.name

@@ -99,6 +99,18 @@ def check_of(bound: str, goal: Goal, value: float) -> Check:
     return Check(bound, value, met, say(code, bound=bound, value=f"{value:.6g}"))
 
 
+def checked_goal(goal: Goal, found: Baseline) -> Check:
+    """A goal held against the figures.
+
+    Raises:
+        TargetError: T013, when the figure does not apply.
+    """
+    goal.met(found)
+    value = goal.figure(found)
+    assert value is not None
+    return check_of(str(goal), goal, value)
+
+
 def checks_of(
     gates: Sequence[Gate], old: Baseline | None, new: Baseline | None, codes: float
 ) -> list[Check]:

@@ -47,5 +47,3 @@ def write_baseline(side: SideFigures, path: str | Path) -> Path:
     text = json.dumps(finite(ordered)[0], indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     replace_file(Path(path), text.encode(errors="backslashreplace"))
     return Path(path)
-
-
