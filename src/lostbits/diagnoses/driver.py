@@ -77,7 +77,7 @@ class Run:
         figures are those of a single loop, to the last bit, with any number of workers.
         """
         folding = Folding(pool or InProcess(), progress, self._checkpoint())
-        job = Measurement.of(self.case, self.source, self.settings, self.labels, self.batch)
+        job = Measurement.of(self.case, self.source, self.settings, self.labels, self._batch())
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
@@ -123,6 +123,10 @@ class Run:
 
     @property
     def batch(self) -> int:
+        """Samples that are attributed at a time."""
+        return self._batch()
+
+    def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
         return fitting(self.settings.room, each)

@@ -153,7 +153,7 @@ def parameters(found: Comparison) -> list[tuple[str, str, str, str, str]]:
 
 
 def _short(name: str, most: int = _NAME) -> str:
-    """A name without its middle, where it is too long for its column; JSON and page have it whole."""
+    """A name without its middle, where it is too long; JSON and page have it whole."""
     name = visible(name)
     half = (most - 3) // 2
     return name if len(name) <= most else f"{name[:half]}...{name[-half:]}"

@@ -25,4 +25,5 @@ def junit(checks: Sequence[Check], suite: str) -> bytes:
         Xml.SubElement(case, "system-out").text = visible(str(check.text))
         if not check.met:
             Xml.SubElement(case, "failure", {"type": "bound", "message": visible(str(check.text))})
-    return Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    content: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content

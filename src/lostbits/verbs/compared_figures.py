@@ -66,9 +66,8 @@ def measured(
     """With both sides measured on the data; of a baseline the figures stand as they are."""
     old, new = sides
     kept = [side if isinstance(side, SideFigures) else None for side in sides]
-    cases = [
-        None if k else opener.case(s, o) for k, s, o in zip(kept, sides, (new, old), strict=True)
-    ]
+    turns = zip(kept, sides, (new, old), strict=True)
+    cases = [None if keeps else opener.case(side, other) for keeps, side, other in turns]
     live = [case for case in cases if case is not None]
     if not live:
         return told_alone(found, sides)
@@ -84,7 +83,7 @@ def measured(
         ]
         found = replace(found, old=figures[0], new=figures[1])
         if not path:
-            return _by_figures(_doubted(found, live), *figures)  # type: ignore[arg-type]
+            return _by_figures(_doubted(found, live), *figures)
         change = _along(live, runs, found, pool, opener.options["progress"])
     return replace(found, output=change)
 

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: cases, results, files; what each can tell, and how to measure it."""
+"""The two sides of a comparison: what each can tell, and how it is measured."""
 
 import os
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """``lostbits compare``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,7 +65,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 output.check_replaceable(file)
         hushed, used = quiet or json == "-", (workers, threads, ray, memory)
         with sharing(used, Work(Path(WORK), announcer(quiet=hushed)), quiet=hushed) as shared:
-            given = {**shared, "cache": None}
+            given: dict[str, Any] = {**shared, "cache": None}
             found = compared(
                 old, new, data=data, samples=samples, model=model, target=target, labels=labels,
                 metric=metric, gates=gate, preprocess=preprocess, **given,
