@@ -29,11 +29,12 @@ if typing.TYPE_CHECKING:
         SecondOrder,
         Splitting,
     )
+    from lostbits.results.comparison import Comparison
     from lostbits.results.diagnosis import Diagnosis, Recovery
     from lostbits.results.verification import Verification
     from lostbits.target import Target
     from lostbits.targets import target as find_target
-    from lostbits.verbs.compare import Comparison, compare
+    from lostbits.verbs.compare import compare
     from lostbits.verbs.diagnose import diagnose
     from lostbits.verbs.export import Exported, export
     from lostbits.verbs.inspect import Inspection, inspect
@@ -88,7 +89,7 @@ __all__ = [
 # `lostbits --help` and a program that only catches LostbitsError need not wait for.
 _HOMES = {
     "Case": "case",
-    "Comparison": "verbs.compare",
+    "Comparison": "results.comparison",
     "Diagnosis": "results.diagnosis",
     "Exported": "verbs.export",
     "Inspection": "verbs.inspect",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.focus import focus_of
 from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import layer_reports
@@ -135,6 +136,11 @@ class Run:
         parts = self.case.model, self.case.plan, self.case.written
         return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
 
+    @property
+    def batch(self) -> int:
+        """Samples that are attributed at a time."""
+        return self._batch()
+
     def _batch(self) -> int:
         """As many samples as fit into the memory that one batch may take."""
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
@@ -171,7 +177,7 @@ class Run:
 
     def standings(self, error: float) -> dict[str, Standing]:
         """Every site, by its key; shares are parts of ``error``, in the unit of the metric."""
-        values, figures = self.network().values, self._figures
+        values, figures = together(self.network(), self.case).values, self._figures
         return {
             s.key: self._standing(s, figures.sqnr_db(s), values.get(s.key, 0.0) / (error or 1.0))
             for s in self.case.sites

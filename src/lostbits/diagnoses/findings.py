@@ -105,13 +105,18 @@ def _explained(
     command: str,
 ) -> Finding:
     site = table.get(part.key)
-    if site is None:
+    if site is None or _rewritten(case, part):
         return _changed(case, part, command)
     return _finding(case, network, site, part, command)
 
 
+def _rewritten(case: Case, part: Attribution) -> bool:
+    """Whether it is a bias of other values than the model's, which no rounding explains."""
+    return part.role == "bias" and part.cause == "round" and part.tensor in case.written
+
+
 def _changed(case: Case, part: Attribution, command: str) -> Finding:
-    """A float bias that is not the model's: a tool has corrected it, or it is another one's."""
+    """A bias that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.attributed_sites if s.key == part.key)
     gain = gain_db(part.share)
     remedy = say("remedy.changed")
@@ -128,7 +133,7 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
         remedy=remedy,
         command=extended(command, ["--set", f"{part.tensor}={_SETTINGS['changed']}"]),
         text=say(
-            "finding.changed",
+            "finding.changed_codes" if part.key in case.plan else "finding.changed",
             tensor=part.tensor,
             node=place.node,
             share=f"{part.share:.0%}",
@@ -172,7 +177,7 @@ def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport
     for part in network.attributions:
         site = table.get(part.key)  # a float bias of other values than the model's is no site
         why: Reason = "changed"
-        if site is not None:
+        if site is not None and not _rewritten(case, part):
             why = reason_of(site, part, uneven[part.key]).reason
         found.append(replace(part, reason=why))
     return replace(network, attributions=found)
@@ -223,7 +228,7 @@ def _text(
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
         "finding.text",
-        name=_name(site),
+        name=_name(site, corrected=bool(part.parts)),
         share=f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}",
         because=_because(site, verdict),
         cost=cost,
@@ -246,11 +251,12 @@ def _won(gain: float) -> Message:
     return say("finding.won", gain=f"{gain:.1f}")
 
 
-def _name(site: SiteReport) -> Message:
+def _name(site: SiteReport, *, corrected: bool = False) -> Message:
     layer: Figure = say("name.layer", node=site.node) if site.node else ""
     if not layer and site.role == "activation":
         layer = say("name.network")
-    return say(f"name.{site.role}", tensor=site.tensor, layer=layer)
+    kind = "corrected" if corrected else site.role
+    return say(f"name.{kind}", tensor=site.tensor, layer=layer)
 
 
 def _because(site: SiteReport, verdict: Verdict) -> Message:

@@ -183,14 +183,23 @@ class NetworkErrors:
         frozen: Frozen,
         floats: Sequence[torch.Tensor],
         others: Sequence[torch.Tensor],
+        before: Sequence[torch.Tensor] | None = None,
     ) -> None:
-        """Attribute one batch by the coarsest rule that will do; ``others``: quantized outputs."""
-        self.sums.total += (total := float(self.value(floats, others, part)))
+        """Attribute one batch by the coarsest rule that will do.
+
+        Args:
+            part: Samples.
+            frozen: Errors along the path.
+            floats: Outputs of the float network.
+            others: Of the quantized one.
+            before: Of the network that the path starts from; default, the float one.
+        """
+        self.sums.total += (total := self._total(floats, others, before, part))
         self.sums.samples += part.size
         rule, finest = self.rules
         integral = self._integrals(part, frozen, floats)
         sums = integral(rule)
-        while rule < finest and abs(_sum(sums) - total) > _EACH * self.tolerance * total:
+        while rule < finest and abs(_sum(sums) - total) > _EACH * self.tolerance * abs(total):
             rule += 1
             sums = integral(rule)
         self.sums.include(sums)
@@ -203,20 +212,32 @@ class NetworkErrors:
         floats: Sequence[torch.Tensor],
         others: Sequence[torch.Tensor],
         rule: int,
+        before: Sequence[torch.Tensor] | None = None,
     ) -> None:
-        """Put a rule in the place of the one before it, for one batch."""
+        """Put a rule in the place of the one before it, for one batch; see ``update``."""
         integral = self._integrals(part, frozen, floats)
         fine, coarse = integral(rule), integral(rule - 1)
         self.sums.include(fine)
         self.sums.include({key: -vector for key, vector in coarse.items()})
-        total = float(self.value(floats, others, part))
+        total = self._total(floats, others, before, part)
         self.sums.gaps[part.first] = Gap(_sum(fine) - total, rule)
+
+    def _total(
+        self,
+        floats: Sequence[torch.Tensor],
+        others: Sequence[torch.Tensor],
+        before: Sequence[torch.Tensor] | None,
+        part: Batch,
+    ) -> float:
+        start = 0.0 if before is None else float(self.value(floats, before, part))
+        return float(self.value(floats, others, part)) - start
 
     def _integrals(
         self, part: Batch, frozen: Frozen, floats: Sequence[torch.Tensor]
     ) -> Callable[[int], dict[Key, Vector]]:
         """By one of the rules; what it computes serves the next one."""
-        known: dict[float, dict[Key, Vector]] = {0.0: {}}
+        # In the float network the value is least, so its gradient is zero; in another it is not.
+        known: dict[float, dict[Key, Vector]] = {} if frozen.start else {0.0: {}}
 
         def integral(rule: int) -> dict[Key, Vector]:
             nodes, weights = quadrature(rule)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.dead_findings import dead_findings, with_dead
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
@@ -46,7 +47,7 @@ def assemble(
         SimulationError: S008 where a figure is not a number.
     """
     sites, case = run.sites(), run.case
-    network = with_reasons(case, sites, run.network())
+    network = with_reasons(case, sites, together(run.network(), case))
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     dead = dead_findings(case, run.source, network, command)

@@ -142,7 +142,8 @@ def _attributions(result: Diagnosis) -> Table:
     table.add_column("")
     rows = result.network.attributions
     for row in rows[:_ROWS]:
-        cells = (_text(name) for name in (row.tensor, row.role, row.cause))
+        role = say("role.corrected") if row.parts else row.role
+        cells = (_text(name) for name in (row.tensor, role, row.cause))
         table.add_row(*cells, f"{row.share:.1%}", _bar(row.share))
     rest = sum(row.share for row in rows[_ROWS:])
     if rows[_ROWS:]:

@@ -9,7 +9,7 @@ from lostbits.results.diagnosis import Diagnosis
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
 _LEFT_OUT = {
     *("--plan", "--metric", "--method", "--of", "--batch", "--permutations"),
-    *("--out", "--format", "--lang", "--json"),
+    *("--out", "--format", "--lang", "--json", "--junit", "--baseline-out"),
 }
 _FLAGS = {"--quiet"}
 

@@ -46,7 +46,7 @@ def diagnosis_of(content: Any) -> Diagnosis:
     hook = _Decoder(known if isinstance(known, dict) else {})
     if isinstance(content, dict) and content.get("format") == OLD_FORMAT:
         content = _renewed(content)
-    return msgspec.convert(_completed(content, Diagnosis), Diagnosis, dec_hook=hook)
+    return msgspec.convert(completed(content, Diagnosis), Diagnosis, dec_hook=hook)
 
 
 def _renewed(content: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _counted(site: dict[str, Any]) -> dict[str, Any]:
     return {**site, "utilisation": site.get("utilisation") or None}
 
 
-def _completed(value: Any, kind: Any) -> Any:
+def completed(value: Any, kind: Any) -> Any:
     """The value, with NaN for every null where its kind asks for a number, and with defaults.
 
     JSON has no number that is not finite, and is given null for it. msgspec leaves defaults to the
@@ -74,18 +74,18 @@ def _completed(value: Any, kind: Any) -> Any:
         kind = get_args(kind)[0]
     of = get_args(kind)
     if type(None) in of and value is not None:
-        return _completed(value, next(k for k in of if k is not type(None)))
+        return completed(value, next(k for k in of if k is not type(None)))
     match value:
         case None:
             return math.nan if kind is float else None
         case dict() if isinstance(kind, type) and is_dataclass(kind):
             kinds = _kinds(kind)
-            known = {n: _completed(v, kinds[n]) if n in kinds else v for n, v in value.items()}
+            known = {n: completed(v, kinds[n]) if n in kinds else v for n, v in value.items()}
             return {**_defaults(kind), **known}
         case dict() if len(of) == 2:
-            return {n: _completed(v, of[1]) for n, v in value.items()}
+            return {n: completed(v, of[1]) for n, v in value.items()}
         case list() if of:
-            return [_completed(v, of[0]) for v in value]
+            return [completed(v, of[0]) for v in value]
     return value
 
 

@@ -11,6 +11,7 @@ from typing import Literal, final
 from lostbits.case import Case
 from lostbits.graph.site import Role
 from lostbits.language import Message
+from lostbits.results.checks import Check
 from lostbits.results.dead_parts import DeadFigures
 from lostbits.results.facts import (
     Coverage,
@@ -90,6 +91,8 @@ class Attribution:
         value: In the unit of the metric.
         share: Part of the measured total.
         reason: Why; None before the waterfalls have told.
+        parts: The split of an entry for errors that are made to cancel, a weight and the
+            correction in its bias; empty for all others.
     """
 
     tensor: str
@@ -98,6 +101,7 @@ class Attribution:
     value: float
     share: float
     reason: Reason | None = None
+    parts: "list[Attribution]" = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -116,7 +120,7 @@ class NetworkReport:
         total: Measured on the quantized network.
         residual: ``(sum of attributions - total) / total``.
         evaluations: Forward and backward passes over the data that it took.
-        attributions: One for each site and cause.
+        attributions: One for each site and cause; a weight and the correction in its bias are one.
         channels: Per site key, values per channel (the largest sites only).
         note: Why this method was taken, and what it was based on.
         of: Output or part whose error this is; None: that of all outputs.
@@ -131,6 +135,12 @@ class NetworkReport:
     channels: dict[str, list[float]]
     note: Message
     of: str | None = None
+
+    @property
+    def split(self) -> list[Attribution]:
+        """One for each site and cause, corrections by themselves, largest first."""
+        found = [part for entry in self.attributions for part in entry.parts or [entry]]
+        return sorted(found, key=lambda part: -abs(part.value))
 
     @property
     def values(self) -> dict[str, float]:
@@ -196,6 +206,7 @@ class Diagnosis:
         notes: What a reader must know to judge the figures.
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
+        checks: The goals, in the order in which they were given.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -221,6 +232,7 @@ class Diagnosis:
     notes: list[Message]
     recovered: Outcome | None = None
     plan: PlanFacts | None = None
+    checks: list[Check] = field(default_factory=list)
 
     def __repr__(self) -> str:
         model, target = Path(self.model.path).name, self.target.name

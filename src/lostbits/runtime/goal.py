@@ -11,8 +11,8 @@ from typing import final
 from lostbits.errors import TargetError, close_match
 from lostbits.runtime.metrics import Baseline
 
-_SIGNS: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
-_NAMES = {
+SIGNS: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
+FIGURES = {
     "sqnr_db": "signal to quantization noise of the outputs, dB",
     "agreement": "share of samples whose largest output stays the same",
     "accuracy": "share of right answers of the quantized network (needs labels)",
@@ -47,13 +47,13 @@ class Goal:
             TargetError: T012.
         """
         match = re.fullmatch(r"\s*(\w+)\s*(>=|<=)\s*([-+.\deE]+)\s*", text)
-        if match is None or match[1] not in _NAMES:
+        if match is None or match[1] not in FIGURES:
             name = match[1] if match else re.split(r"[<>=]", text)[0].strip()
             raise TargetError(
                 "T012.form",
                 f"--goal {text}",
                 "no such figure" if match else "another form",
-                advice=close_match(name, _NAMES),
+                advice=close_match(name, FIGURES),
             )
         return cls(match[1], match[2], _finite(text, match[3]))
 
@@ -79,8 +79,8 @@ class Goal:
         """
         value = self.figure(found)
         if value is None:
-            raise TargetError("T013", f"--goal {self.name}", "not measured: " + _NAMES[self.name])
-        return _SIGNS[self.sign](value, self.bound)
+            raise TargetError("T013", f"--goal {self.name}", "not measured: " + FIGURES[self.name])
+        return SIGNS[self.sign](value, self.bound)
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{self.bound:g}"

@@ -1,6 +1,7 @@
 """One evaluation of every ``<dv/dx_i, e_i>``: a forward and a backward pass at one ``t``.
 
-The network computes ``x_i(t) = F_i(x(t)) + t e_i``. Where the gradient of an error's tensor comes
+The network computes ``x_i(t) = F_i(x(t)) + s_i + t e_i``, where ``s_i`` is zero but for a path that
+starts from another plan. Where the gradient of an error's tensor comes
 by on its way back, its inner product with the error is taken and the gradient is let go.
 """
 
@@ -84,7 +85,7 @@ class _Slopes:
         error = self.frozen.total.get(site.key)
         if error is None:
             return x
-        z = torch.add(x, error, alpha=self.t)
+        z = torch.add(_started(self.frozen, site, x), error, alpha=self.t)
         if site.key not in self.grouped:
             z = self._rooted(z)
             z.register_hook(partial(self._at_site, site))
@@ -164,7 +165,14 @@ class _Slopes:
 
 def _perturbed(executor: Executor, frozen: Frozen, t: float, site: Site) -> torch.Tensor:
     """A constant as the network at ``t`` has it."""
-    return torch.add(executor.constants[site.tensor], frozen.total[site.key], alpha=t)
+    start = _started(frozen, site, executor.constants[site.tensor])
+    return torch.add(start, frozen.total[site.key], alpha=t)
+
+
+def _started(frozen: Frozen, site: Site, x: torch.Tensor) -> torch.Tensor:
+    """``x`` with the errors that are there at t=0."""
+    start = frozen.start.get(site.key)
+    return x if start is None else x + start
 
 
 def _with_groups(step: Step, groups: int) -> Step:

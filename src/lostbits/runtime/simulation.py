@@ -43,6 +43,8 @@ class Frozen:
             functions that they come from.
         chords: By the name of the node.
         plan: Grids of the sites.
+        start: Errors that are there before any of ``total`` is added: those of another plan, where
+            a path leads from its network and not from the float one.
     """
 
     total: dict[str, torch.Tensor]
@@ -50,6 +52,24 @@ class Frozen:
     limited: dict[str, torch.Tensor] = field(default_factory=dict)
     chords: dict[str, Chord] = field(default_factory=dict)
     plan: Plan = field(default_factory=dict)
+    start: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def since(self, other: "Frozen") -> "Frozen":
+        """What these errors are more than those of another plan, which they start from."""
+        keys = {**other.total, **self.total}
+        total = {key: _difference(self.total, other.total, key) for key in keys}
+        clips = {**other.clip, **self.clip}
+        clip = {key: _difference(self.clip, other.clip, key) for key in clips}
+        return Frozen(total, clip, start=dict(other.total))
+
+
+def _difference(
+    errors: dict[str, torch.Tensor], others: dict[str, torch.Tensor], key: str
+) -> torch.Tensor:
+    """One site's errors less the others'; none where a plan leaves it in float."""
+    if key not in others:
+        return errors[key]
+    return errors[key] - others[key] if key in errors else -others[key]
 
 
 @final

@@ -1,138 +1,104 @@
-"""The verb ``compare``: two plans, files or results -> which parameters differ, and how far."""
+"""The verb ``compare``: two plans, files or results -> what differs, and whose the change is."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any
 
-import numpy as np
-
-from lostbits.case import Case
-from lostbits.foreign.file import read_foreign
-from lostbits.grid import Affine, Grid
-from lostbits.language import Message, say
-from lostbits.results.diagnosis import Diagnosis, Recovery
-from lostbits.results.sites import SiteReport
+from lostbits.data import Preprocess
+from lostbits.errors import TargetError
+from lostbits.results.checks import Check
+from lostbits.results.comparison import Comparison
+from lostbits.results.gate import Gate, checks_of
+from lostbits.runtime.metrics import check_metric
+from lostbits.target import Target
 from lostbits.verbs.arguments import checked
-from lostbits.verbs.case_files import PLAN, holds_case
-from lostbits.verbs.result_files import read
-
-Side = Case | Recovery | Diagnosis | str | Path
-
-
-@final
-@dataclass(frozen=True)
-class ParameterChange:
-    """One tensor whose parameters differ.
-
-    Attributes:
-        codes: How far the ends of the range moved, in steps of the finer grid; the largest of all
-            channels. Infinite where the numbers of scales differ.
-        grids: Names before and after.
-        lo, hi: Ends of the range before and after, over all channels.
-    """
-
-    tensor: str
-    codes: float
-    grids: tuple[str, str]
-    lo: tuple[float, float]
-    hi: tuple[float, float]
-
-
-@final
-@dataclass(frozen=True)
-class Comparison:
-    """Two sets of parameters.
-
-    Attributes:
-        same: Tensors whose parameters are equal, to the last bit.
-        changed: The others, the farthest first.
-        only_old: Tensors that only the old side has.
-        only_new: Tensors that only the new side has.
-        text: The same in a sentence.
-    """
-
-    same: int
-    changed: list[ParameterChange]
-    only_old: list[str]
-    only_new: list[str]
-    text: Message
-
-    @property
-    def codes(self) -> float:
-        """The largest change; infinite where one side lacks a tensor."""
-        if self.only_old or self.only_new:
-            return float("inf")
-        return max((change.codes for change in self.changed), default=0.0)
-
-    def __repr__(self) -> str:
-        return f"<Comparison: {self.text}>"
+from lostbits.verbs.compared_figures import measured, told_alone
+from lostbits.verbs.compared_parameters import parameters_compared
+from lostbits.verbs.compared_sides import Given, Opener, Side, given, parameters
+from lostbits.workers.pool import Pool
+from lostbits.workers.progress import Progress, silent
+from lostbits.workers.work_folder import Work, nobody
 
 
 @checked
-def compare(old: Side, new: Side) -> Comparison:
-    """Which parameters differ between two cases, recoveries, results, folders or files.
+def compare(  # noqa: PLR0913 - options are keywords
+    old: Side,
+    new: Side,
+    *,
+    data: object = None,
+    samples: int | None = None,
+    model: Any = None,
+    target: str | Path | Target | None = None,
+    labels: object = None,
+    metric: str = "nsr",
+    gates: str | Sequence[str] = (),
+    preprocess: str | Path | Preprocess | None = None,
+    batch: int = 8,
+    workers: int | Pool = 1,
+    threads: int = 0,
+    memory: int | str | None = None,
+    ray: str | None = None,
+    cache: Work | None = None,
+    announce: Callable[[str], None] = nobody,
+    progress: Progress = silent,
+) -> Comparison:
+    """What differs between two sides, and with data how much each tensor changes the output error.
 
     Args:
-        old: A case, what a verb returned, the folder of a result or a recovery, or a file of
-            parameters of any known format.
+        old: A case, what a verb returned, the folder of a result or a recovery, a quantized model,
+            a file of parameters of any known format, or a baseline.
         new: The same.
+        data: Samples that both sides are measured on; without any, figures are those that results
+            and baselines hold.
+        samples: Use only the first of the data.
+        model: The float network, for files that hold parameters alone; default, that of the other
+            side.
+        target: Whose rules; default, those of either side, or what fits a file best.
+        labels: Class numbers of the data, for accuracy: a path or an array.
+        metric: ``nsr`` or ``kl``: what is attributed.
+        gates: What must be kept: ``sqnr_db>=-0.5`` bounds the new figure less the old one,
+            ``new.agreement>=0.99`` the new figure, ``codes<=0.5`` how far ranges moved.
+        preprocess: How images become values; for folders of images.
+        batch: Samples a run while calibrating.
+        workers: Processes on this machine, or a pool that is open.
+        threads: Of each worker; 0 divides the cores among them.
+        memory: Bytes that each process may take, or text such as ``4GiB``.
+        ray: Address of a Ray cluster.
+        cache: Where sums over the data are kept as they grow.
+        announce: Told in a sentence what a bounded run will take.
+        progress: Told after every batch.
 
     Raises:
-        LostbitsError: Whatever is wrong with either.
+        LostbitsError: With code, place, rule, what was found and what to do.
     """
-    before, after = _parameters(old), _parameters(new)
-    both = [name for name in before if name in after]
-    changes = [_change(name, before[name], after[name]) for name in both]
-    changed = sorted((c for c in changes if c is not None), key=lambda c: -c.codes)
-    lost = [name for name in before if name not in after]
-    added = [name for name in after if name not in before]
-    counts = {"same": len(both) - len(changed), "changed": len(changed)}
-    counts |= {"lost": len(lost), "added": len(added)}
-    text = say("compared.text", **{name: str(count) for name, count in counts.items()})
-    return Comparison(counts["same"], changed, lost, added, text)
+    wanted = [Gate.parse(text) for text in ([gates] if isinstance(gates, str) else gates)]
+    metric = check_metric(metric)
+    sides = given(old), given(new)
+    found = parameters_compared(*sides)
+    options: dict[str, Any] = {
+        "samples": samples,
+        "preprocess": Preprocess.of(preprocess),
+        "batch": batch,
+    }
+    options |= {"threads": threads, "memory": memory, "ray": ray, "cache": cache}
+    options |= {"announce": announce, "progress": progress, "workers": workers}
+    if data is None:
+        found = told_alone(found, sides)
+    else:
+        found = measured(found, sides, Opener(data, model, target, options), labels, metric)
+    return replace(found, checks=_checked(wanted, found, sides))
 
 
-def _parameters(side: Side) -> Mapping[str, Affine]:
-    """Parameters by tensor."""
-    match side:
-        case Case():
-            return {key.rpartition(":")[0]: affine for key, affine in side.plan.items()}
-        case Recovery():
-            return _parameters(side.case)
-        case Diagnosis():
-            return {site.tensor: _affine(site) for site in side.sites}
-        case str() | Path() if os.path.isdir(side) and not holds_case(Path(side)):
-            return _parameters(read(side))
-    path = Path(side) / PLAN if os.path.isdir(side) else Path(side)
-    return {e.tensor: e.affine for e in read_foreign(path).parameters.entries}
-
-
-def _affine(site: SiteReport) -> Affine:
-    scale, zero = np.array(site.scale, np.float32), np.array(site.zero_point, np.int64)
-    if site.axis is None:
-        scale, zero = scale[0], zero[0]
-    return Affine(Grid.named(site.grid), scale, zero, site.axis)
-
-
-def _change(tensor: str, old: Affine, new: Affine) -> ParameterChange | None:
-    if old == new:
-        return None
-    grids = old.grid.name, new.grid.name
-    lo, hi = (tuple(_ends(a, end) for a in (old, new)) for end in ("lo", "hi"))
-    return ParameterChange(tensor, _codes(old, new), grids, (lo[0], lo[1]), (hi[0], hi[1]))
-
-
-def _ends(affine: Affine, end: str) -> float:
-    return float(affine.lo.min() if end == "lo" else affine.hi.max())
-
-
-def _codes(old: Affine, new: Affine) -> float:
-    """The farthest end, in steps of the finer grid."""
-    sizes = {old.scale.size, new.scale.size} - {1}
-    if len(sizes) > 1 or (sizes and old.axis != new.axis and None not in (old.axis, new.axis)):
-        return float("inf")
-    step = np.minimum(old.scale, new.scale).astype(np.float64)
-    moved = np.maximum(np.abs(old.lo - new.lo), np.abs(old.hi - new.hi))
-    return float((moved / step).max())
+def _checked(gates: Sequence[Gate], found: Comparison, sides: Sequence[Given]) -> list[Check]:
+    """The gates; figures of other samples are no baseline."""
+    old, new = found.old, found.new
+    if old is not None and new is not None and old.data_sha256 != new.data_sha256:
+        for gate in gates:
+            if gate.measured and not gate.absolute:
+                where = f"{old.samples} samples of the old side, {new.samples} of the new one"
+                raise TargetError("T033", f"--gate {gate}", where)
+    if any(not gate.measured for gate in gates) and None in map(parameters, sides):
+        raise TargetError("T031.side", "--gate codes", "a baseline, which keeps no parameters")
+    figures = [None if side is None else side.figures for side in (old, new)]
+    return checks_of(gates, figures[0], figures[1], found.codes)

@@ -1,6 +1,7 @@
 """The verb ``diagnose``: a case -> where, why and how much accuracy it loses."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import assemble
 from lostbits.diagnoses.settings import Settings
 from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.gate import checked_goal
+from lostbits.runtime.goal import Goal
 from lostbits.runtime.metrics import check_metric
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
@@ -23,6 +26,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     case: Case,
     *,
     labels: object = None,
+    goal: str | Goal | Sequence[str] = (),
     metric: str = "nsr",
     method: str = "auto",
     of: str | None = None,
@@ -38,6 +42,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     Args:
         case: Of ``load``, with data; or what a recovery made of one.
         labels: Class numbers of the data, for accuracy: a path or an array.
+        goal: What the figures should keep, such as ``agreement>=0.99``; one or several.
         metric: ``nsr`` or ``kl``: what is attributed.
         method: Of the network attribution: ``auto``, ``aumann-shapley`` or ``permutation``.
         of: Output, or part of one such as ``output0[4:]``, whose error is attributed, or ``all``;
@@ -52,7 +57,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     Raises:
         LostbitsError: With code, place, rule, what was found and what to do.
     """
-    origin = origin_of(case)
+    origin, goals = origin_of(case), _goals(goal)
     data, settings = origin.judged, adjusted(origin.settings, workers, threads)
     settings = replace(
         settings,
@@ -73,7 +78,14 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
         seconds["diagnose"] = time.perf_counter() - start
-        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+    return replace(found, checks=[checked_goal(each, found.baseline) for each in goals])
+
+
+def _goals(given: str | Goal | Sequence[str]) -> list[Goal]:
+    """One goal or several, read."""
+    each = [given] if isinstance(given, str | Goal) else given
+    return [goal if isinstance(goal, Goal) else Goal.parse(goal) for goal in each]
 
 
 def explained(

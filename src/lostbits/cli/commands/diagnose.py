@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lostbits.cli.commands.checks import BaselineOut, Junit, ended
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.options import (
     Data,
@@ -26,10 +27,14 @@ from lostbits.cli.terminal import (
     announcer,
     command_line,
     guarded,
+    say,
 )
+from lostbits.diagnoses.side_figures import side_of_diagnosis
 from lostbits.language import Language
+from lostbits.runtime.goal import Goal
 from lostbits.runtime.metrics import METRICS
 from lostbits.verbs import output
+from lostbits.verbs.baseline_file import write_baseline
 from lostbits.verbs.diagnose import diagnose as diagnosed
 from lostbits.verbs.load import load
 
@@ -69,6 +74,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
     permutations: Permutations = 2,
+    goal: Annotated[
+        list[str], typer.Option(help="Exit status 1 unless met: agreement>=0.99, ... Repeatable.")
+    ] = [],  # noqa: B006 - typer reads the default, nobody writes it
+    junit: Junit = None,
+    baseline_out: BaselineOut = None,
     seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     outputs: Outputs = [],  # noqa: B006
@@ -95,6 +105,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         output.check_writable(out)
+        for text in goal:
+            Goal.parse(text)
+        for file in (junit, baseline_out):
+            if file is not None:
+                output.check_replaceable(file)
         used = (workers, threads, ray, memory)
         with output.resumable(out, announcer(quiet=quiet)) as work:
             with sharing(used, work, quiet=quiet) as shared:
@@ -115,6 +130,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                 found = diagnosed(
                     case,
                     labels=labels,
+                    goal=goal,
                     metric=metric,
                     method=method,
                     of=of,
@@ -125,3 +141,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     progress=shared["progress"],
                 )
             delivery(found, out)
+            if baseline_out is not None:
+                write_baseline(side_of_diagnosis(found), baseline_out)
+    for check in () if delivery.quiet else found.checks:
+        say(str(check.text), "green" if check.met else "bold red")
+    ended(found.checks, junit, "lostbits diagnose")

@@ -60,13 +60,17 @@ def rows(result: Diagnosis) -> list[Row]:
         table[a.key] = table.get(a.key, 0.0) + a.share
     found = [(s, round_.get(s.key, 0.0), clip.get(s.key, 0.0)) for s in result.sites]
     found.sort(key=lambda row: -(row[1] + row[2]))
-    return [Row(s, r, c, i, _cells(s, r + c)) for i, (s, r, c) in enumerate(found)]
+    pairs = {a.key for a in result.network.attributions if a.parts}
+    return [
+        Row(s, r, c, i, _cells(s, r + c, "corrected" if s.key in pairs else s.role))
+        for i, (s, r, c) in enumerate(found)
+    ]
 
 
-def _cells(site: SiteReport, share: float) -> list[Cell]:
+def _cells(site: SiteReport, share: float, role: str) -> list[Cell]:
     used, stable = site.utilisation, site.stability
     return [
-        Cell(site.role, site.role, "name", word=f"role.{site.role}"),
+        Cell(role, role, "name", word=f"role.{role}"),
         Cell(site.node or formats.NONE, site.node, "name long", long=True),
         Cell(site.grid, site.bits, "name"),
         Cell(formats.percent(share), share, "figure bar", formats.fill(share)),

@@ -1,0 +1,192 @@
+"""A comparison, told: as lines for the terminal, as JSON, as a page."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lostbits.language import Language, Message, catalogue
+from lostbits.quoting import visible
+from lostbits.reporter import finite
+from lostbits.reporters.schema import plain
+from lostbits.results.comparison import Comparison, OutputChange
+from lostbits.results.sites import Standing
+from lostbits.runtime.metrics import Baseline
+
+SHOWN = 12  # rows of each table in the terminal
+_WIDTH = 80
+_NAME = 34  # letters of a tensor's name that fit beside four figures
+Row = Sequence[str]
+
+
+def lines(found: Comparison) -> list[tuple[str, str]]:
+    """Lines of at most 80 columns, each with its style; names that are too long lose the middle."""
+    told = [*_headline(found), *_figures(found)]
+    if found.output is not None:
+        told += [("", ""), *_output(found.output)]
+    told += [("", ""), *_parameters(found)]
+    told += [(line, "yellow") for note in found.unsaid for line in wrapped(str(note))]
+    for check in found.checks:
+        style = "green" if check.met else "bold red"
+        told += [(line, style) for line in wrapped(str(check.text))]
+    return told
+
+
+def wrapped(text: str) -> list[str]:
+    """Words in lines of at most 80 columns."""
+    rows, row = list[str](), ""
+    for word in visible(text).split():
+        if row and len(row) + 1 + len(word) > _WIDTH:
+            rows, row = [*rows, row], word
+        else:
+            row = f"{row} {word}".strip()
+    return [*rows, row] if row else rows
+
+
+def _headline(found: Comparison) -> Iterable[tuple[str, str]]:
+    text = found.text if found.output is None else found.output.text
+    return [(line, "bold") for line in wrapped(str(text))]
+
+
+def _figures(found: Comparison) -> list[tuple[str, str]]:
+    rows = figures(found)
+    table = [("figure", "old", "new", "change"), *rows]
+    return [("", ""), *((line, "") for line in _aligned(table))] if rows else []
+
+
+def figures(found: Comparison) -> list[tuple[str, str, str, str]]:
+    """Rows of name, old, new, and change; figures that neither side has are left out."""
+    if found.old is None and found.new is None:
+        return []
+    kinds: list[tuple[str, str, Callable[[Baseline], float | None]]] = [
+        ("SQNR dB", "{:.2f}", lambda b: b.sqnr_db),
+        ("agreement", "{:.1%}", lambda b: b.agreement),
+        ("accuracy", "{:.1%}", lambda b: b.accuracy_quantized),
+        ("KL nats", "{:.3g}", lambda b: b.kl),
+        ("worst part dB", "{:.2f}", lambda b: None if b.worst is None else b.worst.sqnr_db),
+    ]
+    sides = [None if side is None else side.figures for side in (found.old, found.new)]
+    rows = []
+    for name, form, figure in kinds:
+        old, new = (None if side is None else figure(side) for side in sides)
+        if old is not None or new is not None:
+            moved = None if old is None or new is None else new - old
+            signed = form.replace("{:", "{:+")
+            rows.append((name, _put(old, form), _put(new, form), _put(moved, signed)))
+    return rows
+
+
+def _put(value: float | None, form: str) -> str:
+    return "-" if value is None or not math.isfinite(value) else form.format(value)
+
+
+def _output(change: OutputChange) -> Iterable[tuple[str, str]]:
+    """Who made the change, and what is left over."""
+    heads = ("tensor", "role", "share", "of old error", "SQNR dB")
+    rows = [(_short(row[0]), *row[1:5]) for row in tensors(change)]
+    if not rows:
+        return
+    for line in _aligned([heads, *rows[:SHOWN]]):
+        yield line, ""
+    if rows[SHOWN:]:
+        yield f"... and {len(rows) - SHOWN} more", ""
+    sums = f"The shares sum to {1 + change.residual:.2%} of the change"
+    yield f"{sums} (residual {change.residual:+.2%}, by {change.way}).", "dim"
+
+
+def tensors(change: OutputChange) -> list[tuple[str, str, str, str, str, Message]]:
+    """Rows of tensor, role, share of the change, share of the old error, SQNR, what became of it.
+
+    Where too much is missing there are no shares of the change.
+    """
+    base = change.before or change.after
+    return [
+        (
+            t.tensor,
+            t.role,
+            f"{t.share:.1%}" if change.closed else "-",
+            f"{t.value / base:+.1%}" if base else "-",
+            f"{_own(t.before)} -> {_own(t.after)}",
+            t.what,
+        )
+        for t in change.tensors
+    ]
+
+
+def _own(standing: Standing | None) -> str:
+    if standing is None:
+        return "float"
+    return "exact" if standing.sqnr_db is None else f"{standing.sqnr_db:.1f}"
+
+
+def _parameters(found: Comparison) -> Iterable[tuple[str, str]]:
+    """Tensors whose parameters differ."""
+    if found.output is not None:
+        yield from ((line, "bold") for line in wrapped(str(found.text)))
+    rows = [("tensor", "codes", "grid", "range before", "range after"), *parameters(found)]
+    for line in _aligned([(_short(r[0], 22), *r[1:]) for r in rows[: SHOWN + 1]]):
+        if found.changed:
+            yield line, ""
+    if found.changed[SHOWN:]:
+        yield f"... and {len(found.changed) - SHOWN} more", ""
+    for name, names in (("old", found.only_old), ("new", found.only_new)):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if names[SHOWN:] else ""
+            listed = f"only in {name}: {', '.join(names[:SHOWN])}{more}"
+            yield from ((line, "yellow") for line in wrapped(listed))
+
+
+def parameters(found: Comparison) -> list[tuple[str, str, str, str, str]]:
+    """Rows of tensor, codes, grid, and the ranges before and after."""
+    return [
+        (
+            c.tensor,
+            f"{c.codes:.3g}",
+            c.grids[0] if len(set(c.grids)) == 1 else ">".join(c.grids),
+            *(f"{lo:.4g}..{hi:.4g}" for lo, hi in zip(c.lo, c.hi, strict=True)),  # type: ignore[misc]
+        )
+        for c in found.changed
+    ]
+
+
+def _short(name: str, most: int = _NAME) -> str:
+    """A name without its middle, where it is too long; JSON and page have it whole."""
+    name = visible(name)
+    half = (most - 3) // 2
+    return name if len(name) <= most else f"{name[:half]}...{name[-half:]}"
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def json_text(found: Comparison) -> str:
+    """The whole comparison; numbers that are not finite are null, as in result.json."""
+    content: dict[str, Any] = plain(found)
+    ordered = {"format": content.pop("format"), **content}
+    return json.dumps(finite(ordered)[0], indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def page(found: Comparison, language: Language = Language.ENGLISH) -> str:
+    """One file for people, which loads nothing and runs no script."""
+    loader = PackageLoader("lostbits", "reporters/html")
+    env = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    words = catalogue(language)
+    return env.get_template("comparison.html").render(
+        found=found,
+        figures=figures(found),
+        tensors=[] if found.output is None else tensors(found.output),
+        parameters=parameters(found),
+        told=lambda message: visible(message.told(language)),
+        t=lambda code: words[code],
+        language=language,
+        style=Markup(loader.get_source(env, "style.css")[0]),
+    )
