@@ -91,6 +91,20 @@ def test_boxes_and_scores() -> None:
     assert kinds(segments()) == ["image"]
 
 
+def test_boxes_and_scores_in_two_outputs_are_not_taken_apart() -> None:
+    """Scores of nine classes: their first four are no box."""
+    model = proto(
+        """net (float[N, 50, 8] x) => (float[N, 50, 4] boxes, float[N, 50, 9] scores) {
+            boxes = MatMul(x, wb) h = MatMul(x, ws) scores = Sigmoid(h) }""",
+        wb=random(8, 4),
+        ws=random(8, 9),
+    )
+    for told in (Told(), Told({"scores": "detections"})):
+        found = compared_outputs(normal(model).graph, told)
+        assert {each.kind for each in found} == {Kind.DETECTIONS}
+        assert [len(each.parts) for each in found] == [1, 1]
+
+
 def test_what_is_told_holds() -> None:
     graph = normal(ending("h = Gemm(x, w) y = Neg(h)", "N, 10", w=random(8, 10))).graph
     (told,) = compared_outputs(graph, Told({"y": "detections"}))

@@ -123,13 +123,10 @@ def _use(candidate: Candidates) -> Use:
 def _compared(value: ir.Value, values: Sequence[ir.Value], masks: Sequence[Mask]) -> Compared:
     kind, name = kind_of(value, values), name_of(value)
     mask = next((mask for mask in masks if _may_mask(mask, value)), None)
-    return Compared(name, kind, _parts(value, kind), class_axis(value), mask)
+    return Compared(name, kind, _parts(value, boxes(value)), class_axis(value), mask)
 
 
-def _parts(value: ir.Value, kind: Kind) -> tuple[Part, ...]:
-    found = boxes(value)
-    if found == [WHOLE] and kind is Kind.DETECTIONS:
-        found = _rows(value)
+def _parts(value: ir.Value, found: Sequence[Box]) -> tuple[Part, ...]:
     return tuple(Part(f"{name_of(value)}{text(box)}", box) for box in found)
 
 
@@ -186,7 +183,11 @@ def _told(found: Compared, value: ir.Value, told: Told) -> Compared:
     kind = kind_named(word, found.name)
     _check_fits(kind, value)
     axis = 1 if kind is Kind.CLASSES and (rank(value) or 0) > 2 else found.axis
-    return replace(found, kind=kind, parts=_parts(value, kind), axis=axis)
+    parts = found.parts
+    # What was taken for boxes and scores without parts is one of the two.
+    if kind is Kind.DETECTIONS and len(parts) == 1 and found.kind is not kind:
+        parts = _parts(value, _rows(value))
+    return replace(found, kind=kind, parts=parts, axis=axis)
 
 
 def kind_named(word: str, output: str) -> Kind:
