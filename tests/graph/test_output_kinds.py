@@ -5,8 +5,9 @@ import onnx
 import pytest
 
 from lostbits.errors import TargetError
-from lostbits.graph.compared_outputs import Told, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.output_kinds import Kind
+from lostbits.graph.told_outputs import Told
 from output_nets import detector, segments, sentences, top_candidates, turned_detector
 from text_models import normal, proto, random
 

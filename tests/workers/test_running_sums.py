@@ -17,8 +17,8 @@ from lostbits.diagnoses.network import Attributed, Gap
 from lostbits.diagnoses.permutation import Walked
 from lostbits.diagnoses.sites import SiteSum
 from lostbits.diagnoses.worker import Measured
-from lostbits.graph.compared_outputs import Compared, Part
 from lostbits.graph.output_kinds import Kind
+from lostbits.graph.outputs import Compared, Part
 from lostbits.graph.site import Site
 from lostbits.rounding import Gram
 from lostbits.runtime.calibration import Counted

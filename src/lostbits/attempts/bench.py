@@ -15,8 +15,8 @@ from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.settings import Settings
-from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.named_parts import ALL
+from lostbits.graph.outputs import Compared
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
