@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.compared_outputs import Compared
+from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site

@@ -188,6 +188,16 @@ def test_padded_sentences_have_the_figures_of_sentences_alone(form: str, length:
     assert any(note.code == "note.masked" for note in padded.notes)
 
 
+def test_a_part_of_padded_sentences_is_attributed_without_padding() -> None:
+    data = texts()
+    case = loaded(sentences(), data)
+    found = lb.diagnose(case, of="tokens[:, :, 3:9]")
+    models = case.model, quantized_model(case)
+    plain, other = (Session(m, optimise=False).run(data)["tokens"] for m in models)
+    pair = (x[data["mask"] != 0][:, 3:9] for x in (plain, other))
+    assert found.network.total == pytest.approx(10 ** (-db(*pair) / 10), rel=1e-3)
+
+
 def test_rows_that_are_empty_do_not_count() -> None:
     lengths = np.array([1, 6, 3, 2, 5, 4, 1, 2])
     data = {"x": samples(7, 8, 6, 3), "lengths": lengths}

@@ -5,8 +5,9 @@ import onnx
 import pytest
 
 from lostbits.errors import TargetError
-from lostbits.graph.compared_outputs import Told, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.output_kinds import Kind
+from lostbits.graph.told_outputs import Told
 from output_nets import detector, segments, sentences, top_candidates, turned_detector
 from text_models import normal, proto, random
 
@@ -89,6 +90,20 @@ def test_boxes_and_scores() -> None:
     assert kinds(detector()) == kinds(turned_detector()) == ["detections"]
     assert kinds(top_candidates()) == ["detections", "detections"]
     assert kinds(segments()) == ["image"]
+
+
+def test_boxes_and_scores_in_two_outputs_are_not_taken_apart() -> None:
+    """Scores of nine classes: their first four are no box."""
+    model = proto(
+        """net (float[N, 50, 8] x) => (float[N, 50, 4] boxes, float[N, 50, 9] scores) {
+            boxes = MatMul(x, wb) h = MatMul(x, ws) scores = Sigmoid(h) }""",
+        wb=random(8, 4),
+        ws=random(8, 9),
+    )
+    for told in (Told(), Told({"scores": "detections"})):
+        found = compared_outputs(normal(model).graph, told)
+        assert {each.kind for each in found} == {Kind.DETECTIONS}
+        assert [len(each.parts) for each in found] == [1, 1]
 
 
 def test_what_is_told_holds() -> None:

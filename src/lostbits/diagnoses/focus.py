@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.named_parts import ALL, check_fits, named_part, no_part
+from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import values_by_name
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.metrics import Baseline, Comparison, Focus, Metric, Outputs

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from lostbits.errors import TargetError
-from lostbits.graph.compared_outputs import Compared, Part, no_output
 from lostbits.graph.output_parts import Span, text
+from lostbits.graph.outputs import Compared, Part, no_output
 
 ALL = "all"  # no part, and no choice of one
 

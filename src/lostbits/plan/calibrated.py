@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from lostbits.case import Case, look_at_constants
 from lostbits.data import Source
-from lostbits.graph.compared_outputs import Compared, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
+from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.plan.ranges import make_plan
 from lostbits.plan.tensor_settings import Override

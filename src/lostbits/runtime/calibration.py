@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from lostbits.case import Seen
 from lostbits.data import Batch, Source
 from lostbits.errors import DataError, SimulationError
-from lostbits.graph.compared_outputs import Compared, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.instrument import with_outputs
+from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import channels, values_by_name
 from lostbits.graph.site import Site
 from lostbits.runtime.counting import counting, zeroed

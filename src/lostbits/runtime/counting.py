@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lostbits.data import Batch
 from lostbits.errors import SimulationError
-from lostbits.graph.compared_outputs import Compared
+from lostbits.graph.outputs import Compared
 from lostbits.graph.padding_masks import Mask
 
 Counts = NDArray[np.bool_] | None  # over the first axes of an output; None: all count

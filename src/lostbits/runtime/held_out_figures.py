@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.graph.compared_outputs import Compared
+from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import is_float, name_of
 from lostbits.runtime.calibration import Arrays, trimmed
 from lostbits.runtime.measured import measured, measured_model

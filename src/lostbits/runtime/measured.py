@@ -12,7 +12,7 @@ from onnx_ir.passes import common
 
 from lostbits.case import Case
 from lostbits.errors import SimulationError
-from lostbits.graph.compared_outputs import Compared
+from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import name_of, node_name, values_by_name
 from lostbits.graph.site import Site, Use
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lostbits.data import Batch, check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
-from lostbits.graph.compared_outputs import Compared
+from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Part

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.graph.compared_outputs import Compared, Part
+from lostbits.graph.outputs import Compared, Part
 from lostbits.runtime.counting import Counts
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.output_figures import OutputFigures, PartFigures

@@ -18,10 +18,10 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError, ModelError, TargetError, edge
 from lostbits.foreign.adopt_plan import fitting_target
 from lostbits.foreign.file import Foreign, read_foreign
-from lostbits.graph.compared_outputs import Told, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.invalid import invalid
 from lostbits.graph.place import Placed, place
-from lostbits.graph.told_outputs import told_outputs
+from lostbits.graph.told_outputs import Told, told_outputs
 from lostbits.plan.tensor_settings import Override
 from lostbits.plan.wished_scales import with_wishes
 from lostbits.runtime.equality import check_equal

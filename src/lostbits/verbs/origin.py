@@ -16,8 +16,10 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, check_number, first_line
 from lostbits.foreign.adopt_plan import Adopted, adopt
 from lostbits.foreign.file import Foreign
-from lostbits.graph.compared_outputs import Compared, Told, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
+from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
+from lostbits.graph.told_outputs import Told
 from lostbits.plan.calibrated import calibrated
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.runtime.float_reference import Reference, input_specs

@@ -20,7 +20,8 @@ from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
-from lostbits.graph.compared_outputs import Compared, compared_outputs
+from lostbits.graph.compared_outputs import compared_outputs
+from lostbits.graph.outputs import Compared
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.simplify import opened
