@@ -18,6 +18,7 @@ from lostbits.verbs.origin import origin_of
 from output_nets import (
     detector,
     nonzero_rows,
+    pillars,
     segments,
     sentences,
     texts,
@@ -185,6 +186,27 @@ def test_padded_sentences_have_the_figures_of_sentences_alone(form: str, length:
             assert one.sqnr_db == pytest.approx(other.sqnr_db, abs=1e-3)
             assert one.mse == pytest.approx(other.mse, rel=1e-3)
     assert any(note.code == "note.masked" for note in padded.notes)
+
+
+def test_rows_that_are_empty_do_not_count() -> None:
+    lengths = np.array([1, 6, 3, 2, 5, 4, 1, 2])
+    data = {"x": samples(7, 8, 6, 3), "lengths": lengths}
+    case = loaded(pillars(), data)
+    found = lb.diagnose(case)
+    models = case.model, quantized_model(case)
+    plain, other = (Session(m, optimise=False).run(data)["y"] for m in models)
+    some = np.arange(6) < lengths[:, None]
+    assert found.baseline.sqnr_db == pytest.approx(db(plain[some], other[some]), abs=1e-3)
+    assert found.network.total == pytest.approx(
+        10 ** (-db(plain[some], other[some]) / 10), rel=0.01
+    )
+    (site,) = [site for site in found.sites if site.role == "output"]
+    assert site.mse == pytest.approx(float(np.mean((quantized(case, plain) - plain)[some] ** 2)))
+
+
+def quantized(case: Any, values: np.ndarray) -> np.ndarray:
+    """Values on the grid of the output."""
+    return np.asarray(case.plan["y:output"].fake_quantize(values))
 
 
 def test_padding_would_count_without_its_mask() -> None:

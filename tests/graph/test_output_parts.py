@@ -38,9 +38,9 @@ SHAPES = {
 
 def labelled(end: str) -> onnx.ModelProto:
     """Two inputs of 2 and 4 channels, put together at the end."""
-    more = {
+    more: dict[str, np.ndarray] = {
         "rows": np.array([0, 6, -1]),
-        "two": np.float32(2),
+        "two": np.array(2, np.float32),
         "one": np.array([1]),
         "five": np.array([5]),
         "sizes": np.array([3, 3]),

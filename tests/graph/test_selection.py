@@ -35,7 +35,7 @@ def test_an_output_that_shows_the_candidates_is_enough() -> None:
         w=random(4, 3),
         v=random(4, 4),
         most=np.array([5]),
-        limit=np.float32(0.4),
+        limit=np.array(0.4, np.float32),
     )
     graph = normal(model).graph
     assert [each.value.name for each in candidates(graph)] == ["boxes"]

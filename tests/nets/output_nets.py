@@ -1,5 +1,7 @@
 """Networks whose outputs need more than one figure: detectors, selections, padded sentences."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ def _weights(far: float = 300.0) -> dict[str, NDArray[np.generic]]:
         "b2": random(4, seed=4) / 10,
         "w3": random(3, 6, 1, 1, seed=5),
         "b3": random(3, seed=6) - 2,
-        "far": np.float32(far),
+        "far": np.array(far, np.float32),
         "to_boxes": np.array([0, 4, -1]),
         "to_scores": np.array([0, 3, -1]),
     }
@@ -77,7 +79,7 @@ def nonzero_rows() -> onnx.ModelProto:
     graph = f"""net (float[N, 3, 16, 16] x) => (int64[3, K] places) {{{_HEAD}
         high = Greater(scores_flat, limit)
         places = NonZero(high) }}"""
-    return proto(graph, **_weights(), limit=np.float32(0.2))
+    return proto(graph, **_weights(), limit=np.array(0.2, np.float32))
 
 
 def segments() -> onnx.ModelProto:
@@ -128,12 +130,12 @@ def sentences(form: str = "ones", length: bool = False) -> onnx.ModelProto:
         r = Add(c, e)
         h = LayerNormalization<axis=-1>(r, gain, shift)
         {end} }}"""
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "words": random(40, WIDTH, seed=1),
         **{f"w{n}": random(WIDTH, WIDTH, seed=i) / 4 for i, n in enumerate("qkv", 2)},
-        "one": np.float32(1),
-        "zero": np.float32(0),
-        "low": np.float32(-60),
+        "one": np.array(1, np.float32),
+        "zero": np.array(0, np.float32),
+        "low": np.array(-60, np.float32),
         "first": np.array([1]),
         "gain": 1 + random(WIDTH, seed=8) / 8,
         "shift": random(WIDTH, seed=9) / 8,
@@ -148,3 +150,13 @@ def texts(count: int = 12, seed: int = 0) -> dict[str, NDArray[np.int64]]:
     lengths = draw.integers(3, TOKENS + 1, count)
     mask = (np.arange(TOKENS) < lengths[:, None]).astype(np.int64)
     return {"ids": draw.integers(0, 40, (count, TOKENS)), "mask": mask}
+
+
+def pillars() -> onnx.ModelProto:
+    """Points of pillars, (N, 6, 4), of which the first few are some; an input says how many."""
+    graph = """net (float[N, 6, 3] x, int64[N] lengths) => (float[N, 6, 4] y) {
+        column = Unsqueeze(lengths, one) b = Less(places, column)
+        f = Cast<to=1>(b) g = Unsqueeze(f, two)
+        h = MatMul(x, w) some = Mul(h, g) y = Add(h, some) }"""
+    more = {"places": np.arange(6), "one": np.array([1]), "two": np.array([2])}
+    return proto(graph, w=random(3, 4), **more)

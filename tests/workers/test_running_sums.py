@@ -17,10 +17,12 @@ from lostbits.diagnoses.network import Attributed, Gap
 from lostbits.diagnoses.permutation import Walked
 from lostbits.diagnoses.sites import SiteSum
 from lostbits.diagnoses.worker import Measured
+from lostbits.graph.compared_outputs import Compared, Part
+from lostbits.graph.output_kinds import Kind
 from lostbits.graph.site import Site
 from lostbits.rounding import Gram
 from lostbits.runtime.calibration import Counted
-from lostbits.runtime.metrics import Comparison
+from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.statistic import RecordSum, RunningSum
 from lostbits.statistics import Extrema, Histogram, Tally
 from lostbits.workers.record import flattened, rebuilt
@@ -56,13 +58,18 @@ def attributed(number: int) -> Attributed:
     return Attributed(float(v[0]), 8, 4, sums, {4 * number: Gap(float(v[1]), 1 + number % 4)})
 
 
+PUT_TOGETHER = Compared("y", Kind.CLASSES, (Part("a", {1: (0, 1)}), Part("b", {1: (1, None)})))
+
+
 def walked(number: int) -> Walked:
     return Walked(float(sizes(number)[0]), 8, 4, sizes(number)[:6])
 
 
 def compared(number: int) -> Comparison:
     x, labels = batch(number)[:, :, 0], np.arange(400) % 3
-    return Comparison().update([x], [x + 0.1], range(4 * number, 4 * number + 4), labels)
+    known = Outputs([PUT_TOGETHER], [None])
+    span = range(4 * number, 4 * number + 4)
+    return Comparison().update([x], [x + 0.1], span, labels, known)
 
 
 def counted(number: int) -> Counted:

@@ -15,6 +15,7 @@ from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.settings import Settings
+from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.named_parts import ALL
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
@@ -26,6 +27,7 @@ from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.measured import measured_model
 from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.session import Session
 from lostbits.workers.pool import Pool
@@ -139,14 +141,21 @@ class Bench:
             times.append(time.perf_counter() - start)
         return min(times) * len(self.source) / part.size
 
-    def distance(self, before: ir.Model) -> Callable[[ir.Model], float]:
-        """How far another form of the network is from ``before`` on the samples that judge."""
+    def distance(
+        self, before: ir.Model, compared: Sequence[Compared] = ()
+    ) -> Callable[[ir.Model], float]:
+        """How far another form of the network is from ``before`` on the samples that judge.
+
+        Where outputs are chosen from candidates, by those: the last bit may choose otherwise.
+        """
         first = next(iter(self.judges.batches(self.settings.batch)))
-        floats = trimmed(Session(before).run(first.feeds), first)
+        floats = trimmed(Session(measured_model(before, compared)).run(first.feeds), first)
 
         def distance(model: ir.Model) -> float:
-            others = trimmed(Session(model).run(first.feeds), first)
-            return max(relative_error(others[name], floats[name]) for name in floats)
+            ended = measured_model(model, compared)
+            others = trimmed(Session(ended).run(first.feeds), first)
+            pairs = zip(others.values(), floats.values(), strict=True)
+            return max(relative_error(other, plain) for other, plain in pairs)
 
         return distance
 
@@ -156,7 +165,8 @@ def recover(
 ) -> tuple[Case, list[Attempt], Outcome]:
     """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
     judge = Judge(case.model, bench.judges, bench.labels, bench.pool, case.compared)
-    tools = Tools(judge, bench.diagnose, bench.recalibrate, bench.distance(case.model), save)
+    distance = bench.distance(case.model, case.compared)
+    tools = Tools(judge, bench.diagnose, bench.recalibrate, distance, save)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.errors import TargetError
 from lostbits.graph.compared_outputs import Compared
-from lostbits.graph.named_parts import ALL, check_fits, named_part
+from lostbits.graph.named_parts import ALL, check_fits, named_part, no_part
 from lostbits.graph.queries import values_by_name
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.metrics import Baseline, Comparison, Focus, Metric, Outputs
@@ -74,7 +73,7 @@ def focus_of(
         baseline = comparison.baseline([each.name for each in compared], compared)
         return _worst(baseline, compared, powers)
     if powers[number, part.name] <= 0:
-        raise TargetError("T046", f"--of {of}", "no values but zero", example=f"{of}")
+        raise no_part(part.name, "no values but zero")
     return Focus(part.name, number, part.index, float(powers[number, part.name]))
 
 

@@ -199,7 +199,7 @@ def _sizes(x: torch.Tensor, counts: Counts, samples: int) -> NDArray[np.int64]:
     if counts is None:
         return np.full(rows, x.numel() // rows, np.int64)
     each = x.numel() // counts.size
-    return counts.reshape(rows, -1).sum(axis=1, dtype=np.int64) * each
+    return np.asarray(counts.reshape(rows, -1).sum(axis=1), np.int64) * each
 
 
 def _split(x: torch.Tensor, affine: Affine, samples: int) -> Doubles:

@@ -29,7 +29,6 @@ from lostbits.foreign.match_names import (
     without_folded,
     without_idle,
 )
-from lostbits.graph.queries import is_float, name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
@@ -40,7 +39,8 @@ from lostbits.readers.constants import Constants, constants_of
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.facts import PlanFacts, Reasoned
 from lostbits.runtime.float_reference import Reference
-from lostbits.runtime.metrics import Comparison
+from lostbits.runtime.measured import measured, measured_model
+from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
@@ -240,16 +240,18 @@ def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, 
     """
     part = next(iter(source.batches(8)))
     try:
-        values = Session(own, optimise=False).run(part.feeds)
+        values = Session(measured_model(own, case.compared), optimise=False).run(part.feeds)
     except LostbitsError as error:  # the result says that and why it was not run
         return float("nan"), say("plan.no_run", why=described(error))
-    ours = Session(quantized_model(case), optimise=False).run(part.feeds)
-    outputs = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
+    ours = Session(quantized_model(measured(case)), optimise=False).run(part.feeds)
+    outputs = [each.name for each in case.compared]
     pair = [[part.real(a) for a in list(v.values())[: len(outputs)]] for v in (values, ours)]
     if [a.shape for a in pair[0]] != [a.shape for a in pair[1]]:
         return float("nan"), say("plan.no_run_shapes")
     if not all(np.isfinite(a).all() for a in pair[0]):
         return float("nan"), say("plan.no_run_infinite")
     comparison = Comparison()
-    comparison.update(pair[0], pair[1], range(part.first, part.first + part.size))
-    return comparison.baseline(outputs).sqnr_db, None
+    known = Outputs.of(case.compared, part, pair[0])
+    span = range(part.first, part.first + part.size)
+    comparison.update(pair[0], pair[1], span, None, known)
+    return comparison.baseline(outputs, case.compared).sqnr_db, None

@@ -154,8 +154,10 @@ def _may_mask(mask: Mask, value: ir.Value) -> bool:
     source = None if graph is None else next(i for i in graph.inputs if i.name == mask.input)
     if source is None or (rank(value) or 0) < 3:
         return False
-    wanted = tuple(source.shape or ()) if mask.form != "lengths" else ()
-    pairs = zip(wanted, tuple(value.shape or ()), strict=False)
+    wanted, shape = tuple(source.shape or ()), tuple(value.shape or ())
+    if mask.form == "lengths":
+        return wanted[:1] == shape[:1]
+    pairs = zip(wanted, shape, strict=False)
     return all(one == other or not _fixed(one, other) for one, other in pairs)
 
 

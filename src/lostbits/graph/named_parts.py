@@ -30,7 +30,7 @@ def named_part(name: str, compared: Sequence[Compared]) -> tuple[int, Part]:
     spans = [_span(each, name) for each in index.split(",")]
     box = dict(enumerate(spans)) if len(spans) > 1 else {_axis(compared[number]): spans[0]}
     if len(spans) > 1 and spans[0] != (0, None):
-        raise _no_part(name, "an index of samples")
+        raise no_part(name, "an index of samples")
     box = {axis: span for axis, span in box.items() if span != (0, None)}
     return number, Part(f"{output}{text(box)}", box)
 
@@ -47,7 +47,7 @@ def check_fits(part: Part, value: ir.Value) -> None:
             return
         size = shape[axis] if axis < len(shape) else 0
         if isinstance(size, int) and (start >= size or (stop or size) > size):
-            raise _no_part(
+            raise no_part(
                 part.name, f"shape {[s if isinstance(s, int) else str(s) for s in shape]}"
             )
 
@@ -61,15 +61,16 @@ def _span(index: str, name: str) -> Span:
     """Of a slice, or of one number; steps and ends that count from behind are no parts."""
     start, colon, stop = (piece.strip() for piece in index.partition(":"))
     if not all(piece == "" or piece.isdecimal() for piece in (start, stop)) or not (start or colon):
-        raise _no_part(name, repr(index))
+        raise no_part(name, repr(index))
     if not colon:
         return int(start), int(start) + 1
     first, last = int(start or 0), int(stop) if stop else None
     if last is not None and last <= first:
-        raise _no_part(name, repr(index))
+        raise no_part(name, repr(index))
     return first, last
 
 
-def _no_part(name: str, found: str) -> TargetError:
+def no_part(name: str, found: str) -> TargetError:
+    """T046."""
     output = name.partition("[")[0]
     return TargetError("T046", f"--of {name}", found, example=f"{output}[4:]")

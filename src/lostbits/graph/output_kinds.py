@@ -52,7 +52,9 @@ def kind_of(value: ir.Value, others: Sequence[ir.Value] = ()) -> Kind:
         others: All that are compared.
     """
     axes = rank(value)
-    if axes is None or axes < 2:
+    if axes is None:  # what has probabilities has classes, whatever its shape
+        return Kind.CLASSES if _end(value) in _PROBABILITIES else Kind.OTHER
+    if axes < 2:
         return Kind.OTHER
     if _detects(value) or _pairs_up(value, others):
         return Kind.DETECTIONS
@@ -82,7 +84,9 @@ def class_axis(value: ir.Value) -> int:
 
 def _class_axis(value: ir.Value) -> int:
     """That of the Softmax at the end, where nothing has moved it; else the last."""
-    end, axes = value.producer(), rank(value) or 1
+    end, axes = value.producer(), rank(value)
+    if axes is None:
+        return -1
     if end is not None and end.op_type in _PROBABILITIES:
         return end.attributes.get_int("axis", -1) % axes
     for use in value.uses():

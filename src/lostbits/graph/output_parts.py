@@ -12,11 +12,12 @@ from itertools import pairwise
 import numpy as np
 import onnx_ir as ir
 
-from lostbits.graph.queries import constant, rank
+from lostbits.graph.queries import LINEAR, constant, rank
 
 Span = tuple[int, int | None]  # first index and end along an axis; None: to its end
 Box = Mapping[int, Span]  # by axis; all of each axis that is not named
 WHOLE: Box = {}
+_NEAR = 4  # nodes between an operand and the layer that it comes from
 _MOST = 32  # operands that are told apart: more of them are steps of a loop
 _ELEMENTWISE = frozenset(
     {
@@ -92,13 +93,34 @@ def _put_together(node: ir.Node, axes: int) -> list[Box]:
     inner = [_boxes(part) for part in parts]
     if len(parts) < 2 or len(parts) > _MOST:
         return inner[0] if parts and all(each == inner[0] for each in inner) else [WHOLE]
-    if len(inner[0]) > 1 and all(each == inner[0] for each in inner) and not _along(inner[0], axis):
+    same = all(each == inner[0] for each in inner) and not _along(inner[0], axis)
+    if same and (len(inner[0]) > 1 or _alike(parts)):
         return inner[0]
     ends = _ends(parts, axis)
     if ends is None:
         return [WHOLE]
     pairs = zip(ends, inner, strict=True)
     return [_shifted(box, axis, span) for span, each in pairs for box in each]
+
+
+def _alike(parts: Sequence[ir.Value]) -> bool:
+    """Whether the same was made of each, at other places: scales of a detector, steps of a loop."""
+    made = [_made_by(part) for part in parts]
+    return made[0] is not None and all(each == made[0] for each in made)
+
+
+def _made_by(value: ir.Value) -> tuple[str, int | None] | None:
+    """The op at the end of an operand, and how wide the nearest layer before it is."""
+    end = _last(value)
+    node, steps = end, 0
+    while node is not None and node.op_type not in LINEAR and steps < _NEAR:
+        data = [v for v in node.inputs if v is not None and constant(v) is None]
+        node, steps = (data[0].producer() if data else None), steps + 1
+    if end is None or node is None or node.op_type not in LINEAR:
+        return None
+    weight = constant(node.inputs[1])
+    first = node.op_type == "Conv" or bool(node.attributes.get_int("transB", 0))
+    return end.op_type, None if weight is None or weight.ndim < 2 else weight.shape[1 - first]
 
 
 def _along(found: Sequence[Box], axis: int) -> bool:

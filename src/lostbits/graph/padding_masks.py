@@ -14,7 +14,10 @@ import onnx_ir as ir
 from lostbits.graph.queries import constant, name_of, rank
 
 _LAYOUT = frozenset(
-    {"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Slice", "Tile"}
+    {
+        *("Cast", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"),
+        *("Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+    }
 )
 _LARGE = 20.0  # of what is added to scores to make them vanish
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
