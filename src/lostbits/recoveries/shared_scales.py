@@ -6,6 +6,7 @@ recovery is one way out, and none is tried where no part is dead.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, final
 
 from lostbits.case import Case
@@ -30,7 +31,7 @@ class _Cure:
     name: str
     scaling: Scaling
 
-    @property
+    @cached_property
     def parts(self) -> list[DeadPart]:
         """Those that the target can cure in this way."""
         return [p for p in dead_parts(self.case) if self.scaling in remedies(self.case, p)]

@@ -20,7 +20,7 @@ Sets = Annotated[
     typer.Option(
         "--set",
         help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, 16bit, "
-        "or a range method. Repeatable.",
+        "or a range method; of what a Concat makes also own_scales or split. Repeatable.",
     ),
 ]
 Outputs = Annotated[
