@@ -76,7 +76,11 @@ def compare(  # noqa: PLR0913 - options are keywords
     metric = check_metric(metric)
     sides = given(old), given(new)
     found = parameters_compared(*sides)
-    options: dict[str, Any] = {"samples": samples, "preprocess": Preprocess.of(preprocess), "batch": batch}
+    options: dict[str, Any] = {
+        "samples": samples,
+        "preprocess": Preprocess.of(preprocess),
+        "batch": batch,
+    }
     options |= {"threads": threads, "memory": memory, "ray": ray, "cache": cache}
     options |= {"announce": announce, "progress": progress, "workers": workers}
     if data is None:
