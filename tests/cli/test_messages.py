@@ -43,6 +43,7 @@ SHARED = {
     "M004": "data of a tensor that are not there",
     "M008": "a value of the graph is no numeric tensor",
     "T010": "a word that chooses between ways to go about it is not known",
+    "T031": "a figure is asked for that a side does not have",
     "W002": "a worker ended by itself",
 }
 
