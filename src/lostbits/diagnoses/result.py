@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
+from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
@@ -19,17 +21,27 @@ from lostbits.quoting import operand
 from lostbits.results.diagnosis import Diagnosis, NetworkReport
 from lostbits.results.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
 from lostbits.runtime.float_reference import Reference
+from lostbits.runtime.goal import Goal
+from lostbits.runtime.intervals import wilson
+from lostbits.runtime.metrics import Baseline
 from lostbits.system.peak import peak_memory
 from lostbits.target import Rule, Target
 
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
+_USES: tuple[Literal["calibration"], Literal["evaluation"]] = ("calibration", "evaluation")
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 def assemble(
-    run: Run, reference: Reference, seconds: dict[str, float], *, adopted: bool = False
+    run: Run,
+    reference: Reference,
+    seconds: dict[str, float],
+    *,
+    adopted: bool = False,
+    goal: Goal | None = None,
+    unseen: bool = False,
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -38,6 +50,8 @@ def assemble(
         reference: The float network that it is about.
         seconds: By stage.
         adopted: Whether the parameters are somebody else's, and not of the target's rules.
+        goal: What the verdict shall hold it to.
+        unseen: Whether other samples have set the ranges.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
@@ -49,15 +63,19 @@ def assemble(
     found = findings(case, sites, network, command)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
     baseline = run.sums.comparison.baseline(names)
+    judgement = judged(
+        baseline, run.done, matched=len(sites), at_chance=_at_chance(run, baseline), goal=goal
+    )
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seconds=seconds,
         peak_memory_bytes=peak_memory(),
-        verdict=verdict(case.target, baseline, network.attributions, sites, found),
+        verdict=verdict(case.target, baseline, network, sites, found, judgement),
+        judgement=judgement,
         model=_model(reference, len(sites)),
-        data=_data(run),
+        data=_data(run, unseen),
         target=_target(case.target),
         coverage=_coverage(case, len(sites)),
         baseline=baseline,
@@ -65,15 +83,25 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=_notes(run, reference, network, adopted),
+        notes=_notes(run, reference, network, baseline, adopted),
     )
     check_finite(diagnosis)
     return diagnosis
 
 
-def _data(run: Run) -> DataFacts:
-    source = run.source
-    return DataFacts(source.description, run.done, run.interrupted, source.fingerprint())
+def _at_chance(run: Run, baseline: Baseline) -> bool:
+    """Whether float answers no better than by chance, as far as so many labels can tell."""
+    if run.labels is None or baseline.accuracy_float is None or not baseline.labelled:
+        return False
+    shape = run.case.model.graph.outputs[0].shape
+    last = None if shape is None else shape[-1]
+    classes = last if isinstance(last, int) else int(run.labels.max()) + 1
+    return wilson(baseline.accuracy_float, baseline.labelled)[0] <= 1 / max(classes, 1)
+
+
+def _data(run: Run, unseen: bool) -> DataFacts:
+    source, use = run.source, _USES[unseen]
+    return DataFacts(source.description, run.done, run.interrupted, source.fingerprint(), use)
 
 
 def _coverage(case: Case, matched: int) -> Coverage:
@@ -83,7 +111,9 @@ def _coverage(case: Case, matched: int) -> Coverage:
     return Coverage(matched, len(case.placed.sites), unmatched, left)
 
 
-def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
+def _notes(
+    run: Run, reference: Reference, network: NetworkReport, baseline: Baseline, adopted: bool
+) -> list[Message]:
     """What a reader must know to judge the figures."""
     notes: list[Message] = []
     if run.interrupted:
@@ -92,6 +122,9 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         notes.append(say("note.labels_unused"))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
+    if _at_chance(run, baseline):
+        told = f"{baseline.accuracy_float:.1%}"
+        notes.append(say("note.labels_at_chance", share=told, count=str(baseline.labelled)))
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
     if reference.changes.quantizers:

@@ -18,6 +18,7 @@ from lostbits.results.sites import STEPS
 
 _ROWS = 10
 _FINDINGS = 5
+_COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
 _WIDTH, _MOST = 30, 2.0  # letters of the bar of all of the loss, and bars that are longer
 
 
@@ -39,23 +40,36 @@ class Terminal(Reporter):
 
 def screen(result: Diagnosis) -> RenderableType:
     """The summary as something rich can print."""
-    parts: list[RenderableType] = [_text(result.verdict, style="bold"), Text("")]
-    parts += [_loss(result), Text("")]
-    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
-        parts += [_finding(number, finding), Text("")]
-    parts += [
-        _attributions(result),
-        Text(""),
-        _lost_bits(result),
-        Text(""),
-        Text(_trust(result), style="dim"),
-    ]
+    parts: list[RenderableType] = [*_grade(result), _text(result.verdict, style="bold"), Text("")]
+    if not result.healthy:
+        parts += _explained(result)
+    parts += [Text(_trust(result), style="dim")]
     if result.recovered is not None:
         parts += [Text(""), *_recovery(result, result.recovered)]
-    elif result.findings:
+    elif result.findings and not result.healthy:
         parts += _next(result)
     parts += [_text(note, style="yellow") for note in result.notes]
     return Group(*parts)
+
+
+def _grade(result: Diagnosis) -> list[RenderableType]:
+    """The verdict in a word and its colour, by which figure, and of which samples."""
+    found, data = result.judgement, result.data
+    if found is None or found.grade is None:
+        return []
+    line = Text(visible(str(say(f"grade.{found.grade}"))), style=_COLORS[found.grade])
+    line.append(f"  {visible(str(found.why))}; {data.use} samples", style="default")
+    return [line]
+
+
+def _explained(result: Diagnosis) -> list[RenderableType]:
+    """Where the loss sits and what to do: nothing that the owner of a healthy network needs."""
+    parts: list[RenderableType] = [] if result.network.open else [_loss(result), Text("")]
+    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
+        parts += [_finding(number, finding), Text("")]
+    if not result.network.open:
+        parts += [_attributions(result), Text("")]
+    return [*parts, _lost_bits(result), Text("")]
 
 
 def _text(text: str | Message, style: str = "") -> Text:
@@ -70,7 +84,10 @@ def _bar(share: float) -> str:
 
 def _loss(result: Diagnosis) -> Table:
     """The loss by its cause, each part as long as it is large."""
-    table = Table(title="The loss, split by its cause", title_justify="left", box=None)
+    title = "The loss, split by its cause"
+    if result.network.cancelling:
+        title += " (parts of what errors add up to before they cancel)"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("", justify="right")
     table.add_column("")
     table.add_column("", overflow="fold")
@@ -166,7 +183,7 @@ def _trust(result: Diagnosis) -> str:
     return (
         f"{coverage.sites_matched} of {coverage.sites_total} sites matched; attributed "
         f"{1 + network.residual:.1%} of the output error ({network.method}, "
-        f"residual {network.residual:+.2%}); {result.data.samples} samples; "
+        f"residual {network.residual:+.2%}); {result.data.samples} {result.data.use} samples; "
         f"{sum(result.seconds.values()):.1f} s; "
         f"peak memory {result.peak_memory_bytes / 2**20:.0f} MiB"
     )

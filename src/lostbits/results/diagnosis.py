@@ -10,7 +10,7 @@ from typing import Literal, final
 
 from lostbits.case import Case
 from lostbits.graph.site import Role
-from lostbits.language import Message
+from lostbits.language import Message, say
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
@@ -20,6 +20,7 @@ from lostbits.results.facts import (
     PlanFacts,
     TargetFacts,
 )
+from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.recovery import Attempt, Outcome
 from lostbits.results.sites import SiteReport
 from lostbits.results.verification import Verification
@@ -50,6 +51,9 @@ Reason = Literal[
 ]
 
 _SHOWN = 5  # findings on the first screen
+# Part of the total that an attribution may miss and still be told as shares; and what shares that
+# are above zero may add up to before it is said that errors cancel.
+_OPEN, _CANCELLING = 0.10, 1.5
 
 
 @final
@@ -128,6 +132,17 @@ class NetworkReport:
     note: Message
 
     @property
+    def open(self) -> bool:
+        """Whether it misses so much of the total that its parts must not be told as shares."""
+        return abs(self.residual) > _OPEN
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether errors cancel so much that parts of them add up to far more than the whole."""
+        shares = [a.share for a in self.attributions]
+        return sum(s for s in shares if s > 0) > _CANCELLING or max(shares, default=0.0) > 1
+
+    @property
     def values(self) -> dict[str, float]:
         """What every site carries, all causes together, by site key; without a share, no entry."""
         sums: dict[str, float] = {}
@@ -187,6 +202,7 @@ class Diagnosis:
         notes: What a reader must know to judge the figures.
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
+        judgement: Good, degraded or broken, and why; None in a result of an older version.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -212,6 +228,12 @@ class Diagnosis:
     notes: list[Message]
     recovered: Outcome | None = None
     plan: PlanFacts | None = None
+    judgement: Judgement | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.judgement is not None and self.judgement.grade is Grade.GOOD
 
     def __repr__(self) -> str:
         model, target = Path(self.model.path).name, self.target.name
@@ -223,9 +245,10 @@ class Diagnosis:
         told = [f"<p>{html.escape(str(note))}</p>" for note in self.notes]
         if self.recovered is not None:
             told.insert(0, f"<p><b>{html.escape(str(self.recovered.text))}</b></p>")
-        items = "".join(_item(each) for each in self.findings[:_SHOWN])
-        verdict = html.escape(str(self.verdict))
-        return f"<p><b>{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
+        shown = [] if self.healthy else self.findings[:_SHOWN]
+        items = "".join(_item(each) for each in shown)
+        verdict, grade = html.escape(str(self.verdict)), _graded(self.judgement)
+        return f"<p><b>{grade}{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
 
 
 @final
@@ -280,6 +303,15 @@ class Recovery:
 
 def _db(value: float | None) -> str:
     return "without error" if value is None else f"{value:.1f} dB"
+
+
+def _graded(judgement: Judgement | None) -> str:
+    """The word in its colour."""
+    if judgement is None or judgement.grade is None:
+        return ""
+    color = {"good": "#00795d", "degraded": "#9a6700", "broken": "#a3122b"}[judgement.grade]
+    word = html.escape(str(say(f"grade.{judgement.grade}")))
+    return f'<span style="color:{color}">{word}</span> '
 
 
 def _item(finding: Finding) -> str:

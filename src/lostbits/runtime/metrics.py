@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
-from lostbits.runtime.figure_kinds import Part
+from lostbits.runtime.figure_kinds import Count, Part
 from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
 from lostbits.statistic import RecordSum
 
@@ -87,6 +87,8 @@ class Baseline:
         accuracy_quantized: The same of the quantized network.
         outputs_sqnr_db: By output.
         outputs: Every output by itself and by part.
+        answers: Answers that the agreement is a share of.
+        labelled: Answers that the accuracies are shares of.
     """
 
     sqnr_db: float | None
@@ -96,6 +98,8 @@ class Baseline:
     accuracy_quantized: Part | None = None
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
     outputs: list[OutputFigures] = field(default_factory=list)
+    answers: Count = 0
+    labelled: Count = 0
 
     @property
     def worst(self) -> PartFigures | None:
@@ -207,6 +211,8 @@ class Comparison(RecordSum):
             accuracy_quantized=accuracy[1],
             outputs_sqnr_db=per_output,
             outputs=figures,
+            answers=self.positions,
+            labelled=self.labelled,
         )
 
 

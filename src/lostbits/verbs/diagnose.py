@@ -69,7 +69,8 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
         seconds["diagnose"] = time.perf_counter() - start
-        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+        unseen = origin.calibration is not None
+        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak), unseen=unseen)
 
 
 def explained(
@@ -78,10 +79,13 @@ def explained(
     settings: Settings,
     seconds: dict[str, float],
     peaks: tuple[int, int],
+    *,
+    unseen: bool = False,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
-    found = assemble(run, origin.reference, seconds, adopted=origin.adopted is not None)
+    adopted = origin.adopted is not None
+    found = assemble(run, origin.reference, seconds, adopted=adopted, unseen=unseen)
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)
 
