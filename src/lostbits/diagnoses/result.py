@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Literal
+from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lostbits.case import Case
+from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
@@ -19,7 +21,15 @@ from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
 from lostbits.results.diagnosis import Diagnosis, NetworkReport
-from lostbits.results.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
+from lostbits.results.facts import (
+    Coverage,
+    DataFacts,
+    ModelFacts,
+    Reasoned,
+    RuleFacts,
+    TargetFacts,
+    Use,
+)
 from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
@@ -28,10 +38,25 @@ from lostbits.system.peak import peak_memory
 from lostbits.target import Rule, Target
 
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
-_USES: tuple[Literal["calibration"], Literal["evaluation"]] = ("calibration", "evaluation")
+_USES: tuple[Use, Use] = ("calibration", "evaluation")
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
+
+
+@final
+class Judged(NamedTuple):
+    """The samples that judge a recovery, which attributions do not look at.
+
+    Attributes:
+        figures: Of the case as it came.
+        data: Which samples.
+        labels: Theirs, or None.
+    """
+
+    figures: Baseline
+    data: DataFacts
+    labels: NDArray[np.int64] | None
 
 
 def assemble(
@@ -42,6 +67,7 @@ def assemble(
     adopted: bool = False,
     goal: Goal | None = None,
     unseen: bool = False,
+    judges: Judged | None = None,
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -52,6 +78,7 @@ def assemble(
         adopted: Whether the parameters are somebody else's, and not of the target's rules.
         goal: What the verdict shall hold it to.
         unseen: Whether other samples have set the ranges.
+        judges: Figures of the samples that a recovery is judged on, where there was one.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
@@ -62,10 +89,10 @@ def assemble(
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    baseline = run.sums.comparison.baseline(names)
-    judgement = judged(
-        baseline, run.done, matched=len(sites), at_chance=_at_chance(run, baseline), goal=goal
-    )
+    own = run.sums.comparison.baseline(names)
+    baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
+    at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
+    judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goal=goal)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,6 +101,7 @@ def assemble(
         peak_memory_bytes=peak_memory(),
         verdict=verdict(case.target, baseline, network, sites, found, judgement),
         judgement=judgement,
+        evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
         data=_data(run, unseen),
         target=_target(case.target),
@@ -83,25 +111,30 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=_notes(run, reference, network, baseline, adopted),
+        notes=_notes(run, reference, network, adopted),
     )
     check_finite(diagnosis)
     return diagnosis
 
 
-def _at_chance(run: Run, baseline: Baseline) -> bool:
+def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline) -> bool:
     """Whether float answers no better than by chance, as far as so many labels can tell."""
-    if run.labels is None or baseline.accuracy_float is None or not baseline.labelled:
+    if labels is None or baseline.accuracy_float is None or not baseline.labelled:
         return False
-    shape = run.case.model.graph.outputs[0].shape
+    shape = case.model.graph.outputs[0].shape
     last = None if shape is None else shape[-1]
-    classes = last if isinstance(last, int) else int(run.labels.max()) + 1
+    classes = last if isinstance(last, int) else int(labels.max()) + 1
     return wilson(baseline.accuracy_float, baseline.labelled)[0] <= 1 / max(classes, 1)
 
 
 def _data(run: Run, unseen: bool) -> DataFacts:
-    source, use = run.source, _USES[unseen]
-    return DataFacts(source.description, run.done, run.interrupted, source.fingerprint(), use)
+    use = _USES[unseen]
+    return samples_used(run.source, use, run.done, interrupted=run.interrupted)
+
+
+def samples_used(source: Source, use: Use, done: int, *, interrupted: bool = False) -> DataFacts:
+    """What a result tells of samples."""
+    return DataFacts(source.description, done, interrupted, source.fingerprint(), use)
 
 
 def _coverage(case: Case, matched: int) -> Coverage:
@@ -111,9 +144,14 @@ def _coverage(case: Case, matched: int) -> Coverage:
     return Coverage(matched, len(case.placed.sites), unmatched, left)
 
 
-def _notes(
-    run: Run, reference: Reference, network: NetworkReport, baseline: Baseline, adopted: bool
-) -> list[Message]:
+def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
+    if not at_chance:
+        return []
+    told = f"{baseline.accuracy_float:.1%}"
+    return [say("note.labels_at_chance", share=told, count=str(baseline.labelled))]
+
+
+def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
     """What a reader must know to judge the figures."""
     notes: list[Message] = []
     if run.interrupted:
@@ -122,9 +160,6 @@ def _notes(
         notes.append(say("note.labels_unused"))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
-    if _at_chance(run, baseline):
-        told = f"{baseline.accuracy_float:.1%}"
-        notes.append(say("note.labels_at_chance", share=told, count=str(baseline.labelled)))
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
     if reference.changes.quantizers:

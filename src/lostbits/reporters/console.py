@@ -13,6 +13,7 @@ from lostbits.quoting import visible
 from lostbits.reporter import Reporter
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.results.diagnosis import Diagnosis, Finding
+from lostbits.results.judgement import Judgement
 from lostbits.results.recovery import Outcome
 from lostbits.results.sites import STEPS
 
@@ -40,12 +41,13 @@ class Terminal(Reporter):
 
 def screen(result: Diagnosis) -> RenderableType:
     """The summary as something rich can print."""
-    parts: list[RenderableType] = [*_grade(result), _text(result.verdict, style="bold"), Text("")]
+    grades = _grade(result)
+    parts: list[RenderableType] = [*grades[:1], _text(result.verdict, style="bold"), Text("")]
     if not result.healthy:
         parts += _explained(result)
     parts += [Text(_trust(result), style="dim")]
     if result.recovered is not None:
-        parts += [Text(""), *_recovery(result, result.recovered)]
+        parts += [Text(""), *_recovery(result, result.recovered), *grades[1:]]
     elif result.findings and not result.healthy:
         parts += _next(result)
     parts += [_text(note, style="yellow") for note in result.notes]
@@ -54,12 +56,14 @@ def screen(result: Diagnosis) -> RenderableType:
 
 def _grade(result: Diagnosis) -> list[RenderableType]:
     """The verdict in a word and its colour, by which figure, and of which samples."""
-    found, data = result.judgement, result.data
-    if found is None or found.grade is None:
-        return []
+    found = (result.judgement, result.judgement_after)
+    return [_graded(each, result.judged_on.use) for each in found if each and each.grade]
+
+
+def _graded(found: Judgement, use: str) -> Text:
+    assert found.grade is not None
     line = Text(visible(str(say(f"grade.{found.grade}"))), style=_COLORS[found.grade])
-    line.append(f"  {visible(str(found.why))}; {data.use} samples", style="default")
-    return [line]
+    return line.append(f"  {visible(str(found.why))}; {use} samples", style="default")
 
 
 def _explained(result: Diagnosis) -> list[RenderableType]:

@@ -203,6 +203,9 @@ class Diagnosis:
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
         judgement: Good, degraded or broken, and why; None in a result of an older version.
+        evaluation: Samples that judged a recovery, of which baseline and verdict are; None where
+            they are of ``data``.
+        judgement_after: Of the recovered case on the same samples.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -229,6 +232,13 @@ class Diagnosis:
     recovered: Outcome | None = None
     plan: PlanFacts | None = None
     judgement: Judgement | None = None
+    evaluation: DataFacts | None = None
+    judgement_after: Judgement | None = None
+
+    @property
+    def judged_on(self) -> DataFacts:
+        """The samples that baseline and verdict are of."""
+        return self.data if self.evaluation is None else self.evaluation
 
     @property
     def healthy(self) -> bool:

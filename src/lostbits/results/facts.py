@@ -15,6 +15,9 @@ from lostbits.runtime.figure_kinds import (
 from lostbits.target import Source
 
 
+Use = Literal["calibration", "evaluation"]
+
+
 @final
 @dataclass(frozen=True)
 class Reasoned:
@@ -79,7 +82,7 @@ class DataFacts:
     samples: Several
     interrupted: bool
     sha256: Digest
-    use: Literal["calibration", "evaluation"] = "calibration"
+    use: Use = "calibration"
 
 
 @final

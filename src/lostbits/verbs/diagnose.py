@@ -8,9 +8,10 @@ from typing import Any
 from lostbits import quoting
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.result import assemble
+from lostbits.diagnoses.result import Judged, assemble
 from lostbits.diagnoses.settings import Settings
 from lostbits.results.diagnosis import Diagnosis
+from lostbits.runtime.goal import Goal
 from lostbits.runtime.metrics import check_metric
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
@@ -81,11 +82,15 @@ def explained(
     peaks: tuple[int, int],
     *,
     unseen: bool = False,
+    goal: Goal | None = None,
+    judges: Judged | None = None,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
     adopted = origin.adopted is not None
-    found = assemble(run, origin.reference, seconds, adopted=adopted, unseen=unseen)
+    found = assemble(
+        run, origin.reference, seconds, adopted=adopted, unseen=unseen, goal=goal, judges=judges
+    )
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)
 

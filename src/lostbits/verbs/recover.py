@@ -10,6 +10,8 @@ from lostbits.attempts.bench import recover as recovered
 from lostbits.attempts.planner import Entry
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.result import Judged, samples_used
 from lostbits.errors import TargetError, close_match
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
@@ -98,8 +100,20 @@ def recover(  # noqa: PLR0913 - options are keywords
         start = time.perf_counter()
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
-        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
-    report = replace(found, ledger=ledger, recovered=outcome)
+        facts = samples_used(judges.source, "evaluation", len(judges.source))
+        found = explained(
+            run,
+            origin,
+            settings,
+            seconds,
+            (peak.bytes, pool.peak),
+            goal=wishes.goal,
+            judges=Judged(outcome.before, facts, wanted),
+        )
+    after = judged(
+        outcome.after, facts.samples, matched=found.coverage.sites_total, goal=wishes.goal
+    )
+    report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
 
 
