@@ -14,6 +14,7 @@ from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
@@ -30,6 +31,7 @@ from lostbits.results.facts import (
     TargetFacts,
     Use,
 )
+from lostbits.results.samples import SampleCheck
 from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
@@ -68,6 +70,7 @@ def assemble(
     goal: Goal | None = None,
     unseen: bool = False,
     judges: Judged | None = None,
+    check: SampleCheck | None = None,
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -78,6 +81,7 @@ def assemble(
         adopted: Whether the parameters are somebody else's, and not of the target's rules.
         goal: What the verdict shall hold it to.
         unseen: Whether other samples have set the ranges.
+        check: What the samples say of themselves.
         judges: Figures of the samples that a recovery is judged on, where there was one.
 
     Raises:
@@ -88,11 +92,15 @@ def assemble(
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
+    mismatch = None if check is None else mismatch_finding(check, network, command)
+    if mismatch is not None:
+        found = [mismatch]
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
     own = run.sums.comparison.baseline(names)
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
     judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goal=goal)
+    told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -101,6 +109,7 @@ def assemble(
         peak_memory_bytes=peak_memory(),
         verdict=verdict(case.target, baseline, network, sites, found, judgement),
         judgement=judgement,
+        samples=check,
         evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
         data=_data(run, unseen),

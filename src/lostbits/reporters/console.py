@@ -48,7 +48,7 @@ def screen(result: Diagnosis) -> RenderableType:
     parts += [Text(_trust(result), style="dim")]
     if result.recovered is not None:
         parts += [Text(""), *_recovery(result, result.recovered), *grades[1:]]
-    elif result.findings and not result.healthy:
+    elif result.treatable:
         parts += _next(result)
     parts += [_text(note, style="yellow") for note in result.notes]
     return Group(*parts)

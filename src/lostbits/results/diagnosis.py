@@ -22,6 +22,7 @@ from lostbits.results.facts import (
 )
 from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.recovery import Attempt, Outcome
+from lostbits.results.samples import SampleCheck
 from lostbits.results.sites import SiteReport
 from lostbits.results.verification import Verification
 from lostbits.runtime.figure_kinds import (
@@ -48,6 +49,7 @@ Reason = Literal[
     "bias_overflow",
     "changed",
     "mistake",
+    "samples",
 ]
 
 _SHOWN = 5  # findings on the first screen
@@ -205,6 +207,7 @@ class Diagnosis:
         judgement: Good, degraded or broken, and why; None in a result of an older version.
         evaluation: Samples that judged a recovery, of which baseline and verdict are; None where
             they are of ``data``.
+        samples: What the samples say of themselves; None where that was not looked at.
         judgement_after: Of the recovered case on the same samples.
     """
 
@@ -234,11 +237,17 @@ class Diagnosis:
     judgement: Judgement | None = None
     evaluation: DataFacts | None = None
     judgement_after: Judgement | None = None
+    samples: SampleCheck | None = None
 
     @property
     def judged_on(self) -> DataFacts:
         """The samples that baseline and verdict are of."""
         return self.data if self.evaluation is None else self.evaluation
+
+    @property
+    def treatable(self) -> bool:
+        """Whether a recovery is what to run next: not of what is healthy, or wrongly calibrated."""
+        return bool(self.findings) and not self.healthy and self.findings[0].reason != "samples"
 
     @property
     def healthy(self) -> bool:

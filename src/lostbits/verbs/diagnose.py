@@ -9,8 +9,10 @@ from lostbits import quoting
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import Judged, assemble
+from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
 from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.samples import SampleCheck
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.metrics import check_metric
 from lostbits.verbs.arguments import checked
@@ -70,8 +72,15 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
         seconds["diagnose"] = time.perf_counter() - start
-        unseen = origin.calibration is not None
-        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak), unseen=unseen)
+        apart = origin.calibration
+        check = None
+        if not run.interrupted:
+            start, others = time.perf_counter(), None if apart is None else apart.source
+            check = sample_check(bare, origin.reference.plain, data.source, others, pool)
+            seconds["samples"] = time.perf_counter() - start
+        peaks = (peak.bytes, pool.peak)
+        unseen = apart is not None
+        return explained(run, origin, settings, seconds, peaks, unseen=unseen, check=check)
 
 
 def explained(
@@ -84,12 +93,20 @@ def explained(
     unseen: bool = False,
     goal: Goal | None = None,
     judges: Judged | None = None,
+    check: SampleCheck | None = None,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
     adopted = origin.adopted is not None
     found = assemble(
-        run, origin.reference, seconds, adopted=adopted, unseen=unseen, goal=goal, judges=judges
+        run,
+        origin.reference,
+        seconds,
+        adopted=adopted,
+        unseen=unseen,
+        goal=goal,
+        judges=judges,
+        check=check,
     )
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)

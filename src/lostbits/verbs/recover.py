@@ -12,6 +12,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.result import Judged, samples_used
+from lostbits.diagnoses.sample_check import sample_check
 from lostbits.errors import TargetError, close_match
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
@@ -109,6 +110,7 @@ def recover(  # noqa: PLR0913 - options are keywords
             (peak.bytes, pool.peak),
             goal=wishes.goal,
             judges=Judged(outcome.before, facts, wanted),
+            check=sample_check(bare, origin.reference.plain, judges.source, source, pool),
         )
     after = judged(
         outcome.after, facts.samples, matched=found.coverage.sites_total, goal=wishes.goal
