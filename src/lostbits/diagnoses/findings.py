@@ -33,6 +33,7 @@ CODES: dict[Reason, str] = {
     "changed": "F008",
     "mistake": "F009",
     "samples": "F010",
+    "collapse": "F011",
 }
 
 

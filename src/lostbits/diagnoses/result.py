@@ -15,6 +15,7 @@ from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
+from lostbits.diagnoses.steps import WHOLE, Steps, repair_findings, step_notes
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
@@ -71,6 +72,7 @@ def assemble(
     unseen: bool = False,
     judges: Judged | None = None,
     check: SampleCheck | None = None,
+    steps: Steps = WHOLE,
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -82,16 +84,19 @@ def assemble(
         goal: What the verdict shall hold it to.
         unseen: Whether other samples have set the ranges.
         check: What the samples say of themselves.
+        steps: A broken network taken apart, and what setting sites to float restores.
         judges: Figures of the samples that a recovery is judged on, where there was one.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
     sites, case = run.sites(), run.case
-    network = with_reasons(case, sites, run.network())
+    network = with_reasons(case, sites, steps.network or run.network())
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
+    if steps.repair is not None:
+        found = [*repair_findings(case, sites, steps.repair, command), *found]
     mismatch = None if check is None else mismatch_finding(check, network, command)
     if mismatch is not None:
         found = [mismatch]
@@ -101,6 +106,7 @@ def assemble(
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
     judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goal=goal)
     told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
+    told += step_notes(steps)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -110,6 +116,8 @@ def assemble(
         verdict=verdict(case.target, baseline, network, sites, found, judgement),
         judgement=judgement,
         samples=check,
+        repair=steps.repair,
+        restore=steps.restore,
         evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
         data=_data(run, unseen),
@@ -120,7 +128,7 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=_notes(run, reference, network, adopted),
+        notes=[*told, *_notes(run, reference, network, adopted)],
     )
     check_finite(diagnosis)
     return diagnosis

@@ -55,7 +55,7 @@ def _rest(
     judgement: Judgement,
 ) -> Message:
     """What a reader of a healthy network need not be told, and one of an open sum must not."""
-    if found and found[0].reason == "samples":
+    if found and found[0].reason in ("samples", "collapse"):
         return found[0].text
     if judgement.grade is Grade.GOOD:
         return say("verdict.healthy" if found else "verdict.nothing")

@@ -73,7 +73,26 @@ def _explained(result: Diagnosis) -> list[RenderableType]:
         parts += [_finding(number, finding), Text("")]
     if not result.network.open:
         parts += [_attributions(result), Text("")]
-    return [*parts, _lost_bits(result), Text("")]
+    return [*parts, *_restored(result), _lost_bits(result), Text("")]
+
+
+def _restored(result: Diagnosis) -> list[RenderableType]:
+    """The restore curve as bars: SQNR against the number of sites in float."""
+    if result.restore is None:
+        return []
+    points = result.restore.points
+    known = [p.sqnr_db for p in points if p.sqnr_db is not None]
+    most = max([1.0, *known])
+    samples = str(result.restore.samples)
+    title = f"{say('restore.title')} ({samples} {result.data.use} samples)"
+    table = Table(title=title, title_justify="left", box=None)
+    for name in (str(say("restore.sites")), "SQNR dB", "agreement", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for point in points:
+        cells = (_figure(point.sqnr_db, "{:.1f}"), _figure(point.agreement, "{:.1%}"))
+        length = max(point.sqnr_db or 0.0, 0.0) / most / _MOST
+        table.add_row(str(point.sites), *cells, Text(_bar(length), style="cyan"))
+    return [table, Text("")]
 
 
 def _text(text: str | Message, style: str = "") -> Text:

@@ -22,6 +22,7 @@ from lostbits.results.facts import (
 )
 from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.recovery import Attempt, Outcome
+from lostbits.results.restore import Repair, RestoreCurve
 from lostbits.results.samples import SampleCheck
 from lostbits.results.sites import SiteReport
 from lostbits.results.verification import Verification
@@ -50,6 +51,7 @@ Reason = Literal[
     "changed",
     "mistake",
     "samples",
+    "collapse",
 ]
 
 _SHOWN = 5  # findings on the first screen
@@ -208,6 +210,9 @@ class Diagnosis:
         evaluation: Samples that judged a recovery, of which baseline and verdict are; None where
             they are of ``data``.
         samples: What the samples say of themselves; None where that was not looked at.
+        repair: Sites of a broken network that are in float in ``network``, and that come first among
+            the findings; None where it stands as it came.
+        restore: What setting sites to float restores; None where it was not measured.
         judgement_after: Of the recovered case on the same samples.
     """
 
@@ -238,6 +243,8 @@ class Diagnosis:
     evaluation: DataFacts | None = None
     judgement_after: Judgement | None = None
     samples: SampleCheck | None = None
+    repair: Repair | None = None
+    restore: RestoreCurve | None = None
 
     @property
     def judged_on(self) -> DataFacts:

@@ -11,6 +11,7 @@ from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import Judged, assemble
 from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnoses.steps import WHOLE, Steps, taken_apart
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.samples import SampleCheck
 from lostbits.runtime.goal import Goal
@@ -78,9 +79,12 @@ def diagnose(  # noqa: PLR0913 - options are keywords
             start, others = time.perf_counter(), None if apart is None else apart.source
             check = sample_check(bare, origin.reference.plain, data.source, others, pool)
             seconds["samples"] = time.perf_counter() - start
+        start = time.perf_counter()
+        steps = taken_apart(run, pool, progress)
+        seconds["repair"] = time.perf_counter() - start
         peaks = (peak.bytes, pool.peak)
         unseen = apart is not None
-        return explained(run, origin, settings, seconds, peaks, unseen=unseen, check=check)
+        return explained(run, origin, settings, seconds, peaks, unseen=unseen, check=check, steps=steps)
 
 
 def explained(
@@ -94,6 +98,7 @@ def explained(
     goal: Goal | None = None,
     judges: Judged | None = None,
     check: SampleCheck | None = None,
+    steps: Steps = WHOLE,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
@@ -107,6 +112,7 @@ def explained(
         goal=goal,
         judges=judges,
         check=check,
+        steps=steps,
     )
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)
