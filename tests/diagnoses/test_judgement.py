@@ -31,7 +31,11 @@ LOW = output(PartFigures("y", 4.0))
     ("figures", "grade", "by"),
     [
         ({"accuracy_float": 0.9, "accuracy_quantized": 0.895, "labelled": 400}, GOOD, "accuracy"),
-        ({"accuracy_float": 0.9, "accuracy_quantized": 0.85, "labelled": 400}, DEGRADED, "accuracy"),
+        (
+            {"accuracy_float": 0.9, "accuracy_quantized": 0.85, "labelled": 400},
+            DEGRADED,
+            "accuracy",
+        ),
         ({"accuracy_float": 0.993, "accuracy_quantized": 0.762}, BROKEN, "accuracy"),
         ({"agreement": 1.0, "answers": 32}, GOOD, "agreement"),
         ({"agreement": 0.95, "answers": 32}, DEGRADED, "agreement"),
@@ -73,7 +77,9 @@ def test_a_plan_without_a_match_gets_no_verdict() -> None:
     assert (found.grade, found.by) == (None, "nothing_matched")
 
 
-@pytest.mark.parametrize(("goal", "grade", "met"), [(">=50", DEGRADED, False), (">=30", GOOD, True)])
+@pytest.mark.parametrize(
+    ("goal", "grade", "met"), [(">=50", DEGRADED, False), (">=30", GOOD, True)]
+)
 def test_a_goal_that_is_missed_is_never_good(goal: str, grade: Grade, met: bool) -> None:
     found = judged(baseline(PLAIN, sqnr_db=40.0), 32, matched=1, goal=Goal.parse("sqnr_db" + goal))
     assert (found.grade, found.goal_met) == (grade, met)

@@ -99,8 +99,8 @@ def _distance(session: Session, layers: list[_Layer], source: Source, change: Ch
     sums = [np.zeros((3, layer.mean.size)) for layer in layers]
     for part in source.batches(_BATCH):
         values = session.run({name: _like(change(x), x) for name, x in part.feeds.items()})
-        for layer, known in zip(layers, sums, strict=True):
-            known += _moments(part, values[layer.tensor])
+        more = [_moments(part, values[layer.tensor]) for layer in layers]
+        sums = [known + one for known, one in zip(sums, more, strict=True)]
     return float(np.median([_divergence(*pair) for pair in zip(layers, sums, strict=True)]))
 
 

@@ -226,9 +226,7 @@ def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdi
     return most if most.bits >= _LEAST_BITS else Verdict("resolution", few)
 
 
-def _text(
-    site: SiteReport, share: Figure, verdict: Verdict, gain: float, case: Case
-) -> Message:
+def _text(site: SiteReport, share: Figure, verdict: Verdict, gain: float, case: Case) -> Message:
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
         "finding.text",

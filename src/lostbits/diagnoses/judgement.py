@@ -142,5 +142,6 @@ def _in_words(ruled: _Ruled, goal: str, met: bool | None) -> Message:
             why = say(f"grade.{ruled.by}", **names)
     if met is None:
         return why
-    return say("grade.with_goal", why=why, goal=say("grade.met" if met else "grade.missed", goal=goal))
-
+    return say(
+        "grade.with_goal", why=why, goal=say("grade.met" if met else "grade.missed", goal=goal)
+    )

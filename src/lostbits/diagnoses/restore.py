@@ -3,9 +3,9 @@
 Shares of a broken state mislead: where one site alone leaves nothing of the output, what others add
 shows only once it is repaired, and several such sites hide each other. So sites are first ranked on
 the float side, where the network stands: by the error that each makes of its float input, against
-the power of the tensor, and by the slope of the output error near the float network. A prefix of the
-mean of both ranks lifts the network; from there on the attribution, which closes again, says what to
-repair next. Runs decide how many it takes, and which of them need no repair.
+the power of the tensor, and by the slope of the output error near the float network. A prefix of
+the mean of both ranks lifts the network; from there on the attribution, which closes again, says
+what to repair next. Runs decide how many it takes, and which of them need no repair.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -166,7 +166,7 @@ def attributed(case: Case, source: Source) -> list[str]:
         return suspects(case, source)
     keep = [i for i, f in enumerate(floats) if f.is_floating_point()]
     value = Value("nsr", case.output_energy, case.samples)
-    errors = NetworkErrors(case, executor, value, rules=(1, 2))
+    errors = NetworkErrors(case, executor, value, rules=(1, 1))  # an order, for which two nodes do
     tensors = [torch.from_numpy(np.array(others[i])) for i in keep]
     errors.update(part, frozen, [floats[i] for i in keep], tensors)
     found = attributed_report(case, "nsr", errors.sums).values

@@ -1,6 +1,7 @@
 """The result: what a run found, put together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple, final
@@ -15,14 +16,14 @@ from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
-from lostbits.diagnoses.steps import WHOLE, Steps, repair_findings, step_notes
+from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
-from lostbits.results.diagnosis import Diagnosis, NetworkReport
+from lostbits.results.diagnosis import Diagnosis, Finding, NetworkReport
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
@@ -33,6 +34,7 @@ from lostbits.results.facts import (
     Use,
 )
 from lostbits.results.samples import SampleCheck
+from lostbits.results.sites import SiteReport
 from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
@@ -62,17 +64,30 @@ class Judged(NamedTuple):
     labels: NDArray[np.int64] | None
 
 
+@final
+@dataclass(frozen=True)
+class Circumstances:
+    """What a result tells beside what its run has measured.
+
+    Attributes:
+        adopted: Whether the parameters are somebody else's, and not of the target's rules.
+        goal: What the verdict shall hold it to.
+        unseen: Whether other samples have set the ranges.
+        check: What the samples say of themselves.
+        steps: A broken network taken apart, and what setting sites to float restores.
+        judges: Figures of the samples that a recovery is judged on, where there was one.
+    """
+
+    adopted: bool = False
+    goal: Goal | None = None
+    unseen: bool = False
+    check: SampleCheck | None = None
+    steps: Steps = WHOLE
+    judges: Judged | None = None
+
+
 def assemble(
-    run: Run,
-    reference: Reference,
-    seconds: dict[str, float],
-    *,
-    adopted: bool = False,
-    goal: Goal | None = None,
-    unseen: bool = False,
-    judges: Judged | None = None,
-    check: SampleCheck | None = None,
-    steps: Steps = WHOLE,
+    run: Run, reference: Reference, seconds: dict[str, float], around: Circumstances
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -80,31 +95,21 @@ def assemble(
         run: A diagnosis that is done.
         reference: The float network that it is about.
         seconds: By stage.
-        adopted: Whether the parameters are somebody else's, and not of the target's rules.
-        goal: What the verdict shall hold it to.
-        unseen: Whether other samples have set the ranges.
-        check: What the samples say of themselves.
-        steps: A broken network taken apart, and what setting sites to float restores.
-        judges: Figures of the samples that a recovery is judged on, where there was one.
+        around: What is to be told besides.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
-    sites, case = run.sites(), run.case
+    sites, case, check, steps = run.sites(), run.case, around.check, around.steps
     network = with_reasons(case, sites, steps.network or run.network())
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
-    found = findings(case, sites, network, command)
-    if steps.repair is not None:
-        found = [*repair_findings(case, sites, steps.repair, command), *found]
-    mismatch = None if check is None else mismatch_finding(check, network, command)
-    if mismatch is not None:
-        found = [mismatch]
+    found = _findings(case, sites, network, command, around)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    own = run.sums.comparison.baseline(names)
+    own, judges = run.sums.comparison.baseline(names), around.judges
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
-    judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goal=goal)
+    judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goal=around.goal)
     told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
     told += step_notes(steps)
     diagnosis = Diagnosis(
@@ -120,7 +125,7 @@ def assemble(
         restore=steps.restore,
         evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
-        data=_data(run, unseen),
+        data=_data(run, around.unseen),
         target=_target(case.target),
         coverage=_coverage(case, len(sites)),
         baseline=baseline,
@@ -128,10 +133,26 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=[*told, *_notes(run, reference, network, adopted)],
+        notes=[*told, *_notes(run, reference, network, around.adopted)],
     )
     check_finite(diagnosis)
     return diagnosis
+
+
+def _findings(
+    case: Case,
+    sites: Sequence[SiteReport],
+    network: NetworkReport,
+    command: str,
+    around: Circumstances,
+) -> list[Finding]:
+    """Samples of another kind are the only one; what must be repaired first comes first."""
+    check, repair = around.check, around.steps.repair
+    mismatch = None if check is None else mismatch_finding(check, network, command)
+    if mismatch is not None:
+        return [mismatch]
+    found = findings(case, sites, network, command)
+    return found if repair is None else [repair_finding(case, sites, repair, command), *found]
 
 
 def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline) -> bool:

@@ -14,18 +14,18 @@ import onnx_ir as ir
 from lostbits import quoting
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.batch_norm_fit import statistics_fit
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, say
 from lostbits.results.diagnosis import Finding, NetworkReport
 from lostbits.results.samples import Compared, Growth, SampleCheck, StatisticsFit
-from lostbits.diagnoses.batch_norm_fit import statistics_fit
 from lostbits.runtime.sample_reach import Reach, sample_reach
 from lostbits.workers.pool import Pool
 
 _SHOWN = 20
 _LEAST_HALVED = 4
-# Two draws from one set of photographs differ by a tenth in RMS, and by some hundredths of a percent
-# of values outside; a wrong scale by a factor of 50 to 255, a wrong centre by half of all values.
+# Two draws from one set of photographs differ by a tenth in RMS, and by some hundredths of a
+# percent of values outside; a wrong scale by a factor of 50 to 255, a wrong centre by half of all.
 _INPUT_RATIO, _OUTSIDE, _SHIFT = 3.0, 0.05, 1.5
 _STRANGE = 2.0  # nats: training data were nothing like these samples
 _TENSOR_RATIO = 1.7  # noise against photographs: 2.3, two halves of photographs: 1.2
@@ -128,7 +128,7 @@ def _growth(names: Sequence[str], taught: Reaches, samples: int) -> Growth | Non
 
 
 def _constant(inputs: Sequence[str], seen: Reaches, samples: int) -> dict[str, int]:
-    """An input that never varies within a sample is a mask or a number, unless it is the only one."""
+    """An input that never varies within a sample is a mask, unless it is the only one."""
     counts = {name: len(seen[name].constant) for name in inputs}
     alone = len(inputs) == 1
     return {name: n for name, n in counts.items() if n and (n < samples or alone)}
@@ -143,9 +143,7 @@ def sample_notes(check: SampleCheck) -> list[Message]:
     grown = check.growth
     if grown is not None and grown.median >= MOVED:
         told = {"median": f"{grown.median:.0%}", "most": f"{grown.most:.0%}"}
-        notes.append(
-            say("samples.growth", tensor=grown.tensor, samples=str(grown.samples), **told)
-        )
+        notes.append(say("samples.growth", tensor=grown.tensor, samples=str(grown.samples), **told))
     if check.mismatch == "none" and check.beyond:
         first = max(check.tensors, key=lambda each: each.outside)
         counts = {"count": str(check.beyond), "all": str(check.compared)}
@@ -194,7 +192,7 @@ def _span(span: tuple[float, float]) -> str:
 
 
 def _without_calibration(command: str) -> str:
-    """The command whose ranges are set by the data themselves: it measures what was lost by this."""
+    """The command whose ranges the data themselves set: it measures what was lost by this."""
     try:
         words = quoting.words(command)
     except ValueError:

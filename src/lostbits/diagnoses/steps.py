@@ -9,6 +9,7 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.restore import SAMPLES, Restored, in_float, repaired, restore_curve
+from lostbits.graph.site import Site
 from lostbits.language import Message, say
 from lostbits.quoting import extended
 from lostbits.results.diagnosis import Finding, NetworkReport
@@ -74,43 +75,47 @@ def _rest(run: Run, repair: Repair, pool: Pool, progress: Progress) -> NetworkRe
     return again.network()
 
 
-def repair_findings(
+def repair_finding(
     case: Case, sites: Sequence[SiteReport], repair: Repair, command: str
-) -> list[Finding]:
+) -> Finding:
     """One finding of all sites that must be repaired first, whose command sets them to float."""
     places = {s.key: s for s in case.attributed_sites}
-    known = {f"{s.tensor}:{s.role}": s for s in sites}
     chosen = [places[key] for key in repair.sites]
     first = chosen[0]
-    report = known.get(first.key)
+    report = next((s for s in sites if s.key == first.key), None)
     clipped = report is not None and report.mse_clip > report.mse_round
-    names = ", ".join(site.tensor for site in chosen[:_NAMED])
-    wishes = [word for site in chosen for word in ("--set", f"{site.tensor}=float")]
-    gain = (repair.after_db or 0.0) - (repair.before_db or 0.0)
-    return [
-        Finding(
-            code="F011",
-            tensor=first.tensor,
-            role=first.role,
-            node=first.node,
-            cause="clip" if clipped else "round",
-            reason="collapse",
-            share=1 - 10 ** (-max(gain, 0.0) / 10),
-            bits=0.0,
-            gain_db=gain,
-            remedy=say("remedy.collapse"),
-            command=extended(command, wishes),
-            text=say(
-                "finding.collapse",
-                count=str(len(chosen)),
-                all=str(len(places)),
-                names=names,
-                before=_db(repair.before_db),
-                after=_db(repair.after_db),
-                samples=str(repair.samples),
-            ),
-        )
-    ]
+    gain = max((repair.after_db or 0.0) - (repair.before_db or 0.0), 0.0)
+    return Finding(
+        code="F011",
+        tensor=first.tensor,
+        role=first.role,
+        node=first.node,
+        cause="clip" if clipped else "round",
+        reason="collapse",
+        share=1 - 10 ** (-gain / 10),
+        bits=0.0,
+        gain_db=gain,
+        remedy=say("remedy.collapse"),
+        command=extended(command, _in_float(chosen)),
+        text=_collapse(repair, chosen, len(places)),
+    )
+
+
+def _in_float(chosen: Sequence[Site]) -> list[str]:
+    """Options that set these sites to float."""
+    return [word for site in chosen for word in ("--set", f"{site.tensor}=float")]
+
+
+def _collapse(repair: Repair, chosen: Sequence[Site], every: int) -> Message:
+    return say(
+        "finding.collapse",
+        count=str(len(chosen)),
+        all=str(every),
+        names=", ".join(site.tensor for site in chosen[:_NAMED]),
+        before=_db(repair.before_db),
+        after=_db(repair.after_db),
+        samples=str(repair.samples),
+    )
 
 
 def _db(value: float | None) -> str:

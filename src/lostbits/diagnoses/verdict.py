@@ -81,7 +81,10 @@ def _answers(target: Target, baseline: Baseline, samples: int) -> Message:
         }
         return say("verdict.accuracy_of", **names, **answers)
     if baseline.agreement is not None:
-        share, of = f"{baseline.agreement:.1%}", _of(baseline.agreement, baseline.answers or samples)
+        share, of = (
+            f"{baseline.agreement:.1%}",
+            _of(baseline.agreement, baseline.answers or samples),
+        )
         return say("verdict.agreement_of", **names, share=share, noise=noise, of=of)
     if baseline.sqnr_db is None:
         return say("verdict.same", **names)

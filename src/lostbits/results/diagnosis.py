@@ -210,7 +210,7 @@ class Diagnosis:
         evaluation: Samples that judged a recovery, of which baseline and verdict are; None where
             they are of ``data``.
         samples: What the samples say of themselves; None where that was not looked at.
-        repair: Sites of a broken network that are in float in ``network``, and that come first among
+        repair: Sites of a broken network that are in float in ``network``, and come first among
             the findings; None where it stands as it came.
         restore: What setting sites to float restores; None where it was not measured.
         judgement_after: Of the recovered case on the same samples.

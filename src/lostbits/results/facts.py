@@ -14,7 +14,6 @@ from lostbits.runtime.figure_kinds import (
 )
 from lostbits.target import Source
 
-
 Use = Literal["calibration", "evaluation"]
 
 

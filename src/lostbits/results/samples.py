@@ -1,4 +1,4 @@
-"""What a result tells of samples: whether those that set ranges look like those that are measured."""
+"""Whether the samples that set ranges look like those that are measured."""
 
 from dataclasses import dataclass
 from typing import Literal, final

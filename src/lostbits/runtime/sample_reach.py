@@ -118,9 +118,7 @@ class _Looking:
         return look
 
 
-def _seen(
-    x: NDArray[Any], part: Batch, half: float, limits: tuple[float, float] | None
-) -> Reach:
+def _seen(x: NDArray[Any], part: Batch, half: float, limits: tuple[float, float] | None) -> Reach:
     if not x.size:
         return Reach()
     found, which = Reach(size=x.size), int(part.first >= half)
@@ -140,7 +138,11 @@ def _seen(
 
 
 def sample_reach(
-    model: ir.Model, tensors: Sequence[str], source: Source, pool: Pool, limits: Limits | None = None
+    model: ir.Model,
+    tensors: Sequence[str],
+    source: Source,
+    pool: Pool,
+    limits: Limits | None = None,
 ) -> dict[str, Reach]:
     """What samples make of tensors of a float network.
 

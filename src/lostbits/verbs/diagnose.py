@@ -8,13 +8,11 @@ from typing import Any
 from lostbits import quoting
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.result import Judged, assemble
+from lostbits.diagnoses.result import Circumstances, assemble
 from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
-from lostbits.diagnoses.steps import WHOLE, Steps, taken_apart
+from lostbits.diagnoses.steps import taken_apart
 from lostbits.results.diagnosis import Diagnosis
-from lostbits.results.samples import SampleCheck
-from lostbits.runtime.goal import Goal
 from lostbits.runtime.metrics import check_metric
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
@@ -73,18 +71,30 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
         seconds["diagnose"] = time.perf_counter() - start
-        apart = origin.calibration
-        check = None
+        around = Circumstances(
+            adopted=origin.adopted is not None, unseen=origin.calibration is not None
+        )
         if not run.interrupted:
-            start, others = time.perf_counter(), None if apart is None else apart.source
-            check = sample_check(bare, origin.reference.plain, data.source, others, pool)
-            seconds["samples"] = time.perf_counter() - start
-        start = time.perf_counter()
-        steps = taken_apart(run, pool, progress)
-        seconds["repair"] = time.perf_counter() - start
-        peaks = (peak.bytes, pool.peak)
-        unseen = apart is not None
-        return explained(run, origin, settings, seconds, peaks, unseen=unseen, check=check, steps=steps)
+            around = _looked_into(around, run, origin, seconds, (pool, progress))
+        return explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
+
+
+def _looked_into(
+    around: Circumstances,
+    run: Run,
+    origin: Provenance,
+    seconds: dict[str, float],
+    with_: tuple[Pool, Progress],
+) -> Circumstances:
+    """With what the samples say of themselves, and a broken network taken apart by steps."""
+    start, apart = time.perf_counter(), origin.calibration
+    others = None if apart is None else apart.source
+    check = sample_check(run.case, origin.reference.plain, run.source, others, with_[0])
+    seconds["samples"] = time.perf_counter() - start
+    start = time.perf_counter()
+    steps = taken_apart(run, *with_)
+    seconds["repair"] = time.perf_counter() - start
+    return replace(around, check=check, steps=steps)
 
 
 def explained(
@@ -93,27 +103,11 @@ def explained(
     settings: Settings,
     seconds: dict[str, float],
     peaks: tuple[int, int],
-    *,
-    unseen: bool = False,
-    goal: Goal | None = None,
-    judges: Judged | None = None,
-    check: SampleCheck | None = None,
-    steps: Steps = WHOLE,
+    around: Circumstances,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
-    adopted = origin.adopted is not None
-    found = assemble(
-        run,
-        origin.reference,
-        seconds,
-        adopted=adopted,
-        unseen=unseen,
-        goal=goal,
-        judges=judges,
-        check=check,
-        steps=steps,
-    )
+    found = assemble(run, origin.reference, seconds, around)
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)
 

@@ -11,7 +11,7 @@ from lostbits.attempts.planner import Entry
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
-from lostbits.diagnoses.result import Judged, samples_used
+from lostbits.diagnoses.result import Circumstances, Judged, samples_used
 from lostbits.diagnoses.sample_check import sample_check
 from lostbits.errors import TargetError, close_match
 from lostbits.recovery import Effort, Inputs
@@ -102,16 +102,13 @@ def recover(  # noqa: PLR0913 - options are keywords
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
         facts = samples_used(judges.source, "evaluation", len(judges.source))
-        found = explained(
-            run,
-            origin,
-            settings,
-            seconds,
-            (peak.bytes, pool.peak),
+        around = Circumstances(
+            adopted=origin.adopted is not None,
             goal=wishes.goal,
             judges=Judged(outcome.before, facts, wanted),
             check=sample_check(bare, origin.reference.plain, judges.source, source, pool),
         )
+        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
     after = judged(
         outcome.after, facts.samples, matched=found.coverage.sites_total, goal=wishes.goal
     )
