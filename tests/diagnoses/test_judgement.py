@@ -56,6 +56,12 @@ def test_the_worst_part_of_the_other_outputs_counts_beside_the_answers() -> None
     assert (found.grade, found.where) == (BROKEN, "boxes[4:]")
 
 
+def test_equal_answers_do_not_save_an_output_that_is_gone() -> None:
+    gone = output(PartFigures("y", 0.3))
+    found = judged(baseline(gone, agreement=1.0), 32, matched=1)
+    assert (found.grade, found.by) == (BROKEN, "sqnr_db")
+
+
 def test_an_embedding_has_no_answers() -> None:
     vector = output(PartFigures("v", 8.0), kind=Kind.EMBEDDING)
     assert judged(baseline(vector, agreement=1.0), 32, matched=1).by == "sqnr_db"

@@ -5,7 +5,7 @@ from float. An output that has answers is judged by them; every other output by 
 worst of these grades is that of the network, and a goal that is missed is never good.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, final
 
 from lostbits.language import Message, say
@@ -13,7 +13,7 @@ from lostbits.results.judgement import Grade, Ground, Judgement
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import FEW, wilson
 from lostbits.runtime.metrics import Baseline
-from lostbits.runtime.output_figures import Kind, worst
+from lostbits.runtime.output_figures import Kind, OutputFigures, worst
 
 # One answer in a hundred is what good int8 networks lose in published tables; one in ten is more
 # than any of them calls usable.
@@ -21,6 +21,7 @@ _GOOD_DROP, _BROKEN_DROP = 0.01, 0.10
 _GOOD_AGREEMENT, _BROKEN_AGREEMENT = 0.99, 0.90
 # The error has 0.3 % of the signal's power at 25 dB, and a tenth at 10 dB.
 _GOOD_DB, _BROKEN_DB = 25.0, 10.0
+_GONE_DB = 3.0  # more than half of the output is error
 
 _ANSWERING = {Kind.CLASSES, Kind.SEQUENCE, Kind.OTHER}
 _ORDER = (Grade.GOOD, Grade.DEGRADED, Grade.BROKEN)
@@ -85,6 +86,7 @@ def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled
     answers = _answers(baseline, samples, at_chance)
     if answers is not None:
         yield answers
+        yield from _nothing_left(outputs[:1], answers, samples)
         outputs = outputs[1:]
     dead = [part for output in outputs for part in output.parts if part.dead]
     if dead:
@@ -95,6 +97,15 @@ def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled
         yield _Ruled(grade, "sqnr_db", part.name, part.sqnr_db, None, samples)
     elif answers is None:
         yield _without_parts(baseline, samples)
+
+
+def _nothing_left(
+    outputs: Sequence[OutputFigures], answers: _Ruled, samples: int
+) -> Iterator[_Ruled]:
+    """Answers that never change tell nothing of a network whose output is gone; labels would."""
+    part = worst(outputs)
+    if answers.by == "agreement" and part is not None and (part.sqnr_db or 0.0) < _GONE_DB:
+        yield _Ruled(Grade.BROKEN, "sqnr_db", part.name, part.sqnr_db, None, samples)
 
 
 def _without_parts(baseline: Baseline, samples: int) -> _Ruled:
