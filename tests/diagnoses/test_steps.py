@@ -27,7 +27,7 @@ def healthy() -> Case:
 
 def shrunk(affine: Affine) -> Affine:
     """A range of a fiftieth: nearly everything is cut off."""
-    return replace(affine, scale=affine.scale / 50)
+    return replace(affine, scale=np.asarray(affine.scale / 50, np.float32))
 
 
 def broken() -> Case:

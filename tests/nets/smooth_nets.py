@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.reference
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -44,7 +45,8 @@ def network(*, norm: bool = False) -> onnx.ModelProto:
             helper.make_node("Conv", ["normalised", "w", "b"], ["before"]),
             helper.make_node("BatchNormalization", ["before", "one", "b", "rm", "rv"], ["c"]),
         ]
-        arrays |= {"one": np.ones(8, np.float32), "rm": np.zeros(8), "rv": np.ones(8)}
+        one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
+        arrays |= {"one": one, "rm": zero, "rv": one}
     tensors = [numpy_helper.from_array(np.asarray(a, np.float32), n) for n, a in arrays.items()]
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 12, 12])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])]
@@ -61,7 +63,7 @@ def trained(on: Images) -> onnx.ModelProto:
     tapped.CopyFrom(model)
     tapped.graph.output.append(helper.make_tensor_value_info("before", TensorProto.FLOAT, None))
     values: Any = onnx.reference.ReferenceEvaluator(tapped).run(["before"], {"image": on})[0]
-    known = {"rm": values.mean((0, 2, 3)), "rv": values.var((0, 2, 3))}
+    known: dict[str, Any] = {"rm": values.mean((0, 2, 3)), "rv": values.var((0, 2, 3))}
     for tensor in model.graph.initializer:
         if tensor.name in known:
             tensor.CopyFrom(numpy_helper.from_array(known[tensor.name], tensor.name))

@@ -114,8 +114,12 @@ def repaired(restored: Restored) -> Repair | None:
         sites = _shortest(restored, sites, attributed(in_float(case, sites), source), STANDS_DB)
     sites = _pruned(restored, sites)
     after = restored.decibels(sites)
-    told = [float(db) if np.isfinite(db) else None for db in (before, after)]
+    told = _finite(before), _finite(after)
     return Repair(sites, *told, restored.runs, len(restored.judge.source))
+
+
+def _finite(decibels: float) -> float | None:
+    return decibels if np.isfinite(decibels) else None
 
 
 def _shortest(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from lostbits.diagnoses.findings import LEAST_SHARE, gain_db, unevenness
-from lostbits.language import Message, say
+from lostbits.language import Figure, Message, say
 from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
 from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.sites import SiteReport
@@ -74,7 +74,7 @@ def _answers(target: Target, baseline: Baseline, samples: int) -> Message:
         noise = say("verdict.noise", value=f"{baseline.sqnr_db:.1f}")
     if baseline.accuracy_float is not None and baseline.accuracy_quantized is not None:
         count = baseline.labelled or samples
-        answers = {
+        answers: dict[str, Figure] = {
             "quantized": f"{baseline.accuracy_quantized:.1%}",
             "float": f"{baseline.accuracy_float:.1%}",
             "of": _of(baseline.accuracy_quantized, count),
