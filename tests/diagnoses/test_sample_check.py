@@ -31,10 +31,10 @@ def test_calibration_of_another_kind_is_the_only_finding(
     assert found.samples is not None and found.samples.mismatch == mismatch
     assert found.data.use == "evaluation"
     if mismatch == "none":
-        assert all(each.code != "F010" for each in found.findings)
+        assert all(each.code != "F012" for each in found.findings)
         return
     (only,) = found.findings
-    assert (only.code, only.reason) == ("F010", "samples")
+    assert (only.code, only.reason) == ("F012", "samples")
     assert not found.treatable
     if mismatch == "inputs":
         assert only.tensor == "image"

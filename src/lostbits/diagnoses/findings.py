@@ -32,7 +32,7 @@ CODES: dict[Reason, str] = {
     "bias_overflow": "F007",
     "changed": "F008",
     "mistake": "F009",
-    "samples": "F010",
+    "samples": "F012",
     "collapse": "F011",
 }
 

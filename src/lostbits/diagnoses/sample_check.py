@@ -172,7 +172,7 @@ def mismatch_finding(check: SampleCheck, network: NetworkReport, command: str) -
     data, calibration = (_span(span) for span in (first.data, first.calibration))
     told = {"tensor": first.tensor, "data": data, "calibration": calibration}
     return Finding(
-        code="F010",
+        code="F012",
         tensor=first.tensor,
         role="activation",
         node="",
