@@ -33,6 +33,8 @@ CODES: dict[Reason, str] = {
     "changed": "F008",
     "mistake": "F009",
     "shared_scale": "F010",
+    "samples": "F012",
+    "collapse": "F011",
 }
 
 
@@ -106,7 +108,7 @@ def _explained(
 ) -> Finding:
     site = table.get(part.key)
     if site is None or _rewritten(case, part):
-        return _changed(case, part, command)
+        return _changed(case, network, part, command)
     return _finding(case, network, site, part, command)
 
 
@@ -115,7 +117,7 @@ def _rewritten(case: Case, part: Attribution) -> bool:
     return part.role == "bias" and part.cause == "round" and part.tensor in case.written
 
 
-def _changed(case: Case, part: Attribution, command: str) -> Finding:
+def _changed(case: Case, network: NetworkReport, part: Attribution, command: str) -> Finding:
     """A bias that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.attributed_sites if s.key == part.key)
     gain = gain_db(part.share)
@@ -136,7 +138,7 @@ def _changed(case: Case, part: Attribution, command: str) -> Finding:
             "finding.changed_codes" if part.key in case.plan else "finding.changed",
             tensor=part.tensor,
             node=place.node,
-            share=f"{part.share:.0%}",
+            share=_share(network, part),
             remedy=remedy,
             won=_won(gain),
         ),
@@ -161,8 +163,24 @@ def _finding(
         gain_db=gain,
         remedy=verdict.remedy,
         command=extended(command, ["--set", f"{site.tensor}={setting}"]),
-        text=_text(site, part, verdict, gain, case),
+        text=_text(
+            _name(site, corrected=bool(part.parts)),
+            site,
+            _share(network, part),
+            verdict,
+            gain,
+            case,
+        ),
     )
+
+
+def _share(network: NetworkReport, part: Attribution) -> Figure:
+    """No number where parts of the whole cannot be told, and none above all of it."""
+    if network.open:
+        return say("finding.unknown_share")
+    if part.share > 1:
+        return say("finding.cancelling_share")
+    return f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}"
 
 
 def _place(case: Case, site: SiteReport) -> Site:
@@ -223,13 +241,13 @@ def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdi
 
 
 def _text(
-    site: SiteReport, part: Attribution, verdict: Verdict, gain: float, case: Case
+    name: Message, site: SiteReport, share: Figure, verdict: Verdict, gain: float, case: Case
 ) -> Message:
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
         "finding.text",
-        name=_name(site, corrected=bool(part.parts)),
-        share=f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}",
+        name=name,
+        share=share,
         because=_because(site, verdict),
         cost=cost,
         remedy=verdict.remedy,

@@ -1,39 +1,97 @@
 """The result: what a run found, put together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lostbits.case import Case
+from lostbits.data import Source
 from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.dead_findings import dead_findings, with_dead
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.focus import far_below
+from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
+from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
-from lostbits.results.diagnosis import Diagnosis, NetworkReport
-from lostbits.results.facts import Coverage, DataFacts, ModelFacts, Reasoned, RuleFacts, TargetFacts
+from lostbits.results.diagnosis import Diagnosis, Finding, NetworkReport
+from lostbits.results.facts import (
+    Coverage,
+    DataFacts,
+    ModelFacts,
+    Reasoned,
+    RuleFacts,
+    TargetFacts,
+    Use,
+)
+from lostbits.results.samples import SampleCheck
+from lostbits.results.sites import SiteReport
 from lostbits.runtime.float_reference import Reference
+from lostbits.runtime.goal import Goal
+from lostbits.runtime.intervals import wilson
+from lostbits.runtime.metrics import Baseline
 from lostbits.system.peak import peak_memory
 from lostbits.target import Rule, Target
 
 WORST = "note.worst"  # code of the note that a part is far below the whole
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
+_USES: tuple[Use, Use] = ("calibration", "evaluation")
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
 
 
+@final
+class Judged(NamedTuple):
+    """The samples that judge a recovery, which attributions do not look at.
+
+    Attributes:
+        figures: Of the case as it came.
+        data: Which samples.
+        labels: Theirs, or None.
+    """
+
+    figures: Baseline
+    data: DataFacts
+    labels: NDArray[np.int64] | None
+
+
+@final
+@dataclass(frozen=True)
+class Circumstances:
+    """What a result tells beside what its run has measured.
+
+    Attributes:
+        adopted: Whether the parameters are somebody else's, and not of the target's rules.
+        goals: What the verdict shall hold it to.
+        unseen: Whether other samples have set the ranges.
+        check: What the samples say of themselves.
+        steps: A broken network taken apart, and what setting sites to float restores.
+        judges: Figures of the samples that a recovery is judged on, where there was one.
+    """
+
+    adopted: bool = False
+    goals: Sequence[Goal] = ()
+    unseen: bool = False
+    check: SampleCheck | None = None
+    steps: Steps = WHOLE
+    judges: Judged | None = None
+
+
 def assemble(
-    run: Run, reference: Reference, seconds: dict[str, float], *, adopted: bool = False
+    run: Run, reference: Reference, seconds: dict[str, float], around: Circumstances
 ) -> Diagnosis:
     """Everything that was found.
 
@@ -41,28 +99,38 @@ def assemble(
         run: A diagnosis that is done.
         reference: The float network that it is about.
         seconds: By stage.
-        adopted: Whether the parameters are somebody else's, and not of the target's rules.
+        around: What is to be told besides.
 
     Raises:
         SimulationError: S008 where a figure is not a number.
     """
-    sites, case = run.sites(), run.case
-    network = with_reasons(case, sites, together(run.network(), case))
+    sites, case, check, steps = run.sites(), run.case, around.check, around.steps
+    network = with_reasons(case, sites, together(steps.network or run.network(), case))
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
     command = run.settings.command or quoted(plain)
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
-    found = [*dead, *findings(case, sites, network, command)]
-    baseline = run.baseline
+    found = _findings(case, sites, network, command, around, dead)
+    own, judges = run.baseline, around.judges
+    baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
+    at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
+    judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goals=around.goals)
+    told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
+    told += step_notes(steps)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seconds=seconds,
         peak_memory_bytes=peak_memory(),
-        verdict=verdict(case.target, baseline, network.attributions, sites, found),
+        verdict=verdict(case.target, baseline, network, sites, found, judgement),
+        judgement=judgement,
+        samples=check,
+        repair=steps.repair,
+        restore=steps.restore,
+        evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
-        data=_data(run),
+        data=_data(run, around.unseen),
         target=_target(case.target),
         coverage=_coverage(case, len(sites)),
         baseline=baseline,
@@ -70,15 +138,47 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=_notes(run, reference, network, adopted),
+        notes=[*told, *_notes(run, reference, network, around.adopted)],
     )
     check_finite(diagnosis)
     return diagnosis
 
 
-def _data(run: Run) -> DataFacts:
-    source = run.source
-    return DataFacts(source.description, run.done, run.interrupted, source.fingerprint())
+def _findings(
+    case: Case,
+    sites: Sequence[SiteReport],
+    network: NetworkReport,
+    command: str,
+    around: Circumstances,
+    dead: list[Finding],
+) -> list[Finding]:
+    """Samples of another kind are the only one; then what died, and what must be repaired."""
+    check, repair = around.check, around.steps.repair
+    mismatch = None if check is None else mismatch_finding(check, network, command)
+    if mismatch is not None:
+        return [mismatch]
+    repairs = [] if repair is None else [repair_finding(case, sites, repair, command)]
+    return [*dead, *repairs, *findings(case, sites, network, command)]
+
+
+def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline) -> bool:
+    """Whether float answers no better than by chance, as far as so many labels can tell."""
+    if labels is None or baseline.accuracy_float is None or not baseline.labelled:
+        return False
+    shape = case.model.graph.outputs[0].shape
+    last = None if shape is None else shape[-1]
+    classes = last if isinstance(last, int) else int(labels.max()) + 1
+    return wilson(baseline.accuracy_float, baseline.labelled)[0] <= 1 / max(classes, 1)
+
+
+def _data(run: Run, unseen: bool) -> DataFacts:
+    use = _USES[unseen]
+    return samples_used(run.source, use, run.done, interrupted=run.interrupted)
+
+
+def samples_used(source: Source, use: Use, done: int, *, interrupted: bool = False) -> DataFacts:
+    """What a result tells of samples."""
+    return DataFacts(source.description, done, interrupted, source.fingerprint(), use)
 
 
 def _coverage(case: Case, matched: int) -> Coverage:
@@ -86,6 +186,13 @@ def _coverage(case: Case, matched: int) -> Coverage:
     left = [Reasoned(tensor, why) for tensor, why in case.placed.left_in_float.items()]
     unmatched = [Reasoned(s.tensor, say("note.set_to_float")) for s in planned]
     return Coverage(matched, len(case.placed.sites), unmatched, left)
+
+
+def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
+    if not at_chance:
+        return []
+    told = f"{baseline.accuracy_float:.1%}"
+    return [say("note.labels_at_chance", share=told, count=str(baseline.labelled))]
 
 
 def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from lostbits.diagnoses.findings import LEAST_SHARE, gain_db, unevenness
-from lostbits.language import Message, say
-from lostbits.results.diagnosis import Attribution, Finding, Reason
+from lostbits.language import Figure, Message, say
+from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
+from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.sites import SiteReport
+from lostbits.runtime.intervals import FEW, wilson
 from lostbits.runtime.metrics import Baseline
 from lostbits.target import Target
 
@@ -34,35 +36,67 @@ class _Led(NamedTuple):
 def verdict(
     target: Target,
     baseline: Baseline,
-    parts: Sequence[Attribution],
+    network: NetworkReport,
     sites: Sequence[SiteReport],
     found: Sequence[Finding],
+    judgement: Judgement,
 ) -> Message:
     """What is left of the answers, what took the rest, and what curing that should win."""
-    first = _answers(target, baseline)
+    if judgement.grade is None:
+        return say("verdict.unmatched", target=target.name)
+    first = _answers(target, baseline, judgement.samples)
+    return say("verdict.together", first=first, second=_rest(network, sites, found, judgement))
+
+
+def _rest(
+    network: NetworkReport,
+    sites: Sequence[SiteReport],
+    found: Sequence[Finding],
+    judgement: Judgement,
+) -> Message:
+    """What a reader of a healthy network need not be told, and one of an open sum must not."""
+    if found and found[0].reason in ("samples", "collapse"):
+        return found[0].text
+    if judgement.grade is Grade.GOOD:
+        return say("verdict.healthy" if found else "verdict.nothing")
+    if network.open:
+        return say("verdict.open", residual=f"{network.residual:+.0%}")
     if not found:
-        return say("verdict.together", first=first, second=say("verdict.nothing"))
-    led = _leading(parts)
-    second = say("verdict.both", cause=_cause(led, sites), cure=_cure(led, found))
-    return say("verdict.together", first=first, second=second)
+        return say("verdict.nothing")
+    led = _leading(network.attributions)
+    return say("verdict.both", cause=_cause(led, sites, network), cure=_cure(led, found))
 
 
-def _answers(target: Target, baseline: Baseline) -> Message:
+def _answers(target: Target, baseline: Baseline, samples: int) -> Message:
     names = {"bits": target.activations.grid.name, "target": target.name}
     noise = say("verdict.silent")
     if baseline.sqnr_db is not None:
         noise = say("verdict.noise", value=f"{baseline.sqnr_db:.1f}")
     if baseline.accuracy_float is not None and baseline.accuracy_quantized is not None:
-        answers = {
+        count = baseline.labelled or samples
+        answers: dict[str, Figure] = {
             "quantized": f"{baseline.accuracy_quantized:.1%}",
             "float": f"{baseline.accuracy_float:.1%}",
+            "of": _of(baseline.accuracy_quantized, count),
         }
-        return say("verdict.accuracy", **names, **answers)
+        return say("verdict.accuracy_of", **names, **answers)
     if baseline.agreement is not None:
-        return say("verdict.agreement", **names, share=f"{baseline.agreement:.1%}", noise=noise)
+        share, of = (
+            f"{baseline.agreement:.1%}",
+            _of(baseline.agreement, baseline.answers or samples),
+        )
+        return say("verdict.agreement_of", **names, share=share, noise=noise, of=of)
     if baseline.sqnr_db is None:
         return say("verdict.same", **names)
     return say("verdict.output", **names, noise=noise)
+
+
+def _of(share: float, count: int) -> Message:
+    """How many answers a share stands for, and how far it may be off where they are few."""
+    if not 0 < count < FEW:
+        return say("verdict.of", count=str(count))
+    low, high = (f"{end:.0%}" for end in wilson(share, count))
+    return say("verdict.of_few", count=str(count), low=low, high=high)
 
 
 def _leading(parts: Sequence[Attribution]) -> _Led:
@@ -75,9 +109,13 @@ def _leading(parts: Sequence[Attribution]) -> _Led:
     return max((_Led(*key, found) for key, found in groups.items()), key=lambda led: led.share)
 
 
-def _cause(led: _Led, sites: Sequence[SiteReport]) -> Message:
+def _cause(led: _Led, sites: Sequence[SiteReport], network: NetworkReport) -> Message:
+    """Where errors cancel, parts of them are more than the whole: then there is no share."""
     tensors = dict.fromkeys(part.tensor for part in led.parts)
     share, blame = f"{led.share:.0%}", _blame(led, sites)
+    if network.cancelling:
+        roles = say(f"roles.{led.role}")
+        return say("verdict.cause_cancelling", count=str(len(tensors)), roles=roles, blame=blame)
     if len(tensors) == 1:
         role, tensor = say(f"role.{led.role}"), next(iter(tensors))
         return say("verdict.cause_one", share=share, role=role, tensor=tensor, blame=blame)

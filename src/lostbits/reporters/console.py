@@ -14,11 +14,13 @@ from lostbits.quoting import visible
 from lostbits.reporter import Reporter
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.results.diagnosis import Diagnosis, Finding
+from lostbits.results.judgement import Judgement
 from lostbits.results.recovery import Outcome
 from lostbits.results.sites import STEPS
 
 _ROWS = 10
 _FINDINGS = 5
+_COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
 _WIDTH, _MOST = 30, 2.0  # letters of the bar of all of the loss, and bars that are longer
 
 
@@ -40,26 +42,61 @@ class Terminal(Reporter):
 
 def screen(result: Diagnosis) -> RenderableType:
     """The summary as something rich can print."""
+    grades = _grade(result)
     worst = [note for note in result.notes if note.code == WORST]
-    parts: list[RenderableType] = [_text(result.verdict, style="bold")]
+    parts: list[RenderableType] = [*grades[:1], _text(result.verdict, style="bold")]
     parts += [_text(note, style="bold yellow") for note in worst]
     parts.append(Text(""))
-    parts += [_loss(result), Text("")]
-    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
-        parts += [_finding(number, finding), Text("")]
-    parts += [
-        _attributions(result),
-        Text(""),
-        _lost_bits(result),
-        Text(""),
-        Text(_trust(result), style="dim"),
-    ]
+    if not result.healthy:
+        parts += _explained(result)
+    parts += [Text(_trust(result), style="dim")]
     if result.recovered is not None:
-        parts += [Text(""), *_recovery(result, result.recovered)]
-    elif result.findings:
+        parts += [Text(""), *_recovery(result, result.recovered), *grades[1:]]
+    elif result.treatable:
         parts += _next(result)
     parts += [_text(note, style="yellow") for note in result.notes if note not in worst]
     return Group(*parts)
+
+
+def _grade(result: Diagnosis) -> list[RenderableType]:
+    """The verdict in a word and its colour, by which figure, and of which samples."""
+    found = (result.judgement, result.judgement_after)
+    return [_graded(each, result.judged_on.use) for each in found if each and each.grade]
+
+
+def _graded(found: Judgement, use: str) -> Text:
+    assert found.grade is not None
+    line = Text(visible(str(say(f"grade.{found.grade}"))), style=_COLORS[found.grade])
+    return line.append(f"  {visible(str(found.why))}; {use} samples", style="default")
+
+
+def _explained(result: Diagnosis) -> list[RenderableType]:
+    """Where the loss sits and what to do: nothing that the owner of a healthy network needs."""
+    parts: list[RenderableType] = [] if result.network.open else [_loss(result), Text("")]
+    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
+        parts += [_finding(number, finding), Text("")]
+    if not result.network.open:
+        parts += [_attributions(result), Text("")]
+    return [*parts, *_restored(result), _lost_bits(result), Text("")]
+
+
+def _restored(result: Diagnosis) -> list[RenderableType]:
+    """The restore curve as bars: SQNR against the number of sites in float."""
+    if result.restore is None:
+        return []
+    points = result.restore.points
+    known = [p.sqnr_db for p in points if p.sqnr_db is not None]
+    most = max([1.0, *known])
+    samples = str(result.restore.samples)
+    title = f"{say('restore.title')} ({samples} {result.data.use} samples)"
+    table = Table(title=title, title_justify="left", box=None)
+    for name in (str(say("restore.sites")), "SQNR dB", "agreement", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for point in points:
+        cells = (_figure(point.sqnr_db, "{:.1f}"), _figure(point.agreement, "{:.1%}"))
+        length = max(point.sqnr_db or 0.0, 0.0) / most / _MOST
+        table.add_row(str(point.sites), *cells, Text(_bar(length), style="cyan"))
+    return [table, Text("")]
 
 
 def _text(text: str | Message, style: str = "") -> Text:
@@ -74,7 +111,10 @@ def _bar(share: float) -> str:
 
 def _loss(result: Diagnosis) -> Table:
     """The loss by its cause, each part as long as it is large."""
-    table = Table(title="The loss, split by its cause", title_justify="left", box=None)
+    title = "The loss, split by its cause"
+    if result.network.cancelling:
+        title += " (parts of what errors add up to before they cancel)"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("", justify="right")
     table.add_column("")
     table.add_column("", overflow="fold")
@@ -176,7 +216,7 @@ def _trust(result: Diagnosis) -> str:
     return (
         f"{coverage.sites_matched} of {coverage.sites_total} sites matched; attributed "
         f"{1 + network.residual:.1%} of the output error ({network.method}, "
-        f"residual {network.residual:+.2%}); {result.data.samples} samples; "
+        f"residual {network.residual:+.2%}); {result.data.samples} {result.data.use} samples; "
         f"{sum(result.seconds.values()):.1f} s; "
         f"peak memory {result.peak_memory_bytes / 2**20:.0f} MiB"
     )

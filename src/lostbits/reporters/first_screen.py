@@ -32,20 +32,30 @@ class Segment(NamedTuple):
 
 
 def loss(result: Diagnosis) -> list[Segment]:
-    """The loss split by its reason, largest first; together they are what was attributed."""
+    """The loss split by its reason, largest first; together they are what was attributed.
+
+    Where errors cancel, shares are of what they add up to before that, so that none is above all.
+    Where the attribution does not close there are none.
+    """
+    if result.network.open:
+        return []
     table: dict[str, dict[str, float]] = {}
     for a in result.network.attributions:
         roles = table.setdefault(a.reason or "resolution", {})
         roles[a.role] = roles.get(a.role, 0.0) + a.share
     shares = {reason: sum(roles.values()) for reason, roles in table.items()}
     whole = sum(max(share, 0.0) for share in shares.values()) or 1.0
+    unit = max(whole, 1.0) if result.network.cancelling else 1.0
     ranked = sorted(shares, key=lambda reason: -shares[reason])
     return [
         Segment(
             reason,
-            shares[reason],
+            shares[reason] / unit,
             round(max(shares[reason], 0.0) / whole, 4),
-            sorted(table[reason].items(), key=lambda item: -item[1]),
+            sorted(
+                ((role, share / unit) for role, share in table[reason].items()),
+                key=lambda item: -item[1],
+            ),
         )
         for reason in ranked
     ]

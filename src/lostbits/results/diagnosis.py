@@ -10,7 +10,7 @@ from typing import Literal, final
 
 from lostbits.case import Case
 from lostbits.graph.site import Role
-from lostbits.language import Message
+from lostbits.language import Message, say
 from lostbits.results.checks import Check
 from lostbits.results.dead_parts import DeadFigures
 from lostbits.results.facts import (
@@ -22,7 +22,10 @@ from lostbits.results.facts import (
     PlanFacts,
     TargetFacts,
 )
+from lostbits.results.judgement import Grade, Judgement
 from lostbits.results.recovery import Attempt, Outcome
+from lostbits.results.restore import Repair, RestoreCurve
+from lostbits.results.samples import SampleCheck
 from lostbits.results.sites import SiteReport
 from lostbits.results.verification import Verification
 from lostbits.runtime.figure_kinds import (
@@ -50,10 +53,15 @@ Reason = Literal[
     "changed",
     "mistake",
     "shared_scale",
+    "samples",
+    "collapse",
 ]
 Severity = Literal["broken", "usual"]
 
 _SHOWN = 5  # findings on the first screen
+# Part of the total that an attribution may miss and still be told as shares; and what shares that
+# are above zero may add up to before it is said that errors cancel.
+_OPEN, _CANCELLING = 0.10, 1.5
 
 
 @final
@@ -143,6 +151,17 @@ class NetworkReport:
         return sorted(found, key=lambda part: -abs(part.value))
 
     @property
+    def open(self) -> bool:
+        """Whether it misses so much of the total that its parts must not be told as shares."""
+        return abs(self.residual) > _OPEN
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether errors cancel so much that parts of them add up to far more than the whole."""
+        shares = [a.share for a in self.attributions]
+        return sum(s for s in shares if s > 0) > _CANCELLING or max(shares, default=0.0) > 1
+
+    @property
     def values(self) -> dict[str, float]:
         """What every site carries, all causes together, by site key; without a share, no entry."""
         sums: dict[str, float] = {}
@@ -207,6 +226,14 @@ class Diagnosis:
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
         checks: The goals, in the order in which they were given.
+        judgement: Good, degraded or broken, and why; None in a result of an older version.
+        evaluation: Samples that judged a recovery, of which baseline and verdict are; None where
+            they are of ``data``.
+        samples: What the samples say of themselves; None where that was not looked at.
+        repair: Sites of a broken network that are in float in ``network``, and come first among
+            the findings; None where it stands as it came.
+        restore: What setting sites to float restores; None where it was not measured.
+        judgement_after: Of the recovered case on the same samples.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -233,6 +260,27 @@ class Diagnosis:
     recovered: Outcome | None = None
     plan: PlanFacts | None = None
     checks: list[Check] = field(default_factory=list)
+    judgement: Judgement | None = None
+    evaluation: DataFacts | None = None
+    judgement_after: Judgement | None = None
+    samples: SampleCheck | None = None
+    repair: Repair | None = None
+    restore: RestoreCurve | None = None
+
+    @property
+    def judged_on(self) -> DataFacts:
+        """The samples that baseline and verdict are of."""
+        return self.data if self.evaluation is None else self.evaluation
+
+    @property
+    def treatable(self) -> bool:
+        """Whether a recovery is what to run next: not of what is healthy, or wrongly calibrated."""
+        return bool(self.findings) and not self.healthy and self.findings[0].reason != "samples"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.judgement is not None and self.judgement.grade is Grade.GOOD
 
     def __repr__(self) -> str:
         model, target = Path(self.model.path).name, self.target.name
@@ -244,9 +292,10 @@ class Diagnosis:
         told = [f"<p>{html.escape(str(note))}</p>" for note in self.notes]
         if self.recovered is not None:
             told.insert(0, f"<p><b>{html.escape(str(self.recovered.text))}</b></p>")
-        items = "".join(_item(each) for each in self.findings[:_SHOWN])
-        verdict = html.escape(str(self.verdict))
-        return f"<p><b>{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
+        shown = [] if self.healthy else self.findings[:_SHOWN]
+        items = "".join(_item(each) for each in shown)
+        verdict, grade = html.escape(str(self.verdict)), _graded(self.judgement)
+        return f"<p><b>{grade}{verdict}</b></p>{''.join(told)}<ol>{items}</ol>"
 
 
 @final
@@ -301,6 +350,15 @@ class Recovery:
 
 def _db(value: float | None) -> str:
     return "without error" if value is None else f"{value:.1f} dB"
+
+
+def _graded(judgement: Judgement | None) -> str:
+    """The word in its colour."""
+    if judgement is None or judgement.grade is None:
+        return ""
+    color = {"good": "#00795d", "degraded": "#9a6700", "broken": "#a3122b"}[judgement.grade]
+    word = html.escape(str(say(f"grade.{judgement.grade}")))
+    return f'<span style="color:{color}">{word}</span> '
 
 
 def _item(finding: Finding) -> str:

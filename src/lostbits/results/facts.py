@@ -1,7 +1,7 @@
 """What a result tells of the model, the samples, the target, the plan and the memory of a run."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from lostbits.graph.simplify import Normalisation
 from lostbits.grid import Grid
@@ -13,6 +13,8 @@ from lostbits.runtime.figure_kinds import (
     Several,
 )
 from lostbits.target import Source
+
+Use = Literal["calibration", "evaluation"]
 
 
 @final
@@ -69,12 +71,17 @@ class ModelFacts:
 @final
 @dataclass(frozen=True)
 class DataFacts:
-    """The samples that were used."""
+    """The samples that were used.
+
+    Attributes:
+        use: Whether they have set the ranges too, or were seen by nothing before.
+    """
 
     source: str
     samples: Several
     interrupted: bool
     sha256: Digest
+    use: Use = "calibration"
 
 
 @final

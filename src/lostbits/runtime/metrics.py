@@ -13,7 +13,7 @@ from lostbits.errors import SimulationError, TargetError, close_match
 from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
-from lostbits.runtime.figure_kinds import Part
+from lostbits.runtime.figure_kinds import Count, Part
 from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
 from lostbits.runtime.part_figures import figures_of, part_sums, together
 from lostbits.statistic import RecordSum
@@ -152,6 +152,8 @@ class Baseline:
         accuracy_quantized: The same of the quantized network.
         outputs_sqnr_db: By output.
         outputs: Every output by itself and by part.
+        answers: Answers that the agreement is a share of.
+        labelled: Answers that the accuracies are shares of.
     """
 
     sqnr_db: float | None
@@ -161,6 +163,8 @@ class Baseline:
     accuracy_quantized: Part | None = None
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
     outputs: list[OutputFigures] = field(default_factory=list)
+    answers: Count = 0
+    labelled: Count = 0
 
     @property
     def worst(self) -> PartFigures | None:
@@ -346,6 +350,8 @@ class Comparison(RecordSum):
             accuracy_quantized=accuracy[1],
             outputs_sqnr_db=per_output,
             outputs=figures,
+            answers=self.positions,
+            labelled=self.labelled,
         )
 
 

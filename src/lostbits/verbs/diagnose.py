@@ -9,8 +9,10 @@ from typing import Any
 from lostbits import quoting
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.result import assemble
+from lostbits.diagnoses.result import Circumstances, assemble
+from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
+from lostbits.diagnoses.steps import taken_apart
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.gate import checked_goal
 from lostbits.runtime.goal import Goal
@@ -78,7 +80,12 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
         seconds["diagnose"] = time.perf_counter() - start
-        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+        around = Circumstances(
+            adopted=origin.adopted is not None, unseen=origin.calibration is not None, goals=goals
+        )
+        if not run.interrupted:
+            around = _looked_into(around, run, origin, seconds, (pool, progress))
+        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
     return replace(found, checks=[checked_goal(each, found.baseline) for each in goals])
 
 
@@ -88,16 +95,35 @@ def _goals(given: str | Goal | Sequence[str]) -> list[Goal]:
     return [goal if isinstance(goal, Goal) else Goal.parse(goal) for goal in each]
 
 
+def _looked_into(
+    around: Circumstances,
+    run: Run,
+    origin: Provenance,
+    seconds: dict[str, float],
+    with_: tuple[Pool, Progress],
+) -> Circumstances:
+    """With what the samples say of themselves, and a broken network taken apart by steps."""
+    start, apart = time.perf_counter(), origin.calibration
+    others = None if apart is None else apart.source
+    check = sample_check(run.case, origin.reference.plain, run.source, others, with_[0])
+    seconds["samples"] = time.perf_counter() - start
+    start = time.perf_counter()
+    steps = taken_apart(run, *with_)
+    seconds["repair"] = time.perf_counter() - start
+    return replace(around, check=check, steps=steps)
+
+
 def explained(
     run: Run,
     origin: Provenance,
     settings: Settings,
     seconds: dict[str, float],
     peaks: tuple[int, int],
+    around: Circumstances,
 ) -> Diagnosis:
     """What a run has found, with what is to be said of its file and its memory."""
     start = time.perf_counter()
-    found = assemble(run, origin.reference, seconds, adopted=origin.adopted is not None)
+    found = assemble(run, origin.reference, seconds, around)
     seconds["explain"] = time.perf_counter() - start
     return origin.completed(replace(found, seconds=seconds), peaks)
 

@@ -10,6 +10,9 @@ from lostbits.attempts.bench import recover as recovered
 from lostbits.attempts.planner import Entry
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.result import Circumstances, Judged, samples_used
+from lostbits.diagnoses.sample_check import sample_check
 from lostbits.errors import TargetError, close_match
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
@@ -98,8 +101,17 @@ def recover(  # noqa: PLR0913 - options are keywords
         start = time.perf_counter()
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
-        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
-    report = replace(found, ledger=ledger, recovered=outcome)
+        goals = [] if wishes.goal is None else [wishes.goal]
+        facts = samples_used(judges.source, "evaluation", len(judges.source))
+        around = Circumstances(
+            adopted=origin.adopted is not None,
+            goals=goals,
+            judges=Judged(outcome.before, facts, wanted),
+            check=sample_check(bare, origin.reference.plain, judges.source, source, pool),
+        )
+        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
+    after = judged(outcome.after, facts.samples, matched=found.coverage.sites_total, goals=goals)
+    report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
 
 

@@ -1,0 +1,132 @@
+"""A broken network taken apart by steps: what must be repaired first, and what is left then."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from lostbits.case import Case
+from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.restore import SAMPLES, Restored, in_float, repaired, restore_curve
+from lostbits.graph.site import Site
+from lostbits.language import Message, say
+from lostbits.quoting import extended
+from lostbits.results.diagnosis import Finding, NetworkReport
+from lostbits.results.restore import Repair, RestoreCurve
+from lostbits.results.sites import SiteReport
+from lostbits.runtime.held_out_figures import Judge
+from lostbits.workers.pool import Pool
+from lostbits.workers.progress import Progress
+
+_NAMED = 3  # sites of a repair that the sentence names
+
+
+@final
+@dataclass(frozen=True)
+class Steps:
+    """What measured runs with sites in float have shown.
+
+    Attributes:
+        network: The attribution of what is left once the repair is made; None where none was.
+        repair: What must be repaired first; None where the network stands as it came.
+        restore: The curve; None where it was not measured.
+        bounded: Whether the memory was bounded, so that nothing was measured.
+    """
+
+    network: NetworkReport | None = None
+    repair: Repair | None = None
+    restore: RestoreCurve | None = None
+    bounded: bool = False
+
+
+WHOLE = Steps()
+
+
+def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
+    """Repair a network that has fallen, attribute what is left, and measure the restore curve.
+
+    The runs take a few samples, and hold a network of their own each: where the memory is bounded
+    none is made.
+    """
+    own = run.network()
+    if run.interrupted or not own.total or not run.case.sites:
+        return WHOLE
+    if run.settings.resources.memory is not None:
+        return Steps(bounded=True)
+    few = run.source.slice(0, min(SAMPLES, len(run.source)))
+    labels = None if run.labels is None else run.labels[: len(few)]
+    restored = Restored(run.case, Judge(run.case.model, few, labels, pool))
+    repair = repaired(restored)
+    rest, first = own, list(repair.sites) if repair is not None else []
+    if repair is not None:
+        rest = _rest(run, repair, pool, progress)
+    values = rest.values
+    order = [*first, *sorted(values, key=lambda key: (-values[key], key))]
+    curve = restore_curve(restored, list(dict.fromkeys(order)))
+    return Steps(rest if repair is not None else None, repair, curve)
+
+
+def _rest(run: Run, repair: Repair, pool: Pool, progress: Progress) -> NetworkReport:
+    """The attribution of the network that stands, over all samples."""
+    case = in_float(run.case, repair.sites)
+    again = Run(case, run.source, run.settings, run.labels, run.tolerance)
+    again.diagnose(progress, pool)
+    return again.network()
+
+
+def repair_finding(
+    case: Case, sites: Sequence[SiteReport], repair: Repair, command: str
+) -> Finding:
+    """One finding of all sites that must be repaired first, whose command sets them to float."""
+    places = {s.key: s for s in case.attributed_sites}
+    chosen = [places[key] for key in repair.sites]
+    first = chosen[0]
+    report = next((s for s in sites if s.key == first.key), None)
+    clipped = report is not None and report.mse_clip > report.mse_round
+    gain = max((repair.after_db or 0.0) - (repair.before_db or 0.0), 0.0)
+    return Finding(
+        code="F011",
+        tensor=first.tensor,
+        role=first.role,
+        node=first.node,
+        cause="clip" if clipped else "round",
+        reason="collapse",
+        share=1 - 10 ** (-gain / 10),
+        bits=0.0,
+        gain_db=gain,
+        remedy=say("remedy.collapse"),
+        command=extended(command, _in_float(chosen)),
+        text=_collapse(repair, chosen, len(places)),
+    )
+
+
+def _in_float(chosen: Sequence[Site]) -> list[str]:
+    """Options that set these sites to float."""
+    return [word for site in chosen for word in ("--set", f"{site.tensor}=float")]
+
+
+def _collapse(repair: Repair, chosen: Sequence[Site], every: int) -> Message:
+    return say(
+        "finding.collapse",
+        count=str(len(chosen)),
+        all=str(every),
+        names=", ".join(site.tensor for site in chosen[:_NAMED]),
+        before=_db(repair.before_db),
+        after=_db(repair.after_db),
+        samples=str(repair.samples),
+    )
+
+
+def _db(value: float | None) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.1f}"
+
+
+def step_notes(steps: Steps) -> list[Message]:
+    """What a reader of the shares must know."""
+    if steps.bounded:
+        return [say("note.restore_bounded")]
+    if steps.repair is None:
+        return []
+    told = {"count": str(len(steps.repair.sites)), "runs": str(steps.repair.runs)}
+    return [say("note.repaired", after=_db(steps.repair.after_db), **told)]
