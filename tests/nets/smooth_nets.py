@@ -1,6 +1,6 @@
 """A small network that knows smooth images, and such images."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -62,7 +62,8 @@ def trained(on: Images) -> onnx.ModelProto:
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     tapped.graph.output.append(helper.make_tensor_value_info("before", TensorProto.FLOAT, None))
-    values: Any = onnx.reference.ReferenceEvaluator(tapped).run(["before"], {"image": on})[0]
+    run = onnx.reference.ReferenceEvaluator(tapped).run
+    values: Any = cast("list[Any]", run(["before"], {"image": on}))[0]
     known: dict[str, Any] = {"rm": values.mean((0, 2, 3)), "rv": values.var((0, 2, 3))}
     for tensor in model.graph.initializer:
         if tensor.name in known:

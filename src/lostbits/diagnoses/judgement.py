@@ -65,7 +65,7 @@ def judged(
     if met is False and ruled.grade is Grade.GOOD:
         ruled = ruled._replace(grade=Grade.DEGRADED)
     few = ruled.by in ("accuracy", "agreement") and 0 < ruled.samples < FEW
-    interval = wilson(ruled.value or 0.0, ruled.samples) if few else None
+    interval = list(wilson(ruled.value or 0.0, ruled.samples)) if few else None
     why = _in_words(ruled, asked, met)
     return Judgement(
         ruled.grade,

@@ -87,8 +87,8 @@ def _pair(name: str, seen: Reach, taught: Reach) -> Compared:
     tiny = float(np.finfo(np.float32).tiny)
     return Compared(
         tensor=name,
-        data=seen.span,
-        calibration=taught.span,
+        data=[*seen.span],
+        calibration=[*taught.span],
         outside=seen.outside,
         side=side,
         ratio=1.0 if seen.rms == taught.rms else seen.rms / max(taught.rms, tiny),
@@ -187,7 +187,7 @@ def mismatch_finding(check: SampleCheck, network: NetworkReport, command: str) -
     )
 
 
-def _span(span: tuple[float, float]) -> str:
+def _span(span: Sequence[float]) -> str:
     return f"{span[0]:.3g}..{span[1]:.3g}"
 
 

@@ -44,7 +44,7 @@ class Judgement:
     value: float | None
     reference: float | None
     samples: Count
-    interval: tuple[Part, Part] | None
+    interval: list[Part] | None
     goal: str
     goal_met: bool | None
     why: Message

@@ -22,8 +22,8 @@ class Compared:
     """
 
     tensor: Named
-    data: tuple[float, float]
-    calibration: tuple[float, float]
+    data: list[float]
+    calibration: list[float]
     outside: Part
     side: Literal["below", "above", "both", "none"]
     ratio: Size
