@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lostbits.data import check_classes
 from lostbits.errors import SimulationError, TargetError, close_match
 from lostbits.runtime.figure_kinds import Part
-from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
+from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.statistic import RecordSum
 
 Metric = Literal["nsr", "kl"]
@@ -87,6 +87,7 @@ class Baseline:
         accuracy_quantized: The same of the quantized network.
         outputs_sqnr_db: By output.
         outputs: Every output by itself and by part.
+        metric: That was asked for, on all samples together; None without one.
     """
 
     sqnr_db: float | None
@@ -96,6 +97,7 @@ class Baseline:
     accuracy_quantized: Part | None = None
     outputs_sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
     outputs: list[OutputFigures] = field(default_factory=list)
+    metric: MetricFigures | None = None
 
     @property
     def worst(self) -> PartFigures | None:
