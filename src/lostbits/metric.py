@@ -132,8 +132,8 @@ def measured(metric: Metric, answers: Answers) -> float:
         raise
     except Exception as error:  # whatever a function of somebody else's raises
         raise SimulationError("S021", where, described(error)) from error
-    if np.isnan(value):
-        raise SimulationError("S022", where, "NaN")
+    if np.isnan(value) or value == -np.inf:
+        raise SimulationError("S022", where, str(value))
     return value
 
 

@@ -96,7 +96,7 @@ def _planner(
     bench = Bench(work, judges, None, Settings())
     saved: list[Case] = []
     tools = Tools(
-        Judge(case.model, judges),
+        Judge(case.model, judges).judged,
         lambda case: NOTHING,
         bench.recalibrate,
         bench.distance(case.model),
@@ -393,7 +393,7 @@ def test_no_kept_attempt_makes_held_out_error_worse(tmp_path: Path) -> None:
         work, judges = divided(source)
         bench = Bench(work, judges, None, Settings())
         tools = Tools(
-            Judge(case.model, judges),
+            Judge(case.model, judges).judged,
             bench.diagnose,
             bench.recalibrate,
             bench.distance(case.model),

@@ -22,6 +22,7 @@ from lostbits.graph.site import Site
 from lostbits.language import say
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.results.sites import SiteReport, Standing
+from lostbits.runtime.output_figures import MetricFigures
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -51,6 +52,7 @@ class Run:
         tolerance: Part of the total that the attributions may miss it by.
         interrupted: Whether the user stopped it before the last sample.
         sums: All that was measured so far.
+        metric: What decides, measured on the samples beside all this; None without one.
     """
 
     case: Case
@@ -60,6 +62,7 @@ class Run:
     tolerance: float = CLOSURE
     interrupted: bool = False
     sums: Measured = field(init=False)
+    metric: MetricFigures | None = None
 
     def __post_init__(self) -> None:
         self.sums = Measured.none(self.case)
@@ -112,7 +115,7 @@ class Run:
     def _checkpoint(self) -> Checkpoint:
         """Of all that decides what this run adds up."""
         told = self.settings
-        if told.cache is None:
+        if told.cache is None or told.loss is not None:  # nothing tells one loss from another
             return NOWHERE
         labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
         named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)

@@ -1,6 +1,7 @@
 """The result: what a run found, put together."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -48,7 +49,7 @@ def assemble(
     command = run.settings.command or quoted(plain)
     found = findings(case, sites, network, command)
     names = [name_of(v) for v in case.model.graph.outputs if name_of(v) in case.output_energy]
-    baseline = run.sums.comparison.baseline(names)
+    baseline = replace(run.sums.comparison.baseline(names), metric=run.metric)
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,6 +91,9 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
+    if run.metric is not None:
+        code = "note.loss_attributed" if network.metric == "loss" else "note.metric_decides"
+        notes.append(say(code, name=run.metric.name))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:

@@ -130,8 +130,9 @@ class _Measuring:
         self.job, self.case, self.cursor = job, job.case, job.source.cursor()
         self.executor = Executor(self.case.model, self.case.attributed_sites)
         self.simulation = Simulation(self.case)
-        metric = check_metric(job.settings.metric)
-        self.value = Value(metric, self.case.output_energy, self.case.samples)
+        told = job.settings
+        energy, samples = self.case.output_energy, self.case.samples
+        self.value = Value(told.metric, energy, samples, told.loss)
         self.site_errors = SiteErrors(self.case)
         self.layer_errors = LayerErrors(self.case, self.executor)
         self.comparison = Comparison()

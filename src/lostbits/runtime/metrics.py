@@ -1,6 +1,6 @@
 """How far the outputs of one network are from those of another, as numbers that add up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, final
 
@@ -9,16 +9,20 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.data import check_classes
-from lostbits.errors import SimulationError, TargetError, close_match
+from lostbits.errors import SimulationError, TargetError, close_match, edge
 from lostbits.runtime.figure_kinds import Part
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.statistic import RecordSum
 
-Metric = Literal["nsr", "kl"]
+Metric = Literal["nsr", "kl", "loss"]
+Loss = Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor]
 METRICS: dict[str, str] = {
     "nsr": "squared error over the power of the float output, mean over outputs",
     "kl": "Kullback-Leibler divergence of softmax(float) and softmax(quantized), nats per sample",
 }
+
+
+_ZERO = 1e-6  # of a loss where nothing is lost
 
 
 def check_metric(name: str) -> Metric:
@@ -39,13 +43,21 @@ class Value:
     """The scalar ``v`` of a batch of outputs; batches add up to the figure of the whole data.
 
     Args:
-        metric: ``nsr`` or ``kl``.
+        metric: ``nsr``, ``kl`` or ``loss``.
         energy: Sum of squares of every float output over all data.
         samples: Number of samples of all data.
+        loss: Of a user's metric: of a batch, a mean over its samples, of outputs and those of the
+            float network by name; least, and zero, where both are equal.
     """
 
-    def __init__(self, metric: Metric, energy: Mapping[str, float], samples: int) -> None:
-        self.metric = metric
+    def __init__(
+        self,
+        metric: Metric,
+        energy: Mapping[str, float],
+        samples: int,
+        loss: Loss | None = None,
+    ) -> None:
+        self.metric, self.loss, self.names = metric, loss, list(energy)
         self.samples = samples
         self.weights = [1 / e if e > 0 else 0.0 for e in energy.values()]
         if not any(self.weights):
@@ -56,7 +68,13 @@ class Value:
     def __call__(
         self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """``v`` of these outputs, float64, differentiable in ``others``."""
+        """``v`` of these outputs, float64, differentiable in ``others``.
+
+        Raises:
+            SimulationError: S024 for a loss that is none.
+        """
+        if self.loss is not None:
+            return self._of_loss(floats, others)
         if self.metric == "kl":
             return _kl(floats[0], others[0]) / self.samples
         parts = [
@@ -65,6 +83,23 @@ class Value:
             if w
         ]
         return torch.stack(parts).sum()
+
+
+    def _of_loss(
+        self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """A batch counts for as many samples as it has."""
+        assert self.loss is not None
+        reference, outputs = (dict(zip(self.names, each, strict=True)) for each in (floats, others))
+        size = floats[0].shape[0] if floats[0].ndim else 1
+        with edge(lambda found: SimulationError("S024", "loss of the metric", found)):
+            zero, value = self.loss(reference, reference), self.loss(outputs, reference)
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                raise SimulationError("S024", "loss of the metric", f"a {type(value).__name__}")
+        if abs(float(zero)) > _ZERO or not torch.isfinite(value).all():
+            found = f"{float(zero):.3g} for equal outputs, {float(value):.3g} for these"
+            raise SimulationError("S024", "loss of the metric", found)
+        return value.double().reshape(()) * (size / self.samples)
 
 
 def _kl(plain: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """The verb ``diagnose``: a case -> where, why and how much accuracy it loses."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import assemble
 from lostbits.diagnoses.settings import Settings
+from lostbits.metric import Custom, Metric
+from lostbits.metrics import metric as chosen_metric
 from lostbits.results.diagnosis import Diagnosis
-from lostbits.runtime.metrics import check_metric
+from lostbits.runtime.held_out_figures import Judges
+from lostbits.runtime.metrics import METRICS
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
 from lostbits.workers.pool import Pool
@@ -23,7 +27,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     case: Case,
     *,
     labels: object = None,
-    metric: str = "nsr",
+    metric: str | Metric | Callable[..., Any] = "nsr",
     method: str = "auto",
     permutations: int = 2,
     seed: int = 0,
@@ -36,8 +40,11 @@ def diagnose(  # noqa: PLR0913 - options are keywords
 
     Args:
         case: Of ``load``, with data; or what a recovery made of one.
-        labels: Class numbers of the data, for accuracy: a path or an array.
-        metric: ``nsr`` or ``kl``: what is attributed.
+        labels: Class numbers of the data, or what the metric takes: a path or an array.
+        metric: ``nsr`` or ``kl``: what is attributed. Or what decides, beside the SQNR that is
+            attributed then: a name, ``package.module:function``, a metric, or a function
+            ``(outputs, samples, labels) -> float``, higher is better. Where a function has an
+            attribute ``loss``, that is attributed. See lostbits.metric.
         method: Of the network attribution: ``auto``, ``aumann-shapley`` or ``permutation``.
         permutations: Orders that the permutation method walks; an even number.
         seed: Of permutations beyond the first two.
@@ -51,15 +58,17 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     """
     origin = origin_of(case)
     data, settings = origin.judged, adjusted(origin.settings, workers, threads)
+    counts = None if metric in METRICS else chosen_metric(metric)
     settings = replace(
-        settings,
-        metric=check_metric(metric),
+        with_loss(settings, counts),
+        **({} if counts else {"metric": metric}),
         method=method,
         permutations=permutations,
         seed=seed,
-        command=command or command_of(origin, labels),
+        command=command or command_of(origin, labels, None if metric == "nsr" else metric),
     )
-    classes, seconds = data.labels(labels), {"calibrate": origin.seconds}
+    truth, seconds = data.labels(labels, counts), {"calibrate": origin.seconds}
+    classes = None if counts is not None and counts.labels == "any" else truth
     with working(settings, settings.resources.workers if workers is None else workers) as (
         pool,
         peak,
@@ -68,8 +77,16 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         bare = replace(case.over(len(data.source)), origin=None)  # workers need nothing of it
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
+        if counts is not None:
+            run.metric = Judges(data.source, truth, counts, pool).judge(bare.model)(bare).metric
         seconds["diagnose"] = time.perf_counter() - start
         return explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
+
+
+def with_loss(settings: Settings, metric: Metric | None) -> Settings:
+    """Settings that attribute the loss of a metric, where it has one."""
+    loss = metric.loss if isinstance(metric, Custom) else None
+    return settings if loss is None else replace(settings, metric="loss", loss=loss)
 
 
 def explained(
@@ -86,7 +103,7 @@ def explained(
     return origin.completed(replace(found, seconds=seconds), peaks)
 
 
-def command_of(origin: Provenance, labels: object = None) -> str:
+def command_of(origin: Provenance, labels: object = None, metric: object = None) -> str:
     """The command line that gives the same, as far as paths were named."""
     words = ["lostbits", "diagnose", quoting.operand(str(origin.folder or origin.reference.path))]
     words += ["--target", origin.target.name]
@@ -95,6 +112,7 @@ def command_of(origin: Provenance, labels: object = None) -> str:
         "--calibration": origin.calibration and origin.calibration.path,
         "--plan": origin.foreign and origin.foreign.path,
         "--labels": labels if isinstance(labels, str | Path) else None,
+        "--metric": metric if isinstance(metric, str) else None,
     }
     words += [word for option, path in named.items() if path for word in (option, str(path))]
     if origin.data is not None and len(origin.data.source) < origin.data.whole:

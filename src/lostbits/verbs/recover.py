@@ -1,9 +1,10 @@
 """The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lostbits.attempts.bench import Bench, Save, Wishes
 from lostbits.attempts.bench import recover as recovered
@@ -11,6 +12,8 @@ from lostbits.attempts.planner import Entry
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import TargetError, close_match
+from lostbits.metric import Metric
+from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
 from lostbits.results.diagnosis import Recovery
@@ -19,7 +22,7 @@ from lostbits.runtime.goal import seconds as parsed
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
-from lostbits.verbs.diagnose import command_of, explained
+from lostbits.verbs.diagnose import command_of, explained, with_loss
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
 from lostbits.verbs.output import replace_file
@@ -37,6 +40,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     budget: str | float = 600.0,
     methods: Sequence[str | Method] = (),
     labels: object = None,
+    metric: str | Metric | Callable[..., Any] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     inputs: str = Inputs.RECOVERED,
@@ -55,7 +59,10 @@ def recover(  # noqa: PLR0913 - options are keywords
         budget: Seconds for all attempts, or text such as ``10m``.
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign
             before each, for all others.
-        labels: Class numbers of the data: a path or an array.
+        labels: Class numbers of the data, or what the metric takes: a path or an array.
+        metric: What counts, in place of right answers (with labels) or of the worst part of an
+            output: a name, ``package.module:function``, a metric, or a function
+            ``(outputs, samples, labels) -> float``, higher is better. See lostbits.metric.
         out: Folder that keeps the best case so far; see lostbits.verbs.case_files.
         seed: Of everything random.
         inputs: What enters a layer that is learned: ``recovered`` or ``float`` values.
@@ -82,6 +89,8 @@ def recover(  # noqa: PLR0913 - options are keywords
         effort=effort,
     )
     judges, teaching = _parts(origin)
+    counts = None if metric is None else chosen_metric(metric)
+    settings = with_loss(settings, counts)
     seconds = {"calibrate": origin.seconds}
     with working(settings, settings.resources.workers if workers is None else workers) as (
         pool,
@@ -89,8 +98,16 @@ def recover(  # noqa: PLR0913 - options are keywords
     ):
         start = time.perf_counter()
         bare = _taught(case, origin, teaching.source, progress, pool)
-        source, wanted = teaching.source, judges.labels(labels)
-        bench = Bench(source, judges.source, wanted, settings, wishes.budget, pool)
+        bench = Bench(
+            teaching.source,
+            judges.source,
+            judges.labels(labels, counts),
+            settings,
+            wishes.budget,
+            pool,
+            metric=counts,
+            **_shared(judges, teaching, origin, labels, counts, progress, pool),
+        )
         seconds["calibrate"] += time.perf_counter() - start
         start = time.perf_counter()
         run = bench.run(bare, progress)
@@ -121,6 +138,27 @@ def _parts(origin: Provenance) -> tuple[Samples, Samples]:
     if origin.calibration is not None:
         return origin.judged, origin.calibration
     return held_out(origin.judged)
+
+
+def _shared(
+    judges: Samples,
+    teaching: Samples,
+    origin: Provenance,
+    labels: object,
+    metric: Metric | None,
+    progress: Progress,
+    pool: Pool,
+) -> dict[str, Any]:
+    """What is known where both kinds of samples come from the same data."""
+    whole = judges.parted
+    if whole is None or teaching.parted is not whole:
+        return {}
+
+    def planned() -> Case:
+        return replace(origin.calibrate(whole.source, progress, pool), origin=None)
+
+    taught = None if labels is None else teaching.labels(labels, metric)
+    return {"taught": taught, "whole": whole.source, "planned": planned}
 
 
 def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, pool: Pool) -> Case:
