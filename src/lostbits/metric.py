@@ -43,12 +43,10 @@ class Answers:
 
     def at(self, rows: NDArray[np.int64]) -> "Answers":
         """Some of the samples."""
-        arrays = ({n: x[rows] for n, x in a.items()} for a in self._arrays)
-        return Answers(*arrays, None if self.labels is None else self.labels[rows])
-
-    @property
-    def _arrays(self) -> tuple[Arrays, Arrays, Arrays]:
-        return self.outputs, self.floats, self.samples
+        outputs, floats, samples = (
+            {n: x[rows] for n, x in a.items()} for a in (self.outputs, self.floats, self.samples)
+        )
+        return Answers(outputs, floats, samples, None if self.labels is None else self.labels[rows])
 
     @property
     def first(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -110,7 +108,9 @@ class Custom(Metric):
 
     def measure(self, answers: Answers) -> float:
         """What the function returns for the outputs; it may keep or change what it is given."""
-        outputs, _, samples = ({n: x.copy() for n, x in a.items()} for a in answers._arrays)
+        outputs, samples = (
+            {n: x.copy() for n, x in a.items()} for a in (answers.outputs, answers.samples)
+        )
         return float(self.function(outputs, samples, answers.labels))
 
 

@@ -92,7 +92,7 @@ class Fixed(Sweeping):
 def _planner(
     source: Source, case: Case, recoveries: list[Any], **wishes: Any
 ) -> tuple[Planner, list[Case]]:
-    work, judges = divided(source)
+    work, judges = source.slice(0, 30), source.slice(30, 40)
     bench = Bench(work, judges, None, Settings())
     saved: list[Case] = []
     tools = Tools(

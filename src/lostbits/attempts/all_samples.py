@@ -4,11 +4,13 @@ The samples that judge are needed apart while attempts are judged, and no longer
 three quarters of the samples cut off what the last quarter reaches.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
 from lostbits.attempts.finish import rebuilt
+from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.errors import DataError
 from lostbits.estimators import MEMBERS
@@ -16,7 +18,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
-from lostbits.recovery import Change
+from lostbits.recovery import Change, Context, Rewriting, Sweeping, applied
 
 Steps = Sequence[tuple[str, Change]]
 
@@ -31,6 +33,30 @@ def on_all_samples(old: Case, new: Case, steps: Steps) -> Case:
     """
     ranges = _Ranges(old, new)
     return rebuilt(new, [(name, replace(c, plan=ranges.moved(c.plan))) for name, c in steps])
+
+
+def made_again(planner: Planner, new: Case, context: Context) -> Case:
+    """The case with all steps found anew on all samples, as far as there is time; else as they are.
+
+    Precision stays as it is: how many tensors it takes was found by samples that judge alone.
+
+    Args:
+        planner: Whose steps were kept.
+        new: Their start, planned on all samples.
+        context: With all samples to work on.
+    """
+    ranges, known = _Ranges(planner.base, new), {r.name: r for r in planner.recoveries}
+    for name, change in planner.steps:
+        recovery = known[name]
+        room = planner.deadline - time.monotonic()
+        if recovery.stage == "precision" or planner.pace.needed(recovery.cost(new)) > room:
+            change = replace(change, plan=ranges.moved(change.plan))
+        elif isinstance(recovery, Rewriting):
+            change = recovery.consider(new).change()
+        elif isinstance(recovery, Sweeping):
+            change = recovery.change(new, context)
+        new = applied(new, change)
+    return new
 
 
 @final

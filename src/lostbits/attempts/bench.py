@@ -8,7 +8,7 @@ from typing import Any, cast, final
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.attempts.all_samples import on_all_samples
+from lostbits.attempts.all_samples import made_again, on_all_samples
 from lostbits.attempts.finish import Finish, at_least
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.planner import Entry, Planner, Tools
@@ -189,10 +189,12 @@ def recover(
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
     planner = Planner(case, first, bench.source, wishes.methods, deadline, effort, tools, *seconds)
+    finish = Finish(planner, progress)
+    planner.attempted = finish.again
     planner.run(progress)
-    Finish(planner, progress).run(wishes.methods)
+    finish.leave_out()
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
-    best, written = _written(planner, bench, judge)
+    best, written = _written(planner, bench, judge, progress)
     if best is not planner.case:
         save(best, [])
     last = bench.run(best, progress, _ROUGHLY)
@@ -200,23 +202,36 @@ def recover(
     wider = [] if wishes.goal is not None else with_more_bits(planner.case, last, judge)
     stopped = planner.reason_to_stop()
     figures = (planner.before, planner.now, stopped, met, bounds)
-    text = in_words(*figures, wider, None if written is None else bench.whole)
-    outcome = Outcome(*figures, sites, text, wider, written)
+    whole = bench.whole if best is not planner.case else None
+    text = in_words(*figures, wider, whole)
+    outcome = Outcome(*figures, sites, text, wider, None if whole is None else written)
     return best, [_attempt(entry) for entry in planner.ledger], outcome
 
 
-def _written(planner: Planner, bench: Bench, judge: Judge) -> tuple[Case, Baseline | None]:
-    """What is written: the best, calibrated on all samples, and no worse than the plan on those."""
+def _written(
+    planner: Planner, bench: Bench, judge: Judge, progress: Progress
+) -> tuple[Case, Baseline | None]:
+    """What is written: the best, made on all samples, and no worse than the plan on those."""
     if bench.whole is None or bench.planned is None:
         return planner.case, None
     base = plan = bench.planned()
     if planner.base is not planner.first:
         base = bench.recalibrate(planner.base, planner.base.model, bench.whole)
-    best = on_all_samples(planner.base, base, planner.steps)
-    found = judge.judged(best)
-    first = judge.judged(plan)
-    chosen, judged = (best, found) if at_least(found, first) else (plan, first)
-    return chosen, judged.baseline
+    rivals = [on_all_samples(planner.base, base, planner.steps)]
+    if planner.steps:
+        context = replace(planner.context(planner.diagnosed, progress), source=bench.whole)
+        rivals += [made_again(planner, base, context), planner.case, plan]
+    return best_of(rivals, judge)
+
+
+def best_of(cases: Sequence[Case], judge: Judge) -> tuple[Case, Baseline]:
+    """The best, and of equals the first."""
+    judged = [judge.judged(case) for case in cases]
+    best = 0
+    for number in range(1, len(cases)):
+        if not at_least(judged[best], judged[number]):
+            best = number
+    return cases[best], judged[best].baseline
 
 
 _WIDER = (1, 3, 5)

@@ -1,4 +1,4 @@
-"""The end of a recovery: what is tried from the first plan again, and what is left out again.
+"""What is tried from the first plan again, and what is left out again at the end.
 
 Attempts follow each other, and each is tuned to the errors that it finds. What comes last may remove
 those errors altogether (16 bits do): then what was kept before is of no use, or harms. So recoveries
@@ -15,18 +15,19 @@ from lostbits.attempts.planner import LEAST, Entry, Planner, failed
 from lostbits.case import Case
 from lostbits.errors import LostbitsError
 from lostbits.language import say
-from lostbits.recovery import Change, Diagnosed, Recovery, Sweeping, applied
+from lostbits.recovery import Change, Recovery, Sweeping, applied
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.judged import Judged, better, counting, decibels
+from lostbits.runtime.metrics import Baseline
 from lostbits.workers.progress import Progress
 
 _ROUNDS = 3  # of a goal that is met where trials are judged, but not where the result is
-FIRST = "first plan"  # scope of an attempt that starts there
+FIRST, LEFT_OUT = "first plan", "left out"  # scopes of what starts there, and of what is taken back
 
 
 @final
 class Finish:
-    """What happens to a planner that has nothing more to attempt.
+    """Looks behind a planner: at what it came from, and at what it keeps.
 
     Args:
         planner: Whose best may be replaced.
@@ -36,13 +37,10 @@ class Finish:
     def __init__(self, planner: Planner, progress: Progress) -> None:
         self.planner, self.progress = planner, progress
 
-    def run(self, recoveries: Sequence[Recovery]) -> None:
-        """All of it, as far as there is time."""
-        self._closer(recoveries)
-        for recovery in recoveries:
-            if isinstance(recovery, Sweeping) and recovery.afresh and self._worth(recovery):
-                self._afresh(recovery)
-        self._leave_out()
+    def again(self, recovery: Recovery) -> None:
+        """From the first plan what has just been attempted from the best one, where that is worth it."""
+        if isinstance(recovery, Sweeping) and recovery.afresh and self._worth(recovery):
+            self._afresh(recovery)
 
     @property
     def _goal(self) -> Goal | None:
@@ -52,77 +50,56 @@ class Finish:
         return self._goal is not None and self._goal.met(judged.baseline)
 
     def _worth(self, recovery: Recovery) -> bool:
-        """Whether something else was kept before, and there is something to win and time for it."""
-        planner = self.planner
-        others = planner.base is not planner.first or any(n != recovery.name for n, _ in planner.steps)
+        """Whether there is something to win, and time for it."""
+        planner, met = self.planner, self._met(self.planner.judged)
         room = planner.deadline - time.monotonic()
-        cost = attempt_cost(recovery, planner.first)
+        if planner.pace.needed(attempt_cost(recovery, planner.first)) > room:
+            return False
+        others = planner.base is not planner.first or any(n != recovery.name for n, _ in planner.steps)
         if recovery.stage == "precision":
             wide = any(name == recovery.name for name, _ in planner.steps)
-            wanted = self._goal is not None and (wide or not self._met(planner.judged))
-        else:
-            wanted = not self._met(planner.judged)
-        return others and wanted and planner.pace.needed(cost) <= room
-
-    def _closer(self, recoveries: Sequence[Recovery]) -> None:
-        """Go on with precision where its trials met the goal and the judging samples do not."""
-        planner = self.planner
-        tried = any(entry.method == "precision" for entry in planner.ledger)
-        recovery = next((r for r in recoveries if r.stage == "precision"), None)
-        if tried and isinstance(recovery, Sweeping) and not self._met(planner.judged):
-            kept = any(name == recovery.name for name, _ in planner.steps)
-            steps = [s for s in planner.steps if s[0] != recovery.name] if kept else planner.steps
-            start = rebuilt(planner.base, steps)
-            self._attempt(recovery, start, planner.diagnosed, "network", steps)
+            return self._goal is not None and (not met or (others and wide))
+        return others and not met
 
     def _afresh(self, recovery: Sweeping) -> None:
-        planner = self.planner
-        self._attempt(recovery, planner.first, planner.first_diagnosed, FIRST, [])
-
-    def _attempt(
-        self,
-        recovery: Sweeping,
-        start: Case,
-        diagnosed: Diagnosed,
-        scope: str,
-        steps: Sequence[tuple[str, Change]],
-    ) -> None:
+        """One attempt that starts where the recovery began."""
         planner, began = self.planner, time.perf_counter()
         try:
-            change, case, judged = self._best_change(recovery, start, diagnosed)
+            change, case, judged = self._best_change(recovery)
         except (LostbitsError, ArithmeticError) as error:
-            change, case, judged = failed(recovery, error), start, planner.judged
-        kept = case is not start and self._replaces(case, judged)
-        seconds = time.perf_counter() - began
+            change, case, judged = failed(recovery, error), planner.first, planner.judged
+        kept = case is not planner.first and self._replaces(case, judged)
         gain = 0.0 if self._goal is None else max(planner.missing_db or 0.0, 0.0)
+        seconds = time.perf_counter() - began
         figures = (planner.now, judged.baseline, kept, seconds, change.summary, change.skipped)
-        planner.ledger.append(Entry(recovery.name, scope, gain, *figures))
+        planner.ledger.append(Entry(recovery.name, FIRST, gain, *figures))
         if kept:
-            planner.case, planner.judged = case, judged
-            planner.base = planner.first if scope == FIRST else planner.base
-            planner.steps = [*steps, (recovery.name, change)]
+            planner.case, planner.judged, planner.base = case, judged, planner.first
+            planner.steps, planner.stage, planner.moved = [(recovery.name, change)], recovery.stage, True
+            planner.proposed.clear()
         planner.tools.save(planner.case, planner.ledger)
 
-    def _best_change(
-        self, recovery: Sweeping, start: Case, diagnosed: Diagnosed
-    ) -> tuple[Change, Case, Judged]:
+    def _best_change(self, recovery: Sweeping) -> tuple[Change, Case, Judged]:
         """The change, and how it does; asked for more where trials were content too early."""
         planner, goal = self.planner, self._goal
-        context = planner.context(diagnosed, self.progress)
+        context = planner.context(planner.first_diagnosed, self.progress)
+        alone = planner.first is planner.case and recovery.stage == "precision"
+        if alone and goal is not None:  # the attempt before this one started there, too
+            goal = raised(goal, self._short(planner.ledger[-1].after))
         for _ in range(_ROUNDS if recovery.stage == "precision" else 1):
             asked = replace(context, effort=replace(context.effort, goal=goal))
-            change = recovery.change(start, asked)
-            case = start if change.empty else applied(start, change)
+            change = recovery.change(planner.first, asked)
+            case = planner.first if change.empty else applied(planner.first, change)
             judged = planner.tools.judge(case)
             if goal is None or self._met(judged) or time.monotonic() > planner.deadline:
                 break
-            goal = raised(goal, self._short(judged))
+            goal = raised(goal, self._short(judged.baseline))
         return change, case, judged
 
-    def _short(self, judged: Judged) -> float:
+    def _short(self, found: Baseline) -> float:
         """What the figure lacks to the goal, in its unit."""
         assert self._goal is not None
-        figure = self._goal.figure(judged.baseline)
+        figure = self._goal.figure(found)
         return abs(self._goal.bound - (self._goal.bound if figure is None else figure))
 
     def _replaces(self, case: Case, judged: Judged) -> bool:
@@ -132,7 +109,7 @@ class Finish:
             return len(wide(case)) < len(wide(planner.case))
         return planner.prefers(judged)
 
-    def _leave_out(self) -> None:
+    def leave_out(self) -> None:
         """Steps one by one, the latest first, where the result is better without."""
         planner = self.planner
         for number in reversed(range(len(planner.steps) - 1)):
@@ -152,8 +129,8 @@ class Finish:
     ) -> None:
         planner = self.planner
         note = say("ledger.left_out", name=name)
-        figures = (0.0, planner.now, judged.baseline, True, 0.0, note, {})
-        planner.ledger.append(Entry(name, "left out", *figures))
+        entry = Entry(name, LEFT_OUT, 0.0, planner.now, judged.baseline, True, 0.0, note, {})
+        planner.ledger.append(entry)
         planner.case, planner.judged, planner.steps = case, judged, rest
         planner.tools.save(case, planner.ledger)
 

@@ -128,6 +128,7 @@ class Planner:
         base: It in the form of the network that the best so far has: what ``steps`` start from.
         steps: Changes that were kept since, by name.
         judged: Figures of the best so far.
+        attempted: Told after every attempt; may put another case in the place of the best.
     """
 
     case: Case
@@ -144,6 +145,7 @@ class Planner:
     moved: bool = False
     steps: list[tuple[str, Change]] = field(default_factory=list)
     stopped: Message = field(default_factory=lambda: say("recovered.time"))
+    attempted: Callable[[Recovery], None] = lambda recovery: None
     considered: dict[str, Proposal] = field(default_factory=dict)
     proposed: dict[str, Change] = field(default_factory=dict)
 
@@ -174,6 +176,7 @@ class Planner:
                 return
             waiting.remove(chosen)
             self._attempt(chosen, predicted, waiting, progress)
+            self.attempted(chosen)
 
     def _look_again(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""

@@ -21,7 +21,7 @@ from lostbits.runtime.chords import pointed
 from lostbits.runtime.compare_networks import Listener, compare, observe, to_compare
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.metrics import Comparison, Value, check_metric
+from lostbits.runtime.metrics import Comparison, Value
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.statistic import RecordSum, join_all, joined

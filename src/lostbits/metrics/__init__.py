@@ -1,7 +1,7 @@
 """The metrics, by the names that users type; see ``lostbits.metric`` for what one is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from lostbits.data.callables import imported, is_target
 from lostbits.errors import TargetError
@@ -61,7 +61,7 @@ def metric(given: str | Metric | Callable[..., Any]) -> Metric:
     if isinstance(given, str | Metric):
         return MEMBERS.find(given)
     if isinstance(given, type) or not callable(given):
-        return MEMBERS.find(given)  # type: ignore[arg-type] - says what it takes
+        return MEMBERS.find(cast(Metric, given))  # which says what it takes
     return Custom(given, getattr(given, "__name__", type(given).__name__), _loss(given))
 
 

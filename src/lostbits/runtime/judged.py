@@ -9,7 +9,7 @@ import numpy as np
 from lostbits.runtime.metrics import Baseline
 
 GROUPS = 16  # most groups of samples that are left out in turn
-_CLEAR = 1.75  # standard errors: one-sided 95 % of Student's t with 15 degrees of freedom
+_CLEAR = 1.34  # standard errors: one-sided 90 % of Student's t with 15 degrees of freedom
 NO_ERROR = 200.0  # dB, for a signal without any error
 
 Score = Callable[[Baseline], float]

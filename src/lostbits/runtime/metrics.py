@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.data import check_classes
-from lostbits.errors import SimulationError, TargetError, close_match, edge
+from lostbits.errors import SimulationError, edge
 from lostbits.runtime.figure_kinds import Part
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.statistic import RecordSum
@@ -23,19 +23,6 @@ METRICS: dict[str, str] = {
 
 
 _ZERO = 1e-6  # of a loss where nothing is lost
-
-
-def check_metric(name: str) -> Metric:
-    """``name``, if it is a metric.
-
-    Raises:
-        TargetError: T007 for any other name.
-    """
-    if name not in METRICS:
-        raise TargetError(
-            "T007", f"metric {name!r}", "no such metric", advice=close_match(name, METRICS)
-        )
-    return name  # type: ignore[return-value]
 
 
 @final

@@ -16,6 +16,7 @@ from lostbits.metrics import metric as chosen_metric
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.metrics import METRICS
+from lostbits.runtime.metrics import Metric as Attributed
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
 from lostbits.workers.pool import Pool
@@ -60,8 +61,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     data, settings = origin.judged, adjusted(origin.settings, workers, threads)
     counts = None if metric in METRICS else chosen_metric(metric)
     settings = replace(
-        with_loss(settings, counts),
-        **({} if counts else {"metric": metric}),
+        with_loss(settings, counts, attributed="kl" if metric == "kl" else "nsr"),
         method=method,
         permutations=permutations,
         seed=seed,
@@ -83,10 +83,12 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         return explained(run, origin, settings, seconds, (peak.bytes, pool.peak))
 
 
-def with_loss(settings: Settings, metric: Metric | None) -> Settings:
-    """Settings that attribute the loss of a metric, where it has one."""
+def with_loss(
+    settings: Settings, metric: Metric | None, attributed: Attributed = "nsr"
+) -> Settings:
+    """Settings that attribute the loss of a metric, where it has one; else something else."""
     loss = metric.loss if isinstance(metric, Custom) else None
-    return settings if loss is None else replace(settings, metric="loss", loss=loss)
+    return replace(settings, metric=attributed if loss is None else "loss", loss=loss)
 
 
 def explained(

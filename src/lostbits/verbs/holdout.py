@@ -15,7 +15,7 @@ def held_out(samples: Samples) -> tuple[Samples, Samples]:
     """
     size = len(samples.source)
     count = min(max(size // _ONE_IN, min(_FEWEST, size // 2)), _MOST)
-    if count < 2 or size - count < 2:
+    if size < 2 * _ONE_IN:
         raise DataError(
             "D033",
             samples.source.description,

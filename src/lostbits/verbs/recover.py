@@ -54,7 +54,8 @@ def recover(  # noqa: PLR0913 - options are keywords
 
     Args:
         case: Of ``load``. Its data judge, and its calibration samples teach; where it has data
-            alone, the last quarter of them judges, and the plan is made anew from the others.
+            alone, the last quarter of them judges (of few, up to a half), and the plan is made anew
+            from the others; what is written is made on all of them.
         goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
         budget: Seconds for all attempts, or text such as ``10m``.
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign

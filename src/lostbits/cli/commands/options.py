@@ -23,6 +23,13 @@ Sets = Annotated[
         "or a range method. Repeatable.",
     ),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What counts, higher is better: a name (see methods), or package.module:function "
+        "for (outputs, samples, labels) -> float."
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that share the work; results are the same.")
 ]
