@@ -159,7 +159,9 @@ def joined(parts: Sequence[Arrays], sizes: Sequence[int]) -> dict[str, NDArray[A
     """
     names = parts[0] if parts else ()
     return {
-        n: _stacked([row for p, size in zip(parts, sizes, strict=True) for row in _rows(p[n], size)])
+        n: _stacked(
+            [row for p, size in zip(parts, sizes, strict=True) for row in _rows(p[n], size)]
+        )
         for n in names
     }
 

@@ -98,7 +98,14 @@ def _rows(section: str) -> dict[str, str]:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    sections = ("To run", "To verify", "To measure", "To load torch modules", "To scale", "To develop")
+    sections = (
+        "To run",
+        "To verify",
+        "To measure",
+        "To load torch modules",
+        "To scale",
+        "To develop",
+    )
     for section, packages in zip(sections, _declared(), strict=True):
         assert set(_rows(section)) == packages
         assert all(_rows(section).values())

@@ -109,7 +109,9 @@ def test_a_precision_by_the_programs_of_coco() -> None:
     pytest.importorskip("pycocotools")
     right = example("map", np.random.default_rng(0))
     half = right.labels.copy()  # type: ignore[union-attr]
-    half[1, :, 0] = -1  # the second image holds nothing: as many false as true, and scores are equal
+    half[
+        1, :, 0
+    ] = -1  # the second image holds nothing: as many false as true, and scores are equal
     found = measured(metric("map"), Answers(right.outputs, right.floats, {}, half))
     assert 0.4 < found < 1
 
@@ -151,7 +153,8 @@ def test_a_function_may_change_what_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"), [("cosin", "T007"), ("no.module:there", "D016"), (Metric, "P004"), (3, "P004")]
+    ("given", "code"),
+    [("cosin", "T007"), ("no.module:there", "D016"), (Metric, "P004"), (3, "P004")],
 )
 def test_what_is_no_metric_is_named(given: Any, code: str) -> None:
     with pytest.raises(LostbitsError, match=code):

@@ -17,7 +17,16 @@ from lostbits.members import Members
 
 FAMILIES: list[Members[Any]] = [
     module.MEMBERS
-    for module in (targets, estimators, recoveries, exporters, backends, reporters, readers, metrics)
+    for module in (
+        targets,
+        estimators,
+        recoveries,
+        exporters,
+        backends,
+        reporters,
+        readers,
+        metrics,
+    )
 ]
 
 

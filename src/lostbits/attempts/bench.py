@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lostbits.attempts.all_samples import made_again, on_all_samples
 from lostbits.attempts.finish import Finish, at_least
 from lostbits.attempts.in_words import in_words
-from lostbits.attempts.planner import Entry, Planner, Tools
+from lostbits.attempts.ledger import Entry
+from lostbits.attempts.planner import Planner, Tools
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.driver import Run

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
+from lostbits.attempts.ledger import Entry, failed
 from lostbits.attempts.pace import attempt_cost
-from lostbits.attempts.planner import LEAST, Entry, Planner, failed
+from lostbits.attempts.planner import LEAST, Planner
 from lostbits.case import Case
 from lostbits.errors import LostbitsError
 from lostbits.language import say
@@ -55,7 +56,9 @@ class Finish:
         room = planner.deadline - time.monotonic()
         if planner.pace.needed(attempt_cost(recovery, planner.first)) > room:
             return False
-        others = planner.base is not planner.first or any(n != recovery.name for n, _ in planner.steps)
+        others = planner.base is not planner.first or any(
+            n != recovery.name for n, _ in planner.steps
+        )
         if recovery.stage == "precision":
             wide = any(name == recovery.name for name, _ in planner.steps)
             return self._goal is not None and (not met or (others and wide))
@@ -75,7 +78,11 @@ class Finish:
         planner.ledger.append(Entry(recovery.name, FIRST, gain, *figures))
         if kept:
             planner.case, planner.judged, planner.base = case, judged, planner.first
-            planner.steps, planner.stage, planner.moved = [(recovery.name, change)], recovery.stage, True
+            planner.steps, planner.stage, planner.moved = (
+                [(recovery.name, change)],
+                recovery.stage,
+                True,
+            )
             planner.proposed.clear()
         planner.tools.save(planner.case, planner.ledger)
 
@@ -121,12 +128,12 @@ class Finish:
                 judged = planner.tools.judge(case)
             except LostbitsError:  # without this step the network answers with no numbers
                 continue
-            if better(planner.judged, judged, LEAST) and self._met(judged) >= self._met(planner.judged):
+            if better(planner.judged, judged, LEAST) and self._met(judged) >= self._met(
+                planner.judged
+            ):
                 self._drop(planner.steps[number][0], case, judged, rest)
 
-    def _drop(
-        self, name: str, case: Case, judged: Judged, rest: list[tuple[str, Change]]
-    ) -> None:
+    def _drop(self, name: str, case: Case, judged: Judged, rest: list[tuple[str, Change]]) -> None:
         planner = self.planner
         note = say("ledger.left_out", name=name)
         entry = Entry(name, LEFT_OUT, 0.0, planner.now, judged.baseline, True, 0.0, note, {})
@@ -144,7 +151,10 @@ def rebuilt(base: Case, steps: Sequence[tuple[str, Change]]) -> Case:
 
 def wide(case: Case) -> list[str]:
     """Keys of the sites with more bits than the target's own, or in float."""
-    least = {"weight": case.target.weights.grid.bits, "activation": case.target.activations.grid.bits}
+    least = {
+        "weight": case.target.weights.grid.bits,
+        "activation": case.target.activations.grid.bits,
+    }
     affines = {s.key: (case.plan.get(s.key), least.get(s.role)) for s in case.placed.sites}
     return [
         key

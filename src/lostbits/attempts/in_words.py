@@ -24,7 +24,10 @@ def in_words(
         if first is not None and last is not None
     ]
     if before.metric is not None and after.metric is not None:
-        figures = {"before": figure(before.metric.quantized), "after": figure(after.metric.quantized)}
+        figures = {
+            "before": figure(before.metric.quantized),
+            "after": figure(after.metric.quantized),
+        }
         moved.insert(0, say("recovered.metric", name=before.metric.name, **figures))
     floor, now = floors["weights_in_float"], after.sqnr_db
     # Rounded weights also make up for what activations lost, so that the float ones may lose.
@@ -64,7 +67,8 @@ def _wider(wider: Sequence[Wider]) -> Message | str:
     if not wider:
         return ""
     each = [
-        say("recovered.wider_one", count=str(len(w.tensors)), figure=_counted(w.after)) for w in wider
+        say("recovered.wider_one", count=str(len(w.tensors)), figure=_counted(w.after))
+        for w in wider
     ]
     return say("recovered.wider", each=listed(each))
 

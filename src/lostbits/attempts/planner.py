@@ -8,11 +8,12 @@ from typing import final
 import onnx_ir as ir
 
 from lostbits.attempts.knapsack import Option, best, worth
+from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.errors import LostbitsError, RecoveryError, described, origin
+from lostbits.errors import RecoveryError
 from lostbits.graph.halves import half_quantized
 from lostbits.language import Message, say
 from lostbits.recovery import (
@@ -29,39 +30,14 @@ from lostbits.recovery import (
     applied,
 )
 from lostbits.runtime.held_out_figures import Judges
-from lostbits.runtime.judged import NO_ERROR, Judged, better
+from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
-from lostbits.system.memory import lacks_memory
 from lostbits.workers.progress import Progress
 
 LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
-
-# Numbers that are none: of a layer's loss, of its inputs, of the outputs, of an attribution.
-_OF_AN_ATTEMPT = ("R001", "R002", "S005", "S008")
-
-
-@final
-@dataclass(frozen=True)
-class Entry:
-    """One attempt, as the ledger keeps it."""
-
-    method: str
-    scope: str
-    predicted_gain_db: float
-    before: Baseline
-    after: Baseline
-    kept: bool
-    seconds: float
-    note: Message
-    skipped: Mapping[str, Message]
-
-    @property
-    def gain_db(self) -> float:
-        """What it won, or lost, on held-out samples."""
-        return _decibels(self.after) - _decibels(self.before)
 
 
 @final
@@ -210,7 +186,7 @@ class Planner:
         goal = self.effort.goal
         if goal is None:
             return None
-        return goal.bound - _decibels(self.now) if goal.name == "sqnr_db" else _UNKNOWN
+        return goal.bound - decibels_of(self.now) if goal.name == "sqnr_db" else _UNKNOWN
 
     def _met(self) -> bool:
         return self.effort.goal is not None and self.effort.goal.met(self.now)
@@ -231,7 +207,9 @@ class Planner:
 
     def reason_to_stop(self) -> Message:
         """Why it ended, by what is known at the end."""
-        return say("recovered.goal_met", goal=str(self.effort.goal)) if self._met() else self.stopped
+        return (
+            say("recovered.goal_met", goal=str(self.effort.goal)) if self._met() else self.stopped
+        )
 
     def _hopeful(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> list[Recovery]:
         """Those that are predicted to help."""
@@ -389,32 +367,6 @@ class Planner:
         return self.tools.recalibrate(self.case, model)
 
 
-def failed(recovery: Recovery, error: Exception) -> Change:
-    """What the ledger says of an attempt that came to nothing; all that was won before it stays.
-
-    Raises:
-        Exception: The same again, if it is about more than this attempt.
-    """
-    if isinstance(error, LostbitsError):
-        if error.code not in _OF_AN_ATTEMPT:
-            raise error
-        return Change(recovery.name, say("ledger.failed", why=str(error)))
-    if lacks_memory(error):
-        raise error
-    bug = RecoveryError(
-        "R006",
-        f"recovery {recovery.name!r}",
-        f"{described(error)} ({origin(error)})",
-        name=recovery.name,
-    )
-    return Change(recovery.name, say("ledger.failed", why=str(bug)))
-
-
 def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:
     """Decibels of several; those of one stage fight the same error: the best of them counts."""
     return worth([Option(r.stage, predicted[r.name].gain, 0.0) for r in some])
-
-
-def _decibels(found: Baseline) -> float:
-    """SQNR with no error at all at the end of the scale."""
-    return NO_ERROR if found.sqnr_db is None else found.sqnr_db

@@ -85,7 +85,7 @@ class MeanAveragePrecision(Metric):
         return average_precision(found, labels, plain[1].shape[-1])
 
 
-def _all(head: tuple[Any, Any], threshold: float, overlap: float, corners: bool) -> list[Found]:  # noqa: FBT001
+def _all(head: tuple[Any, Any], threshold: float, overlap: float, corners: bool) -> list[Found]:
     pairs = zip(*head, strict=True)
     return [detections(b, s, threshold, overlap, corners=corners) for b, s in pairs]
 
@@ -119,7 +119,9 @@ def average_precision(found: Sequence[Found], labels: Any, classes: int) -> floa
             "annotations": [{**w, "id": i} for i, w in enumerate(wanted, 1)],
         }
         coco.createIndex()
-        rows = [_detection(i, *each) for i, one in enumerate(found) for each in zip(*one, strict=True)]
+        rows = [
+            _detection(i, *each) for i, one in enumerate(found) for each in zip(*one, strict=True)
+        ]
         if not rows:
             return 0.0
         judge = COCOeval(coco, coco.loadRes(rows), "bbox")

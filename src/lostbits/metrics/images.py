@@ -29,7 +29,9 @@ class Psnr(Metric):
     def measure(self, answers: Answers) -> float:
         """Of the mean square error over all images, relative to their spans; infinite without."""
         output, plain = pair(answers, self.name, 3, 4)
-        errors = ((output - plain) ** 2).reshape(len(plain), -1).mean(1) / spans(plain, self.span) ** 2
+        errors = ((output - plain) ** 2).reshape(len(plain), -1).mean(1) / spans(
+            plain, self.span
+        ) ** 2
         return -10 * float(np.log10(errors.mean())) if errors.mean() > 0 else np.inf
 
 

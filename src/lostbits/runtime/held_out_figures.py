@@ -218,7 +218,10 @@ class Judge:
         own = [
             name
             for name in arrays[0]
-            if all(_by_sample([a[name]], size) or size == 1 for a, size in zip(arrays, sizes, strict=True))
+            if all(
+                _by_sample([a[name]], size) or size == 1
+                for a, size in zip(arrays, sizes, strict=True)
+            )
         ]
         return joined([{n: a[n] for n in own} for a in arrays], sizes)
 

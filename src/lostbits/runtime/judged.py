@@ -109,4 +109,4 @@ def better(before: Judged, after: Judged, least: float) -> bool:
     if score is decibels:
         return cleaner
     first = Difference.of(before, after, score)
-    return first.value > 0 and first.clear or (first.value >= 0 and cleaner)
+    return (first.value > 0 and first.clear) or (first.value >= 0 and cleaner)

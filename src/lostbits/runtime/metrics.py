@@ -71,7 +71,6 @@ class Value:
         ]
         return torch.stack(parts).sum()
 
-
     def _of_loss(
         self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
     ) -> torch.Tensor:

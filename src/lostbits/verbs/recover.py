@@ -8,7 +8,7 @@ from typing import Any
 
 from lostbits.attempts.bench import Bench, Save, Wishes
 from lostbits.attempts.bench import recover as recovered
-from lostbits.attempts.planner import Entry
+from lostbits.attempts.ledger import Entry
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import TargetError, close_match
@@ -99,16 +99,9 @@ def recover(  # noqa: PLR0913 - options are keywords
     ):
         start = time.perf_counter()
         bare = _taught(case, origin, teaching.source, progress, pool)
-        bench = Bench(
-            teaching.source,
-            judges.source,
-            judges.labels(labels, counts),
-            settings,
-            wishes.budget,
-            pool,
-            metric=counts,
-            **_shared(judges, teaching, origin, labels, counts, progress, pool),
-        )
+        told = judges.labels(labels, counts), settings, wishes.budget, pool, counts
+        shared = _shared(judges, teaching, origin, labels, counts, progress, pool)
+        bench = Bench(teaching.source, judges.source, *told, **shared)
         seconds["calibrate"] += time.perf_counter() - start
         start = time.perf_counter()
         run = bench.run(bare, progress)

@@ -47,7 +47,6 @@ GoalText = Annotated[
     typer.Option(
         "--goal",
         help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, metric>=0.42, ...",
-   
     ),
 ]
 Methods = Annotated[
