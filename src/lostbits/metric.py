@@ -1,7 +1,7 @@
 """Contract of a metric: what a network answers to samples -> one number, higher is better.
 
-A metric sees all samples at once, because many (mAP, a retrieval rank) are no mean over samples. Most
-compare with what the float network answers; those with labels compare with the truth.
+A metric sees all samples at once, because many (mAP, a retrieval rank) are no mean over samples.
+Most compare with what the float network answers; those with labels compare with the truth.
 """
 
 import abc

@@ -109,9 +109,7 @@ def test_a_precision_by_the_programs_of_coco() -> None:
     pytest.importorskip("pycocotools")
     right = example("map", np.random.default_rng(0))
     half = right.labels.copy()  # type: ignore[union-attr]
-    half[
-        1, :, 0
-    ] = -1  # the second image holds nothing: as many false as true, and scores are equal
+    half[1, :, 0] = -1  # the second image holds nothing, so half is false
     found = measured(metric("map"), Answers(right.outputs, right.floats, {}, half))
     assert 0.4 < found < 1
 

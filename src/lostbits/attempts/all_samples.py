@@ -1,7 +1,7 @@
 """What is written is calibrated on all samples, not only on those that taught.
 
-The samples that judge are needed apart while attempts are judged, and no longer. Ranges that come from
-three quarters of the samples cut off what the last quarter reaches.
+The samples that judge are needed apart while attempts are judged, and no longer. Ranges of three
+quarters of the samples cut off what the last quarter reaches.
 """
 
 import time
@@ -46,14 +46,12 @@ def made_again(planner: Planner, new: Case, context: Context) -> Case:
         context: With all samples to work on.
     """
     ranges, known = _Ranges(planner.base, new), {r.name: r for r in planner.recoveries}
-    for name, change in planner.steps:
-        recovery = known[name]
-        room = planner.deadline - time.monotonic()
-        if recovery.stage == "precision" or planner.pace.needed(recovery.cost(new)) > room:
-            change = replace(change, plan=ranges.moved(change.plan))
-        elif isinstance(recovery, Rewriting):
+    for name, old in planner.steps:
+        recovery, change = known[name], replace(old, plan=ranges.moved(old.plan))
+        fits = planner.pace.needed(recovery.cost(new)) <= planner.deadline - time.monotonic()
+        if isinstance(recovery, Rewriting):
             change = recovery.consider(new).change()
-        elif isinstance(recovery, Sweeping):
+        elif isinstance(recovery, Sweeping) and recovery.stage != "precision" and fits:
             change = recovery.change(new, context)
         new = applied(new, change)
     return new

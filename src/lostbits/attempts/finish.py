@@ -1,8 +1,8 @@
 """What is tried from the first plan again, and what is left out again at the end.
 
-Attempts follow each other, and each is tuned to the errors that it finds. What comes last may remove
-those errors altogether (16 bits do): then what was kept before is of no use, or harms. So recoveries
-that say so are tried from the first plan, too; and a step is left out where the result is no worse.
+Attempts follow each other, and each is tuned to the errors that it finds. What comes last may
+remove those errors altogether (16 bits do): then what was kept before is of no use, or harms. So
+recoveries that say so are tried from the first plan, too; and a step is left out where the result is no worse.
 """
 
 import time
@@ -39,7 +39,7 @@ class Finish:
         self.planner, self.progress = planner, progress
 
     def again(self, recovery: Recovery) -> None:
-        """From the first plan what has just been attempted from the best one, where that is worth it."""
+        """Attempt from the first plan what was just attempted from the best, if worth it."""
         if isinstance(recovery, Sweeping) and recovery.afresh and self._worth(recovery):
             self._afresh(recovery)
 
@@ -110,7 +110,7 @@ class Finish:
         return abs(self._goal.bound - (self._goal.bound if figure is None else figure))
 
     def _replaces(self, case: Case, judged: Judged) -> bool:
-        """Whether it is better than the best; of two that meet the goal, the one with fewer wide sites."""
+        """Whether it is better than the best: where both meet the goal, by fewer wide sites."""
         planner = self.planner
         if self._met(judged) and self._met(planner.judged):
             return len(wide(case)) < len(wide(planner.case))

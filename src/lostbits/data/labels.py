@@ -50,8 +50,8 @@ def read_truth(given: object, count: int) -> NDArray[Any]:
     """What a metric compares with, axis 0 counting samples; an array of objects where they differ.
 
     Args:
-        given: A .npy file, an .npz file with one array, a .txt file with a text a line; an array, or
-            a sequence with anything for each sample.
+        given: A .npy file, an .npz file with one array, a .txt file with a text a line; an array,
+            or a sequence with anything for each sample.
         count: Number of samples that it is for.
 
     Raises:

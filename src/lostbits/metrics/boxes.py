@@ -51,7 +51,7 @@ def _anchors_first(x: Floats) -> Floats:
 
 
 def in_corners(boxes: Floats, scores: Floats, threshold: float) -> bool:
-    """Whether boxes are corners, and not centre and size: so where all that score high read as such."""
+    """Whether boxes are corners, not centre and size: all that score high read as such."""
     live = boxes[scores.max(-1) > threshold]
     return bool(live.size) and bool((live[:, 2:] > live[:, :2]).all())
 
@@ -59,7 +59,7 @@ def in_corners(boxes: Floats, scores: Floats, threshold: float) -> bool:
 def detections(
     boxes: Floats, scores: Floats, threshold: float, overlap: float, *, corners: bool
 ) -> Found:
-    """Of one sample: what scores above the threshold, without what overlaps a better one of its class.
+    """Of one sample: what scores high, without what overlaps a better one of its class.
 
     Args:
         boxes: (anchors, 4).
@@ -103,7 +103,7 @@ def area(boxes: Floats) -> Any:
 
 
 def matched(found: Found, wanted: Found, least: float) -> int:
-    """How many of ``wanted`` have one of their own in ``found``: greedily, the best scores first."""
+    """How many of ``wanted`` have one of their own in ``found``: greedily, best scores first."""
     free, count = set(range(len(found.scores))), 0
     for box, kind in zip(wanted.boxes, wanted.classes, strict=True):
         mates = sorted(j for j in free if found.classes[j] == kind)

@@ -103,8 +103,8 @@ def average_precision(found: Sequence[Found], labels: Any, classes: int) -> floa
             pycocotools.
     """
     try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        from pycocotools.coco import COCO  # noqa: PLC0415 - optional
+        from pycocotools.cocoeval import COCOeval  # noqa: PLC0415 - optional
     except ImportError as error:
         raise DataError("D049", "metric map", str(error), extra="metrics") from error
     wanted = [_truth(i, row) for i, rows in enumerate(labels) for row in rows if row[0] >= 0]

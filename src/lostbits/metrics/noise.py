@@ -11,7 +11,7 @@ from lostbits.metric import Answers, Metric
 @final
 @dataclass(frozen=True)
 class Sqnr(Metric):
-    """Signal to quantization noise of the outputs, dB; mean of noise over power, as in a diagnosis."""
+    """Signal to quantization noise, dB, of the mean of noise over power of the outputs."""
 
     name: ClassVar[str] = "sqnr"
     title: ClassVar[str] = "signal to quantization noise of the outputs, dB"

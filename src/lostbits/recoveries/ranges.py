@@ -45,9 +45,7 @@ _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
-Choice = tuple[
-    dict[str, Affine | None], list[Figure]
-]  # ranges, and the names of those that are new
+Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
 
 

@@ -93,7 +93,7 @@ class Judge:
     Args:
         model: The float network; all cases must be of the same function.
         source: The samples.
-        labels: Their truth, axis 0 counting samples: class numbers, or what ``metric`` takes; or None.
+        labels: Their truth, one a sample: class numbers, or what ``metric`` takes; or None.
         pool: Who runs the networks; None is this process.
         metric: To be measured beside the other figures, or None.
 
