@@ -2,7 +2,8 @@
 
 Attempts follow each other, and each is tuned to the errors that it finds. What comes last may
 remove those errors altogether (16 bits do): then what was kept before is of no use, or harms. So
-recoveries that say so are tried from the first plan, too; and a step is left out where the result is no worse.
+recoveries that say so are tried from the first plan, too; and a step is left out where the result
+is better without it.
 """
 
 import time
