@@ -26,6 +26,7 @@ from lostbits.plan.chosen import Written
 from lostbits.plan.ranges import plan_biases, widened
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
+from lostbits.runtime.held_out_figures import Judge, Judges
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -149,12 +150,19 @@ class Context:
         diagnosed: Where the error of the case comes from.
         effort: Seed, goal, workers, cache.
         progress: Told how far the work is.
+        judges: Samples by which trials may be judged, with what counts; None: ``source`` alone.
     """
 
     source: Source
     diagnosed: Diagnosed
     effort: Effort = field(default_factory=Effort)
     progress: Progress = silent
+    judges: Judges | None = None
+
+    def judge(self, case: Case, most: int) -> Judge:
+        """Judges trials by the first samples."""
+        judges = self.judges or Judges(self.source, pool=self.effort.pool)
+        return judges.judge(case, most)
 
 
 @final
@@ -193,12 +201,15 @@ class Recovery(abc.ABC):
         title: One line for the list of methods.
         source: Author, year and arXiv number of the formula.
         stage: Where in the order it belongs.
+        afresh: Whether it is tried from the first plan as well, where others have been kept before
+            it: they are tuned to errors that it removes.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
     stage: ClassVar[Stage]
+    afresh: ClassVar[bool] = False
 
     @property
     def keeps_function(self) -> bool:

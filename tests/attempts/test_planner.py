@@ -92,11 +92,11 @@ class Fixed(Sweeping):
 def _planner(
     source: Source, case: Case, recoveries: list[Any], **wishes: Any
 ) -> tuple[Planner, list[Case]]:
-    work, judges = divided(source)
+    work, judges = source.slice(0, 30), source.slice(30, 40)
     bench = Bench(work, judges, None, Settings())
     saved: list[Case] = []
     tools = Tools(
-        Judge(case.model, judges),
+        Judge(case.model, judges).judged,
         lambda case: NOTHING,
         bench.recalibrate,
         bench.distance(case.model),
@@ -396,7 +396,7 @@ def test_no_kept_attempt_makes_held_out_error_worse(tmp_path: Path) -> None:
         work, judges = divided(source)
         bench = Bench(work, judges, None, Settings())
         tools = Tools(
-            Judge(case.model, judges),
+            Judge(case.model, judges).judged,
             bench.diagnose,
             bench.recalibrate,
             bench.distance(case.model),

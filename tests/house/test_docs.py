@@ -78,14 +78,15 @@ def test_relative_links_hold() -> None:
 
 
 def _declared() -> tuple[set[str], ...]:
-    """Names of the packages needed to run, to verify, for torch, to scale, and to develop."""
+    """Names of packages: to run, to verify, to measure, for torch, to scale, and to develop."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     groups = dict(project["optional-dependencies"])
-    develop, scale, torch = (groups.pop(name) for name in ("dev", "ray", "torch"))
+    optional = ("dev", "ray", "torch", "metrics")
+    develop, scale, torch, measure = (groups.pop(name) for name in optional)
     verify = [name for group in groups.values() for name in group]
     return tuple(
         {re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in group}
-        for group in (project["dependencies"], verify, torch, scale, develop)
+        for group in (project["dependencies"], verify, measure, torch, scale, develop)
     )
 
 
@@ -97,7 +98,14 @@ def _rows(section: str) -> dict[str, str]:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    sections = ("To run", "To verify", "To load torch modules", "To scale", "To develop")
+    sections = (
+        "To run",
+        "To verify",
+        "To measure",
+        "To load torch modules",
+        "To scale",
+        "To develop",
+    )
     for section, packages in zip(sections, _declared(), strict=True):
         assert set(_rows(section)) == packages
         assert all(_rows(section).values())

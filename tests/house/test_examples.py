@@ -17,6 +17,7 @@ import shrink_rule
 import six_sigma
 import test_estimators
 import test_exporters
+import top_pair
 from dead_channels import DeadChannels
 from exported_nets import case_of
 from lostbits.errors import ExportError
@@ -71,6 +72,19 @@ def test_an_installed_range_method_plans(site: Path) -> None:
     lo, hi = six_sigma.SixSigma()(seen, affine.grid, symmetric=False)
     assert affine == affine_from_range(lo, hi, affine.grid, symmetric=False)
     assert hi < seen.hi[0], "the method has clipped nothing, so any other would do"
+
+
+def test_the_metric_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    top_pair.main()
+    page = (DOCS / "extend" / "metric.md").read_text(encoding="utf-8")
+    assert f"```text\n{capsys.readouterr().out}```" in page
+
+
+def test_an_installed_metric_decides(site: Path) -> None:
+    install(site, "ours", {"metrics": {"top_pair": "top_pair:TopPair"}})
+    found = diagnosed(DEMO["model"], DEMO["data"], "snpe", samples=16, metric="top_pair")
+    assert found.baseline.metric is not None and found.baseline.metric.name == "top_pair"
+    assert found.baseline.metric.reference == 1
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "extend").glob("*.md")), ids=lambda p: p.stem)

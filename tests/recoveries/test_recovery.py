@@ -424,9 +424,9 @@ def test_no_sample_both_works_and_judges(tmp_path: Path) -> None:
     data = samples(2, 40, 6)
     source, _ = make(tmp_path, mlp(1), data)
     work, judges = divided(source)
-    assert (len(work), len(judges)) == (30, 10)
+    assert (len(work), len(judges)) == (24, 16)
     last = np.concatenate([p.feeds["x"] for p in judges.batches(8)])
-    assert np.array_equal(last, data[30:])
+    assert np.array_equal(last, data[24:])
 
 
 def test_every_member_says_what_it_is(small: tuple[Source, Case]) -> None:

@@ -3,12 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-from lostbits import backends, estimators, exporters, readers, recoveries, reporters, targets
+from lostbits import (
+    backends,
+    estimators,
+    exporters,
+    metrics,
+    readers,
+    recoveries,
+    reporters,
+    targets,
+)
 from lostbits.members import Members
 
 FAMILIES: list[Members[Any]] = [
     module.MEMBERS
-    for module in (targets, estimators, recoveries, exporters, backends, reporters, readers)
+    for module in (
+        targets,
+        estimators,
+        recoveries,
+        exporters,
+        backends,
+        reporters,
+        readers,
+        metrics,
+    )
 ]
 
 

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast, final
+from typing import Any, cast, final
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.attempts.planner import Entry, Planner, Tools
+from lostbits.attempts.all_samples import made_again, on_all_samples
+from lostbits.attempts.finish import Finish, at_least
+from lostbits.attempts.in_words import in_words
+from lostbits.attempts.ledger import Entry
+from lostbits.attempts.planner import Planner, Tools
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
@@ -19,14 +22,15 @@ from lostbits.graph.named_parts import ALL
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
-from lostbits.language import Message, listed, say
+from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
-from lostbits.recovery import Diagnosed, Effort, Recovery
-from lostbits.results.recovery import Attempt, Outcome, SiteChange
+from lostbits.recoveries.precision import by_cost, widened
+from lostbits.recovery import Diagnosed, Effort, Recovery, applied
+from lostbits.results.recovery import Attempt, Outcome, SiteChange, Wider
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.goal import Goal
-from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.held_out_figures import Judge, Judges
 from lostbits.runtime.measured import measured_model
 from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.session import Session
@@ -78,14 +82,39 @@ class Bench:
         settings: Of the diagnosis.
         budget: Seconds for everything, of which attributions take a part.
         pool: Who calibrates, diagnoses, sweeps and judges.
+        metric: That counts, or None.
+        taught: Labels of the samples to work on, or None.
+        whole: All samples, where those that judge were taken from them; else None.
+        planned: Makes the case as it came on all of them.
     """
 
     source: Source
     judges: Source
-    labels: NDArray[np.int64] | None
+    labels: NDArray[Any] | None
     settings: Settings
     budget: float = float("inf")
     pool: Pool = field(default_factory=InProcess)
+    metric: Metric | None = None
+    taught: NDArray[Any] | None = None
+    whole: Source | None = None
+    planned: Callable[[], Case] | None = None
+
+    @property
+    def panel(self) -> Judges:
+        """What decides over attempts."""
+        return Judges(self.judges, self.labels, self.metric, self.pool)
+
+    def trials(self, goal: Goal | None) -> Judges:
+        """What decides over trials within an attempt: the samples to work on.
+
+        Where they have no labels and what counts needs some, the samples that judge stand in: a
+        search among few candidates in a fixed order learns next to nothing from them.
+        """
+        counts = self.metric is not None and self.metric.labels != "none"
+        asks = goal is not None and goal.name.startswith("accuracy")
+        if self.taught is None and self.labels is not None and (counts or asks):
+            return self.panel
+        return Judges(self.source, self.taught, self.metric, self.pool)
 
     def run(
         self,
@@ -115,14 +144,14 @@ class Bench:
         """How long ``diagnose`` takes, about."""
         return min(self._few(case), _BETWEEN) * _each(case)
 
-    def recalibrate(self, case: Case, model: ir.Model) -> Case:
+    def recalibrate(self, case: Case, model: ir.Model, source: Source | None = None) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""
         placed, told = place(model, case.target), self.settings
         return calibrated(
             model,
             placed,
             case.target,
-            self.source,
+            source or self.source,
             batch=told.batch,
             overrides=told.overrides,
             work=told.cache,
@@ -164,55 +193,75 @@ def recover(
     case: Case, run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
 ) -> tuple[Case, list[Attempt], Outcome]:
     """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
-    judge = Judge(case.model, bench.judges, bench.labels, bench.pool, case.compared)
-    distance = bench.distance(case.model, case.compared)
-    tools = Tools(judge, bench.diagnose, bench.recalibrate, distance, save)
+    judge = bench.panel.judge(case)
+    judges, distance = bench.trials(wishes.goal), bench.distance(case.model, case.compared)
+    tools = Tools(judge.judged, bench.diagnose, bench.recalibrate, distance, save, judges)
     deadline = time.monotonic() + wishes.budget
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
     first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
     planner = Planner(case, first, bench.source, wishes.methods, deadline, effort, tools, *seconds)
+    finish = Finish(planner, progress)
+    planner.attempted = finish.again
     planner.run(progress)
+    finish.leave_out()
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
-    best, bounds = planner.case, floors(planner.case, judge)
+    best, written = _written(planner, bench, judge, progress)
+    if best is not planner.case:
+        save(best, [])
     same = ALL if run.focus is None else run.focus.name
-    sites = site_changes(run, bench.run(best, progress, _ROUGHLY, of=same))
-    figures = (planner.before, planner.now, planner.stopped, met, bounds)
-    outcome = Outcome(*figures, sites, _in_words(*figures))
+    last = bench.run(best, progress, _ROUGHLY, of=same)
+    sites, bounds = site_changes(run, last), floors(planner.case, judge)
+    wider = [] if wishes.goal is not None else with_more_bits(planner.case, last, judge)
+    stopped = planner.reason_to_stop()
+    figures = (planner.before, planner.now, stopped, met, bounds)
+    whole = bench.whole if best is not planner.case else None
+    text = in_words(*figures, wider, whole)
+    outcome = Outcome(*figures, sites, text, wider, None if whole is None else written)
     return best, [_attempt(entry) for entry in planner.ledger], outcome
+
+
+def _written(
+    planner: Planner, bench: Bench, judge: Judge, progress: Progress
+) -> tuple[Case, Baseline | None]:
+    """What is written: the best, made on all samples, and no worse than the plan on those."""
+    if bench.whole is None or bench.planned is None:
+        return planner.case, None
+    base = plan = bench.planned()
+    if planner.base is not planner.first:
+        base = bench.recalibrate(planner.base, planner.base.model, bench.whole)
+    rivals = [on_all_samples(planner.base, base, planner.steps)]
+    if planner.steps:
+        context = replace(planner.context(planner.diagnosed, progress), source=bench.whole)
+        rivals += [made_again(planner, base, context), planner.case, plan]
+    return best_of(rivals, judge)
+
+
+def best_of(cases: Sequence[Case], judge: Judge) -> tuple[Case, Baseline]:
+    """The best, and of equals the first."""
+    judged = [judge.judged(case) for case in cases]
+    best = 0
+    for number in range(1, len(cases)):
+        if not at_least(judged[best], judged[number]):
+            best = number
+    return cases[best], judged[best].baseline
+
+
+_WIDER = (1, 3, 5)
+
+
+def with_more_bits(case: Case, run: Run, judge: Judge) -> list[Wider]:
+    """What the wide grid, or float, on the tensors that cost most would give."""
+    order = by_cost(case, _diagnosed(run))
+    found = []
+    for count in sorted({min(count, len(order)) for count in _WIDER}):
+        change = widened(case, order[:count])
+        tensors = [group[0].tensor for step in order[:count] for group in step]
+        found.append(Wider(tensors, judge(applied(case, change))))
+    return found
 
 
 def _attempt(entry: Entry) -> Attempt:
     return Attempt(**vars(entry), gain_db=entry.gain_db)
-
-
-def _in_words(
-    before: Baseline,
-    after: Baseline,
-    stopped: Message,
-    met: bool | None,
-    floors: dict[str, float | None],
-) -> Message:
-    """Before and after, why it ended, and what bounds it."""
-    figures = (
-        ("sqnr", before.sqnr_db, after.sqnr_db, "{:.1f}"),
-        ("agreement", before.agreement, after.agreement, "{:.1%}"),
-        ("accuracy", before.accuracy_quantized, after.accuracy_quantized, "{:.1%}"),
-    )
-    moved = [
-        say(f"recovered.{name}", before=form.format(first), after=form.format(last))
-        for name, first, last, form in figures
-        if first is not None and last is not None
-    ]
-    floor, now = floors["weights_in_float"], after.sqnr_db
-    # Rounded weights also make up for what activations lost, so that the float ones may lose.
-    bound = floor is not None and now is not None and floor > now
-    return say(
-        "recovered.text",
-        moved=listed(moved) if moved else say("recovered.no_figure"),
-        stopped=stopped,
-        goal=say("recovered.goal_missed") if met is False else "",
-        limit=say("recovered.limit", floor=f"{floor:.1f}") if bound else "",
-    )
 
 
 def site_changes(before: Run, after: Run) -> list[SiteChange]:

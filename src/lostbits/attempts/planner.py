@@ -8,12 +8,13 @@ from typing import final
 import onnx_ir as ir
 
 from lostbits.attempts.knapsack import Option, best, worth
+from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.scale_remedies import worst_db
-from lostbits.errors import LostbitsError, RecoveryError, described, origin
+from lostbits.errors import RecoveryError
 from lostbits.graph.halves import half_quantized
 from lostbits.language import Message, say
 from lostbits.recovery import (
@@ -30,39 +31,15 @@ from lostbits.recovery import (
     Sweeping,
     applied,
 )
-from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.held_out_figures import Judges
+from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
-from lostbits.system.memory import lacks_memory
 from lostbits.workers.progress import Progress
 
-_LEAST = 0.05  # dB: less than this is within what other samples would change
+LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
-
-# Numbers that are none: of a layer's loss, of its inputs, of the outputs, of an attribution.
-_OF_AN_ATTEMPT = ("R001", "R002", "S005", "S008")
-
-
-@final
-@dataclass(frozen=True)
-class Entry:
-    """One attempt, as the ledger keeps it."""
-
-    method: str
-    scope: str
-    predicted_gain_db: float
-    before: Baseline
-    after: Baseline
-    kept: bool
-    seconds: float
-    note: Message
-    skipped: Mapping[str, Message]
-
-    @property
-    def gain_db(self) -> float:
-        """What it won, or lost, on held-out samples."""
-        return _decibels(self.after) - _decibels(self.before)
 
 
 @final
@@ -88,18 +65,20 @@ class Tools:
     """What the planner works with; each is a function, so that a test can put another in place.
 
     Attributes:
-        judge: Figures of a case on held-out samples.
+        judge: Figures of a case on held-out samples, with what tells a gain from noise.
         diagnose: Where the error of a case comes from.
         recalibrate: The case of another form of the float network.
         distance: Relative change of the float outputs under another form.
         save: Told of every case that is the best so far.
+        judges: By which trials of a recovery are judged; None: by the samples to work on.
     """
 
-    judge: Judge | Callable[[Case], Baseline]
+    judge: Callable[[Case], Judged]
     diagnose: Callable[[Case], Diagnosed]
     recalibrate: Callable[[Case, ir.Model], Case]
     distance: Callable[[ir.Model], float]
     save: Callable[[Case, Sequence[Entry]], None]
+    judges: Judges | None = None
 
 
 @final
@@ -123,6 +102,11 @@ class Planner:
         considered: For the present case, by recoveries that need nothing else and should help.
         proposed: For the present case, by recoveries that were asked beside another one.
         pace: What ``pass_seconds`` and the attempts so far tell of the time that one will take.
+        first: The case as it came, with its figures in ``before``.
+        base: It in the form of the network that the best so far has: what ``steps`` start from.
+        steps: Changes that were kept since, by name.
+        judged: Figures of the best so far.
+        attempted: Told after every attempt; may put another case in the place of the best.
     """
 
     case: Case
@@ -137,16 +121,26 @@ class Planner:
     ledger: list[Entry] = field(default_factory=list)
     stage: Stage = STAGES[0]
     moved: bool = False
+    steps: list[tuple[str, Change]] = field(default_factory=list)
     stopped: Message = field(default_factory=lambda: say("recovered.time"))
+    attempted: Callable[[Recovery], None] = lambda recovery: None
     considered: dict[str, Proposal] = field(default_factory=dict)
     proposed: dict[str, Change] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pace = Pace.of_pass(self.case, self.pass_seconds)
+        self.first = self.base = self.case
+        self.first_diagnosed = self.diagnosed
+
+    @property
+    def now(self) -> Baseline:
+        """Figures of the best so far."""
+        return self.judged.baseline
 
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
-        self.before = self.now = self.tools.judge(self.case)
+        self.judged = self.tools.judge(self.case)
+        self.before = self.judged.baseline
         self.tools.save(self.case, self.ledger)
         waiting, case = list(self.recoveries), None
         predicted: Forecasts = {}
@@ -160,6 +154,7 @@ class Planner:
                 return
             waiting.remove(chosen)
             self._attempt(chosen, predicted, waiting, progress)
+            self.attempted(chosen)
 
     def _look_again(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
@@ -172,9 +167,9 @@ class Planner:
     def _predicted(self, waiting: Sequence[Recovery]) -> Forecasts:
         """Of all whose stage has not passed; what is solved for those that help is kept."""
         self.considered.clear()
-        diagnosed = replace(self.diagnosed, missing_db=self._missing())
+        diagnosed = replace(self.diagnosed, missing_db=self.missing_db)
         found = {r.name: self._forecast(r, diagnosed) for r in waiting if self._in_time(r)}
-        for name in [n for n in self.considered if found[n].gain < _LEAST]:
+        for name in [n for n in self.considered if found[n].gain < LEAST]:
             del self.considered[name]
         return found
 
@@ -187,12 +182,13 @@ class Planner:
             gain = recovery.gain(diagnosed)
         return Forecast(gain, attempt_cost(recovery, self.case))
 
-    def _missing(self) -> float | None:
+    @property
+    def missing_db(self) -> float | None:
         """Decibels to the goal; a goal in another unit may need any number of them."""
         goal = self.effort.goal
         if goal is None:
             return None
-        return goal.bound - _decibels(self.now) if goal.name == "sqnr_db" else _UNKNOWN
+        return goal.bound - decibels_of(self.now) if goal.name == "sqnr_db" else _UNKNOWN
 
     def _met(self) -> bool:
         return self.effort.goal is not None and self.effort.goal.met(self.now)
@@ -211,9 +207,15 @@ class Planner:
         listed = say("recovered.names", names=names) if names else ""
         return say("recovered.nothing", names=listed)
 
+    def reason_to_stop(self) -> Message:
+        """Why it ended, by what is known at the end."""
+        return (
+            say("recovered.goal_met", goal=str(self.effort.goal)) if self._met() else self.stopped
+        )
+
     def _hopeful(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> list[Recovery]:
         """Those that are predicted to help."""
-        return [r for r in waiting if self._in_time(r) and predicted[r.name].gain >= _LEAST]
+        return [r for r in waiting if self._in_time(r) and predicted[r.name].gain >= LEAST]
 
     def _in_time(self, recovery: Recovery) -> bool:
         """Another form of the network would undo what ranges, weights or bits have won."""
@@ -249,6 +251,10 @@ class Planner:
         now = [r for r in chosen if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name].gain / predicted[r.name].cost)
 
+    def context(self, diagnosed: Diagnosed, progress: Progress) -> Context:
+        """What a sweep may work with."""
+        return Context(self.source, diagnosed, self.effort, progress, self.tools.judges)
+
     def _proposal(
         self,
         chosen: Recovery,
@@ -261,7 +267,7 @@ class Planner:
             return self.considered.pop(chosen.name).change()
         if chosen.name not in self.proposed:
             asked = self._asked(chosen, predicted, waiting)
-            context = Context(self.source, self.diagnosed, self.effort, progress)
+            context = self.context(self.diagnosed, progress)
             self.proposed |= proposals(asked, self.case, context)
         return self.proposed.pop(chosen.name)
 
@@ -292,18 +298,18 @@ class Planner:
             change = self._proposal(recovery, predicted, waiting, progress)
             case, change, after = self._measured(recovery, change)
         except Exception as error:  # what is no fault of this attempt alone is raised again
-            case, change, after = self.case, _failed(recovery, error), self.now
-        kept = _helps(recovery, self.now, after)
+            case, change, after = self.case, failed(recovery, error), self.judged
+        kept = case is not self.case and (self._revives(recovery, after) or self.prefers(after))
         seconds = time.perf_counter() - start
         forecast = predicted[recovery.name]
-        if by_itself and not self.proposed and after is not self.now:
+        if by_itself and not self.proposed and after is not self.judged:
             self.pace.learn(forecast.cost, seconds)
         entry = Entry(
             recovery.name,
             "network",
             forecast.gain,
             self.now,
-            after,
+            after.baseline,
             kept,
             seconds,
             change.summary,
@@ -311,17 +317,44 @@ class Planner:
         )
         self.ledger.append(entry)
         if kept:
-            self.case, self.now, self.stage = case, after, recovery.stage
+            self.case, self.judged, self.stage = case, after, recovery.stage
+            self._remember(recovery.name, change)
             self.proposed.clear()
             self.moved = self.moved or entry.gain_db >= _LARGE
         self.tools.save(self.case, self.ledger)
 
-    def _measured(self, recovery: Recovery, change: Change) -> tuple[Case, Change, Baseline]:
+    def prefers(self, after: Judged) -> bool:
+        """Whether it is better than the best so far: what meets the goal is, else what counts."""
+        if self.effort.goal is not None:
+            met = self.effort.goal.met(after.baseline)
+            if met != self._met():
+                return met
+        return better(self.judged, after, LEAST)
+
+    def _revives(self, recovery: Recovery, after: Judged) -> bool:
+        """Whether a part that was dead wins, and the whole does not lose.
+
+        Nothing of a dead part comes through by chance, so that no test has to tell it from noise.
+        """
+        if recovery.stage != "scales" or self.now.metric is not None:
+            return False
+        found = after.baseline
+        won = decibels_of(found) - decibels_of(self.now)
+        return worst_db(found) - worst_db(self.now) >= LEAST and won > -LEAST
+
+    def _remember(self, name: str, change: Change) -> None:
+        """Another form of the network makes what was chosen for the old one void."""
+        if change.model is not None:
+            self.base, self.steps = self.case, []
+        else:
+            self.steps.append((name, change))
+
+    def _measured(self, recovery: Recovery, change: Change) -> tuple[Case, Change, Judged]:
         """The case with the change, what was changed, and how it does."""
         if change.empty:
-            return self.case, change, self.now
+            return self.case, change, self.judged
         case, change = self._changed(recovery, change)
-        return case, change, self.now if case is self.case else self.tools.judge(case)
+        return case, change, self.judged if case is self.case else self.tools.judge(case)
 
     def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:
         """The case with the change, or as it was where the platform cannot take it."""
@@ -347,41 +380,6 @@ class Planner:
         return self.tools.recalibrate(self.case, model)
 
 
-def _failed(recovery: Recovery, error: Exception) -> Change:
-    """What the ledger says of an attempt that came to nothing; all that was won before it stays.
-
-    Raises:
-        Exception: The same again, if it is about more than this attempt.
-    """
-    if isinstance(error, LostbitsError):
-        if error.code not in _OF_AN_ATTEMPT:
-            raise error
-        return Change(recovery.name, say("ledger.failed", why=str(error)))
-    if lacks_memory(error):
-        raise error
-    bug = RecoveryError(
-        "R006",
-        f"recovery {recovery.name!r}",
-        f"{described(error)} ({origin(error)})",
-        name=recovery.name,
-    )
-    return Change(recovery.name, say("ledger.failed", why=str(bug)))
-
-
-def _helps(recovery: Recovery, before: Baseline, after: Baseline) -> bool:
-    """Whether an attempt is kept: for the sake of a dead part, if that part wins by it."""
-    won = _decibels(after) - _decibels(before)
-    if recovery.stage != "scales":
-        return won >= _LEAST
-    part = worst_db(after) - worst_db(before)
-    return part >= _LEAST and won > -_LEAST
-
-
 def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:
     """Decibels of several; those of one stage fight the same error: the best of them counts."""
     return worth([Option(r.stage, predicted[r.name].gain, 0.0) for r in some])
-
-
-def _decibels(found: Baseline) -> float:
-    """SQNR with no error at all at the end of the scale."""
-    return 200.0 if found.sqnr_db is None else found.sqnr_db

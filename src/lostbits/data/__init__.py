@@ -20,7 +20,7 @@ when it is opened, to count the samples and to see them all; each later pass mus
 All errors are `lostbits.errors.DataError`, the codes D001 to D022.
 """
 
-from lostbits.data.labels import check_classes, read_labels
+from lostbits.data.labels import check_classes, read_labels, read_truth
 from lostbits.data.open import open_source
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.source import Batch, InputSpec, Source
@@ -33,4 +33,5 @@ __all__ = [
     "check_classes",
     "open_source",
     "read_labels",
+    "read_truth",
 ]

@@ -46,6 +46,47 @@ def read_labels(given: object, count: int) -> NDArray[np.int64]:
     return labels
 
 
+def read_truth(given: object, count: int) -> NDArray[Any]:
+    """What a metric compares with, axis 0 counting samples; an array of objects where they differ.
+
+    Args:
+        given: A .npy file, an .npz file with one array, a .txt file with a text a line; an array,
+            or a sequence with anything for each sample.
+        count: Number of samples that it is for.
+
+    Raises:
+        DataError: D001, D002 or D003 if the file is not there or not of these kinds; D019 if the
+            number differs; D020 if there is nothing for each sample; D021 if it does not fit into
+            memory.
+    """
+    where = str(given) if isinstance(given, str | Path) else "labels"
+    with ExitStack() as stack:
+        if not isinstance(given, str | Path):
+            found = _one_each(given)
+        elif (path := existing(Path(where))).suffix.lower() == ".txt":
+            with reading(where):
+                found = np.array(read_text(path, MOST_TEXT).splitlines())
+        else:
+            rows = _rows(path, stack)
+            check_room(where, "labels", 2 * int(np.prod(rows.shape)) * rows.dtype.itemsize)
+            with reading(where):
+                found = np.asarray(rows[0 : rows.shape[0]])
+    if found.shape[:1] != (count,):
+        raise DataError("D019", where, f"there are {len(found) if found.ndim else 1}", count=count)
+    return found
+
+
+def _one_each(given: object) -> NDArray[Any]:
+    with edge(partial(_no_classes, "labels")):
+        try:
+            return np.asarray(given)
+        except ValueError:  # lists of unlike length
+            rows = list(given)  # type: ignore[call-overload]
+            found = np.empty(len(rows), object)
+            found[:] = rows
+            return found
+
+
 def _in_memory(given: object) -> NDArray[Any]:
     with edge(partial(_no_classes, "labels")):
         return np.asarray(given)

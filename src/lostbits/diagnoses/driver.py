@@ -26,6 +26,7 @@ from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.results.sites import SiteReport, Standing
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Baseline, Focus
+from lostbits.runtime.output_figures import MetricFigures
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -56,6 +57,7 @@ class Run:
         focus: What alone is attributed; None: the error of all outputs.
         interrupted: Whether the user stopped it before the last sample.
         sums: All that was measured so far.
+        metric: What decides, measured on the samples beside all this; None without one.
     """
 
     case: Case
@@ -66,6 +68,7 @@ class Run:
     focus: Focus | None = None
     interrupted: bool = False
     sums: Measured = field(init=False)
+    metric: MetricFigures | None = None
 
     def __post_init__(self) -> None:
         self.case = measured(self.case)
@@ -128,7 +131,7 @@ class Run:
     def _checkpoint(self) -> Checkpoint:
         """Of all that decides what this run adds up."""
         told = self.settings
-        if told.cache is None:
+        if told.cache is None or told.loss is not None:  # nothing tells one loss from another
             return NOWHERE
         labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
         named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)

@@ -1,7 +1,7 @@
 """The result: what a run found, put together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple, final
@@ -111,7 +111,7 @@ def assemble(
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
     found = _findings(case, sites, network, command, around, dead)
-    own, judges = run.baseline, around.judges
+    own, judges = replace(run.baseline, metric=run.metric), around.judges
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
     judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goals=around.goals)
@@ -202,6 +202,9 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
+    if run.metric is not None:
+        code = "note.loss_attributed" if network.metric == "loss" else "note.metric_decides"
+        notes.append(say(code, name=run.metric.name))
     notes += _unfit(run, adopted)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:

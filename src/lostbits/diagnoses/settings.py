@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 from lostbits.errors import LARGEST_SEED, TargetError, check_number, close_match
 from lostbits.plan.tensor_settings import Override
@@ -25,7 +25,7 @@ class Settings:
     """How a diagnosis goes about it.
 
     Attributes:
-        metric: ``nsr`` or ``kl``: what is attributed.
+        metric: ``nsr``, ``kl`` or ``loss``: what is attributed.
         method: Of the network attribution; ``auto`` takes the gradient where there is one.
         of: Output or part whose error alone is attributed, or ``all``; None: the worst part where
             it is far below the whole.
@@ -37,6 +37,7 @@ class Settings:
         resources: Who works: this process, several, or a cluster, and with how much memory.
         room: Bytes that the tensors of one batch may take while they are attributed, all copies
             together; smaller where ``resources`` bound the memory.
+        loss: Of a user's metric, which ``loss`` stands for; see ``runtime.metrics.Value``.
         announce: Told in a sentence what a bounded run will take, before it begins.
         cache: Where the sums over the data are kept as they grow, so that a run that was killed
             goes on where they stand; None keeps none.
@@ -53,6 +54,7 @@ class Settings:
     resources: Resources = field(default_factory=Resources)
     cache: Work | None = None
     room: int = ROOM
+    loss: Callable[..., Any] | None = None
     announce: Callable[[str], None] = nobody
 
     def __post_init__(self) -> None:

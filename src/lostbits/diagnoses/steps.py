@@ -56,7 +56,9 @@ def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
         return Steps(bounded=True)
     few = run.source.slice(0, min(SAMPLES, len(run.source)))
     labels = None if run.labels is None else run.labels[: len(few)]
-    restored = Restored(run.case, Judge(run.case.model, few, labels, pool))
+    restored = Restored(
+        run.case, Judge(run.case.model, few, labels, pool, compared=run.case.compared)
+    )
     repair = repaired(restored)
     rest, first = own, list(repair.sites) if repair is not None else []
     if repair is not None:

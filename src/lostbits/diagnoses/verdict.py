@@ -69,6 +69,11 @@ def _rest(
 
 def _answers(target: Target, baseline: Baseline, samples: int) -> Message:
     names = {"bits": target.activations.grid.name, "target": target.name}
+    if baseline.metric is not None:
+        both = (baseline.metric.quantized, baseline.metric.reference)
+        quantized, plain = ("∞" if value is None else f"{value:.4g}" for value in both)
+        figures = {"name": baseline.metric.name, "quantized": quantized, "float": plain}
+        return say("verdict.metric", **names, **figures)
     noise = say("verdict.silent")
     if baseline.sqnr_db is not None:
         noise = say("verdict.noise", value=f"{baseline.sqnr_db:.1f}")

@@ -21,7 +21,7 @@ from lostbits.runtime.chords import pointed
 from lostbits.runtime.compare_networks import Listener, compare, observe, to_compare
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.metrics import Comparison, Focus, Outputs, Value, check_metric
+from lostbits.runtime.metrics import Comparison, Focus, Outputs, Value
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.statistic import RecordSum, join_all, joined
@@ -133,9 +133,9 @@ class _Measuring:
         self.job, self.case, self.cursor = job, job.case, job.source.cursor()
         self.executor = Executor(self.case.model, self.case.attributed_sites)
         self.simulation = Simulation(self.case)
-        metric = check_metric(job.settings.metric)
-        told = self.case.output_energy, self.case.samples, self.case.compared
-        self.value = Value(metric, *told, job.focus)
+        told = job.settings
+        energy, samples, compared = self.case.output_energy, self.case.samples, self.case.compared
+        self.value = Value(told.metric, energy, samples, compared, job.focus, told.loss)
         self.site_errors = SiteErrors(self.case)
         self.layer_errors = LayerErrors(self.case, self.executor)
         self.comparison = Comparison()

@@ -16,7 +16,6 @@ from lostbits.language import Message, say
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, applied, walk_cost
-from lostbits.runtime.held_out_figures import Judge
 from lostbits.workers.progress import Progress, silent
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
@@ -37,6 +36,7 @@ class Precision(Sweeping):
     title: ClassVar[str] = "the fewest tensors at 16 bits (or in float) that reach the goal"
     source: ClassVar[str] = "greedy by attribution, verified by real runs"
     stage: ClassVar[Stage] = "precision"
+    afresh: ClassVar[bool] = True
     samples: int = 32
     trials: int = 40
 
@@ -52,14 +52,13 @@ class Precision(Sweeping):
         """Search the groups in the order of their shares."""
         if (goal := context.effort.goal) is None:
             return Change(self.name, say("ledger.precision_no_goal"))
-        few = context.source.slice(0, min(self.samples, len(context.source)))
-        judge = Judge(case.model, few, pool=context.effort.pool, compared=case.compared)
+        judge = context.judge(case, self.samples)
 
         def enough(steps: Sequence[Step]) -> bool:
-            return goal.met(judge(applied(case, _widened(case, _groups(steps)))))
+            return goal.met(judge(applied(case, widened(case, steps))))
 
-        order = _order(case, context.diagnosed)
-        return _widened(case, _groups(fewest(order, enough, context.progress, self.trials)))
+        order = by_cost(case, context.diagnosed)
+        return widened(case, fewest(order, enough, context.progress, self.trials))
 
 
 def fewest(
@@ -110,11 +109,7 @@ def _least(most: int, enough: Callable[[int], bool]) -> int:
     return high
 
 
-def _groups(steps: Sequence[Step]) -> list[Group]:
-    return [group for step in steps for group in step]
-
-
-def _order(case: Case, diagnosed: Diagnosed) -> list[Step]:
+def by_cost(case: Case, diagnosed: Diagnosed) -> list[Step]:
     """Groups that must move together, the costliest first; biases follow their layers."""
     values = diagnosed.network.values
     groups: dict[str, list[Site]] = {}
@@ -155,8 +150,9 @@ def _leaders(case: Case, groups: Mapping[str, Sequence[Site]]) -> dict[str, str]
     return leaders
 
 
-def _widened(case: Case, groups: Sequence[Group]) -> Change:
-    """The sites of some groups on the wide grid, their constants as they came."""
+def widened(case: Case, steps: Sequence[Step]) -> Change:
+    """The sites of some steps on the wide grid, or in float; their constants as they came."""
+    groups = [group for step in steps for group in step]
     plan: dict[str, Affine | None] = {}
     bits = case.target.wide_bits
     for mates in groups:

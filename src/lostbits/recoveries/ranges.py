@@ -25,7 +25,17 @@ from lostbits.grid import Affine, affine_from_range
 from lostbits.language import Figure, Message, listed, say, verbatim
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
-from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, sweep_cost
+from lostbits.recovery import (
+    Change,
+    Context,
+    Diagnosed,
+    Stage,
+    Sweeping,
+    applied,
+    sweep_cost,
+    walk_cost,
+)
+from lostbits.runtime.judged import counting, decibels
 from lostbits.runtime.memory_layout import dot
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.sweep.layer import Layer
@@ -35,6 +45,7 @@ _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
+Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
 
 
@@ -55,15 +66,18 @@ class Ranges(Sweeping):
         "Wu et al. 2020, arXiv:2006.16669; the range methods: see lostbits methods"
     )
     stage: ClassVar[Stage] = "ranges"
+    afresh: ClassVar[bool] = True
     methods: tuple[str | Estimator, ...] = ()
     fractions: tuple[float, ...] = _FRACTIONS
     samples: int = _SAMPLES
 
     def cost(self, case: Case) -> float:
-        """One sweep over few samples, and each candidate at the inputs of the layers."""
-        part = min(self.samples, case.samples) / max(case.samples, 1)
-        tried = len(self.methods or MEMBERS.all()) + len(self.fractions)
-        return part * sweep_cost(case) * (1 + _CANDIDATE * tried)
+        """One sweep over few samples, each candidate at the layers, and each method as a whole."""
+        few = min(self.samples, case.samples)
+        methods = len(self.methods or MEMBERS.all())
+        sweeps = 1 + _CANDIDATE * (methods + len(self.fractions))
+        part = few / max(case.samples, 1)
+        return part * sweep_cost(case) * sweeps + (methods + 1) * walk_cost(case, few)
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
@@ -75,7 +89,7 @@ class Ranges(Sweeping):
         few = context.source.slice(0, min(self.samples, len(context.source)))
         pool, progress = context.effort.pool, context.progress
         sweep(case, few, trial, pool=pool, correct_biases=False, progress=progress)
-        plan, names = trial.choices()
+        plan, names = self._best(case, trial, context)
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
         how = listed(replaced) if replaced else say("ledger.none")
@@ -85,6 +99,21 @@ class Ranges(Sweeping):
             plan=plan,
             skipped=trial.skipped,
         )
+
+    def _best(self, case: Case, trial: "_Trial", context: Context) -> Choice:
+        """What is best at the output: the choice tensor by tensor, or one method for all.
+
+        A layer's output is a forecast of the network's, and so many choices may add up to a loss
+        that none of them shows.
+        """
+        choices = [trial.choices(), *(trial.of_one(m.name) for m in trial.methods)]
+        judge = context.judge(case, self.samples)
+
+        def score(choice: Choice) -> tuple[float, float]:
+            found = judge(applied(case, Change(self.name, say("ledger.none"), plan=choice[0])))
+            return counting(found)(found), decibels(found)
+
+        return max((choice for choice in choices if choice[0]), key=score, default=choices[0])
 
 
 @final
@@ -157,7 +186,7 @@ class _Trial:
         changes = (fake_quantize(x, affine).sub_(x) for x in layer.inputs)
         return sum(_energy(layer.output(e, weight)) for e in changes)
 
-    def choices(self) -> tuple[dict[str, Affine | None], list[Figure]]:
+    def choices(self) -> Choice:
         """The cheapest candidate of every group, where it is clearly better, and their names."""
         plan: dict[str, Affine | None] = {}
         names: list[Figure] = []
@@ -171,6 +200,13 @@ class _Trial:
                 names.append(best)
                 plan |= {s.key: self.candidates[group][best] for s in mates}
         return plan, names
+
+    def of_one(self, method: str) -> Choice:
+        """One method's range for every group that it has one for, where that is another one."""
+        found = {g: c[method] for g, c in self.candidates.items() if method in c}
+        new = {g: a for g, a in found.items() if a != self.candidates[g]["in use"]}
+        plan = {s.key: a for g, a in new.items() for s in self.groups[g]}
+        return dict(plan), [method] * len(new)
 
 
 def _energy(y: torch.Tensor) -> float:

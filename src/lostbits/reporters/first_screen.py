@@ -8,9 +8,10 @@ from lostbits.results.diagnosis import Diagnosis
 
 # Options of ``diagnose`` that ``recover`` does not have, or that must differ.
 _LEFT_OUT = {
-    *("--plan", "--metric", "--method", "--of", "--batch", "--permutations"),
+    *("--plan", "--method", "--of", "--batch", "--permutations"),
     *("--out", "--format", "--lang", "--json", "--junit", "--baseline-out"),
 }
+_ATTRIBUTED = {("--metric", "nsr"), ("--metric", "kl")}
 _FLAGS = {"--quiet"}
 
 
@@ -79,7 +80,7 @@ def prescription(command: str) -> str | None:
     kept = [
         part
         for name, value in options
-        if name not in _LEFT_OUT
+        if name not in _LEFT_OUT and (name, value) not in _ATTRIBUTED
         for part in ((name, value) if name else (value,))
     ]
     data = [] if any(name == "--data" for name, _ in options) else ["--data", "DATA"]

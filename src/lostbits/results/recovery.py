@@ -1,6 +1,6 @@
 """What a recovery tells of its attempts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from lostbits.graph.site import Role
@@ -53,6 +53,20 @@ class SiteChange:
 
 @final
 @dataclass(frozen=True)
+class Wider:
+    """What more bits on the tensors that cost most would give, on the samples that judge.
+
+    Attributes:
+        tensors: Those with the target's wide grid, or in float where it has none.
+        after: Figures with them.
+    """
+
+    tensors: list[str]
+    after: Baseline
+
+
+@final
+@dataclass(frozen=True)
 class Outcome:
     """What came of all attempts.
 
@@ -61,6 +75,9 @@ class Outcome:
         goal_met: None without a goal.
         floors_db: SQNR that the output would have with one role in float.
         sites: What became of each.
+        wider: What more bits on the first 1, 3 and 5 tensors would give; none with a goal.
+        written: Figures of what is written, where that is calibrated on all samples, those that
+            judge among them; None where it is what ``after`` tells of.
     """
 
     before: Baseline
@@ -70,3 +87,5 @@ class Outcome:
     floors_db: dict[str, float | None]
     sites: list[SiteChange]
     text: Message
+    wider: list[Wider] = field(default_factory=list)
+    written: Baseline | None = None

@@ -17,6 +17,7 @@ FIGURES = {
     "agreement": "share of samples whose largest output stays the same",
     "accuracy": "share of right answers of the quantized network (needs labels)",
     "accuracy_drop": "accuracy of the float network minus that of the quantized one",
+    "metric": "the figure of --metric",
     "kl": "Kullback-Leibler divergence from the float network, nats a sample",
 }
 
@@ -27,7 +28,7 @@ class Goal:
     """A bound on one figure of the held-out samples.
 
     Attributes:
-        name: ``sqnr_db``, ``agreement``, ``accuracy``, ``accuracy_drop`` or ``kl``.
+        name: ``sqnr_db``, ``agreement``, ``accuracy``, ``accuracy_drop``, ``metric`` or ``kl``.
         sign: ``>=`` or ``<=``.
         bound: In the unit of the figure.
     """
@@ -66,6 +67,11 @@ class Goal:
                 if found.accuracy_float is None or found.accuracy_quantized is None:
                     return None
                 return found.accuracy_float - found.accuracy_quantized
+            case "metric":
+                if found.metric is None:
+                    return None
+                figure = found.metric.quantized
+                return math.inf if figure is None else figure
             case name:
                 value: float | None = getattr(found, name)
                 # No error at all is an infinite ratio, which decibels cannot say.

@@ -1,8 +1,9 @@
 """Figures of a case on samples that no recovery has seen, with hard integer rounding."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -12,9 +13,12 @@ from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import is_float, name_of
+from lostbits.metric import Answers, Metric, check_repeats, figure_of, joined, named
 from lostbits.runtime.calibration import Arrays, trimmed
-from lostbits.runtime.measured import measured, measured_model
-from lostbits.runtime.metrics import Baseline, Comparison, Outputs
+from lostbits.runtime.judged import GROUPS, Judged
+from lostbits.runtime.measured import chooses, measured, measured_model
+from lostbits.runtime.metrics import UNKNOWN, Baseline, Comparison, Outputs
+from lostbits.runtime.output_figures import MetricFigures
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import not_finite, quantized_model
 from lostbits.workers.handover import by_threads
@@ -27,11 +31,33 @@ _BATCH = 8
 @final
 @dataclass(frozen=True)
 class _Answer:
-    """Of a batch: its samples, its float outputs in order, and what is known of these."""
+    """What a network gave for a batch.
+
+    Attributes:
+        size: Samples.
+        values: By output.
+        known: What is known of the float ones, such as which positions count.
+    """
 
     size: int
-    floats: list[NDArray[np.float32]]
+    values: dict[str, NDArray[Any]]
     known: Outputs
+
+    @property
+    def floats(self) -> list[NDArray[Any]]:
+        """Those outputs that are compared, in order."""
+        return [a for a in self.values.values() if a.dtype.kind == "f"]
+
+
+@final
+class _Found(NamedTuple):
+    """Answers of a network to all samples: what is compared, and its outputs for the metric.
+
+    These are the same but where outputs are compared by what they are chosen from.
+    """
+
+    compared: list[_Answer]
+    outputs: list[_Answer]
 
 
 @final
@@ -42,7 +68,7 @@ class _Run:
     model: ir.Model
     source: Source
     optimise: bool
-    compared: Sequence[Compared]
+    compared: Sequence[Compared] = ()
 
     @property
     def by_threads(self) -> bool:
@@ -54,18 +80,43 @@ class _Run:
 
         def work(chunk: range) -> list[_Answer]:
             parts = cursor.batches(chunk, _BATCH)
-            return [self._answer(part, _floats(session.run(part.feeds), part)) for part in parts]
+            return [self._answer(part, _arrays(session.run(part.feeds), part)) for part in parts]
 
         return work
 
-    def _answer(self, part: Batch, floats: list[NDArray[np.float32]]) -> _Answer:
-        known = floats[: len(self.compared)]  # a file of another maker may give more
-        return _Answer(part.size, floats, Outputs.of(self.compared, part, known))
+    def _answer(self, part: Batch, values: dict[str, NDArray[Any]]) -> _Answer:
+        bare = _Answer(part.size, values, UNKNOWN)
+        known = bare.floats[: len(self.compared)]  # a file of another maker may give more
+        return replace(bare, known=Outputs.of(self.compared, part, known))
 
 
-def _floats(values: Arrays, part: Batch) -> list[NDArray[np.float32]]:
-    arrays = (np.asarray(a) for a in trimmed(values, part).values())
-    return [a for a in arrays if a.dtype.kind == "f"]
+def _arrays(values: Arrays, part: Batch) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(a) for name, a in trimmed(values, part).items()}
+
+
+@final
+@dataclass(frozen=True)
+class Judges:
+    """Samples that judge, and by what.
+
+    Attributes:
+        source: The samples.
+        labels: Their truth, or None.
+        metric: That counts, or None.
+        pool: Who runs the networks.
+    """
+
+    source: Source
+    labels: NDArray[Any] | None = None
+    metric: Metric | None = None
+    pool: Pool = field(default_factory=InProcess)
+
+    def judge(self, case: Case, most: int | None = None) -> "Judge":
+        """A judge of cases of one function, with the first samples."""
+        size = min(most or len(self.source), len(self.source))
+        labels = None if self.labels is None else self.labels[:size]
+        source = self.source.slice(0, size) if size < len(self.source) else self.source
+        return Judge(case.model, source, labels, self.pool, self.metric, case.compared)
 
 
 @final
@@ -75,59 +126,179 @@ class Judge:
     Args:
         model: The float network; all cases must be of the same function.
         source: The samples.
-        labels: Their class numbers, or None.
+        labels: Their truth, one a sample: class numbers, or what ``metric`` takes; or None.
         pool: Who runs the networks; None is this process.
+        metric: To be measured beside the other figures, or None.
         compared: What of the network is compared; nothing: its float outputs, of which no more is
             known.
+
+    Raises:
+        SimulationError: S021 to S023 for a metric that is none.
     """
 
     def __init__(
         self,
         model: ir.Model,
         source: Source,
-        labels: NDArray[np.int64] | None = None,
+        labels: NDArray[Any] | None = None,
         pool: Pool | None = None,
+        metric: Metric | None = None,
         compared: Sequence[Compared] = (),
     ) -> None:
-        self.source, self.labels, self.pool = source, labels, pool or InProcess()
-        self.compared, model = compared, measured_model(model, compared)
-        self.names = [name_of(v) for v in model.graph.outputs if is_float(v)]
-        self._floats = list(self._outputs(model, optimise=True))
+        self.source, self.pool, self.metric = source, pool or InProcess(), metric
+        self.truth = labels
+        self.labels = None if metric is not None and metric.labels == "any" else labels
+        self.compared, ends = compared, measured_model(model, compared)
+        self.names = [name_of(v) for v in ends.graph.outputs if is_float(v)]
+        self._floats = self._found(ends, lambda: model, optimise=True)
+        self._reference = None if metric is None else check_repeats(metric, self._of(self._floats))
 
     def __call__(self, case: Case) -> Baseline:
         """How far the quantized network of ``case`` is from the float one."""
-        return self._of(quantized_model(measured(case)))
+        return self._whole(self._answers(case))
+
+    def judged(self, case: Case) -> Judged:
+        """The same, and what it is without each group of samples."""
+        others = self._answers(case)
+        parts, groups = self._parts(others), self._groups
+        answers = None if self.metric is None else self._of(others)
+        without = [
+            self._figures(_sum([*parts[:g], *parts[g + 1 :]]), answers, np.flatnonzero(groups != g))
+            for g in range(len(parts))
+        ]
+        return Judged(self._whole(others), without if len(parts) > 1 else ())
 
     def of(self, model: ir.Model) -> Baseline:
         """How far any network of the same inputs is from the float one, by its first outputs.
 
         Raises:
-            SimulationError: S005 where it answers with what is not finite; S021 where it lacks
+            SimulationError: S005 where it answers with what is not finite; S025 where it lacks
                 what is compared.
         """
-        return self._of(measured_model(model, self.compared))
+        return self._whole(self._checked(measured_model(model, self.compared), lambda: model))
 
-    def _of(self, model: ir.Model) -> Baseline:
-        comparison = Comparison()
-        others = self._outputs(model, optimise=False)
-        first = 0
-        for plain, other in zip(self._floats, others, strict=True):
-            self._check(other.floats, first, plain.size)
+    def _answers(self, case: Case) -> _Found:
+        return self._checked(quantized_model(measured(case)), lambda: quantized_model(case))
+
+    def _whole(self, others: _Found) -> Baseline:
+        comparison, first = Comparison(), 0
+        for plain, other in self._pairs(others):
             span = range(first, first + plain.size)
             pair = plain.floats, other.floats[: len(plain.floats)]
             comparison.update(*pair, span, self.labels, plain.known)
             first += plain.size
-        return comparison.baseline(self.names, self.compared)
+        answers = None if self.metric is None else self._of(others)
+        return self._figures(comparison, answers, np.arange(first))
 
-    def _check(self, outputs: list[NDArray[np.float32]], first: int, size: int) -> None:
+    def _figures(
+        self, comparison: Comparison, answers: Answers | None, rows: NDArray[np.int64]
+    ) -> Baseline:
+        """Of some samples, whose comparison this is."""
+        found = comparison.baseline(self.names, self.compared)
+        if self.metric is None or answers is None:
+            return found
+        some = answers if rows.size == len(self.source) else answers.at(rows)
+        value = figure_of(self.metric, some)
+        figures = MetricFigures(named(self.metric), _finite(value), _finite(self._reference))
+        return replace(found, metric=figures)
+
+    def _checked(self, ends: ir.Model, whole: Callable[[], ir.Model]) -> _Found:
+        found, first = self._found(ends, whole, optimise=False), 0
+        for other in found.compared:
+            self._check(other.floats, first, other.size)
+            first += other.size
+        return found
+
+    def _found(self, ends: ir.Model, whole: Callable[[], ir.Model], *, optimise: bool) -> _Found:
+        """Answers of the network that ends with what is compared, and of it as a whole."""
+        answers = list(self._outputs(ends, self.compared, optimise=optimise))
+        if self.metric is None or not chooses(self.compared):
+            return _Found(answers, answers)
+        return _Found(answers, list(self._outputs(whole(), (), optimise=optimise)))
+
+    def _pairs(self, others: _Found) -> Iterator[tuple[_Answer, _Answer]]:
+        return zip(self._floats.compared, others.compared, strict=True)
+
+    def _check(self, outputs: list[NDArray[Any]], first: int, size: int) -> None:
         for name, output in zip(self.names, outputs, strict=False):
             if not np.isfinite(output).all():
                 span = f"within the judging samples {first} to {first + size - 1}"
                 raise not_finite(f"output {name!r}", f"NaN or infinity {span}")
 
-    def _outputs(self, model: ir.Model, *, optimise: bool) -> Iterator[_Answer]:
+    @cached_property
+    def _groups(self) -> NDArray[np.int64]:
+        """The group of every sample: neighbours, which are often alike, together.
+
+        Where nothing tells which values belong to which sample, a batch is a group.
+        """
+        sizes = [plain.size for plain in self._floats.compared]
+        if not all(_by_sample(plain.floats, plain.size) for plain in self._floats.compared):
+            return np.repeat(np.arange(len(sizes)), sizes)
+        count = sum(sizes)
+        return np.arange(count) * min(GROUPS, count) // count
+
+    def _parts(self, others: _Found) -> list[Comparison]:
+        """The comparison of every group."""
+        groups, first = self._groups, 0
+        parts = [Comparison() for _ in range(int(groups[-1]) + 1)]
+        for plain, other in self._pairs(others):
+            size, own = plain.size, groups[first : first + plain.size]
+            for g in np.unique(own):
+                rows = np.flatnonzero(own == g)
+                low, high = int(rows[0]), int(rows[-1]) + 1
+                cut = slice(low, high) if high - low < size else slice(None)
+                span = range(first + low, first + high)
+                pair = [f[cut] for f in plain.floats], [q[cut] for q in other.floats]
+                pair = pair[0], pair[1][: len(pair[0])]
+                parts[g].update(*pair, span, self.labels, plain.known.at(cut))
+            first += size
+        return parts
+
+    def _of(self, found: _Found) -> Answers:
+        """What a metric sees."""
+        sizes = [answer.size for answer in found.outputs]
+        floats, others = (
+            joined([answer.values for answer in each.outputs], sizes)
+            for each in (self._floats, found)
+        )
+        return Answers(others, floats, self._samples, self.truth)
+
+    @cached_property
+    def _samples(self) -> dict[str, NDArray[Any]]:
+        """What went in; an input that is the same for all samples is left out."""
+        parts = list(self.source.batches(_BATCH))
+        arrays = [_arrays(part.feeds, part) for part in parts]
+        sizes = [part.size for part in parts]
+        own = [
+            name
+            for name in arrays[0]
+            if all(
+                _by_sample([a[name]], size) or size == 1
+                for a, size in zip(arrays, sizes, strict=True)
+            )
+        ]
+        return joined([{n: a[n] for n in own} for a in arrays], sizes)
+
+    def _outputs(
+        self, model: ir.Model, compared: Sequence[Compared], *, optimise: bool
+    ) -> Iterator[_Answer]:
         """In the order of the samples."""
         chunks = self.source.chunks(_BATCH, _BATCH)
-        job = _Run(model, self.source, optimise, self.compared)
-        for outputs in self.pool.map(job, chunks):
+        for outputs in self.pool.map(_Run(model, self.source, optimise, compared), chunks):
             yield from outputs
+
+
+def _by_sample(values: Sequence[NDArray[Any]], size: int) -> bool:
+    """Whether axis 0 of all counts samples."""
+    return all(v.ndim > 0 and v.shape[0] == size for v in values)
+
+
+def _sum(parts: Sequence[Comparison]) -> Comparison:
+    whole = Comparison()
+    for part in parts:
+        whole.merge(part)
+    return whole
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None

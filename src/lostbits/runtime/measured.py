@@ -51,7 +51,7 @@ def measured_model(model: ir.Model, compared: Sequence[Compared]) -> ir.Model:
     """A network of the same inputs that ends with what is compared.
 
     Raises:
-        SimulationError: S021 for a network that has no such tensor.
+        SimulationError: S025 for a network that has no such tensor.
     """
     if not chooses(compared):
         return model
@@ -70,7 +70,7 @@ def _end(graph: ir.Graph, each: Compared) -> ir.Value:
     value = nodes[0].inputs[reader.index] if nodes and reader is not None else None
     value = values_by_name(graph).get(each.name) if value is None else value
     if value is None:
-        raise SimulationError("S021", f"tensor {each.name!r}", "none of that name")
+        raise SimulationError("S025", f"tensor {each.name!r}", "none of that name")
     return value
 
 

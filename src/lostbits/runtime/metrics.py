@@ -1,6 +1,6 @@
 """How far the outputs of one network are from those of another, as numbers that add up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, final
 
@@ -9,24 +9,28 @@ import torch
 from numpy.typing import NDArray
 
 from lostbits.data import Batch, check_classes
-from lostbits.errors import SimulationError, TargetError, close_match
+from lostbits.errors import SimulationError, TargetError, close_match, edge
 from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Count, Part
-from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures, worst
+from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.runtime.part_figures import figures_of, part_sums, together
 from lostbits.statistic import RecordSum
 
-Metric = Literal["nsr", "kl"]
+Metric = Literal["nsr", "kl", "loss"]
+Loss = Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor]
 METRICS: dict[str, str] = {
     "nsr": "squared error over the power of the float output, mean over outputs",
     "kl": "Kullback-Leibler divergence of softmax(float) and softmax(quantized), nats per sample",
 }
 
 
+_ZERO = 1e-6  # of a loss where nothing is lost
+
+
 def check_metric(name: str) -> Metric:
-    """``name``, if it is a metric.
+    """``name``, if it is what can be attributed by name.
 
     Raises:
         TargetError: T007 for any other name.
@@ -61,11 +65,13 @@ class Value:
     """The scalar ``v`` of a batch of outputs; batches add up to the figure of the whole data.
 
     Args:
-        metric: ``nsr`` or ``kl``.
+        metric: ``nsr``, ``kl`` or ``loss``.
         energy: Sum of squares of every float output over all data.
         samples: Number of samples of all data.
         compared: The outputs, if anything is known of them.
         focus: What alone counts; None: all outputs.
+        loss: Of a user's metric: of a batch, a mean over its samples, of outputs and those of the
+            float network by name; least, and zero, where both are equal.
     """
 
     def __init__(
@@ -75,8 +81,10 @@ class Value:
         samples: int,
         compared: Sequence[Compared] = (),
         focus: Focus | None = None,
+        loss: Loss | None = None,
     ) -> None:
         self.metric, self.samples, self.compared, self.focus = metric, samples, compared, focus
+        self.loss, self.names = loss, list(energy)
         powers = list(energy.values()) if focus is None else [focus.power]
         weights = [1 / e if e > 0 else 0.0 for e in powers]
         if not any(weights):
@@ -90,7 +98,13 @@ class Value:
         others: Sequence[torch.Tensor],
         part: Batch | None = None,
     ) -> torch.Tensor:
-        """``v`` of these outputs of a batch, float64, differentiable in ``others``."""
+        """``v`` of these outputs of a batch, float64, differentiable in ``others``.
+
+        Raises:
+            SimulationError: S024 for a loss that is none.
+        """
+        if self.loss is not None:
+            return self._of_loss(floats, others)
         counts = self._counts(floats, part)
         if self.metric == "kl":
             number = (answering(self.compared) or 0) if self.focus is None else self.focus.output
@@ -111,6 +125,22 @@ class Value:
         assert self.focus is not None
         error = without_padding(other.double() - plain.double(), counts)[self.focus.index]
         return self.weights[0] * error.square().sum()
+
+    def _of_loss(
+        self, floats: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """A batch counts for as many samples as it has."""
+        assert self.loss is not None
+        reference, outputs = (dict(zip(self.names, each, strict=True)) for each in (floats, others))
+        size = floats[0].shape[0] if floats[0].ndim else 1
+        with edge(lambda found: SimulationError("S024", "loss of the metric", found)):
+            zero, value = self.loss(reference, reference), self.loss(outputs, reference)
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                raise SimulationError("S024", "loss of the metric", f"a {type(value).__name__}")
+        if abs(float(zero)) > _ZERO or not torch.isfinite(value).all():
+            found = f"{float(zero):.3g} for equal outputs, {float(value):.3g} for these"
+            raise SimulationError("S024", "loss of the metric", found)
+        return value.double().reshape(()) * (size / self.samples)
 
     def _counts(self, floats: Sequence[torch.Tensor], part: Batch | None) -> list[Counts]:
         if part is None or not self.compared:
@@ -154,6 +184,7 @@ class Baseline:
         outputs: Every output by itself and by part.
         answers: Answers that the agreement is a share of.
         labelled: Answers that the accuracies are shares of.
+        metric: That was asked for, on all samples together; None without one.
     """
 
     sqnr_db: float | None
@@ -165,6 +196,7 @@ class Baseline:
     outputs: list[OutputFigures] = field(default_factory=list)
     answers: Count = 0
     labelled: Count = 0
+    metric: MetricFigures | None = None
 
     @property
     def worst(self) -> PartFigures | None:
@@ -191,6 +223,10 @@ class Outputs:
     ) -> "Outputs":
         """Those of a batch; ``arrays`` as the network gave them."""
         return cls(compared, counting(compared, part, [a.shape for a in arrays]))
+
+    def at(self, rows: slice) -> "Outputs":
+        """Those of some samples of the batch."""
+        return Outputs(self.compared, [None if c is None else c[rows] for c in self.counts])
 
 
 UNKNOWN = Outputs()

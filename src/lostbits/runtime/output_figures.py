@@ -43,6 +43,22 @@ class OutputFigures:
     parts: list[PartFigures] = field(default_factory=list)
 
 
+@final
+@dataclass(frozen=True)
+class MetricFigures:
+    """A metric of the quantized network beside that of the float one; higher is better.
+
+    Attributes:
+        name: Of the metric, or of the user's function.
+        quantized: None where it is infinite: nothing is wrong.
+        reference: The same of the float network.
+    """
+
+    name: str
+    quantized: float | None
+    reference: float | None
+
+
 def worst(outputs: Sequence[OutputFigures]) -> PartFigures | None:
     """The part that is farthest from float, of all outputs; None where all are equal."""
     parts = [part for output in outputs for part in output.parts if part.sqnr_db is not None]

@@ -1,7 +1,7 @@
 """The verb ``diagnose``: a case -> where, why and how much accuracy it loses."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from lostbits.diagnoses.result import Circumstances, assemble
 from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.steps import taken_apart
+from lostbits.metric import Custom, Metric
+from lostbits.metrics import metric as chosen_metric
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.gate import checked_goal
 from lostbits.runtime.goal import Goal
-from lostbits.runtime.metrics import check_metric
+from lostbits.runtime.held_out_figures import Judges
+from lostbits.runtime.metrics import METRICS
+from lostbits.runtime.metrics import Metric as Attributed
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
 from lostbits.workers.pool import Pool
@@ -29,7 +33,7 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     *,
     labels: object = None,
     goal: str | Goal | Sequence[str] = (),
-    metric: str = "nsr",
+    metric: str | Metric | Callable[..., Any] = "nsr",
     method: str = "auto",
     of: str | None = None,
     permutations: int = 2,
@@ -43,9 +47,12 @@ def diagnose(  # noqa: PLR0913 - options are keywords
 
     Args:
         case: Of ``load``, with data; or what a recovery made of one.
-        labels: Class numbers of the data, for accuracy: a path or an array.
+        labels: Class numbers of the data, or what the metric takes: a path or an array.
         goal: What the figures should keep, such as ``agreement>=0.99``; one or several.
-        metric: ``nsr`` or ``kl``: what is attributed.
+        metric: ``nsr`` or ``kl``: what is attributed. Or what decides, beside the SQNR that is
+            attributed then: a name, ``package.module:function``, a metric, or a function
+            ``(outputs, samples, labels) -> float``, higher is better. Where a function has an
+            attribute ``loss``, that is attributed. See lostbits.metric.
         method: Of the network attribution: ``auto``, ``aumann-shapley`` or ``permutation``.
         of: Output, or part of one such as ``output0[4:]``, whose error is attributed, or ``all``;
             default, the worst part where that is more than 10 dB below the whole.
@@ -61,16 +68,17 @@ def diagnose(  # noqa: PLR0913 - options are keywords
     """
     origin, goals = origin_of(case), _goals(goal)
     data, settings = origin.judged, adjusted(origin.settings, workers, threads)
+    counts = None if metric in METRICS else chosen_metric(metric)
     settings = replace(
-        settings,
-        metric=check_metric(metric),
+        with_loss(settings, counts, attributed="kl" if metric == "kl" else "nsr"),
         method=method,
         of=of,
         permutations=permutations,
         seed=seed,
-        command=command or command_of(origin, labels),
+        command=command or command_of(origin, labels, None if metric == "nsr" else metric),
     )
-    classes, seconds = data.labels(labels), {"calibrate": origin.seconds}
+    truth, seconds = data.labels(labels, counts), {"calibrate": origin.seconds}
+    classes = None if counts is not None and counts.labels == "any" else truth
     with working(settings, settings.resources.workers if workers is None else workers) as (
         pool,
         peak,
@@ -79,6 +87,8 @@ def diagnose(  # noqa: PLR0913 - options are keywords
         bare = replace(case.over(len(data.source)), origin=None)  # workers need nothing of it
         run = Run(bare, data.source, settings, classes)
         run.diagnose(progress, pool)
+        if counts is not None:
+            run.metric = Judges(data.source, truth, counts, pool).judge(bare)(bare).metric
         seconds["diagnose"] = time.perf_counter() - start
         around = Circumstances(
             adopted=origin.adopted is not None, unseen=origin.calibration is not None, goals=goals
@@ -113,6 +123,14 @@ def _looked_into(
     return replace(around, check=check, steps=steps)
 
 
+def with_loss(
+    settings: Settings, metric: Metric | None, attributed: Attributed = "nsr"
+) -> Settings:
+    """Settings that attribute the loss of a metric, where it has one; else something else."""
+    loss = metric.loss if isinstance(metric, Custom) else None
+    return replace(settings, metric=attributed if loss is None else "loss", loss=loss)
+
+
 def explained(
     run: Run,
     origin: Provenance,
@@ -128,7 +146,7 @@ def explained(
     return origin.completed(replace(found, seconds=seconds), peaks)
 
 
-def command_of(origin: Provenance, labels: object = None) -> str:
+def command_of(origin: Provenance, labels: object = None, metric: object = None) -> str:
     """The command line that gives the same, as far as paths were named."""
     words = ["lostbits", "diagnose", quoting.operand(str(origin.folder or origin.reference.path))]
     words += ["--target", origin.target.name]
@@ -137,6 +155,7 @@ def command_of(origin: Provenance, labels: object = None) -> str:
         "--calibration": origin.calibration and origin.calibration.path,
         "--plan": origin.foreign and origin.foreign.path,
         "--labels": labels if isinstance(labels, str | Path) else None,
+        "--metric": metric if isinstance(metric, str) else None,
     }
     words += [word for option, path in named.items() if path for word in (option, str(path))]
     if origin.data is not None and len(origin.data.source) < origin.data.whole:

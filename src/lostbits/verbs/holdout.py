@@ -4,7 +4,7 @@ from lostbits.errors import DataError
 from lostbits.verbs.origin import Samples
 
 _ONE_IN = 4  # samples of which one judges, where no others are given
-_MOST = 64
+_FEWEST, _MOST = 16, 64  # judges that tell a gain from noise, as far as half of the samples go
 
 
 def held_out(samples: Samples) -> tuple[Samples, Samples]:
@@ -14,8 +14,8 @@ def held_out(samples: Samples) -> tuple[Samples, Samples]:
         DataError: D033 when there are too few for both.
     """
     size = len(samples.source)
-    count = min(size // _ONE_IN, _MOST)
-    if count < 2 or size - count < 2:
+    count = min(max(size // _ONE_IN, min(_FEWEST, size // 2)), _MOST)
+    if size < 2 * _ONE_IN:
         raise DataError(
             "D033",
             samples.source.description,

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.case import Case, Origin
-from lostbits.data import Preprocess, Source, open_source, read_labels
+from lostbits.data import Preprocess, Source, open_source, read_labels, read_truth
 from lostbits.diagnoses.memory_estimate import Footprint
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, check_number, first_line
@@ -20,6 +19,7 @@ from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.told_outputs import Told
+from lostbits.metric import Custom, Metric
 from lostbits.plan.calibrated import calibrated
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.runtime.float_reference import Reference, input_specs
@@ -44,26 +44,37 @@ class Samples:
         first: Number of the first of them in the whole.
         whole: How many the whole has, which labels are for.
         path: What was named, if it was a path; for commands that are printed.
+        parted: What they are a part of, where samples were kept apart to judge; else None.
     """
 
     source: Source
     first: int
     whole: int
     path: str = ""
+    parted: "Samples | None" = None
 
-    def labels(self, given: object) -> NDArray[np.int64] | None:
+    def labels(self, given: object, metric: Metric | None = None) -> NDArray[Any] | None:
         """Labels of the samples in use; what is given holds those of the whole.
 
+        Args:
+            given: Class numbers, or what the metric takes.
+            metric: That will be measured.
+
         Raises:
-            DataError: See ``data.read_labels``.
+            DataError: D047 where the metric needs some and there are none; see ``data.labels``.
         """
         if given is None:
+            if metric is not None and metric.labels != "none" and not isinstance(metric, Custom):
+                form = {"metric": metric.name, "form": metric.title}
+                raise DataError("D047", "--labels", "not given", **form)
             return None
-        return read_labels(given, self.whole)[self.first : self.first + len(self.source)]
+        read = read_truth if metric is not None and metric.labels == "any" else read_labels
+        return read(given, self.whole)[self.first : self.first + len(self.source)]
 
     def part(self, start: int, stop: int) -> "Samples":
         """Some of them."""
-        return replace(self, source=self.source.slice(start, stop), first=self.first + start)
+        some = self.source.slice(start, stop)
+        return replace(self, source=some, first=self.first + start, parted=self)
 
 
 @final

@@ -1,19 +1,23 @@
 """The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lostbits.attempts.bench import Bench, Save, Wishes
 from lostbits.attempts.bench import recover as recovered
-from lostbits.attempts.planner import Entry
+from lostbits.attempts.ledger import Entry
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.result import Circumstances, Judged, samples_used
 from lostbits.diagnoses.sample_check import sample_check
+from lostbits.diagnoses.settings import Settings
 from lostbits.errors import TargetError, close_match
+from lostbits.metric import Metric
+from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
 from lostbits.results.diagnosis import Recovery
@@ -22,7 +26,7 @@ from lostbits.runtime.goal import seconds as parsed
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
-from lostbits.verbs.diagnose import command_of, explained
+from lostbits.verbs.diagnose import command_of, explained, with_loss
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
 from lostbits.verbs.output import replace_file
@@ -40,6 +44,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     budget: str | float = 600.0,
     methods: Sequence[str | Method] = (),
     labels: object = None,
+    metric: str | Metric | Callable[..., Any] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     inputs: str = Inputs.RECOVERED,
@@ -53,12 +58,16 @@ def recover(  # noqa: PLR0913 - options are keywords
 
     Args:
         case: Of ``load``. Its data judge, and its calibration samples teach; where it has data
-            alone, the last quarter of them judges, and the plan is made anew from the others.
+            alone, the last quarter of them judges (of few, up to a half), and the plan is made anew
+            from the others; what is written is made on all of them.
         goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
         budget: Seconds for all attempts, or text such as ``10m``.
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign
             before each, for all others.
-        labels: Class numbers of the data: a path or an array.
+        labels: Class numbers of the data, or what the metric takes: a path or an array.
+        metric: What counts, in place of right answers (with labels) or of the worst part of an
+            output: a name, ``package.module:function``, a metric, or a function
+            ``(outputs, samples, labels) -> float``, higher is better. See lostbits.metric.
         out: Folder that keeps the best case so far; see lostbits.verbs.case_files.
         seed: Of everything random.
         inputs: What enters a layer that is learned: ``recovered`` or ``float`` values.
@@ -75,9 +84,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     settings = adjusted(origin.settings, workers, threads)
     settings = replace(settings, command=command or command_of(origin))
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
-    if out is not None:
-        work = Work(Path(out) / WORK, settings.announce)
-        settings, effort = replace(settings, cache=work), replace(effort, cache=work)
+    settings, effort = _kept(settings, effort, out)
     wishes = Wishes(
         goal=Goal.parse(goal) if isinstance(goal, str) else goal,
         budget=parsed(budget) if isinstance(budget, str) else budget,
@@ -85,6 +92,8 @@ def recover(  # noqa: PLR0913 - options are keywords
         effort=effort,
     )
     judges, teaching = _parts(origin)
+    counts = None if metric is None else chosen_metric(metric)
+    settings = with_loss(settings, counts)
     seconds = {"calibrate": origin.seconds}
     with working(settings, settings.resources.workers if workers is None else workers) as (
         pool,
@@ -92,8 +101,17 @@ def recover(  # noqa: PLR0913 - options are keywords
     ):
         start = time.perf_counter()
         bare = _taught(case, origin, teaching.source, progress, pool)
-        source, wanted = teaching.source, judges.labels(labels)
-        bench = Bench(source, judges.source, wanted, settings, wishes.budget, pool)
+        truth = judges.labels(labels, counts)
+        bench = Bench(
+            teaching.source,
+            judges.source,
+            truth,
+            settings,
+            wishes.budget,
+            pool,
+            counts,
+            **_shared(judges, teaching, origin, labels, counts, progress, pool),
+        )
         seconds["calibrate"] += time.perf_counter() - start
         start = time.perf_counter()
         run = bench.run(bare, progress)
@@ -101,18 +119,30 @@ def recover(  # noqa: PLR0913 - options are keywords
         start = time.perf_counter()
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
-        goals = [] if wishes.goal is None else [wishes.goal]
-        facts = samples_used(judges.source, "evaluation", len(judges.source))
+        plain = origin.reference.plain
         around = Circumstances(
             adopted=origin.adopted is not None,
-            goals=goals,
-            judges=Judged(outcome.before, facts, wanted),
-            check=sample_check(bare, origin.reference.plain, judges.source, source, pool),
+            goals=[] if wishes.goal is None else [wishes.goal],
+            check=sample_check(bare, plain, judges.source, teaching.source, pool),
+            judges=Judged(
+                outcome.before,
+                samples_used(judges.source, "evaluation", len(judges.source)),
+                None if counts is not None and counts.labels == "any" else truth,
+            ),
         )
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
-    after = judged(outcome.after, facts.samples, matched=found.coverage.sites_total, goals=goals)
+    matched = found.coverage.sites_total
+    after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
     report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+
+
+def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:
+    """With a folder to keep unfinished work in."""
+    if out is None:
+        return settings, effort
+    work = Work(Path(out) / WORK, settings.announce)
+    return replace(settings, cache=work), replace(effort, cache=work)
 
 
 def _origin(origin: Provenance, best: Case, out: str | Path | None) -> Provenance:
@@ -133,6 +163,27 @@ def _parts(origin: Provenance) -> tuple[Samples, Samples]:
     if origin.calibration is not None:
         return origin.judged, origin.calibration
     return held_out(origin.judged)
+
+
+def _shared(
+    judges: Samples,
+    teaching: Samples,
+    origin: Provenance,
+    labels: object,
+    metric: Metric | None,
+    progress: Progress,
+    pool: Pool,
+) -> dict[str, Any]:
+    """What is known where both kinds of samples come from the same data."""
+    whole = judges.parted
+    if whole is None or teaching.parted is not whole:
+        return {}
+
+    def planned() -> Case:
+        return replace(origin.calibrate(whole.source, progress, pool), origin=None)
+
+    taught = None if labels is None else teaching.labels(labels, metric)
+    return {"taught": taught, "whole": whole.source, "planned": planned}
 
 
 def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, pool: Pool) -> Case:

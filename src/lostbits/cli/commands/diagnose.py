@@ -60,6 +60,13 @@ Permutations = Annotated[
     int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
 ]
 
+MetricOr = Annotated[
+    str,
+    typer.Option(
+        help=f"What is attributed: {' or '.join(METRICS)}; or what decides, see recover --metric."
+    ),
+]
+
 
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
@@ -68,7 +75,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     plan: PlanFile = None,
     calibration: Calibration = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
-    metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
+    metric: MetricOr = "nsr",
     method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
     of: Of = None,
     samples: Samples = None,

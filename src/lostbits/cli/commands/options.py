@@ -39,6 +39,13 @@ MaskOutputs = Annotated[
         "lengths; NAME=!INPUT where zeros count. Repeatable.",
     ),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What counts, higher is better: a name (see methods), or package.module:function "
+        "for (outputs, samples, labels) -> float."
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that share the work; results are the same.")
 ]

@@ -14,6 +14,7 @@ from lostbits.cli.commands.options import (
     Formats,
     MaskOutputs,
     Memory,
+    Metric,
     Model,
     Outputs,
     RayAddress,
@@ -46,7 +47,8 @@ from lostbits.workers.work_folder import Work
 GoalText = Annotated[
     str | None,
     typer.Option(
-        "--goal", help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, ..."
+        "--goal",
+        help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, metric>=0.42, ...",
     ),
 ]
 Methods = Annotated[
@@ -75,7 +77,10 @@ InputsOf = Annotated[
     ),
 ]
 
-Judging = Annotated[Path | None, typer.Option(help="Class numbers of --data: .npy, .npz or .txt.")]
+Judging = Annotated[
+    Path | None,
+    typer.Option(help="Class numbers of --data, or what --metric takes: .npy, .npz or .txt."),
+]
 
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
@@ -89,6 +94,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     calibration: Calibration = None,
     evaluation: Evaluation = None,
     labels: Judging = None,
+    metric: Metric = None,
     samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     inputs: InputsOf = Inputs.RECOVERED,
@@ -139,6 +145,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 budget=budget,
                 methods=listed(methods),
                 labels=labels,
+                metric=metric,
                 out=out,
                 seed=seed,
                 inputs=inputs,
