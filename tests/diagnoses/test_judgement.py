@@ -10,7 +10,7 @@ from lostbits.results.judgement import Grade
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
 from lostbits.runtime.metrics import Baseline
-from lostbits.runtime.output_figures import Kind, OutputFigures, PartFigures
+from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures
 
 GOOD, DEGRADED, BROKEN = Grade.GOOD, Grade.DEGRADED, Grade.BROKEN
 
@@ -37,6 +37,10 @@ LOW = output(PartFigures("y", 4.0))
             "accuracy",
         ),
         ({"accuracy_float": 0.993, "accuracy_quantized": 0.762}, BROKEN, "accuracy"),
+        ({"metric": MetricFigures("m", 0.995, 1.0), "accuracy_float": 0.1}, GOOD, "metric"),
+        ({"metric": MetricFigures("m", -2.1, -2.0)}, DEGRADED, "metric"),
+        ({"metric": MetricFigures("m", 0.5, 1.0), "agreement": 1.0}, BROKEN, "metric"),
+        ({"metric": MetricFigures("m", 20.0, None), "agreement": 1.0}, GOOD, "agreement"),
         ({"agreement": 1.0, "answers": 32}, GOOD, "agreement"),
         ({"agreement": 0.95, "answers": 32}, DEGRADED, "agreement"),
         ({"agreement": 0.76, "answers": 450}, BROKEN, "agreement"),

@@ -46,7 +46,7 @@ def focus_of(
         source: Its samples.
         of: An output or a part that the user named, ``all``, or None: the worst part, where it is
             more than 10 dB below the whole.
-        metric: The divergence is of answers, and has no parts unless one is named.
+        metric: A divergence of answers or a loss has no parts, unless one is named.
         batch: Samples a run.
         pool: Who works.
         progress: Told after every batch.
@@ -55,7 +55,7 @@ def focus_of(
         TargetError: T040 for an output that does not exist, T046 for what is no part of it.
     """
     several = any(len(each.parts) > 1 for each in case.compared)
-    if of == ALL or (of is None and (metric == "kl" or not several)):
+    if of == ALL or (of is None and (metric != "nsr" or not several)):
         return None
     compared = list(case.compared)
     if of is not None:

@@ -1,6 +1,6 @@
 """Good, degraded or broken: rules that docs/verdict.md writes down.
 
-Labels count first, then answers that stay the same, then the part of an output that is farthest
+The user's metric decides alone, where there is one. Else labels count first, then answers that stay the same, then the part of an output that is farthest
 from float. An output that has answers is judged by them; every other output by its worst part. The
 worst of these grades is that of the network, and a goal that is missed is never good.
 """
@@ -82,7 +82,11 @@ def judged(
 
 
 def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled]:
-    """One for the output that has answers, one for the worst part of all others."""
+    """The user's metric alone; else of the output with answers, and the worst of all others."""
+    own = _of_metric(baseline, samples)
+    if own is not None:
+        yield own
+        return
     outputs = list(baseline.outputs)
     answers = _answers(baseline, samples, at_chance)
     if answers is not None:
@@ -98,6 +102,16 @@ def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled
         yield _Ruled(grade, "sqnr_db", part.name, part.sqnr_db, None, samples)
     elif answers is None:
         yield _without_parts(baseline, samples)
+
+
+def _of_metric(baseline: Baseline, samples: int) -> _Ruled | None:
+    """By what it lost of the metric of float; None where that is no number, or nothing is."""
+    found = baseline.metric
+    if found is None or found.quantized is None or not found.reference:
+        return None
+    kept = (found.quantized - found.reference) / abs(found.reference)
+    grade = _grade(kept, -_GOOD_DROP, -_BROKEN_DROP)
+    return _Ruled(grade, "metric", found.name, found.quantized, found.reference, samples)
 
 
 def _nothing_left(
@@ -148,6 +162,9 @@ def _in_words(ruled: _Ruled, goal: str, met: bool | None) -> Message:
             why = say("grade.accuracy", drop=f"{drop:.1f}", **names)
         case "agreement":
             why = say("grade.agreement", share=f"{ruled.value:.1%}", **names)
+        case "metric":
+            figures = {"value": f"{ruled.value:.4g}", "float": f"{ruled.reference:.4g}"}
+            why = say("grade.metric", **figures, **names)
         case "sqnr_db":
             why = say("grade.sqnr_db", value=f"{ruled.value:.1f}", **names)
         case _:

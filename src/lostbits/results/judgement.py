@@ -17,7 +17,9 @@ class Grade(StrEnum):
     BROKEN = "broken"
 
 
-Ground = Literal["accuracy", "agreement", "sqnr_db", "dead_part", "equal", "nothing_matched"]
+Ground = Literal[
+    "metric", "accuracy", "agreement", "sqnr_db", "dead_part", "equal", "nothing_matched"
+]
 
 
 @final
