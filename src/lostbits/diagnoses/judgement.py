@@ -1,9 +1,9 @@
 """Good, degraded or broken: rules that docs/verdict.md writes down.
 
-The user's metric decides alone, where there is one. Else labels count first, then answers that stay
-the same, then the part of an output that is farthest from float. An output that has answers is judged
-by them; every other output by its worst part. The worst of these grades is that of the network, and a
-goal that is missed is never good.
+The user's metric decides alone, where there is one. Else labels count first, then answers that
+stay the same, then the part of an output that is farthest from float. An output that has answers
+is judged by them; every other output by its worst part. The worst of these grades is that of the
+network, and a goal that is missed is never good.
 """
 
 from collections.abc import Iterator, Sequence
