@@ -203,7 +203,8 @@ class Planner:
             seconds = {r.name: self.pace.needed(predicted[r.name].cost) for r in hopeful}
             needs = (f"{name} about {time:.0f} s" for name, time in seconds.items())
             return say("recovered.no_fit", needs=", ".join(needs))
-        names = ", ".join(r.name for r in waiting)
+        # What revives dead parts is no news to a network without any.
+        names = ", ".join(r.name for r in waiting if r.stage != "scales")
         listed = say("recovered.names", names=names) if names else ""
         return say("recovered.nothing", names=listed)
 
