@@ -21,9 +21,15 @@ def demo(target: str, out: Path, command: str, progress: Progress = silent) -> R
     case = load(paths["model"], data, target, calibration=calibration, progress=progress)
     found = diagnose(case, labels=labels, command=command, progress=progress)
     better = recover(case, labels=labels, out=out, iterations=_ITERATIONS, progress=progress)
-    ledger, outcome = better.report.ledger, better.report.recovered
-    notes = [*found.notes, demo_note(found)]
-    return replace(better, report=replace(found, ledger=ledger, recovered=outcome, notes=notes))
+    won, notes = better.report, [*found.notes, demo_note(found)]
+    report = replace(
+        found,
+        ledger=won.ledger,
+        recovered=won.recovered,
+        judgement_after=won.judgement_after,
+        notes=notes,
+    )
+    return replace(better, report=report)
 
 
 def demo_note(found: Diagnosis) -> Message:
