@@ -411,7 +411,10 @@ def test_bars_of_the_page_add_up_to_what_was_attributed(page: str, result: Diagn
     data = embedded(page)
     total = sum(a.share for a in result.network.attributions)
     for chart in ("attribution", "roles"):
-        assert sum(b["round"] + b["clip"] for b in data[chart]) == pytest.approx(total, abs=1e-4)
+        bars = data[chart]  # of figures of four digits
+        assert sum(b["round"] + b["clip"] for b in bars) == pytest.approx(
+            total, abs=5e-5 * len(bars)
+        )
 
 
 def test_many_tensors_end_in_one_bar(result: Diagnosis) -> None:
@@ -540,7 +543,8 @@ def test_the_loss_by_reason_is_all_that_was_attributed(result: Diagnosis) -> Non
     attributed = sum(a.share for a in result.network.attributions)
     assert sum(p.share for p in parts) == pytest.approx(attributed)
     assert sum(p.width for p in parts) == pytest.approx(1, abs=1e-3)
-    assert parts[0].reason == "granularity" == result.findings[0].reason
+    explained = [f for f in result.findings if f.code != "F011"]
+    assert parts[0].reason == "granularity" == explained[0].reason
     assert [p.share for p in parts] == sorted((p.share for p in parts), reverse=True)
 
 

@@ -65,8 +65,8 @@ class Samples:
         """
         if given is None:
             if metric is not None and metric.labels != "none" and not isinstance(metric, Custom):
-                form = {"metric": metric.name, "form": metric.title}
-                raise DataError("D047", "--labels", "not given", **form)
+                name, form = metric.name, metric.title
+                raise DataError("D047", "--labels", "not given", metric=name, form=form)
             return None
         read = read_truth if metric is not None and metric.labels == "any" else read_labels
         return read(given, self.whole)[self.first : self.first + len(self.source)]
