@@ -9,6 +9,7 @@ import pytest
 from lostbits.errors import DataError, LostbitsError, SimulationError
 from lostbits.metric import Answers, Custom, Metric, check_repeats, figure_of, joined
 from lostbits.metrics import ALL, Words, metric
+from lostbits.metrics.boxes import Found
 from lostbits.metrics.detections import average_precision
 from lostbits.runtime.output_figures import Kind
 
@@ -108,8 +109,8 @@ def test_boxes_are_matched_once_and_those_that_overlap_count_once(corners: bool)
 
 def test_a_precision_by_the_programs_of_coco() -> None:
     pytest.importorskip("pycocotools")
-    one = np.array([[0.0, 0, 10, 10]]), np.array([0.9]), np.array([0])
-    none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
+    one = Found(np.array([[0.0, 0, 10, 10]]), np.array([0.9]), np.array([0]))
+    none = Found(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
     labels = np.array([[[0.0, 0, 0, 10, 10]], [[0.0, 50, 50, 60, 60]]])
     found = average_precision([one, none], labels, 1)
     assert found == pytest.approx(51 / 101)  # of 101 recalls, those up to a half are reached
