@@ -95,7 +95,6 @@ def test_every_kind_of_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert changes(before, after) == {"a/b.npy": "changed", "a/link": "gone", "new": "made"}
 
 
-@pytest.mark.slow
 def test_what_broke_can_be_tried_again(tmp_path: Path, workplace: Workplace) -> None:
     one = Try("edited", ("inspect", "../in/p"), {"in/p": b"\xff", "in/q": Pipe()})
     (report,) = workplace.reports([("models", one, "planted:escape")])
