@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx_ir.external_data import load_to_model
 
 from lostbits.errors import ModelError, close_match, described, edge
+from lostbits.graph.convert_opset import READABLE
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.invalid import invalid
@@ -19,8 +20,6 @@ from lostbits.graph.outline import forget, outline
 from lostbits.graph.tensors import tensors_of
 from lostbits.system.files import PROTOBUF, read_file
 from lostbits.system.memory import excess
-
-OPSETS = range(11, 24)
 
 
 @final
@@ -113,7 +112,6 @@ def _near(path: Path) -> str:
 
 def _check_opset(model: ir.Model, path: Path) -> None:
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
-    if version is None or version not in OPSETS:
-        raise ModelError(
-            "M003", str(path), f"opset {version}", first=OPSETS.start, last=OPSETS.stop - 1
-        )
+    if version is None or version not in READABLE:
+        first, last = READABLE.start, READABLE.stop - 1
+        raise ModelError("M003.opset", str(path), f"opset {version}", first=first, last=last)

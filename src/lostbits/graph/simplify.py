@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from lostbits.graph.batch_norm import fold_batch_norms
+from lostbits.graph.convert_opset import convert_opset
 from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
 from lostbits.graph.inference import infer
@@ -28,6 +29,7 @@ class Normalisation:
         batch_norms_left: Outputs of those that could not be (no linear layer directly before).
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
+        opset: That of the file, where it was converted to another one; else 0.
     """
 
     constants: int = 0
@@ -35,6 +37,7 @@ class Normalisation:
     batch_norms_left: list[str] = field(default_factory=list)
     bypassed: int = 0
     quantizers: int = 0
+    opset: int = 0
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -82,12 +85,13 @@ def _open_dimensions(graph: ir.Graph) -> None:
 
 
 def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalisation]:
-    """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
+    """Convert the opset, fold constants, BatchNorm, padding, bypass what does nothing; names stay.
 
     ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
     BatchNorms stay, as they do in what some tools quantize.
     """
     copy = model.clone()
+    opset = convert_opset(copy)
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
@@ -96,4 +100,4 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    return copy, Normalisation(constants, batch_norms, left, bypassed)
+    return copy, Normalisation(constants, batch_norms, left, bypassed, opset=opset)
