@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from lostbits.data import open_source
 from lostbits.errors import ModelError
@@ -314,21 +314,10 @@ def sequence() -> onnx.ModelProto:
         s = SequenceConstruct(x, x)  y = ConcatFromSequence <axis = 0> (s) }""")
 
 
-def half() -> onnx.ModelProto:
-    weight = numpy_helper.from_array(random(4, 8).astype(np.float16), "w")
-    model = proto("""g (float[N,4] x) => (float[N,8] y) {
-        h = Cast <to = 10> (x)  m = MatMul(h, w)  y = Cast <to = 1> (m) }""")
-    model.graph.initializer.append(weight)
-    return model
-
-
 REFUSED = {
     "branches": (branch, "M007"),
     "sequences": (sequence, "M008"),
     "strings": (lambda: one("Identity", TensorProto.STRING), "M008"),
-    "float16 throughout": (lambda: one("Relu", TensorProto.FLOAT16), "M009"),
-    "double throughout": (lambda: one("Relu", TensorProto.DOUBLE), "M009"),
-    "float16 inside": (half, "M009"),
     "no float output": (
         lambda: proto("g (float[N,4] x) => (int64[N,1] y) { y = ArgMax <axis = 1> (x) }"),
         "M009",

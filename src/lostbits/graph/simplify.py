@@ -30,6 +30,7 @@ class Normalisation:
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
         opset: That of the file, where it was converted to another one; else 0.
+        floats: Types of the file other than float32 that were widened to it, or narrowed.
     """
 
     constants: int = 0
@@ -38,6 +39,7 @@ class Normalisation:
     bypassed: int = 0
     quantizers: int = 0
     opset: int = 0
+    floats: list[str] = field(default_factory=list)
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:

@@ -15,7 +15,7 @@ from lostbits.errors import ModelError, edge
 from lostbits.graph.fold import too_big
 from lostbits.graph.invalid import invalid
 from lostbits.graph.load import load
-from lostbits.graph.queries import LINEAR, RANDOM, name_of
+from lostbits.graph.queries import RANDOM, name_of
 from lostbits.graph.remove_idle_nodes import idle
 from lostbits.graph.selection import candidates
 from lostbits.graph.simplify import (
@@ -24,6 +24,7 @@ from lostbits.graph.simplify import (
     repeated_outputs,
     without_quantizers,
 )
+from lostbits.graph.widen import widened
 from lostbits.system.memory import excess
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -43,7 +44,6 @@ _SEQUENCES = frozenset(
     }
 )
 _INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
-_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 
 @final
@@ -53,11 +53,14 @@ class Reference:
 
     Attributes:
         model: Normalised.
-        plain: The file's network without Q/DQ pairs, otherwise as it came.
+        plain: The file's network without Q/DQ pairs and in float32, otherwise as it came.
         changes: What normalising did.
         path: Of the file; for a model in memory its name, which is no path.
         sha256: Of the file; of a model in memory, as a protobuf message.
         repeated: Outputs that the file lists more than once, and that are looked at once.
+        narrow: The file's network in its own floats, where those are others than float32.
+        rounding_db: How far ``narrow`` is from ``plain`` on real inputs; None where it was not
+            looked at, or no runtime here computes in those floats.
     """
 
     model: ir.Model
@@ -66,6 +69,8 @@ class Reference:
     path: Path
     sha256: str
     repeated: Sequence[str] = ()
+    narrow: ir.Model | None = None
+    rounding_db: float | None = None
 
 
 def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = True) -> Reference:
@@ -79,12 +84,14 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
     file = load(source)
     path, repeated = file.path, repeated_outputs(file.model)
     with edge(partial(invalid, str(path))):
-        plain, quantizers = without_quantizers(file.model)
+        found, quantizers = without_quantizers(file.model)
+        plain, floats = widened(found)
         _check_executable(plain, path)
         model, changes = normalise(plain, fold=fold)
         _check_executable(model, path)
-    changes = replace(changes, quantizers=quantizers)
-    return Reference(model, plain, changes, path, file.sha256, repeated)
+    changes = replace(changes, quantizers=quantizers, floats=list(floats))
+    narrow = found if floats else None
+    return Reference(model, plain, changes, path, file.sha256, repeated, narrow)
 
 
 def input_specs(model: ir.Model) -> list[InputSpec]:
@@ -124,8 +131,6 @@ def _check_node(node: ir.Node, path: Path) -> None:
         raise ModelError("M012", where, f"{node.op_type} is random, or of the batch")
     if node.op_type in _INTEGER:
         raise _not_float32(where, f"{node.op_type} computes in integers")
-    if node.op_type in LINEAR and node.outputs[0].dtype in _OTHER_FLOATS:
-        raise _not_float32(where, f"{node.op_type} computes in {node.outputs[0].dtype}")
 
 
 def _trains(node: ir.Node) -> bool:

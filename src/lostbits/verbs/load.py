@@ -24,7 +24,7 @@ from lostbits.graph.place import Placed, place
 from lostbits.graph.told_outputs import told_outputs
 from lostbits.plan.tensor_settings import Override
 from lostbits.plan.wished_scales import with_wishes
-from lostbits.runtime.equality import check_equal
+from lostbits.runtime.equality import check_equal, rounding_db
 from lostbits.runtime.float_reference import Reference, open_reference
 from lostbits.runtime.torch_model import exported, is_torch
 from lostbits.target import Target
@@ -141,7 +141,10 @@ def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> 
         raise ExportError("E020", str(origin.reference.path), "a model alone")
     origin = _bounded(origin, shown)
     with working(origin.settings, workers) as (pool, peak):
-        check_equal(origin.reference, shown.source, min(origin.settings.batch, _COMPARED))
+        looked_at = shown.source, min(origin.settings.batch, _COMPARED)
+        check_equal(origin.reference, *looked_at)
+        rounding = rounding_db(origin.reference, *looked_at)
+        origin = replace(origin, reference=replace(origin.reference, rounding_db=rounding))
         case = origin.calibrate(shown.source, progress, pool)
         peaks = (peak.bytes, pool.peak)
     return replace(case, origin=replace(origin_of(case), peaks=peaks))

@@ -23,7 +23,9 @@ from lostbits.exporters import exporter
 from lostbits.graph.compared_outputs import Compared, compared_outputs
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import is_float, name_of
+from lostbits.graph.remove_idle_nodes import remove_dropouts
 from lostbits.graph.simplify import opened
+from lostbits.graph.widen import widened
 from lostbits.language import Message, say
 from lostbits.results.verification import (
     Deviation,
@@ -127,6 +129,15 @@ def _exported(case: Case, backend: Backend) -> bytes:
 def _graph(content: bytes) -> ir.Model:
     """The file's graph, with constants where they are looked for."""
     return opened(ir.from_proto(onnx.load_from_string(content)))
+
+
+def _in_float32(content: bytes) -> bytes:
+    """The file as it can be fed float32 and compared in it; itself where it is of such floats."""
+    model, floats = widened(_graph(content))
+    if not floats:
+        return content
+    remove_dropouts(model)
+    return ir.to_proto(model).SerializeToString()
 
 
 @checked
@@ -242,8 +253,9 @@ class _Run:
         self, subject: Subject, backend: Backend, labels: NDArray[np.int64] | None
     ) -> None:
         self.subject, self.backend = subject, backend
-        self.loaded = backend.open(subject.content)
-        self.file = _graph(subject.content)
+        content = _in_float32(subject.content)
+        self.loaded = backend.open(content)
+        self.file = _graph(content)
         self.defects = defects_of(subject.simulated, self.file) if subject.planned else []
         self.taps = [tap for _, tap in twins(subject.simulated.graph, self.file.graph)]
         self.tapped: list[Loaded] = []
