@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from lostbits.data import InputSpec
 from lostbits.errors import ModelError, edge
+from lostbits.graph.batch_axis import batch_axis
 from lostbits.graph.fold import too_big
 from lostbits.graph.invalid import invalid
 from lostbits.graph.load import load
@@ -101,7 +102,7 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
         if value.dtype is None or value.dtype is ir.DataType.UNDEFINED:
             raise ModelError("M008.input", f"input {name_of(value)!r}", str(value.type))
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
-        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape))
+        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape, batch_axis(value)))
     return specs
 
 
