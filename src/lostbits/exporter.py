@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
 from lostbits.errors import ExportError, close_match
+from lostbits.graph.enclose import opened_up
 from lostbits.graph.ends import with_declared_ends
 from lostbits.graph.instrument import with_constants
 from lostbits.graph.queries import values_by_name
@@ -204,7 +205,9 @@ def serialized(model: ir.Model) -> bytes:
         ExportError: E010, beyond the 2 GiB of a protocol buffer.
     """
     try:
-        return ir.to_proto(with_declared_ends(model)).SerializeToString(deterministic=True)
+        return ir.to_proto(with_declared_ends(opened_up(model))).SerializeToString(
+            deterministic=True
+        )
     except (EncodeError, ValueError) as error:
         raise ExportError("E010", "ONNX file", str(error)) from error
 

@@ -120,6 +120,10 @@ def _on_reading(reference: Reference) -> Iterator[Message]:
         yield say(code, floats=", ".join(changes.floats))
         if reference.rounding_db is not None:
             yield say("note.own_rounding", value=f"{reference.rounding_db:.1f}")
+    if changes.assumed:
+        yield say("note.branches", nodes=", ".join(changes.assumed))
+    if changes.control_flow:
+        yield say("note.control_flow", nodes=", ".join(changes.control_flow))
 
 
 def _on_outputs(run: Run) -> Iterator[Message]:

@@ -28,7 +28,6 @@ from lostbits.graph.simplify import (
 from lostbits.graph.widen import widened
 from lostbits.system.memory import excess
 
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _SEQUENCES = frozenset(
     {
         "ConcatFromSequence",
@@ -78,7 +77,7 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
     """Load and normalise a model; without ``fold``, BatchNorms stay.
 
     Raises:
-        ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
+        ModelError: M001 to M005 from loading, M008 for values that are
             not tensors, M009 when it does not compute in float32, M012 for random nodes,
             M013 for tensors that memory does not hold.
     """
@@ -109,7 +108,8 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
 def _check_executable(model: ir.Model, path: Path) -> None:
     """Every node must compute with numeric tensors, once, and something must be in float32."""
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
-    for node in model.graph:
+    inside = (node for f in model.functions.values() for node in f.all_nodes())
+    for node in (*model.graph, *inside):
         _check_node(node, path)
     for value in values:
         _check_numeric(value, path)
@@ -124,8 +124,6 @@ def _check_executable(model: ir.Model, path: Path) -> None:
 
 def _check_node(node: ir.Node, path: Path) -> None:
     where = f"{path}: node {node.name!r}"
-    if node.op_type in _CONTROL_FLOW:
-        raise ModelError("M007", where, node.op_type)
     if node.op_type in _SEQUENCES:
         raise _not_numeric(where, f"{node.op_type}, which is about sequences or optionals")
     if _trains(node):

@@ -26,6 +26,7 @@ from lostbits.plan.tensor_settings import Override
 from lostbits.plan.wished_scales import with_wishes
 from lostbits.runtime.equality import check_equal, rounding_db
 from lostbits.runtime.float_reference import Reference, open_reference
+from lostbits.runtime.settle_branches import settled
 from lostbits.runtime.torch_model import exported, is_torch
 from lostbits.target import Target
 from lostbits.targets import target as find_target
@@ -126,12 +127,29 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         )
         return _of_folder(Path(model), data, target, opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
-    origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
-    origin = replace(origin, told=told)
+    chosen = _target(target, foreign, reference)
+    origin = replace(_opened(reference, chosen, settings, foreign), told=told)
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
     parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
+    reference = _settled(reference, parts, settings, foreign)
+    if reference is not origin.reference and reference.changes.assumed:
+        origin = replace(_opened(reference, chosen, settings, foreign), told=told)
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
     return timed(case, time.perf_counter() - start)
+
+
+def _settled(
+    reference: Reference,
+    parts: tuple[Samples | None, Samples | None],
+    settings: Settings,
+    foreign: Foreign | None,
+) -> Reference:
+    """With the branches that all samples take."""
+    shown = parts[1] or parts[0]
+    if shown is None:
+        return reference
+    fold = foreign is None or foreign.folds
+    return settled(reference, shown.source, settings.batch, fold=fold)
 
 
 def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> Case:
