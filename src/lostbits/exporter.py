@@ -205,9 +205,8 @@ def serialized(model: ir.Model) -> bytes:
         ExportError: E010, beyond the 2 GiB of a protocol buffer.
     """
     try:
-        return ir.to_proto(with_declared_ends(opened_up(model))).SerializeToString(
-            deterministic=True
-        )
+        written = with_declared_ends(opened_up(model))
+        return ir.to_proto(written).SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise ExportError("E010", "ONNX file", str(error)) from error
 

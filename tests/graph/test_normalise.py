@@ -302,20 +302,12 @@ def one(op: str, kind: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def branch() -> onnx.ModelProto:
-    text = """g (float[N,4] x, bool c) => (float[N,4] y) {
-        y = If (c) <then_branch = t () => (float[N,4] a) { a = Relu(x) },
-                    else_branch = e () => (float[N,4] b) { b = Neg(x) }> }"""
-    return proto(text)
-
-
 def sequence() -> onnx.ModelProto:
     return proto("""g (float[2,4] x) => (float[2,4] y) {
         s = SequenceConstruct(x, x)  y = ConcatFromSequence <axis = 0> (s) }""")
 
 
 REFUSED = {
-    "branches": (branch, "M007"),
     "sequences": (sequence, "M008"),
     "strings": (lambda: one("Identity", TensorProto.STRING), "M008"),
     "no float output": (

@@ -112,5 +112,5 @@ def test_a_half_network_is_diagnosed_as_its_float32_twin(tmp_path: Path) -> None
         "note.exactly_in_float32",
         "note.own_rounding",
     ]
-    found = lb.verify(cases[0], "onnxruntime", data=data)
+    found = lb.verify(cases[0], "onnxruntime-plain", data=data)
     assert found.passed

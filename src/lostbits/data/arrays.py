@@ -39,7 +39,8 @@ class Repeated:
     def of(cls, rows: Rows, spec: InputSpec, count: int) -> "Repeated":
         """Of what an input takes in every run, from a file or from memory."""
         array = rows[0 : rows.shape[0]] if rows.shape else np.asarray(rows)
-        return cls(array.reshape(array.shape[-len(spec.shape) :]), (count, *spec.shape))
+        array = array.reshape(array.shape[array.ndim - len(spec.shape) :])
+        return cls(array, (count, *array.shape))
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -6,11 +6,9 @@ a rule for, which runs as it is, in float.
 """
 
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from lostbits.graph.branches import CONTROL_FLOW
 from lostbits.graph.queries import name_of, node_name, opset
-from lostbits.system.logs import silenced
 
 DOMAIN = "lostbits.control_flow"
 _IR_VERSION = 8  # of the format of files, which brought functions
@@ -33,10 +31,32 @@ def opened_up(model: ir.Model) -> ir.Model:
     if all(function.domain != DOMAIN for function in model.functions.values()):
         return model
     copy = model.clone()
-    with silenced("onnx_ir"):
-        common.InlinePass(lambda function: function.domain == DOMAIN)(copy)
+    for call in [node for node in copy.graph if node.domain == DOMAIN]:
+        _open(copy, call)
     copy.opset_imports.pop(DOMAIN, None)
     return copy
+
+
+def _open(model: ir.Model, call: ir.Node) -> None:
+    """Put the node in the place of the call; no pass of others keeps its name."""
+    function = model.functions.pop(call.op_identifier())
+    (node,) = function
+    function.graph.outputs.clear()
+    function.remove(node)
+    for inner, value in zip(function.inputs, call.inputs, strict=True):
+        assert value is not None
+        inner.replace_all_uses_with(value)
+    model.graph.insert_before(call, node)
+    _take_over(call, node)
+    model.graph.remove(call, safe=True)
+
+
+def _take_over(old: ir.Node, new: ir.Node) -> None:
+    """Let the readers of a node read another, which gets its names."""
+    for value, made in zip(old.outputs, new.outputs, strict=True):
+        name, made.type, made.shape = value.name, value.type, value.shape
+        value.replace_all_uses_with(made, replace_graph_outputs=True)
+        value.name, made.name = None, name
 
 
 def _function(node: ir.Node, version: int) -> ir.Function:
@@ -50,11 +70,11 @@ def _function(node: ir.Node, version: int) -> ir.Function:
     for old, new in zip(read, inputs, strict=True):
         for use in [u for u in old.uses() if u.node in inside]:
             use.node.replace_input_with(use.idx, new)
-    for old, new in zip(node.outputs, call.outputs, strict=True):
-        name, new.type, new.shape = old.name, old.type, old.shape
-        old.replace_all_uses_with(new, replace_graph_outputs=True)
-        new.name = name
+    names = [output.name for output in node.outputs]
+    _take_over(node, call)
     graph.remove(node)
+    for output, name in zip(node.outputs, names, strict=True):
+        output.name = name
     body = ir.Graph(inputs, node.outputs, nodes=[node], opset_imports={"": version})
     return ir.Function(DOMAIN, node_name(node), graph=body, attributes=[])
 

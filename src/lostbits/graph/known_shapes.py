@@ -1,7 +1,7 @@
 """Arithmetic on shapes that is settled by what is declared of them, axis by axis.
 
-``x.shape[1]`` is known where axis 1 is, whatever the batch axis: constant folding alone sees a Shape
-that is not wholly known.
+``x.shape[1]`` is known where axis 1 is, whatever the batch axis: constant folding alone sees a
+Shape that is not wholly known.
 """
 
 from collections.abc import Callable

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from lostbits.data import Batch, Source
@@ -63,12 +65,15 @@ def _unlike(source: Source, batch: int) -> Iterator[Batch]:
     known = set[object]()
     for size in (1, batch):
         for part in source.batches(size):
-            key = tuple(
-                x.shape if x.dtype.kind == "f" else x.tobytes() for x in part.feeds.values()
-            )
+            key = tuple(map(_key, part.feeds.values()))
             if key not in known:
                 known.add(key)
                 yield part
+
+
+def _key(x: NDArray[Any]) -> object:
+    """What may settle a condition: the shape, and the values of integers."""
+    return x.shape if x.dtype.kind == "f" else (x.shape, x.tobytes())
 
 
 def _only(model: ir.Model, names: set[str]) -> ir.Model:
