@@ -19,6 +19,7 @@ from lostbits.errors import ExportError, close_match
 from lostbits.graph.enclose import opened_up
 from lostbits.graph.ends import with_declared_ends
 from lostbits.graph.instrument import with_constants
+from lostbits.graph.large import constant_bytes, parted
 from lostbits.graph.queries import values_by_name
 from lostbits.graph.scale_marks import cut_at_marks, host_lines
 from lostbits.graph.site import Site
@@ -27,6 +28,7 @@ from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
 Files = Mapping[str, bytes]
+ONE_FILE = (1 << 31) - (1 << 26)  # bytes of constants; a protocol buffer holds 2 GiB, nodes and all
 
 
 @final
@@ -209,6 +211,18 @@ def serialized(model: ir.Model) -> bytes:
         return ir.to_proto(written).SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise ExportError("E010", "ONNX file", str(error)) from error
+
+
+def onnx_files(name: str, model: ir.Model) -> Files:
+    """The ONNX file of a model; beyond what one file holds, with its large constants beside it.
+
+    Both can be moved together: the one names the other without a folder.
+    """
+    if constant_bytes(model.graph) < ONE_FILE:
+        return {name: serialized(model)}
+    beside = f"{name}.data"
+    rest, parts = parted(model, beside)
+    return {beside: b"".join(parts), name: serialized(rest)}
 
 
 def site_rows(case: Case, sites: Sequence[Site]) -> list[dict[str, Any]]:

@@ -24,6 +24,14 @@ _SETTINGS = 1024  # values up to which an input may be a setting that the conver
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
+def check_opset(model: ir.Model, where: str) -> None:
+    """M003 for an opset that cannot be read, or none."""
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
+    if version is None or version not in READABLE:
+        first, last = READABLE.start, READABLE.stop - 1
+        raise ModelError("M003.opset", where, f"opset {version}", first=first, last=last)
+
+
 def convert_opset(model: ir.Model) -> int:
     """Bring a model into the nearest known opset; returns the one it had, 0 where that is known.
 

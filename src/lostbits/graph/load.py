@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.external_data import load_to_model
 
 from lostbits.errors import ModelError, close_match, described, edge
-from lostbits.graph.convert_opset import READABLE
+from lostbits.graph.convert_opset import check_opset
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.invalid import invalid
@@ -86,7 +86,7 @@ def _checked(proto: onnx.ModelProto, path: Path, sha256: str) -> File:
     forget(proto)
     onnx.checker.check_model(outline(proto))
     model = with_external_data(proto, path)
-    _check_opset(model, path)
+    check_opset(model, str(path))
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError("M005", str(path), "an empty graph")
     return File(path, sha256, model)
@@ -108,10 +108,3 @@ def _near(path: Path) -> str:
         return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
     except (OSError, ValueError):
         return "check the path"
-
-
-def _check_opset(model: ir.Model, path: Path) -> None:
-    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
-    if version is None or version not in READABLE:
-        first, last = READABLE.start, READABLE.stop - 1
-        raise ModelError("M003.opset", str(path), f"opset {version}", first=first, last=last)

@@ -17,7 +17,7 @@ from lostbits.backend import Arithmetic, Backend, Executed, Loaded
 from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
-from lostbits.errors import BackendError
+from lostbits.errors import BackendError, ExportError
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.graph.compared_outputs import Compared, compared_outputs
@@ -122,7 +122,10 @@ def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:
 
 
 def _exported(case: Case, backend: Backend) -> bytes:
+    """What a runtime is handed, which is one file."""
     files = exporter(backend.format).write(case)
+    if any(name.endswith(".onnx.data") for name in files):
+        raise ExportError("E010", backend.format, f"{case!r}, with data beside it")
     return next(content for name, content in files.items() if name.endswith(".onnx"))
 
 
