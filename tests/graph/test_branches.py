@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 import lostbits as lb
-from control_flow_nets import gated, looped, rated, scanned, squeezing
+from control_flow_nets import enclosed, gated, looped, rated, scanned, squeezing
 from lostbits.exporter import serialized
 from lostbits.graph.branches import CONTROL_FLOW
 from lostbits.runtime.float_reference import open_reference
@@ -47,6 +47,14 @@ def test_an_if_of_an_integer_input_goes_as_all_samples_go() -> None:
     assert ops(case.model)[0] == "Neg"
     data["rate"][5] = 8000
     assert ops(lb.load(rated(), data, "onnxruntime").model)[1] == "branch"
+
+
+def test_a_network_may_be_inside_an_if() -> None:
+    data = {"x": random(8, 12), "rate": np.array(16000)}
+    case = lb.load(enclosed(), data, "onnxruntime")
+    assert ops(case.model) == ["MatMul", "Relu"]
+    assert [v.name for v in case.model.graph.outputs] == ["y"]
+    assert {s.tensor for s in case.sites} == {"w", "x", "y"}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,20 @@ def rated() -> onnx.ModelProto:
     )
 
 
+def enclosed() -> onnx.ModelProto:
+    """All of the network in the branches of an If on an input, weights as well."""
+    weights = "w = Constant<value = float[12,2] {" + ",".join(["1", "2"] * 12) + "}>()"
+    other = weights.replace("w =", "u =")
+    return proto(
+        f"""g (float[N,12] x, int64 rate) => (float[N,2] y) {{
+            fast = Constant<value_int=16000>() same = Equal(rate, fast)
+            [branch] y = If(same)<
+                then_branch = t () => (float[N,2] a) {{ {weights} m = MatMul(x, w) a = Relu(m) }},
+                else_branch = e () => (float[N,2] b) {{ {other} b = MatMul(x, u) }}>
+        }}"""
+    )
+
+
 def gated() -> onnx.ModelProto:
     """An If on values: the first is positive."""
     return proto(

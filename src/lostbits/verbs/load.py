@@ -127,13 +127,15 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         )
         return _of_folder(Path(model), data, target, opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
-    chosen = _target(target, foreign, reference)
-    origin = replace(_opened(reference, chosen, settings, foreign), told=told)
+    opened = partial(_samples, partial(opener, reference=reference), data, calibration, hold_out)
+    parts = None
+    if reference.changes.control_flow:  # what there is of the network depends on the samples
+        parts = opened()
+        reference = _settled(reference, parts, settings, foreign)
+    origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
+    origin = replace(origin, told=told)
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
-    parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
-    reference = _settled(reference, parts, settings, foreign)
-    if reference is not origin.reference and reference.changes.assumed:
-        origin = replace(_opened(reference, chosen, settings, foreign), told=told)
+    parts = parts or opened()
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
     return timed(case, time.perf_counter() - start)
 
