@@ -28,6 +28,7 @@ from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
 Files = Mapping[str, bytes]
+_BESIDE = ".data"  # after the name of a model, the file of its large constants
 ONE_FILE = (1 << 31) - (1 << 26)  # bytes of constants; a protocol buffer holds 2 GiB, nodes and all
 
 
@@ -220,9 +221,21 @@ def onnx_files(name: str, model: ir.Model) -> Files:
     """
     if constant_bytes(model.graph) < ONE_FILE:
         return {name: serialized(model)}
-    beside = f"{name}.data"
+    beside = f"{name}{_BESIDE}"
     rest, parts = parted(model, beside)
     return {beside: b"".join(parts), name: serialized(rest)}
+
+
+def one_file(files: Files) -> bytes:
+    """What of these a runtime is handed that takes bytes.
+
+    Raises:
+        ExportError: E010 where the model does not fit into one file.
+    """
+    name = next(name for name in files if name.endswith(".onnx"))
+    if f"{name}{_BESIDE}" in files:
+        raise ExportError("E010", name, f"{len(files[f'{name}{_BESIDE}'])} bytes beside it")
+    return files[name]
 
 
 def site_rows(case: Case, sites: Sequence[Site]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from exported_nets import case_of, rounded_down
 from lostbits.case import Case
 from lostbits.cli import app as cli
 from lostbits.errors import ExportError
+from lostbits.exporter import one_file
 from lostbits.exporters import ALL, exporter
 from lostbits.runtime.float_reference import open_reference
 from lostbits.runtime.ort import ort
@@ -60,6 +61,8 @@ def test_beyond_one_file_constants_lie_beside_the_model_and_move_with_it(
     monkeypatch.setattr("lostbits.graph.large.LARGE_MODEL", 64)
     monkeypatch.setattr("lostbits.graph.large.LARGE", 32)
     parts = export(load(recovered), [each.format for each in whole], tmp_path / "b")
+    with pytest.raises(ExportError, match="E010"):
+        one_file(exporter("qdq-onnxruntime").write(planned()))
     monkeypatch.undo()
     (tmp_path / "b").rename(tmp_path / "moved")
     monkeypatch.chdir(tmp_path.parent)
