@@ -17,7 +17,8 @@ WEIGHTS = {"w": random(1, 12, 4), "r": random(1, 12, 3)}
         ("float[T,M,4]", 1),
         ("float[50,8,4]", 0),
         ("float[T,batch_size,4]", 1),
-        ("float[N,T,4]", 0),
+        ("float[batch,T,4]", 0),
+        ("float[1,T,4]", 0),
     ],
 )
 def test_the_batch_axis_of_a_recurrent_layer_is_its_second(shape: str, axis: int) -> None:

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-_NAMES = frozenset({"n", "b", "bs", "bsz", "bsize", "nbatch"})  # usual ones, beside batch...
+_NAMES = frozenset({"bs", "bsz", "bsize", "nbatch"})  # beside batch...; N may be points
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _STATES = (0, 5, 6)  # inputs of a recurrent op that have a batch axis: data and states
 _SECOND = 1  # where that is, if its layout is not another
@@ -11,10 +11,9 @@ _SECOND = 1  # where that is, if its layout is not another
 def batch_axis(value: ir.Value) -> int:
     """The axis of a graph input that is named so, or that a recurrent op takes for it; else 0.
 
-    The first axis is passed over only for one that is free or 1, and only if it is not itself
-    named so.
+    A first axis of 1 is one of a batch, whatever is behind it.
     """
-    if value.shape is None:
+    if value.shape is None or not len(value.shape) or value.shape[0] == 1:
         return 0
     named = [i for i, d in enumerate(value.shape) if _is_named(d)]
     if named:
