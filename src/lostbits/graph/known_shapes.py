@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.queries import add_initializer, constant, name_of, opset
+from lostbits.graph.queries import add_initializer, constant, name_of
 
 _Parts = NDArray[np.object_]  # ints, and None where a length is free
 
@@ -19,7 +19,7 @@ def fold_shapes(model: ir.Model) -> int:
     """Make constants of what is known of shapes and read by others; returns how many."""
     parts, folded = dict[ir.Value, _Parts](), 0
     for node in list(model.graph):
-        found = _of_node(node, parts, opset(model))
+        found = _of_node(node, parts)
         if found is None:
             continue
         output = node.outputs[0]
@@ -36,7 +36,7 @@ def _replace(graph: ir.Graph, output: ir.Value, array: NDArray[np.int64]) -> Non
     output.replace_all_uses_with(add_initializer(graph, name, array))
 
 
-def _of_node(node: ir.Node, parts: dict[ir.Value, _Parts], version: int) -> _Parts | None:
+def _of_node(node: ir.Node, parts: dict[ir.Value, _Parts]) -> _Parts | None:
     if node.op_type == "Shape" and node.domain in ("", "ai.onnx"):
         return _shape(node)
     rule = _RULES.get(node.op_type)
