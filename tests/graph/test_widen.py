@@ -114,3 +114,23 @@ def test_a_half_network_is_diagnosed_as_its_float32_twin(tmp_path: Path) -> None
     ]
     found = lb.verify(cases[0], "onnxruntime-plain", data=data)
     assert found.passed
+
+
+def test_inner_graphs_and_functions_are_widened_too() -> None:
+    text = """g (float16[N,6] x, bool c) => (float16[N,8] y) {
+        y = If(c)<
+            then_branch = t () => (float16[N,8] a) { a = MatMul(x, w) },
+            else_branch = e () => (float16[N,8] b) {
+                o = Constant<value_float = 2.0>() one = Cast<to=10>(o)
+                p = local.twice(x) q = Mul(p, one)
+                b = MatMul(q, w) }>
+    }
+    <domain: "local", opset_import: ["": 17]>
+    twice (z) => (s) { h = Cast<to=10>(z) s = Add(h, h) }"""
+    half = W.astype(np.float16)
+    model, found = widened(plain(proto(text, w=half)))
+    assert found == ("float16",)
+    x = random(3, 6)
+    for c, factor in ((True, 1), (False, 4)):
+        (y,) = outputs(model, x=x, c=np.array(c))
+        assert np.allclose(y, factor * x @ half.astype(np.float32), rtol=1e-5, atol=1e-5)
