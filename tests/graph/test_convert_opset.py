@@ -65,3 +65,13 @@ def test_inner_graphs_are_converted_too() -> None:
     for c in (np.array(True), np.array(False)):
         (old,), (new,) = outputs(before, x=x, c=c), outputs(after, x=x, c=c)
         assert np.array_equal(old, new)
+
+
+def test_the_scan_of_opset_8_is_another_op_and_is_named() -> None:
+    text = """g (float[N,5,4] x, float[N,4] h) => (float[N,4] l, float[N,5,4] y) {
+        [sum] l, y = Scan(, h, x)<num_scan_inputs = 1, body = b (float[4] s, float[4] e)
+            => (float[4] k, float[4] o) { k = Add(s, e) o = Identity(k) }>
+    }"""
+    with pytest.raises(ModelError, match=r"node 'sum'.*Scan of opset 8") as info:
+        open_reference(proto(text, 8))
+    assert info.value.code == "M003"

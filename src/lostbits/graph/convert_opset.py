@@ -21,6 +21,7 @@ READABLE = range(7, onnx.defs.onnx_opset_version() + 1)
 KNOWN = range(11, 24)
 _IR_VERSIONS = {11: 6}  # of the format of files, which came with an opset
 _SETTINGS = 1024  # values up to which an input may be a setting that the converter looks at
+_NEW_SCAN = 9  # opset
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
@@ -63,9 +64,12 @@ def _nodes(graph: ir.Graph) -> Iterator[ir.Node]:
 
 
 def _differs(node: ir.Node, found: int, wanted: int) -> bool:
-    """Whether the op was changed between two opsets; of control flow only more types came."""
+    """Whether the op was changed between two opsets; of control flow only more types came.
+
+    But for the Scan of 8, which had a batch axis of its own.
+    """
     if any(a.type in _GRAPHS for a in node.attributes.values()):
-        return False
+        return node.op_type == "Scan" and found < _NEW_SCAN
     return _since(node, found) != _since(node, wanted)
 
 
@@ -91,6 +95,8 @@ def _all_converted(nodes: Sequence[ir.Node], found: int, wanted: int) -> list[ir
 
 def _converted(node: ir.Node, found: int, wanted: int) -> ir.Graph:
     """A graph with what the node is in the other opset; ``in0`` and ``out0`` are its ends."""
+    if node.op_type == "Scan":
+        raise ValueError("it has a batch axis of its own there")
     made = version_converter.convert_version(_one_node(node, found), wanted)
     with silenced("onnx_ir"):
         model = ir.from_proto(made)
