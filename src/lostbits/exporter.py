@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of
 from lostbits.errors import ExportError, close_match
+from lostbits.graph.enclose import opened_up
 from lostbits.graph.ends import with_declared_ends
 from lostbits.graph.instrument import with_constants
+from lostbits.graph.large import constant_bytes, parted
 from lostbits.graph.queries import values_by_name
 from lostbits.graph.scale_marks import cut_at_marks, host_lines
 from lostbits.graph.site import Site
@@ -26,6 +28,8 @@ from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
 Files = Mapping[str, bytes]
+_BESIDE = ".data"  # after the name of a model, the file of its large constants
+ONE_FILE = (1 << 31) - (1 << 26)  # bytes of constants; a protocol buffer holds 2 GiB, nodes and all
 
 
 @final
@@ -204,9 +208,34 @@ def serialized(model: ir.Model) -> bytes:
         ExportError: E010, beyond the 2 GiB of a protocol buffer.
     """
     try:
-        return ir.to_proto(with_declared_ends(model)).SerializeToString(deterministic=True)
+        written = with_declared_ends(opened_up(model))
+        return ir.to_proto(written).SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise ExportError("E010", "ONNX file", str(error)) from error
+
+
+def onnx_files(name: str, model: ir.Model) -> Files:
+    """The ONNX file of a model; beyond what one file holds, with its large constants beside it.
+
+    Both can be moved together: the one names the other without a folder.
+    """
+    if constant_bytes(model.graph) < ONE_FILE:
+        return {name: serialized(model)}
+    beside = f"{name}{_BESIDE}"
+    rest, parts = parted(model, beside)
+    return {beside: b"".join(parts), name: serialized(rest)}
+
+
+def one_file(files: Files) -> bytes:
+    """What of these a runtime is handed that takes bytes.
+
+    Raises:
+        ExportError: E010 where the model does not fit into one file.
+    """
+    name = next(name for name in files if name.endswith(".onnx"))
+    if f"{name}{_BESIDE}" in files:
+        raise ExportError("E010", name, f"{len(files[f'{name}{_BESIDE}'])} bytes beside it")
+    return files[name]
 
 
 def site_rows(case: Case, sites: Sequence[Site]) -> list[dict[str, Any]]:

@@ -600,6 +600,7 @@ def test_a_shape_that_does_not_fit_is_shown_beside_the_one_that_does() -> None:
         ("int64", "float32"),
         ("int64", "uint8"),
         ("bool", "float32"),
+        ("int64", "bool"),
         (">f4", "float32"),
     ],
 )
@@ -616,7 +617,7 @@ def test_types_are_converted_where_nothing_but_precision_is_lost(found: str, wan
         (np.array([256]), "uint8"),
         (np.array([-1]), "uint64"),
         (np.array([2**24 + 1]), "float32"),
-        (np.array([1]), "bool"),
+        (np.array([2]), "bool"),
         (np.array(["a"]), "float32"),
         (np.array([1j]), "float32"),
     ],
@@ -823,7 +824,7 @@ def test_different_fixed_sizes_of_axis_0_are_part_of_a_sample(tmp_path: Path) ->
     shapes = [{n: x.shape for n, x in batch.feeds.items()} for batch in source.batches(8)]
     assert shapes == [{"a": (4, 2), "b": (1, 2)}] * 3
     with error("D007", "'a'", "(samples, 4, 2)"):
-        open_source({"a": values(4, 2), "b": b}, specs)
+        open_source({"a": values(3, 2), "b": b}, specs)
     a[0].tofile(tmp_path / "a.raw")
     b[0].tofile(tmp_path / "b.raw")
     (tmp_path / "list.txt").write_text("a.raw b.raw")
@@ -920,3 +921,73 @@ def test_chunks_are_whole_batches(size: int, least: int, step: int) -> None:
     assert [i for s in chunks for i in s] == list(range(100))
     fixed = open_source(np.zeros((100, 2), np.float32), [static(3, 2)])
     assert {len(s) for s in fixed.chunks(size, least)[:-1]} == {33}
+
+
+# ------------------------------------------------- inputs without a batch axis, or another one
+
+FEATURES = InputSpec("x", X.dtype, (None, 5, 4))
+TABLE = InputSpec("table", X.dtype, (5, 4))
+
+
+def fed(data: object, specs: list[InputSpec]) -> list[dict[str, Array]]:
+    return [batch.feeds for batch in open_source(data, specs).batches(8)]
+
+
+@pytest.mark.parametrize("samples", [7, 5])  # 5: axis 0 of the table could count them
+def test_an_input_of_fixed_shape_without_batch_axis_is_the_same_for_all(
+    samples: int, tmp_path: Path
+) -> None:
+    x, table = values(samples, 5, 4), values(5, 4)
+    np.savez(tmp_path / "d.npz", x=x, table=table)
+    for data in ({"x": x, "table": table}, tmp_path / "d.npz"):
+        source = open_source(data, [FEATURES, TABLE])
+        assert "table" in source.description
+        batches = list(source.batches(8))
+        assert len(source) == len(batches) == samples
+        for i, batch in enumerate(batches):
+            np.testing.assert_array_equal(batch.feeds["x"], x[i : i + 1], strict=True)
+            np.testing.assert_array_equal(batch.feeds["table"], table, strict=True)
+
+
+def test_an_input_without_batch_axis_may_differ_from_sample_to_sample(tmp_path: Path) -> None:
+    x, table = values(3, 5, 4), values(3, 5, 4)
+    for i in range(3):
+        np.savez(tmp_path / f"{i}.npz", x=x[i : i + 1], table=table[i])
+    pairs = [{"x": x[i : i + 1], "table": table[i]} for i in range(3)]
+    for data in ({"x": x, "table": table}, tmp_path, pairs):
+        for i, feeds in enumerate(fed(data, [FEATURES, TABLE])):
+            np.testing.assert_array_equal(feeds["x"], x[i : i + 1], strict=True)
+            np.testing.assert_array_equal(feeds["table"], table[i], strict=True)
+
+
+def test_a_number_is_the_same_for_all_samples() -> None:
+    rate = InputSpec("rate", np.dtype("int64"), ())
+    feeds = fed({"x": values(3, 3), "rate": np.array(16000)}, [X, rate])
+    assert [(f["x"].shape, int(f["rate"])) for f in feeds] == [((1, 3), 16000)] * 3
+
+
+@pytest.mark.parametrize("form", ["stacked", "as the model", "files"])
+def test_the_batch_axis_may_be_another(form: str, tmp_path: Path) -> None:
+    """Time first, as recurrent layers take it."""
+    x = InputSpec("x", X.dtype, (None, None, 4), 1)
+    state = InputSpec("state", X.dtype, (2, None, 3), 1)
+    steps, states = values(6, 7, 1, 4), values(6, 2, 1, 3)
+    data: object = {"x": steps, "state": states}
+    if form == "as the model":
+        data = {"x": np.concatenate(list(steps), 1), "state": np.concatenate(list(states), 1)}
+    if form == "files":
+        for i in range(6):
+            np.savez(tmp_path / f"{i}.npz", x=steps[i], state=states[i])
+        data = tmp_path
+    for i, feeds in enumerate(fed(data, [x, state])):
+        np.testing.assert_array_equal(feeds["x"], steps[i], strict=True)
+        np.testing.assert_array_equal(feeds["state"], states[i], strict=True)
+
+
+def test_whole_runs_may_be_stacked() -> None:
+    x = values(6, 1, 5, 4)
+    feeds = fed(x, [InputSpec("x", X.dtype, (1, 5, 4))])
+    assert len(feeds) == 6
+    np.testing.assert_array_equal(feeds[3]["x"], x[3], strict=True)
+    with error("D007"):
+        open_source(x, [FEATURES])

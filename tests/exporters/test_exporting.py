@@ -14,8 +14,10 @@ from exported_nets import case_of, rounded_down
 from lostbits.case import Case
 from lostbits.cli import app as cli
 from lostbits.errors import ExportError
+from lostbits.exporter import one_file
 from lostbits.exporters import ALL, exporter
 from lostbits.runtime.float_reference import open_reference
+from lostbits.runtime.ort import ort
 from lostbits.targets import ONNXRUNTIME, OPENVINO, QNN_HTP, SNPE, TENSORRT
 from lostbits.verbs.demo import demo_files
 from lostbits.verbs.export import chosen_exporters, export
@@ -49,6 +51,34 @@ def test_every_format_of_a_folder_is_what_the_exporter_writes(
             path = tmp_path / "out" / each.format / name
             assert path.read_bytes() == content
             assert hashlib.sha256(content).hexdigest() in {f.sha256 for f in each.files}
+
+
+def test_beyond_one_file_constants_lie_beside_the_model_and_move_with_it(
+    recovered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = export(load(recovered), ["qdq-onnxruntime", "encodings-1.0.0", "json"], tmp_path / "a")
+    monkeypatch.setattr("lostbits.exporter.ONE_FILE", 64)
+    monkeypatch.setattr("lostbits.graph.large.LARGE_MODEL", 64)
+    monkeypatch.setattr("lostbits.graph.large.LARGE", 32)
+    parts = export(load(recovered), [each.format for each in whole], tmp_path / "b")
+    with pytest.raises(ExportError, match="E010"):
+        one_file(exporter("qdq-onnxruntime").write(planned()))
+    monkeypatch.undo()
+    (tmp_path / "b").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path.parent)
+    for one, two in zip(whole, parts, strict=True):
+        (single,) = (f.path for f in one.files if f.path.suffix == ".onnx")
+        names = [f.path.name for f in two.files]
+        assert names.index(f"{single.name}.data") < names.index(single.name)
+        moved = tmp_path / "moved" / two.format / single.name
+        assert moved.stat().st_size < single.stat().st_size
+        runs = [ort.InferenceSession(path) for path in (single, moved)]
+        name = runs[0].get_inputs()[0].name
+        shape = [d if isinstance(d, int) else 2 for d in runs[0].get_inputs()[0].shape]
+        x = np.random.default_rng(0).standard_normal(shape, np.float32)
+        before, after = (run.run(None, {name: x}) for run in runs)
+        assert all(map(np.array_equal, before, after))
+        open_reference(moved)
 
 
 def test_a_format_without_a_model_gets_the_one_its_names_belong_to(

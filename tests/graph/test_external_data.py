@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lostbits.errors import ModelError
 from lostbits.graph import large
 from lostbits.graph.external import with_external_data
+from lostbits.runtime.float_reference import open_reference
 from text_models import proto, random
 
 WEIGHT = random(8, 4)
@@ -282,3 +283,22 @@ def test_the_folder_is_left_as_it_was(home: Path) -> None:
     before = {p: p.stat()[stat.ST_MTIME] for p in home.parent.iterdir()}
     with_external_data(external(), home)
     assert {p: p.stat()[stat.ST_MTIME] for p in home.parent.iterdir()} == before
+
+
+def test_a_constant_node_may_have_its_values_in_a_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX's checker looks for such a file in the working folder, and not beside the model."""
+    model = proto("g (float[N,8] x) => (float[N,4] y) { y = Gemm(x, w) }", w=WEIGHT)
+    tensor = TensorProto.FromString(model.graph.initializer[0].SerializeToString())
+    del model.graph.initializer[:]
+    node = helper.make_node("Constant", [], ["w"], value=pointing(tensor, location="w.bin"))
+    model.graph.node.insert(0, node)
+    home.write_bytes(model.SerializeToString())
+    monkeypatch.chdir(home.parent.parent)
+    opened = open_reference(home.relative_to(home.parent.parent))
+    assert np.array_equal(value(opened.model), WEIGHT)
+    (home.parent / "w.bin").unlink()
+    with pytest.raises(ModelError, match=r"w\.bin") as info:
+        open_reference(home)
+    assert info.value.code == "M004"

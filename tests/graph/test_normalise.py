@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from lostbits.data import open_source
 from lostbits.errors import ModelError
@@ -302,33 +302,14 @@ def one(op: str, kind: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def branch() -> onnx.ModelProto:
-    text = """g (float[N,4] x, bool c) => (float[N,4] y) {
-        y = If (c) <then_branch = t () => (float[N,4] a) { a = Relu(x) },
-                    else_branch = e () => (float[N,4] b) { b = Neg(x) }> }"""
-    return proto(text)
-
-
 def sequence() -> onnx.ModelProto:
     return proto("""g (float[2,4] x) => (float[2,4] y) {
         s = SequenceConstruct(x, x)  y = ConcatFromSequence <axis = 0> (s) }""")
 
 
-def half() -> onnx.ModelProto:
-    weight = numpy_helper.from_array(random(4, 8).astype(np.float16), "w")
-    model = proto("""g (float[N,4] x) => (float[N,8] y) {
-        h = Cast <to = 10> (x)  m = MatMul(h, w)  y = Cast <to = 1> (m) }""")
-    model.graph.initializer.append(weight)
-    return model
-
-
 REFUSED = {
-    "branches": (branch, "M007"),
     "sequences": (sequence, "M008"),
     "strings": (lambda: one("Identity", TensorProto.STRING), "M008"),
-    "float16 throughout": (lambda: one("Relu", TensorProto.FLOAT16), "M009"),
-    "double throughout": (lambda: one("Relu", TensorProto.DOUBLE), "M009"),
-    "float16 inside": (half, "M009"),
     "no float output": (
         lambda: proto("g (float[N,4] x) => (int64[N,1] y) { y = ArgMax <axis = 1> (x) }"),
         "M009",

@@ -4,14 +4,15 @@
 any size and whose memory does not grow with the number of samples.
 
 **How samples lie in arrays.** Axis 0 of every array counts samples. For a model whose inputs all
-have a batch axis (rank 1 or more, and no two different fixed sizes of axis 0), an array for an
-input of shape ``(batch, 3, 224, 224)`` has shape ``(samples, 3, 224, 224)``. A fixed batch axis
-is filled up by repeating the last sample. Any other model takes one whole sample a run: an
-array has shape ``(samples, *shape of the input)``, where an axis 0 of 1 or of no fixed size may
-be left out. In a folder, a file whose array lacks the axis of samples is one sample.
+have a batch axis (the first, of no different fixed sizes; see ``Interface.whole``), an array for
+an input of shape ``(batch, 3, 224, 224)`` has shape ``(samples, 3, 224, 224)``. A fixed batch
+axis is filled up by repeating the last sample. Any other model takes one whole sample a run: an
+array has shape ``(samples, *shape of the input)``, where a batch axis of 1 or of no fixed size
+may be left out, or count the samples. There, an array of just the fixed shape of an input is the
+same for all samples. In a folder, a file whose array lacks the axis of samples is one sample.
 
 **Which types are converted.** Floats to any float; integers and booleans to any number type that
-holds each of the values exactly. All else is refused.
+holds each of the values exactly, 0 and 1 to booleans. All else is refused.
 
 **When data are checked.** Names, shapes and counts of all files, and everything about the first
 samples, when the source is opened; values as they are read. An iterable is read through once

@@ -10,7 +10,7 @@ def convert(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
     """The values as ``dtype``, or None where that would lose more than float precision.
 
     Floats become any float. Integers and booleans become any type of number that holds each of
-    the values exactly.
+    the values exactly, and integers that are all 0 or 1 become booleans.
 
     >>> convert(np.array([0, 255]), np.dtype("uint8"))
     array([  0, 255], dtype=uint8)
@@ -20,7 +20,7 @@ def convert(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
     if x.dtype == dtype:
         return x
     floats = x.dtype.kind == "f" and dtype.kind == "f"
-    if floats or (x.dtype.kind in "iub" and dtype.kind in "iuf" and _holds(dtype, x)):
+    if floats or (x.dtype.kind in "iub" and dtype.kind in "iufb" and _holds(dtype, x)):
         with np.errstate(over="ignore"):  # to infinity, which the caller looks for anyway
             return x.astype(dtype)
     return None
@@ -36,7 +36,9 @@ def whole_numbers(x: NDArray[Any]) -> NDArray[Any]:
 def _holds(dtype: np.dtype[Any], x: NDArray[Any]) -> bool:
     if x.size == 0 or x.dtype.kind == "b":
         return True
-    if dtype.kind == "f":
+    if dtype.kind == "b":
+        least, most = 0, 1
+    elif dtype.kind == "f":
         most = 2 ** (np.finfo(dtype).nmant + 1)
         least = -most
     else:

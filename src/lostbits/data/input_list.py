@@ -78,8 +78,10 @@ def _check_bytes(path: Path, spec: InputSpec, interface: Interface) -> None:
 
 def _sample_shape(spec: InputSpec, interface: Interface) -> tuple[int, ...]:
     """Shape of one sample in a file, which says nothing about it itself."""
-    shape = (1, *spec.shape[1:]) if spec.shape and spec.shape[0] is None else spec.shape
-    shape = shape if interface.whole else spec.shape[1:]
+    shape = spec.sample_shape
+    if interface.whole:
+        batch = spec.shape[spec.batch_axis : spec.batch_axis + 1]
+        shape = (*shape[: spec.batch_axis], *(d or 1 for d in batch), *shape[spec.batch_axis :])
     sizes = tuple(size for size in shape if size is not None)
     if len(sizes) < len(shape):
         found = f"input {spec.name!r} has shape {spec.shape}"

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol, final
 
@@ -33,14 +33,33 @@ class Interface:
 
     Args:
         inputs: At least one, in the model's order.
+        stacked: Whether the arrays are known to hold what whole runs take, one after the other.
     """
 
     inputs: tuple[InputSpec, ...]
+    stacked: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether the inputs share no batch axis, so that every run takes one whole sample."""
-        return any(not spec.shape for spec in self.inputs) or len(self._fixed()) > 1
+        """Whether every run takes one whole sample.
+
+        So it is where the inputs share no batch axis: one has no axes, or the first axes are fixed
+        at different sizes, or at one size where that of another input is free, or the batch axis
+        is another than the first.
+        """
+        fixed = self._fixed()
+        free = any(spec.shape and spec.shape[0] is None for spec in self.inputs)
+        apart = len(fixed) > 1 or (free and bool(fixed - {1}))
+        return self.stacked or apart or any(not s.shape or s.batch_axis for s in self.inputs)
+
+    def of(self, arrays: Mapping[str, Shaped]) -> "Interface":
+        """Itself, or as a model whose runs the arrays hold whole, where they only fit it so."""
+        pairs = [(spec, arrays[spec.name].shape) for spec in self.inputs if spec.name in arrays]
+        stacked = len(pairs) == len(self.inputs) and all(
+            spec.shape and spec.shape[0] is not None and _fits(shape[1:], spec.shape)
+            for spec, shape in pairs
+        )
+        return replace(self, stacked=True) if stacked and not self.whole else self
 
     @property
     def batch(self) -> int | None:
@@ -67,6 +86,21 @@ class Interface:
     def lacks_sample_axis(self, spec: InputSpec, array: Shaped) -> bool:
         """Whether the array can only be a single sample without an axis for samples."""
         return len(array.shape) == min(self._ranks(spec)) - 1
+
+    def shared(self, arrays: Mapping[str, Shaped]) -> list[str]:
+        """Inputs of fixed shape whose array has just that shape: all samples take it as it is.
+
+        Not where its axis 0 may count samples: one sample, and the others have one each as well.
+        """
+        if not self.whole:
+            return []
+        exact = [s for s in self.inputs if s.name in arrays and _exact(s, arrays[s.name].shape)]
+        others = [s.name for s in self.inputs if s not in exact]
+        many = any(n in arrays and arrays[n].shape[:1] != (1,) for n in others)
+        return [s.name for s in exact if many or self._cannot_count(s, arrays[s.name].shape)]
+
+    def _cannot_count(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
+        return len(shape) not in self._ranks(spec)
 
     def count(self, where: str, arrays: Mapping[str, Shaped]) -> int:
         """Number of samples in arrays, after a check of their names and shapes."""
@@ -100,7 +134,7 @@ class Interface:
                 raise DataError("D008", where, found, name=spec.name, dtype=dtype)
             _check_finite(where, spec, y, first)
             left_out = self.whole and y.ndim == len(spec.shape)
-            feeds[spec.name] = y[:, np.newaxis] if left_out else y
+            feeds[spec.name] = np.expand_dims(y, spec.batch_axis + 1) if left_out else y
         return feeds
 
     def feed(self, samples: Feeds) -> Feeds:
@@ -127,10 +161,11 @@ class Interface:
         rank = len(spec.shape)
         if not self.whole:
             return (rank,)
-        return (rank, rank + 1) if rank and spec.shape[0] in (None, 1) else (rank + 1,)
+        batch = spec.shape[spec.batch_axis] if rank else 0
+        return (rank, rank + 1) if batch in (None, 1) else (rank + 1,)
 
     def _sample_shape(self, spec: InputSpec, rank: int) -> tuple[int | None, ...]:
-        return spec.shape if rank > len(spec.shape) else spec.shape[1:]
+        return spec.shape if rank > len(spec.shape) else spec.sample_shape
 
     def _check_names(self, where: str, names: list[str]) -> None:
         known = [spec.name for spec in self.inputs]
@@ -162,6 +197,11 @@ class Interface:
             shape=_shape_text(expected),
             advice=_shape_advice(found, expected),
         )
+
+
+def _exact(spec: InputSpec, shape: tuple[int, ...]) -> bool:
+    """Whether an array has the shape of an input, or that of one sample of it in a row."""
+    return None not in spec.shape and shape in (spec.shape, (1, *spec.shape))
 
 
 def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:

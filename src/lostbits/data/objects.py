@@ -8,11 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.data.arrays import arrays_in_memory
+from lostbits.data.arrays import arrays_in_memory, in_samples
 from lostbits.data.cursor import Item
 from lostbits.data.interface import Interface
 from lostbits.data.paths import foreign
 from lostbits.data.samples import Samples
+from lostbits.data.stored import Rows
 from lostbits.errors import DataError
 
 _MOST_ITEMS = 1 << 20  # of an iterable; one that has more will hardly ever end
@@ -133,7 +134,13 @@ def _items(
         where = f"{name}, item {index}"
         # A copy: the next item may be written over this one, in a buffer that is used again.
         arrays = {key: x.copy() for key, x in _named(where, batch, interface).items()}
-        yield Item(where, interface.count(where, arrays), partial(dict, arrays))
+        rows = in_samples(where, arrays, interface)
+        total = interface.count(where, rows)
+        yield Item(where, total, partial(_all, rows, total))
+
+
+def _all(rows: Mapping[str, Rows], total: int) -> dict[str, NDArray[Any]]:
+    return {name: x[0:total] for name, x in rows.items()}
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:

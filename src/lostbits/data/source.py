@@ -19,12 +19,19 @@ class InputSpec:
     Args:
         name: Name of the graph input.
         dtype: Type of its values.
-        shape: Its axes; None for an axis of no fixed size. Axis 0 is the batch axis.
+        shape: Its axes; None for an axis of no fixed size.
+        batch_axis: Which of them is the batch axis, as far as the model shows.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    batch_axis: int = 0
+
+    @property
+    def sample_shape(self) -> tuple[int | None, ...]:
+        """The axes without the batch axis."""
+        return self.shape[: self.batch_axis] + self.shape[self.batch_axis + 1 :]
 
 
 @final

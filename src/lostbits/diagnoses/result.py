@@ -21,7 +21,7 @@ from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
-from lostbits.graph.queries import name_of
+from lostbits.graph.queries import name_of, opset
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
@@ -212,11 +212,29 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     if reference.changes.quantizers:
         pairs, target = str(reference.changes.quantizers), run.case.target.name
         notes.append(say(QUANTIZERS, count=pairs, target=target))
+    notes += _on_reading(reference)
     if reference.repeated:
         notes.append(say("note.repeated_outputs", outputs=", ".join(reference.repeated)))
     if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
+
+
+def _on_reading(reference: Reference) -> Iterator[Message]:
+    """What the file was made into before all work."""
+    changes = reference.changes
+    if changes.opset:
+        own = str(changes.opset)
+        yield say("note.opset", found=own, used=str(opset(reference.model)))
+    if changes.floats:
+        code = "note.in_float32" if "double" in changes.floats else "note.exactly_in_float32"
+        yield say(code, floats=", ".join(changes.floats))
+        if reference.rounding_db is not None:
+            yield say("note.own_rounding", value=f"{reference.rounding_db:.1f}")
+    if changes.assumed:
+        yield say("note.branches", nodes=", ".join(changes.assumed))
+    if changes.control_flow:
+        yield say("note.control_flow", nodes=", ".join(changes.control_flow))
 
 
 def _on_outputs(run: Run) -> Iterator[Message]:

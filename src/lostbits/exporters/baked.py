@@ -22,7 +22,7 @@ from lostbits.exporter import (
     constant_values,
     float_model,
     left_to_host,
-    serialized,
+    onnx_files,
     site_rows,
 )
 from lostbits.graph.insert_clip import limit
@@ -61,7 +61,7 @@ class Baked(Exporter):
             if site.streams and any(e is not None for e in _ends(case, site)):
                 limit(model.graph, site.tensor, *_ends(case, site))
         model.metadata_props[PLAN_KEY] = json.dumps({"sites": site_rows(case, sites)})
-        return {_FILE: serialized(cut_at_marks(model))}
+        return onnx_files(_FILE, cut_at_marks(model))
 
     def read(self, files: Files) -> Parameters:
         """From the metadata, where ``render`` has noted the plan; see readers.onnx_model."""

@@ -24,7 +24,7 @@ from lostbits.exporter import (
     Takes,
     host_model,
     left_to_host,
-    serialized,
+    onnx_files,
 )
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
@@ -70,7 +70,7 @@ class Encodings(Exporter):
         }
         return {
             _ENCODINGS: (json.dumps(encodings, indent=1) + "\n").encode(),
-            _MODEL: serialized(host_model(case)),
+            **onnx_files(_MODEL, host_model(case)),
             _COMMANDS: _commands(self.version, case, sites).encode(),
         }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lostbits.case import Case
 from lostbits.errors import ExportError
-from lostbits.exporter import Exporter, Files, Kind, Takes, float_model, serialized
+from lostbits.exporter import Exporter, Files, Kind, Takes, float_model, onnx_files
 from lostbits.graph.instrument import repeat_pairs
 from lostbits.graph.qdq import qdq_model
 from lostbits.graph.site import Site
@@ -55,7 +55,7 @@ class Qdq(Exporter):
         narrow = {t: _fields(g) for t, g in grids.items() if g.bits not in (8, 16, 32)}
         if narrow:
             model.metadata_props[GRIDS_KEY] = json.dumps(narrow)
-        return {_FILE: serialized(model)}
+        return onnx_files(_FILE, model)
 
     def read(self, files: Files) -> Parameters:
         """See readers.onnx_model."""

@@ -23,9 +23,15 @@ Array = NDArray[np.generic]
 def large_constants(graph: ir.Graph) -> frozenset[str]:
     """Names of the constants that lie in files; none where the graph fits into memory anyhow."""
     tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
-    if sum(tensor.nbytes for tensor in tensors.values()) < LARGE_MODEL:
+    if constant_bytes(graph) < LARGE_MODEL:
         return frozenset()
     return frozenset(n for n, t in tensors.items() if t.nbytes > LARGE and is_plain(t))
+
+
+def constant_bytes(graph: ir.Graph) -> int:
+    """Bytes of all constants of a graph."""
+    tensors = (value.const_value for value in graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def kept(graph: ir.Graph, array: Array) -> Array:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx_ir.external_data import load_to_model
 
 from lostbits.errors import ModelError, close_match, described, edge
+from lostbits.graph.convert_opset import check_opset
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.invalid import invalid
@@ -19,8 +20,6 @@ from lostbits.graph.outline import forget, outline
 from lostbits.graph.tensors import tensors_of
 from lostbits.system.files import PROTOBUF, read_file
 from lostbits.system.memory import excess
-
-OPSETS = range(11, 24)
 
 
 @final
@@ -87,7 +86,7 @@ def _checked(proto: onnx.ModelProto, path: Path, sha256: str) -> File:
     forget(proto)
     onnx.checker.check_model(outline(proto))
     model = with_external_data(proto, path)
-    _check_opset(model, path)
+    check_opset(model, str(path))
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError("M005", str(path), "an empty graph")
     return File(path, sha256, model)
@@ -109,11 +108,3 @@ def _near(path: Path) -> str:
         return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
     except (OSError, ValueError):
         return "check the path"
-
-
-def _check_opset(model: ir.Model, path: Path) -> None:
-    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
-    if version is None or version not in OPSETS:
-        raise ModelError(
-            "M003", str(path), f"opset {version}", first=OPSETS.start, last=OPSETS.stop - 1
-        )

@@ -3,6 +3,8 @@
 import onnx
 from onnx import helper
 
+from lostbits.graph.tensors import tensors_of
+
 _INFERRED = ("", "ai.onnx")  # domains whose ops ONNX can infer types and shapes of
 
 
@@ -44,7 +46,15 @@ def outline(model: onnx.ModelProto) -> onnx.ModelProto:
     for name, kind, dims in constants:
         if name not in known:
             drawn.graph.input.append(helper.make_tensor_value_info(name, kind, list(dims)))
+    for tensor in filter(_is_external, tensors_of(drawn)):  # of nodes; they would be looked for
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        tensor.dims[:] = [0]
     return drawn
+
+
+def _is_external(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
 def _copy(source: onnx.ModelProto | onnx.GraphProto, copy: object, left_out: set[str]) -> None:

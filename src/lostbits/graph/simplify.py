@@ -1,13 +1,16 @@
 """The reference: the user's network without what an inference engine would fold away."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from lostbits.graph.batch_norm import fold_batch_norms
+from lostbits.graph.branches import NOTHING_KNOWN, Conditions, inline_branches
+from lostbits.graph.convert_opset import convert_opset
+from lostbits.graph.enclose import enclose
 from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
 from lostbits.graph.inference import infer
@@ -28,6 +31,11 @@ class Normalisation:
         batch_norms_left: Outputs of those that could not be (no linear layer directly before).
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
+        opset: That of the file, where it was converted to another one; else 0.
+        floats: Types of the file other than float32 that were widened to it, or narrowed.
+        branches: Ifs whose branch took their place, by name.
+        assumed: Those of them whose condition was that of all samples.
+        control_flow: Nodes with graphs inside that run as they are, in float, by name.
     """
 
     constants: int = 0
@@ -35,6 +43,11 @@ class Normalisation:
     batch_norms_left: list[str] = field(default_factory=list)
     bypassed: int = 0
     quantizers: int = 0
+    opset: int = 0
+    floats: list[str] = field(default_factory=list)
+    branches: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    control_flow: list[str] = field(default_factory=list)
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -81,13 +94,18 @@ def _open_dimensions(graph: ir.Graph) -> None:
             value.shape = ir.Shape([None if odd else d for d, odd in dims])
 
 
-def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalisation]:
-    """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
+def normalise(
+    model: ir.Model, *, fold: bool = True, conditions: Conditions = NOTHING_KNOWN
+) -> tuple[ir.Model, Normalisation]:
+    """Convert the opset, fold constants, BatchNorm, padding, bypass what does nothing; names stay.
 
     ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
-    BatchNorms stay, as they do in what some tools quantize.
+    BatchNorms stay, as they do in what some tools quantize. ``conditions`` are those of Ifs that
+    the model alone does not settle, by node.
     """
     copy = model.clone()
+    opset, branches = convert_opset(copy), inline_branches(copy, conditions)
+    control_flow = enclose(copy)
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
@@ -96,4 +114,5 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    return copy, Normalisation(constants, batch_norms, left, bypassed)
+    changes = Normalisation(constants, batch_norms, left, bypassed, opset=opset)
+    return copy, replace(changes, branches=branches, control_flow=control_flow)

@@ -10,11 +10,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.data import Batch, Source
-from lostbits.errors import ModelError
+from lostbits.errors import LostbitsError, ModelError
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import constant, name_of, values_by_name
 from lostbits.graph.selection import candidates, chosen
 from lostbits.runtime.calibration import trimmed
+from lostbits.runtime.decibels import decibels
 from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.session import Session
 
@@ -65,6 +66,26 @@ def _before_choices(reference: Reference) -> Reference:
         return reference
     ends = (with_outputs(model, names) for model in (plain, reference.model))
     return replace(reference, plain=next(ends), model=next(ends))
+
+
+def rounding_db(reference: Reference, source: Source, batch: int) -> float | None:
+    """SQNR of the file in its own floats against float32, on the first batch; its worst output.
+
+    None where the file is in float32, both are equal, or no runtime here computes in its floats.
+    """
+    narrow = reference.narrow
+    if narrow is None:
+        return None
+    part = next(iter(source.batches(batch)))
+    kinds = {name_of(v): v.dtype.numpy() for v in narrow.graph.inputs if v.dtype is not None}
+    feeds = {name: x.astype(kinds[name]) for name, x in part.feeds.items()}
+    try:
+        own = Session(narrow, optimise=False).run(feeds)
+    except LostbitsError:
+        return None
+    wide = Session(reference.plain, optimise=False).run(part.feeds)
+    worst = max(relative_error(own[name].astype(wide[name].dtype), wide[name]) for name in wide)
+    return decibels(1, worst**2)
 
 
 @final

@@ -271,6 +271,8 @@ def _one_node(node: ir.Node, model: ir.Model) -> ir.Model:
     outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
     graph = onnx.helper.make_graph([proto], "one_node", infos, outputs)
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.opset_imports.items()]
-    return ir.from_proto(
-        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
-    )
+    functions = [
+        ir.to_proto(f) for key, f in model.functions.items() if key == node.op_identifier()
+    ]
+    settings = {"opset_imports": opsets, "ir_version": model.ir_version, "functions": functions}
+    return ir.from_proto(onnx.helper.make_model(graph, **settings))

@@ -12,10 +12,11 @@ import onnx_ir as ir
 
 from lostbits.data import InputSpec
 from lostbits.errors import ModelError, edge
+from lostbits.graph.batch_axis import batch_axis
 from lostbits.graph.fold import too_big
 from lostbits.graph.invalid import invalid
 from lostbits.graph.load import load
-from lostbits.graph.queries import LINEAR, RANDOM, name_of
+from lostbits.graph.queries import RANDOM, name_of
 from lostbits.graph.remove_idle_nodes import idle
 from lostbits.graph.selection import candidates
 from lostbits.graph.simplify import (
@@ -24,9 +25,9 @@ from lostbits.graph.simplify import (
     repeated_outputs,
     without_quantizers,
 )
+from lostbits.graph.widen import widened
 from lostbits.system.memory import excess
 
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _SEQUENCES = frozenset(
     {
         "ConcatFromSequence",
@@ -43,7 +44,6 @@ _SEQUENCES = frozenset(
     }
 )
 _INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
-_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 
 @final
@@ -53,11 +53,14 @@ class Reference:
 
     Attributes:
         model: Normalised.
-        plain: The file's network without Q/DQ pairs, otherwise as it came.
+        plain: The file's network without Q/DQ pairs and in float32, otherwise as it came.
         changes: What normalising did.
         path: Of the file; for a model in memory its name, which is no path.
         sha256: Of the file; of a model in memory, as a protobuf message.
         repeated: Outputs that the file lists more than once, and that are looked at once.
+        narrow: The file's network in its own floats, where those are others than float32.
+        rounding_db: How far ``narrow`` is from ``plain`` on real inputs; None where it was not
+            looked at, or no runtime here computes in those floats.
     """
 
     model: ir.Model
@@ -66,25 +69,29 @@ class Reference:
     path: Path
     sha256: str
     repeated: Sequence[str] = ()
+    narrow: ir.Model | None = None
+    rounding_db: float | None = None
 
 
 def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = True) -> Reference:
     """Load and normalise a model; without ``fold``, BatchNorms stay.
 
     Raises:
-        ModelError: M001 to M005 from loading, M007 for control flow, M008 for values that are
+        ModelError: M001 to M005 from loading, M008 for values that are
             not tensors, M009 when it does not compute in float32, M012 for random nodes,
             M013 for tensors that memory does not hold.
     """
     file = load(source)
     path, repeated = file.path, repeated_outputs(file.model)
     with edge(partial(invalid, str(path))):
-        plain, quantizers = without_quantizers(file.model)
+        found, quantizers = without_quantizers(file.model)
+        plain, floats = widened(found)
         _check_executable(plain, path)
         model, changes = normalise(plain, fold=fold)
         _check_executable(model, path)
-    changes = replace(changes, quantizers=quantizers)
-    return Reference(model, plain, changes, path, file.sha256, repeated)
+    changes = replace(changes, quantizers=quantizers, floats=list(floats))
+    narrow = found if floats else None
+    return Reference(model, plain, changes, path, file.sha256, repeated, narrow)
 
 
 def input_specs(model: ir.Model) -> list[InputSpec]:
@@ -94,14 +101,15 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
         if value.dtype is None or value.dtype is ir.DataType.UNDEFINED:
             raise ModelError("M008.input", f"input {name_of(value)!r}", str(value.type))
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
-        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape))
+        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape, batch_axis(value)))
     return specs
 
 
 def _check_executable(model: ir.Model, path: Path) -> None:
     """Every node must compute with numeric tensors, once, and something must be in float32."""
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
-    for node in model.graph:
+    inside = (node for f in model.functions.values() for node in f.all_nodes())
+    for node in (*model.graph, *inside):
         _check_node(node, path)
     for value in values:
         _check_numeric(value, path)
@@ -116,16 +124,12 @@ def _check_executable(model: ir.Model, path: Path) -> None:
 
 def _check_node(node: ir.Node, path: Path) -> None:
     where = f"{path}: node {node.name!r}"
-    if node.op_type in _CONTROL_FLOW:
-        raise ModelError("M007", where, node.op_type)
     if node.op_type in _SEQUENCES:
         raise _not_numeric(where, f"{node.op_type}, which is about sequences or optionals")
     if _trains(node):
         raise ModelError("M012", where, f"{node.op_type} is random, or of the batch")
     if node.op_type in _INTEGER:
         raise _not_float32(where, f"{node.op_type} computes in integers")
-    if node.op_type in LINEAR and node.outputs[0].dtype in _OTHER_FLOATS:
-        raise _not_float32(where, f"{node.op_type} computes in {node.outputs[0].dtype}")
 
 
 def _trains(node: ir.Node) -> bool:

@@ -13,7 +13,7 @@ from typing import final
 
 from lostbits.case import Case
 from lostbits.errors import ExportError
-from lostbits.exporter import Exporter, Files, float_model, serialized
+from lostbits.exporter import Exporter, Files, float_model, onnx_files
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
 from lostbits.results.facts import ExportedFile
@@ -123,7 +123,7 @@ def export(
 def _complete(case: Case, files: Files) -> Files:
     if any(name.endswith(".onnx") for name in files):
         return files
-    return {**files, _MODEL: serialized(float_model(case))}
+    return {**files, **onnx_files(_MODEL, float_model(case))}
 
 
 def _write(case: Case, member: Exporter, files: Files, folder: Path) -> Exported:

@@ -24,8 +24,9 @@ from lostbits.graph.place import Placed, place
 from lostbits.graph.told_outputs import Told, told_outputs
 from lostbits.plan.tensor_settings import Override
 from lostbits.plan.wished_scales import with_wishes
-from lostbits.runtime.equality import check_equal
+from lostbits.runtime.equality import check_equal, rounding_db
 from lostbits.runtime.float_reference import Reference, open_reference
+from lostbits.runtime.settle_branches import settled
 from lostbits.runtime.torch_model import exported, is_torch
 from lostbits.target import Target
 from lostbits.targets import target as find_target
@@ -126,12 +127,31 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         )
         return _of_folder(Path(model), data, target, opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
+    opened = partial(_samples, partial(opener, reference=reference), data, calibration, hold_out)
+    parts = None
+    if reference.changes.control_flow:  # what there is of the network depends on the samples
+        parts = opened()
+        reference = _settled(reference, parts, settings, foreign)
     origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
     origin = replace(origin, told=told)
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
-    parts = _samples(partial(opener, reference=reference), data, calibration, hold_out)
+    parts = parts or opened()
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
     return timed(case, time.perf_counter() - start)
+
+
+def _settled(
+    reference: Reference,
+    parts: tuple[Samples | None, Samples | None],
+    settings: Settings,
+    foreign: Foreign | None,
+) -> Reference:
+    """With the branches that all samples take."""
+    shown = parts[1] or parts[0]
+    if shown is None:
+        return reference
+    fold = foreign is None or foreign.folds
+    return settled(reference, shown.source, settings.batch, fold=fold)
 
 
 def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> Case:
@@ -141,7 +161,10 @@ def _calibrated(origin: Provenance, workers: int | Pool, progress: Progress) -> 
         raise ExportError("E020", str(origin.reference.path), "a model alone")
     origin = _bounded(origin, shown)
     with working(origin.settings, workers) as (pool, peak):
-        check_equal(origin.reference, shown.source, min(origin.settings.batch, _COMPARED))
+        looked_at = shown.source, min(origin.settings.batch, _COMPARED)
+        check_equal(origin.reference, *looked_at)
+        rounding = rounding_db(origin.reference, *looked_at)
+        origin = replace(origin, reference=replace(origin.reference, rounding_db=rounding))
         case = origin.calibrate(shown.source, progress, pool)
         peaks = (peak.bytes, pool.peak)
     return replace(case, origin=replace(origin_of(case), peaks=peaks))

@@ -4,12 +4,16 @@ import os
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.foreign.file import Foreign, content_of, foreign_of
 from lostbits.graph.external import with_external_data
+from lostbits.graph.remove_idle_nodes import remove_dropouts
+from lostbits.graph.simplify import opened
 from lostbits.graph.tensors import tensors_of
+from lostbits.graph.widen import widened
 from lostbits.readers.onnx_model import PLAN_KEY
 
 
@@ -45,3 +49,17 @@ def quantized_content(path: Path) -> bytes:
     if any(tensor.data_location == tensor.EXTERNAL for tensor in tensors_of(proto)):
         return serialized(with_external_data(proto, path))
     return content
+
+
+def graph_of(content: bytes) -> ir.Model:
+    """The graph of a file, with constants where they are looked for."""
+    return opened(ir.from_proto(onnx.load_from_string(content)))
+
+
+def in_float32(content: bytes) -> bytes:
+    """A file as it can be fed float32 and compared in it; itself where it has no other floats."""
+    model, floats = widened(graph_of(content))
+    if not floats:
+        return content
+    remove_dropouts(model)
+    return ir.to_proto(model).SerializeToString()

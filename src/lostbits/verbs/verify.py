@@ -18,13 +18,12 @@ from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
-from lostbits.exporter import serialized
+from lostbits.exporter import one_file, serialized
 from lostbits.exporters import exporter
 from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import is_float, name_of
-from lostbits.graph.simplify import opened
 from lostbits.language import Message, say
 from lostbits.results.verification import (
     Deviation,
@@ -42,7 +41,7 @@ from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import holds_case
 from lostbits.verbs.load import load
 from lostbits.verbs.origin import Samples, origin_of
-from lostbits.verbs.quantized_file import quantized_content
+from lostbits.verbs.quantized_file import graph_of, in_float32, quantized_content
 from lostbits.verbs.result_files import read, write
 from lostbits.verification.file_diff import defects_of
 from lostbits.verification.trace import SOME, Trace, first_deviation, own_deviation
@@ -101,7 +100,7 @@ def _subject_of(
         return _of_case(other, content, None)
     own = open_reference(Path(case)).model if floats is None else floats
     meant = _meant(compared_outputs(own.graph))
-    return Subject(content, _graph(content), own, planned=False, compared=meant)
+    return Subject(content, graph_of(content), own, planned=False, compared=meant)
 
 
 def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Case:
@@ -121,13 +120,7 @@ def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:
 
 
 def _exported(case: Case, backend: Backend) -> bytes:
-    files = exporter(backend.format).write(case)
-    return next(content for name, content in files.items() if name.endswith(".onnx"))
-
-
-def _graph(content: bytes) -> ir.Model:
-    """The file's graph, with constants where they are looked for."""
-    return opened(ir.from_proto(onnx.load_from_string(content)))
+    return one_file(exporter(backend.format).write(case))
 
 
 @checked
@@ -243,8 +236,9 @@ class _Run:
         self, subject: Subject, backend: Backend, labels: NDArray[np.int64] | None
     ) -> None:
         self.subject, self.backend = subject, backend
-        self.loaded = backend.open(subject.content)
-        self.file = _graph(subject.content)
+        content = in_float32(subject.content)
+        self.loaded = backend.open(content)
+        self.file = graph_of(content)
         self.defects = defects_of(subject.simulated, self.file) if subject.planned else []
         self.taps = [tap for _, tap in twins(subject.simulated.graph, self.file.graph)]
         self.tapped: list[Loaded] = []
