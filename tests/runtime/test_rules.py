@@ -130,6 +130,7 @@ class NodeCase(NamedTuple):
     operator: Operator
     inputs: Arrays
     expected: Arrays
+    told: Sequence[bool]
     rtol: float
     atol: float
 
@@ -162,7 +163,8 @@ def _cases(test: Any) -> Iterator[NodeCase]:
             continue
         feeds = iter(arrays)
         placed = [next(feeds) if name else None for name in node.input]
-        yield NodeCase(test.name, operator, placed, expected, test.rtol, test.atol)
+        told = [bool(name) for name in node.output]
+        yield NodeCase(test.name, operator, placed, expected, told, test.rtol, test.atol)
 
 
 def _array(value: Any) -> NDArray[Any] | None:
@@ -193,6 +195,7 @@ def test_the_node_tests_of_onnx(op_type: str, node_cases: dict[str, list[NodeCas
             assert wide or case.name in REFUSED, case.name
             continue
         assert case.name not in REFUSED
+        actual = [a for a, told in zip(actual, case.told, strict=False) if told]
         assert_same(actual, case.expected, max(case.rtol, 1e-3), max(case.atol, 1e-5))
         compared += 1
     assert compared > 0 or op_type == "GlobalLpPool"  # which has no node tests

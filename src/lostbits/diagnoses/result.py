@@ -14,6 +14,7 @@ from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.focus import far_below
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of
+from lostbits.graph.weight_values import weight_values
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
@@ -26,6 +27,7 @@ from lostbits.target import Rule, Target
 
 WORST = "note.worst"  # code of the note that a part is far below the whole
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
+_WORTH_A_WORD = 0.1  # part of the weights in float that the verdict names
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
@@ -52,18 +54,20 @@ def assemble(
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
     found = [*dead, *findings(case, sites, network, command)]
-    baseline = run.baseline
+    baseline, coverage = run.baseline, _coverage(case, len(sites))
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seconds=seconds,
         peak_memory_bytes=peak_memory(),
-        verdict=verdict(case.target, baseline, network.attributions, sites, found),
+        verdict=_with_floats(
+            verdict(case.target, baseline, network.attributions, sites, found), coverage
+        ),
         model=_model(reference, len(sites)),
         data=_data(run),
         target=_target(case.target),
-        coverage=_coverage(case, len(sites)),
+        coverage=coverage,
         baseline=baseline,
         sites=sites,
         layers=run.layers(),
@@ -84,7 +88,15 @@ def _coverage(case: Case, matched: int) -> Coverage:
     planned = [s for s in case.placed.sites if s.key not in case.plan]
     left = [Reasoned(tensor, why) for tensor, why in case.placed.left_in_float.items()]
     unmatched = [Reasoned(s.tensor, say("note.set_to_float")) for s in planned]
-    return Coverage(matched, len(case.placed.sites), unmatched, left)
+    weights = weight_values(case.model.graph, {s.tensor for s in case.sites})
+    return Coverage(matched, len(case.placed.sites), unmatched, left, *weights)
+
+
+def _with_floats(told: Message, coverage: Coverage) -> Message:
+    """The verdict, and how much of the weights is no part of it, where that is a good part."""
+    if coverage.float_share < _WORTH_A_WORD:
+        return told
+    return say("verdict.floats", verdict=told, share=f"{coverage.float_share:.0%}")
 
 
 def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:

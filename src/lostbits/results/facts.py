@@ -34,12 +34,21 @@ class Coverage:
         sites_total: Sites that the target has in this network.
         unmatched: Those without parameters.
         left_in_float: Tensors that the target does not quantize.
+        weights: Numbers in all weights of the network, embeddings among them.
+        weights_in_float: Those of weights without parameters.
     """
 
     sites_matched: Count
     sites_total: Count
     unmatched: list[Reasoned]
     left_in_float: list[Reasoned]
+    weights: Count = 0
+    weights_in_float: Count = 0
+
+    @property
+    def float_share(self) -> float:
+        """Part of the weights that stays in float, by their numbers; 0 without weights."""
+        return self.weights_in_float / self.weights if self.weights else 0.0
 
 
 @final
