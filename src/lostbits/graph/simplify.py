@@ -14,6 +14,7 @@ from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
 from lostbits.graph.queries import name_of
 from lostbits.graph.remove_idle_nodes import remove_dropouts, strip_quantizers
+from lostbits.graph.unfuse import unfuse
 from lostbits.system.logs import silenced
 
 
@@ -28,6 +29,7 @@ class Normalisation:
         batch_norms_left: Outputs of those that could not be (no linear layer directly before).
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
+        fused: Ops of ONNX Runtime's optimizers that were taken apart.
     """
 
     constants: int = 0
@@ -35,6 +37,7 @@ class Normalisation:
     batch_norms_left: list[str] = field(default_factory=list)
     bypassed: int = 0
     quantizers: int = 0
+    fused: int = 0
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -88,6 +91,7 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     BatchNorms stay, as they do in what some tools quantize.
     """
     copy = model.clone()
+    fused = unfuse(copy)
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
@@ -96,4 +100,4 @@ def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalis
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    return copy, Normalisation(constants, batch_norms, left, bypassed)
+    return copy, Normalisation(constants, batch_norms, left, bypassed, fused=fused)

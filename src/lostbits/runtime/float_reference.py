@@ -24,6 +24,7 @@ from lostbits.graph.simplify import (
     repeated_outputs,
     without_quantizers,
 )
+from lostbits.runtime.runtime_types import complete_types
 from lostbits.system.memory import excess
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -81,7 +82,9 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
     with edge(partial(invalid, str(path))):
         plain, quantizers = without_quantizers(file.model)
         _check_executable(plain, path)
+        complete_types(plain)  # of tensors whose axes decide how an op is taken apart
         model, changes = normalise(plain, fold=fold)
+        complete_types(model)
         _check_executable(model, path)
     changes = replace(changes, quantizers=quantizers)
     return Reference(model, plain, changes, path, file.sha256, repeated)

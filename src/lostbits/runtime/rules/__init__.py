@@ -17,6 +17,7 @@ from types import MappingProxyType
 from lostbits.runtime.rules import (
     activation,
     constant,
+    contributed,
     elementwise,
     index,
     linear,
@@ -50,6 +51,7 @@ def _guarded(rule: Rule) -> Rule:
 _FAMILIES = (
     activation,
     constant,
+    contributed,
     elementwise,
     index,
     linear,
