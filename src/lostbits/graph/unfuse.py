@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from lostbits.graph.queries import add_initializer, constant, name_of, node_name, opset, rank
 
@@ -92,11 +93,14 @@ def _fused_matmul(site: _Site) -> bool:
     if any(batches) or any(t and (r is None or r < 2) for t, r in zip(turns, ranks, strict=True)):
         return False
     factor = node.attributes.get_float("alpha", 1.0)
-    operands = [
-        _turned(site, v, r) if t else v for v, t, r in zip(sides, turns, ranks, strict=True)
-    ]
-    if factor != 1 and constant(sides[1]) is not None:
-        operands[1], factor = site.put("Mul", (operands[1], _number(site, factor))), 1.0
+    operands: list[ir.Value | None] = []
+    for value, turn, axes in zip(sides, turns, ranks, strict=True):
+        scale, array = (factor if value is sides[1] else 1.0), constant(value)
+        if array is None or value is None:
+            operands.append(_turned(site, value, axes) if turn else value)
+            continue
+        factor = 1.0 if value is sides[1] else factor
+        operands.append(_rewritten(site, value, np.swapaxes(array, -1, -2) if turn else array, scale))
     product = site.put("MatMul", tuple(operands))
     scaled = product if factor == 1 else site.put("Mul", (product, _number(site, factor)))
     site.hand_over(0, scaled)
@@ -107,6 +111,21 @@ def _turned(site: _Site, value: ir.Value | None, axes: int | None) -> ir.Value:
     order = list(range(axes or 2))
     order[-2:] = reversed(order[-2:])
     return site.put("Transpose", (value,), {"perm": order})
+
+
+def _rewritten(
+    site: _Site, old: ir.Value, array: NDArray[np.generic], factor: float
+) -> ir.Value:
+    """The constant with its axes turned and scaled; under its own name, if nobody else reads it."""
+    graph, name = site.model.graph, name_of(old)
+    if factor == 1 and array.strides == np.ascontiguousarray(array).strides:
+        return old
+    if len(old.uses()) == 1 and not old.is_graph_output():
+        del graph.initializers[name]
+        old.name = f"{name}__fused"
+    else:
+        name = f"{node_name(site.node)}__{name}"
+    return add_initializer(graph, name, (array * np.float32(factor)).astype(array.dtype))
 
 
 def _number(site: _Site, value: float) -> ir.Value:
