@@ -62,6 +62,9 @@ class Parameters:
         floats: Tensors that the file keeps in float by name.
         problems: What is wrong or doubtful, as errors that were not raised.
         method: Range method that the file claims to come from, such as ``entropy``.
+        dynamic: Activations that are quantized with a scale of each run, of which there are none
+            to read.
+        weights_only: Whether it has parameters of weights, and of no activation at all.
     """
 
     format: str
@@ -69,6 +72,8 @@ class Parameters:
     floats: tuple[str, ...] = ()
     problems: tuple[ReadError, ...] = ()
     method: str | None = None
+    dynamic: tuple[str, ...] = ()
+    weights_only: bool = False
 
     @property
     def affines(self) -> dict[str, Affine]:
@@ -114,6 +119,8 @@ class Reading:
         self.entries: dict[str, Entry] = {}
         self.floats: list[str] = []
         self.problems: list[ReadError] = []
+        self.dynamic: tuple[str, ...] = ()
+        self.weights_only = False
 
     def add(
         self, tensor: str, grid: Grid, scale: object, zero_point: object = 0, **details: Any
@@ -153,7 +160,8 @@ class Reading:
     def parameters(self, method: str | None = None) -> Parameters:
         """All of it."""
         entries, problems = tuple(self.entries.values()), tuple(self.problems)
-        return Parameters(self.source, entries, tuple(self.floats), problems, method)
+        found = (tuple(self.floats), problems, method, self.dynamic, self.weights_only)
+        return Parameters(self.source, entries, *found)
 
 
 def affine_of(

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn import functional
 
+from lostbits.graph.block_weights import unpacked
 from lostbits.runtime.rules.normalization import layer_normalization
 from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Unsupported, Values, given, optional
 
@@ -119,45 +120,14 @@ def _turned(
 
 def matmul_n_bits(operator: Operator, inputs: Values) -> Outputs:
     """A product with a weight of 2, 4 or 8 bits, whose scales hold for blocks of its rows."""
-    a, zeros = given(inputs, 0), optional(inputs, 3)
-    weight = unpacked(
-        given(inputs, 1),
-        given(inputs, 2),
-        zeros,
-        (operator.get("N"), operator.get("K"), operator.get("block_size")),
-        operator.get("bits", 4),
-    )
     if optional(inputs, 4) is not None:
         raise Unsupported("rows in another order")
-    return (functional.linear(a, weight, optional(inputs, 5)),)
-
-
-def unpacked(
-    codes: torch.Tensor,
-    scales: torch.Tensor,
-    zeros: torch.Tensor | None,
-    sizes: tuple[int, int, int],
-    bits: int,
-) -> torch.Tensor:
-    """The weight that packed codes stand for: (N, K) of blocks (N, K / block, block)."""
-    columns, rows, block = sizes
-    blocks = -(-rows // block)
-    spread = _bits(codes.reshape(columns, blocks, -1), bits)[..., :block]
-    middle = torch.full((columns, blocks), float(1 << bits - 1))
-    if zeros is not None and zeros.dtype == torch.uint8:
-        middle = _bits(zeros.reshape(columns, -1), bits)[:, :blocks]
-    elif zeros is not None:
-        middle = zeros.reshape(columns, blocks)
-    steps = spread - middle.unsqueeze(-1)
-    weight = steps * scales.reshape(columns, blocks, 1)
-    return weight.flatten(1)[:, :rows]
-
-
-def _bits(packed: torch.Tensor, bits: int) -> torch.Tensor:
-    """Codes along the last axis, the lowest bits of a byte first."""
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
-    codes = (packed.unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
-    return codes.flatten(-2).float()
+    codes, scales = given(inputs, 1).numpy(), given(inputs, 2).detach().numpy()
+    zeros = optional(inputs, 3)
+    sizes = (operator.get("N"), operator.get("K"), operator.get("block_size"))
+    points = None if zeros is None else zeros.numpy()
+    weight = unpacked(codes, scales, points, sizes, operator.get("bits", 4))
+    return (functional.linear(given(inputs, 0), torch.from_numpy(weight), optional(inputs, 5)),)
 
 
 RULES: dict[str, Rule] = {
