@@ -133,8 +133,10 @@ class Reading:
         except ReadError as error:
             self.problems.append(error)
             return
-        if (_numbers(tensor, scale) < _TINY).any():
-            self.problems.append(_bad_scale(tensor, np.asarray(scale, np.float32), [tensor]))
+        small = _numbers(tensor, scale) < _TINY
+        if small.any():
+            found = np.asarray(scale, np.float32)
+            self.problems.append(_bad_scale(tensor, found, small, [tensor]))
         self.put(Entry(tensor, affine, **details))
 
     def put(self, entry: Entry) -> None:
@@ -180,13 +182,14 @@ def affine_of(
         raise _malformed(tensor, found)
     with np.errstate(over="ignore"):
         floats = scales.astype(np.float32)
-    if not (np.isfinite(floats).all() and (floats > 0).all()):
-        raise _bad_scale(tensor, floats)
+    bad = ~(np.isfinite(floats) & (floats > 0))
+    if bad.any():
+        raise _bad_scale(tensor, floats, bad)
     if not ((zeros == np.rint(zeros)) & (zeros >= grid.qmin) & (zeros <= grid.qmax)).all():
         raise _bad_zero_point(tensor, grid, zeros)
     reach = scales * np.maximum(grid.qmax - zeros, zeros - grid.qmin)
     if (reach > _MOST).any():
-        raise _malformed(tensor, f"scale {scales.max():g}, whose range no float32 holds")
+        raise _bad_scale(tensor, floats, reach > _MOST)
     return Affine(grid, floats, zeros.astype(np.int64), axis if scales.ndim else None)
 
 
@@ -325,12 +328,16 @@ def excerpt(line: str) -> str:
 
 
 def _bad_scale(
-    tensor: str, scale: NDArray[np.floating[Any]], tensors: Sequence[str] = ()
+    tensor: str,
+    scale: NDArray[np.floating[Any]],
+    bad: NDArray[np.bool_],
+    tensors: Sequence[str] = (),
 ) -> ReadError:
-    bad = ~(np.isfinite(scale) & (scale >= _TINY))
-    figures = {"first": f"{float(scale[bad][0])}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
-    where = say("doubt.tensor", name=repr(tensor))
-    return doubt("I005", where, figures, tensors)
+    """I005, by the kind of the first of the ``bad`` ones, each of which has its own usual cause."""
+    first = float(scale[bad][0])
+    figures = {"first": f"{first:.6g}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
+    kind = "negative" if -np.inf < first < 0 else "zero" if abs(first) < _TINY else "infinite"
+    return doubt(f"I005.{kind}", say("doubt.tensor", name=repr(tensor)), figures, tensors)
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:

@@ -28,7 +28,7 @@ _MOST = 0.9
 def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadError]:
     """Doubts about tensors that meet in one node of ``model``, float or quantized."""
     entries = {name: e for e in reversed(parameters.entries) for name in e.names}
-    found: list[ReadError] = []
+    found: list[ReadError] = [*_without_static(parameters)]
     for node in model.graph:
         known = [None if v is None else entries.get(name_of(v)) for v in node.inputs]
         if node.op_type in LINEAR and len(known) > 2 and not _scaled(node):
@@ -36,6 +36,16 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
         if node.op_type == "Concat":
             found += _unbalanced(node, [e for e in known if e is not None])
     return found
+
+
+def _without_static(parameters: Parameters) -> Iterator[ReadError]:
+    """A file whose activations have the scale of each run, or none."""
+    where, count = say("doubt.file"), len(parameters.dynamic)
+    if count:
+        figures = {"count": str(count), "tensor": repr(parameters.dynamic[0])}
+        yield doubt("I026", where, figures, parameters.dynamic)
+    elif parameters.weights_only:
+        yield doubt("I027", where, {"count": str(len(parameters.entries))}, ())
 
 
 def _scaled(node: ir.Node) -> bool:

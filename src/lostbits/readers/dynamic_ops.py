@@ -169,11 +169,11 @@ def _along(shape: tuple[int, ...], scales: int, axis: int) -> int | None:
 
 
 def _scale_behind(node: ir.Node) -> Array | None:
-    """What a product is multiplied with beside the scale of the run."""
+    """What a product, an integer bias added, is multiplied with beside the scale of the run."""
     value, factors, runs = node.outputs[0], list[Array](), False
     for _ in range(_LONGEST):
         reader = sole_consumer(value)
-        if reader is None or reader.op_type not in ("Cast", "Mul", "Reshape"):
+        if reader is None or reader.op_type not in ("Add", "Cast", "Mul", "Reshape"):
             break
         if reader.op_type == "Mul":
             for other in reader.inputs:

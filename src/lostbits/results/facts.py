@@ -1,6 +1,6 @@
 """What a result tells of the model, the samples, the target, the plan and the memory of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from lostbits.graph.simplify import Normalisation
@@ -169,6 +169,10 @@ class PlanFacts:
         problems: What of the file could not be read as it stands.
         suspicions: What of it is probably not as it was meant.
         file_was_run: Whether the quantized model ran, to be compared with the simulation.
+        file_sqnr_db: Of the file that was run against the float network; None where they are equal,
+            or it was not run.
+        file_samples: That it was run on.
+        dynamic: Activations that the file quantizes with a scale of each run.
     """
 
     path: Named
@@ -183,6 +187,9 @@ class PlanFacts:
     constants_taken: list[str]
     file_was_run: bool
     sqnr_db_vs_file: float | None
+    file_sqnr_db: float | None = None
+    file_samples: Count = 0
+    dynamic: list[str] = field(default_factory=list)
 
 
 @final

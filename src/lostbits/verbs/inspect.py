@@ -115,7 +115,7 @@ def inspect(
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
             return Inspection(path, title, parameters, tuple(doubts))
         floats = reference.model
-        chosen, _, found = best_target(parameters, floats, candidates(target), graph)
+        chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
         return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
