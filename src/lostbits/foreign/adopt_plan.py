@@ -5,7 +5,7 @@ the float model's. Whether the case that is made of them is the file's network i
 assumed: the file is run, where it can be run, and the distance is part of the result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -30,6 +30,7 @@ from lostbits.foreign.match_names import (
     without_idle,
 )
 from lostbits.foreign.own_run import OwnRun, run_beside
+from lostbits.graph.queries import LINEAR, RECURRENT, constant, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.language import Message, say
@@ -202,10 +203,10 @@ def _with_runs(case: Case, found: Match, dynamic: Sequence[str]) -> tuple[Case, 
 
     In the plan they have that of all samples together, which reports tell of and no run uses.
     """
-    names, plan = set(dynamic), dict(case.plan)
+    names, plan = set(dynamic) - set(found.origin.values()), dict(case.plan)
+    layers = {node_name(n) for n in case.model.graph if _multiplies_by_constant(n)}
     sites = tuple(
-        replace(s, dynamic=s.streams and s.tensor in names and s.key not in plan)
-        for s in case.placed.sites
+        _of_runs(s, layers) if s.streams and s.tensor in names else s for s in case.placed.sites
     )
     for site in sites:
         if site.dynamic:
@@ -215,6 +216,18 @@ def _with_runs(case: Case, found: Match, dynamic: Sequence[str]) -> tuple[Case, 
     missing = {key: why for key, why in found.missing.items() if key not in plan}
     placed = replace(case.placed, sites=sites)
     return replace(case, plan=plan, placed=placed), replace(found, plan=plan, missing=missing)
+
+
+def _of_runs(site: Site, layers: Set[str]) -> Site:
+    """The site as its file has it: only what multiplies by constants reads the rounded values."""
+    uses = tuple(use for use in site.uses if use.node in layers)
+    return replace(site, uses=uses, dynamic=True) if uses else site
+
+
+def _multiplies_by_constant(node: ir.Node) -> bool:
+    weights = (constant(value) for value in node.inputs[:3])
+    multiplies = node.op_type in LINEAR or node.op_type in RECURRENT
+    return multiplies and any(w is not None and w.ndim > 1 for w in weights)
 
 
 def _led_by_file(ran: OwnRun, told: Message) -> Message:
