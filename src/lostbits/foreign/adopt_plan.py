@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, constant_of
+from lostbits.case import Case, constant_of, look_at_constants
 from lostbits.data import Source
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
 from lostbits.errors import ReadError
@@ -186,7 +186,7 @@ def adopt(
     if not adopted.plan and not adopted.written:
         count = len(parameters.entries)
         raise ReadError("I028", str(foreign.path), f"none of {count} for {case.target.name}")
-    adopted, found = _with_runs(adopted, found, parameters.dynamic)
+    adopted, found = _with_runs(_along_their_axes(adopted), found, parameters.dynamic)
     ran = None if own is None else run_beside(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
@@ -196,6 +196,19 @@ def adopt(
     compared = own if ran is not None and ran.samples else None
     dear = mistakes_of(adopted, found, every, compared, source)
     return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear))
+
+
+def _along_their_axes(case: Case) -> Case:
+    """The case with statistics of constants along the axes that the file has scales along."""
+    axes = {s.key: case.plan[s.key].axis for s in case.sites if s.role == "weight"}
+    other = {
+        s.key: replace(s, axis=axes[s.key])
+        for s in case.sites
+        if axes.get(s.key) not in (None, s.axis)
+    }
+    sites = tuple(other.get(s.key, s) for s in case.placed.sites)
+    seen = {**case.seen, **look_at_constants(case.model, list(other.values()))}
+    return replace(case, placed=replace(case.placed, sites=sites), seen=seen) if other else case
 
 
 def _with_runs(case: Case, found: Match, dynamic: Sequence[str]) -> tuple[Case, Match]:
