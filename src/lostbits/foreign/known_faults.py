@@ -45,7 +45,8 @@ def _without_static(parameters: Parameters) -> Iterator[ReadError]:
         figures = {"count": str(count), "tensor": repr(parameters.dynamic[0])}
         yield doubt("I026", where, figures, parameters.dynamic)
     elif parameters.weights_only:
-        yield doubt("I027", where, {"count": str(len(parameters.entries))}, ())
+        blocks = sum(problem.code == "I007" for problem in parameters.problems)
+        yield doubt("I027", where, {"count": str(len(parameters.entries) + blocks)}, ())
 
 
 def _scaled(node: ir.Node) -> bool:

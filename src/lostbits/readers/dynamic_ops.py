@@ -7,7 +7,7 @@ scaled back by a Mul behind it, which is where the scale of the weight is found.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from lostbits.graph.block_weights import unpacked
 from lostbits.graph.queries import constant, name_of, sole_consumer
-from lostbits.grid import along
 
 Array = NDArray[np.generic]
 _LONGEST = 6  # nodes between a product and the scale of its weight
@@ -143,22 +142,33 @@ def _weight(
     codes = np.swapaxes(codes, 1, 2) if turned and codes.ndim == 3 else codes
     scales = scale.astype(np.float32).ravel()
     zeros = np.zeros(1) if zero is None else zero.ravel()
-    found = _along(codes.shape, scales.size, axis)
-    one = scales.size == 1
-    if not one and found is None:
-        return
     zeros = zeros if zeros.size == scales.size else np.broadcast_to(zeros[:1], scales.shape)
-    shaped = [
-        v.reshape(()) if one else along(v, codes.ndim, found)
-        for v in (zeros.astype(np.float64), scales.astype(np.float64))
-    ]
-    values = ((codes.astype(np.float64) - shaped[0]) * shaped[1]).astype(np.float32)
-    tensor = _name(node, place)
-    kind = ir.DataType.from_numpy(codes.dtype)
-    parts = (scales.reshape(()), zeros.reshape(())) if one else (scales, zeros)
+    one, channels = scales.size == 1, _along(codes.shape, scales.size, axis)
+    shape = _shape_of_scales(codes.shape, scales.size, channels)
+    if shape is None:
+        return
+    steps = codes.astype(np.float64) - zeros.reshape(shape)
+    values = np.ascontiguousarray(steps * scales.reshape(shape), np.float32)
+    tensor, kind = _name(node, place), ir.DataType.from_numpy(codes.dtype)
     reader = None if output is not None else node
-    channels = None if one else found
-    yield Weight(tensor, reader, index, kind, *parts, channels, np.ascontiguousarray(values), output)
+    known = Weight(tensor, reader, index, kind, None, None, None, values, output)
+    if one:
+        yield replace(known, scale=scales.reshape(()), zero_point=zeros.reshape(()))
+    elif channels is not None:
+        yield replace(known, scale=scales, zero_point=zeros, axis=channels)
+    else:
+        yield replace(known, blocks=f"{kind.name.lower()} with scales of {codes.shape[:-1]}")
+
+
+def _shape_of_scales(
+    shape: tuple[int, ...], scales: int, axis: int | None
+) -> tuple[int, ...] | None:
+    """How scales broadcast over the codes: one, along an axis, or one for each row."""
+    if scales == 1:
+        return ()
+    if axis is not None:
+        return tuple(n if i == axis else 1 for i, n in enumerate(shape))
+    return (*shape[:-1], 1) if scales == np.prod(shape[:-1]) else None
 
 
 def _along(shape: tuple[int, ...], scales: int, axis: int) -> int | None:

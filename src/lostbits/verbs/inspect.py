@@ -53,6 +53,7 @@ class Inspection:
             "method": self.parameters.method,
             "tensors": [self._row(e) for e in self.parameters.entries],
             "float": list(self.parameters.floats),
+            "dynamic": list(self.parameters.dynamic),
             "problems": [str(p) for p in self.parameters.problems],
             "suspicions": [str(s) for s in self.suspicions],
             "target": self.target,
