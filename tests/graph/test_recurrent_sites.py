@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from recurrent_nets import GATES, UNITS, WIDTH, sequences, streaming, tagger
 
 import lostbits as lb
 from lostbits.graph.weight_values import weight_values
 from lostbits.results.facts import Coverage
+from recurrent_nets import GATES, UNITS, WIDTH, sequences, streaming, tagger
 
 EVERYWHERE = ("qnn-htp", "snpe")
 NOWHERE = ("onnxruntime", "openvino", "tensorrt", "cnrt")

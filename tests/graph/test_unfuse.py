@@ -7,19 +7,21 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from fused_nets import FUSED, Fused, encoder
-from small_nets import samples
+from onnx import helper
 
 import lostbits as lb
+from fused_nets import FUSED, Fused, encoder, noise, of_nodes
 from lostbits.graph.simplify import normalise, without_quantizers
 from lostbits.runtime.float_reference import open_reference
 from lostbits.runtime.runtime_types import complete_types
+from small_nets import samples
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return [np.asarray(value) for value in session.run(None, feeds)]
 
 
 @pytest.mark.parametrize("fused", FUSED, ids=lambda f: f.name)
@@ -62,3 +64,20 @@ def test_what_stays_whole_is_in_float_by_name() -> None:
     case = lb.load(encoder(), data=samples(0, 4, 5, 8), target="openvino")
     ops = [n.op_type for n in case.model.graph if n.domain == "com.microsoft"]
     assert ops == ["MultiHeadAttention", "Gelu"]
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+def test_normalizations_of_the_standard_and_of_the_runtime_are_taken(opset: int) -> None:
+    """ONNX Runtime has them in the standard's domain in every version, ONNX has one since 17."""
+    ops = ["LayerNormalization", "SimplifiedLayerNormalization"][: 1 + (opset < 17)]
+    names = ["x", *["a"][: len(ops) - 1], "y"]
+    nodes = [
+        helper.make_node(op, [names[i], "g"], [names[i + 1]], axis=-1) for i, op in enumerate(ops)
+    ]
+    model = of_nodes(nodes, {"x": noise(2, 5, 8)}, ["y"], {"g": noise(8)}, opset)
+    del model.opset_import[1:]  # that of com.microsoft
+    reference = open_reference(model)
+    feeds = {"x": noise(2, 5, 8)}
+    np.testing.assert_allclose(
+        run(ir.to_proto(reference.model), feeds)[0], run(model, feeds)[0], rtol=1e-5
+    )

@@ -1,13 +1,14 @@
-"""Files whose activations are quantized while they run, or not at all, beside their float models."""
+"""Files whose activations are quantized while they run, or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
-from fused_nets import MS, noise, of_nodes
 from onnx import helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from fused_nets import MS, noise, of_nodes
 
 ROWS, HIDDEN, CLASSES = 64, 32, 5
 
@@ -43,7 +44,8 @@ def by_onnxruntime(model: onnx.ModelProto, folder: Path, **options: object) -> t
 
 def of_casts(*, zero: bool = False, channels: bool = True) -> onnx.ModelProto:
     """``layers`` with int8 weights behind Cast, perhaps Sub, and Mul."""
-    constants, nodes = {}, []
+    constants: dict[str, np.ndarray] = {}
+    nodes = []
     for name, array in floats().items():
         scale = np.abs(array).max(0 if channels else None, keepdims=True) / np.float32(127)
         codes = np.rint(array / scale).astype(np.int8)
@@ -53,7 +55,7 @@ def of_casts(*, zero: bool = False, channels: bool = True) -> onnx.ModelProto:
         nodes.append(helper.make_node("Cast", [f"{name}_quantized"], [f"{name}_cast"], to=1))
         read = f"{name}_cast"
         if zero:
-            constants |= {f"{name}_zero": np.float32(point).reshape(())}
+            constants |= {f"{name}_zero": np.array(point, np.float32)}
             nodes.append(helper.make_node("Sub", [read, f"{name}_zero"], [f"{name}_steps"]))
             read = f"{name}_steps"
         nodes.append(helper.make_node("Mul", [read, f"{name}_scale"], [f"{name}_real"]))
@@ -67,7 +69,8 @@ def of_casts(*, zero: bool = False, channels: bool = True) -> onnx.ModelProto:
 
 def in_blocks(bits: int = 4) -> onnx.ModelProto:
     """``layers`` with MatMulNBits, blocks of 16."""
-    constants, nodes = {}, []
+    constants: dict[str, np.ndarray] = {}
+    nodes = []
     for name, read, gives in (("up", "x", "h"), ("down", "r", "y")):
         rows, columns = floats()[name].shape
         blocks = floats()[name].T.reshape(columns, rows // 16, 16)

@@ -86,9 +86,7 @@ MASK = np.array([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]], np.int32)
 
 FUSED = [
     Fused("weight", "FusedMatMul", {"x": X}, W, (MATMUL,), {"alpha": 0.25}),
-    Fused(
-        "turned weight", "FusedMatMul", {"x": X}, {"w": noise(6, 8)}, (MATMUL,), {"transB": 1}
-    ),
+    Fused("turned weight", "FusedMatMul", {"x": X}, {"w": noise(6, 8)}, (MATMUL,), {"transB": 1}),
     Fused(
         "scores",
         "FusedMatMul",
@@ -131,7 +129,14 @@ FUSED = [
         (ADD, ("", "SimplifiedLayerNormalization")),
         outputs=("y", "", "", "total"),
     ),
-    Fused("conv", "FusedConv", {"x": IMAGE}, CONV, (("", "Conv"), ("", "Relu")), {"activation": "Relu"}),
+    Fused(
+        "conv",
+        "FusedConv",
+        {"x": IMAGE},
+        CONV,
+        (("", "Conv"), ("", "Relu")),
+        {"activation": "Relu"},
+    ),
     Fused(
         "conv and addend",
         "FusedConv",

@@ -68,7 +68,7 @@ def streaming(op: str = "LSTM") -> onnx.ModelProto:
             hidden_size=UNITS,
         ),
     ]
-    shapes = {"x": ["N", WIDTH], "y": [1, 1, "N", UNITS]}
+    shapes: dict[str, list[Any]] = {"x": ["N", WIDTH], "y": [1, 1, "N", UNITS]}
     infos = {n: shapes.get(n, [1, "N", UNITS]) for n in ("x", *fed, "y", *given)}
     inputs, outputs = (
         [helper.make_tensor_value_info(n, 1, infos[n]) for n in names]

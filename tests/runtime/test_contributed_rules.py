@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.runtime.test_rules import apply, noise, onnx_runtime
 
 from lostbits.runtime.rules import RULES, Operator
+from rule_runs import apply, noise, onnx_runtime
 
 X, SKIP, GAIN = noise(2, 5, 8), noise(2, 5, 8, seed=1), noise(8, seed=2)
 Q, K, V = (noise(2, n, 8, seed=i) for i, n in enumerate((5, 7, 7)))

@@ -24,7 +24,6 @@ from lostbits.targets import MEMBERS as TARGETS
 from lostbits.targets import ONNXRUNTIME
 from lostbits.targets import target as find_target
 
-
 # ONNX Runtime as quantize_dynamic prepares models for it: quantization/registry.py, 1.32.
 _OF_RUNS = replace(
     ONNXRUNTIME,
@@ -122,8 +121,8 @@ def candidates(
     """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
 
     Files without static activations are run by ONNX Runtime alone, with integers where a weight
-    is multiplied. The last one is ONNX Runtime's with activation functions by themselves: there are tools that
-    round before and behind a Clip, and their files run so.
+    is multiplied. The last one is ONNX Runtime's with activation functions by themselves: there are
+    tools that round before and behind a Clip, and their files run so.
     """
     if isinstance(target, Target):
         return [target]

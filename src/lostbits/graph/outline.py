@@ -6,8 +6,10 @@ from onnx import helper
 _INFERRED = ("", "ai.onnx")  # domains whose ops ONNX can infer types and shapes of
 
 
-# ONNX Runtime has them in the standard's domain, in every version of it.
-_RUNTIME_OPS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization"})
+_MICROSOFT = "com.microsoft"
+# ONNX Runtime has them in the standard's domain, in every version of it; and since which version
+# the standard has them.
+_RUNTIME_OPS = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 1 << 30}
 
 
 def forget(model: onnx.ModelProto) -> None:
@@ -40,9 +42,7 @@ def outline(model: onnx.ModelProto) -> onnx.ModelProto:
     drawn = onnx.ModelProto()
     _copy(model, drawn, {"graph"})
     _copy(model.graph, drawn.graph, {"initializer", "sparse_initializer"})
-    for node in drawn.graph.node:
-        if node.op_type in _RUNTIME_OPS and node.domain in _INFERRED:
-            node.domain = "com.microsoft"  # which the checker knows nothing of
+    _set_aside(drawn)
     known = {info.name for info in model.graph.input}
     constants = [(t.name, t.data_type, t.dims) for t in model.graph.initializer]
     constants += [
@@ -52,6 +52,17 @@ def outline(model: onnx.ModelProto) -> onnx.ModelProto:
         if name not in known:
             drawn.graph.input.append(helper.make_tensor_value_info(name, kind, list(dims)))
     return drawn
+
+
+def _set_aside(drawn: onnx.ModelProto) -> None:
+    """Move ops that only ONNX Runtime has at this version out of the domain that is checked."""
+    version = max((o.version for o in drawn.opset_import if o.domain in _INFERRED), default=1)
+    for node in drawn.graph.node:
+        since = _RUNTIME_OPS.get(node.op_type, 0)
+        if node.domain in _INFERRED and version < since:
+            node.domain = _MICROSOFT
+    if all(o.domain != _MICROSOFT for o in drawn.opset_import):
+        drawn.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
 
 
 def _copy(source: onnx.ModelProto | onnx.GraphProto, copy: object, left_out: set[str]) -> None:

@@ -63,7 +63,9 @@ class _Site(NamedTuple):
         outputs: int = 1,
     ) -> ir.Value:
         """A piece before the node; named after it."""
-        piece = ir.node(op, list(inputs), dict(attributes or {}), domain=domain, num_outputs=outputs)
+        piece = ir.node(
+            op, list(inputs), dict(attributes or {}), domain=domain, num_outputs=outputs
+        )
         piece.name = f"{node_name(self.node)}__{op}"
         taken = {n.name for n in self.model.graph}
         while piece.name in taken:
@@ -100,7 +102,9 @@ def _fused_matmul(site: _Site) -> bool:
             operands.append(_turned(site, value, axes) if turn else value)
             continue
         factor = 1.0 if value is sides[1] else factor
-        operands.append(_rewritten(site, value, np.swapaxes(array, -1, -2) if turn else array, scale))
+        operands.append(
+            _rewritten(site, value, np.swapaxes(array, -1, -2) if turn else array, scale)
+        )
     product = site.put("MatMul", tuple(operands))
     scaled = product if factor == 1 else site.put("Mul", (product, _number(site, factor)))
     site.hand_over(0, scaled)
@@ -113,9 +117,7 @@ def _turned(site: _Site, value: ir.Value | None, axes: int | None) -> ir.Value:
     return site.put("Transpose", (value,), {"perm": order})
 
 
-def _rewritten(
-    site: _Site, old: ir.Value, array: NDArray[np.generic], factor: float
-) -> ir.Value:
+def _rewritten(site: _Site, old: ir.Value, array: NDArray[np.generic], factor: float) -> ir.Value:
     """The constant with its axes turned and scaled; under its own name, if nobody else reads it."""
     graph, name = site.model.graph, name_of(old)
     if factor == 1 and array.strides == np.ascontiguousarray(array).strides:
@@ -125,7 +127,7 @@ def _rewritten(
         old.name = f"{name}__fused"
     else:
         name = f"{node_name(site.node)}__{name}"
-    return add_initializer(graph, name, (array * np.float32(factor)).astype(array.dtype))
+    return add_initializer(graph, name, (array.astype(np.float64) * factor).astype(array.dtype))
 
 
 def _number(site: _Site, value: float) -> ir.Value:
@@ -178,7 +180,9 @@ def _fused_linear(op: str) -> Callable[[_Site], bool]:
         y = _placed(site, node)
         if (addend := site.input(3)) is not None:
             y = site.put("Add", (y, addend))
-        site.hand_over(0, site.put(inner.op, (y, *inner.inputs), inner.attributes) if inner.op else y)
+        site.hand_over(
+            0, site.put(inner.op, (y, *inner.inputs), inner.attributes) if inner.op else y
+        )
         return True
 
     return parts

@@ -125,7 +125,7 @@ def _of_cast(node: ir.Node) -> Iterator[Weight]:
     yield from made
 
 
-def _weight(
+def _weight(  # noqa: PLR0913 - what a node says of one weight
     node: ir.Node,
     place: int,
     index: int,
@@ -141,7 +141,7 @@ def _weight(
     assert codes is not None
     codes = np.swapaxes(codes, 1, 2) if turned and codes.ndim == 3 else codes
     scales = scale.astype(np.float32).ravel()
-    zeros = np.zeros(1) if zero is None else zero.ravel()
+    zeros = np.zeros(1) if zero is None else zero.astype(np.float64).ravel()
     zeros = zeros if zeros.size == scales.size else np.broadcast_to(zeros[:1], scales.shape)
     one, channels = scales.size == 1, _along(codes.shape, scales.size, axis)
     shape = _shape_of_scales(codes.shape, scales.size, channels)

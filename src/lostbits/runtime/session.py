@@ -86,7 +86,7 @@ class Session:
 
     def types(self) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:
         """What ONNX Runtime infers of each output: its type, and its shape, () where unknown."""
-        told = getattr(self._runner, "get_outputs", list)()
+        told: Sequence[Any] = getattr(self._runner, "get_outputs", list)()
         return {output.name: (output.type, tuple(output.shape)) for output in told}
 
 

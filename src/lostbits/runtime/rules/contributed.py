@@ -7,7 +7,15 @@ from torch.nn import functional
 
 from lostbits.graph.block_weights import unpacked
 from lostbits.runtime.rules.normalization import layer_normalization
-from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Unsupported, Values, given, optional
+from lostbits.runtime.rules.rule import (
+    Operator,
+    Outputs,
+    Rule,
+    Unsupported,
+    Values,
+    given,
+    optional,
+)
 
 _MASKED = -10000.0  # what ONNX Runtime adds to a masked score where the node does not say
 
@@ -62,10 +70,12 @@ def _heads(operator: Operator, inputs: Values) -> tuple[torch.Tensor, torch.Tens
     if (bias := optional(inputs, 3)) is not None:
         if k.ndim != 3 or v.ndim != 3:
             raise Unsupported("a bias of other heads")
-        parts = bias.split([q.shape[-1], k.shape[-1], v.shape[-1]])
+        parts = torch.split(bias, [q.shape[-1], k.shape[-1], v.shape[-1]])
         q, k, v = (x + b for x, b in zip((q, k, v), parts, strict=True))
     heads = operator.get("num_heads")
-    split = [x.unflatten(-1, (heads, -1)).transpose(1, 2) if x.ndim == 3 else x for x in (q, k, v)]
+    split = [
+        torch.unflatten(x, -1, (heads, -1)).transpose(1, 2) if x.ndim == 3 else x for x in (q, k, v)
+    ]
     return split[0], split[1], split[2]
 
 
@@ -86,14 +96,14 @@ def _masks(operator: Operator, inputs: Values, scores: torch.Tensor) -> list[tor
 
 
 def rotary_embedding(operator: Operator, inputs: Values) -> Outputs:
-    """Pairs of channels turned by an angle of their position; x is (B, S, D) or (B, heads, S, d)."""
+    """Pairs of channels turned by their position; x is (B, S, D) or (B, heads, S, D / heads)."""
     x, positions, cos, sin = (given(inputs, i) for i in range(4))
     width = 2 * cos.shape[-1]
     if operator.get("scaling", 1.0) != 1.0 or operator.get("is_packed_batching", 0):
         raise Unsupported("a scaled or packed rotary embedding")
     heads = operator.get("num_heads", 0)
     if x.ndim == 3:
-        split = x.unflatten(-1, (heads, -1) if heads else (-1, width))
+        split = torch.unflatten(x, -1, (heads, -1) if heads else (-1, width))
     else:
         split = x.transpose(1, 2)
     cos, sin = (_at(table, positions, x.shape[0], split.shape[1]) for table in (cos, sin))
@@ -109,9 +119,7 @@ def _at(table: torch.Tensor, positions: torch.Tensor, batch: int, length: int) -
     return table[positions.long()].unsqueeze(2)
 
 
-def _turned(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool
-) -> torch.Tensor:
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool) -> torch.Tensor:
     """Channels 2i and 2i + 1 together where they are paired, else i and i + width / 2."""
     one, other = (x[..., 0::2], x[..., 1::2]) if paired else x.chunk(2, -1)
     parts = (cos * one - sin * other, sin * one + cos * other)

@@ -13,9 +13,9 @@ _Function = Callable[..., torch.Tensor]
 
 _FUNCTIONS: dict[str, tuple[_Function, _Numbers]] = {
     "affine": (lambda x, alpha, beta: alpha * x + beta, (1.0, 0.0)),
-    "elu": (lambda x, alpha: functional.elu(x, alpha), (1.0,)),
+    "elu": (functional.elu, (1.0,)),
     "hardsigmoid": (lambda x, alpha, beta: functional.hardtanh(alpha * x + beta, 0, 1), (0.2, 0.5)),
-    "leakyrelu": (lambda x, alpha: functional.leaky_relu(x, alpha), (0.01,)),
+    "leakyrelu": (functional.leaky_relu, (0.01,)),
     "relu": (torch.relu, ()),
     "scaledtanh": (lambda x, alpha, beta: alpha * torch.tanh(beta * x), (1.0, 1.0)),
     "sigmoid": (torch.sigmoid, ()),
@@ -27,7 +27,7 @@ _FUNCTIONS: dict[str, tuple[_Function, _Numbers]] = {
 
 
 def gates(operator: Operator, default: Sequence[str], directions: int) -> list[Gate]:
-    """The functions of a node's gates; each takes (D, B, H), a direction at a time where they differ.
+    """The functions of a node's gates; each takes all directions at once, (D, B, H).
 
     ``activation_alpha`` and ``activation_beta`` hold the numbers of those functions that take one,
     one after the other.

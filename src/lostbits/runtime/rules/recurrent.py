@@ -12,7 +12,15 @@ from typing import Self, final
 import torch
 
 from lostbits.runtime.rules.gates import Gate, gates
-from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Unsupported, Values, given, optional
+from lostbits.runtime.rules.rule import (
+    Operator,
+    Outputs,
+    Rule,
+    Unsupported,
+    Values,
+    given,
+    optional,
+)
 
 # Functions of the gates where a node names none, of one direction.
 _DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
@@ -49,7 +57,9 @@ class _Layer:
         x, w, r, b, lengths, h, c, p = (optional(inputs, i) for i in range(8))
         x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
         batch_first = operator.get("layout", 0)
-        x, h, c = (None if v is None else v.transpose(0, 1) if batch_first else v for v in (x, h, c))
+        x, h, c = (
+            None if v is None else v.transpose(0, 1) if batch_first else v for v in (x, h, c)
+        )
         assert x is not None
         nothing = x.new_zeros(w.shape[0], x.shape[1], r.shape[2])
         b = x.new_zeros(w.shape[0], 2 * w.shape[1]) if b is None else b
@@ -151,10 +161,9 @@ class _Steps:
 
     def run(self) -> Outputs:
         """Outputs of the node."""
-        step = {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._rnn}[
-            self.layer.operator.op_type
-        ]
-        states, outputs = (self.layer.h, self.layer.c), []
+        step = {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._rnn}[self.layer.operator.op_type]
+        states: tuple[torch.Tensor, ...] = (self.layer.h, self.layer.c)
+        outputs = []
         for t in range(self.layer.x.shape[0]):
             states, y = self._masked(t, states, step(self.read[t], *states))
             outputs.append(y)
