@@ -85,6 +85,15 @@ def test_where_the_simulation_is_another_the_file_leads(tmp_path: Path) -> None:
     assert {"W", "R"} <= {s.tensor for s in found.sites}
 
 
+def test_nothing_is_built_on_scales_of_a_run(tmp_path: Path) -> None:
+    path, quantized = by_onnxruntime(layers(), tmp_path)
+    case = lb.load(path, data=batch(), plan=quantized)
+    for verb in (lambda: lb.recover(case), lambda: lb.export(case, "qdq", tmp_path / "out")):
+        with pytest.raises(ReadError) as info:
+            verb()
+        assert info.value.code == "I026"
+
+
 @pytest.mark.parametrize("kind", sorted(WEIGHT_ONLY))
 def test_weight_only_files_are_read_and_simulated(kind: str, tmp_path: Path) -> None:
     path, quantized = tmp_path / "model.onnx", tmp_path / "weights.onnx"

@@ -40,13 +40,18 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
 
 def _without_static(parameters: Parameters) -> Iterator[ReadError]:
     """A file whose activations have the scale of each run, or none."""
-    where, count = say("doubt.file"), len(parameters.dynamic)
-    if count:
-        figures = {"count": str(count), "tensor": repr(parameters.dynamic[0])}
-        yield doubt("I026", where, figures, parameters.dynamic)
+    where = say("doubt.file")
+    if parameters.dynamic:
+        yield without_static(parameters.dynamic)
     elif parameters.weights_only:
         blocks = sum(problem.code == "I007" for problem in parameters.problems)
         yield doubt("I027", where, {"count": str(len(parameters.entries) + blocks)}, ())
+
+
+def without_static(tensors: Sequence[str]) -> ReadError:
+    """I026 for activations that have the scale of each run, and none to plan or export."""
+    figures = {"count": str(len(tensors)), "tensor": repr(tensors[0])}
+    return doubt("I026", say("doubt.file"), figures, tensors)
 
 
 def _scaled(node: ir.Node) -> bool:

@@ -16,6 +16,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, check_number, first_line
 from lostbits.foreign.adopt_plan import Adopted, adopt
 from lostbits.foreign.file import Foreign
+from lostbits.foreign.known_faults import without_static
 from lostbits.graph.compared_outputs import Compared, Told, compared_outputs
 from lostbits.graph.place import Placed
 from lostbits.plan.calibrated import calibrated
@@ -176,6 +177,12 @@ def origin_of(case: object) -> Provenance:
     if isinstance(case, Case) and isinstance(case.origin, Provenance):
         return case.origin
     raise wrong_type("case", "what lostbits.load returns", case, "case = lostbits.load(...)")
+
+
+def check_static(case: Case) -> None:
+    """Raise I026 for a plan whose activations have the scale of each run, which none can take on."""
+    if dynamic := [site.tensor for site in case.sites if site.dynamic]:
+        raise without_static(dynamic)
 
 
 def timed(case: Case, seconds: float) -> Case:
