@@ -91,12 +91,12 @@ class Adopted:
     def _accused(self, found: Diagnosis) -> dict[str, Any]:
         """Findings and verdict, where the file's mistakes have their place."""
         findings, verdict = found.findings, found.verdict
+        if self.ran is not None and self.ran.unfaithful:
+            verdict = _led_by_file(self.ran, verdict)
         for mistake in self.mistakes:
             findings = placed_first(findings, finding(mistake, self.case, found))
         if findings and findings[0].reason == "mistake":
             verdict = say("verdict.mistake", verdict=verdict, text=findings[0].text)
-        if self.ran is not None and self.ran.unfaithful:
-            verdict = _led_by_file(self.ran, verdict)
         return {"findings": findings, "verdict": verdict}
 
     def _why(self, site: Site) -> Message:

@@ -180,7 +180,7 @@ def origin_of(case: object) -> Provenance:
 
 
 def check_static(case: Case) -> None:
-    """Raise I026 for a plan whose activations have the scale of each run, which none can take on."""
+    """Raise I026 for a plan whose activations have the scale of each run: none can take that on."""
     if dynamic := [site.tensor for site in case.sites if site.dynamic]:
         raise without_static(dynamic)
 
