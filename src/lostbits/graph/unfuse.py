@@ -23,6 +23,11 @@ _NORMS = {
 _Inputs = tuple[ir.Value | None, ...]
 
 
+def has_fused(graph: ir.Graph) -> bool:
+    """Whether there is an op that may be taken apart."""
+    return any(node.domain == MICROSOFT and node.op_type in _PARTS for node in graph)
+
+
 def unfuse(model: ir.Model) -> int:
     """Take fused ops apart where their pieces are the same network; returns how many went."""
     count = 0

@@ -24,6 +24,7 @@ from lostbits.graph.simplify import (
     repeated_outputs,
     without_quantizers,
 )
+from lostbits.graph.unfuse import has_fused
 from lostbits.runtime.runtime_types import complete_types
 from lostbits.system.memory import excess
 
@@ -92,7 +93,8 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
     with edge(partial(invalid, str(path))):
         plain, quantizers = without_quantizers(file.model)
         _check_executable(plain, path)
-        complete_types(plain)  # of tensors whose axes decide how an op is taken apart
+        if has_fused(plain.graph):
+            complete_types(plain)  # of tensors whose axes decide how an op is taken apart
         model, changes = normalise(plain, fold=fold)
         complete_types(model)
         _check_executable(model, path)

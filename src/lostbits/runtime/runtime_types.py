@@ -19,7 +19,7 @@ _ELEMENTS = {
 
 
 def complete_types(model: ir.Model) -> None:
-    """Give every tensor without a type, or without a shape, what ONNX Runtime infers for it.
+    """Give tensors without a type or a shape what ONNX Runtime infers, where any has no type.
 
     A session is made of the graph with those tensors as outputs; it says what they are. What it
     cannot say stays unknown, and so does everything where it refuses the model: then running the
@@ -28,7 +28,7 @@ def complete_types(model: ir.Model) -> None:
     unknown = [
         value for node in model.graph for value in node.outputs if value.name and _open(value)
     ]
-    if not unknown or not any(node.domain not in ("", "ai.onnx") for node in model.graph):
+    if all(value.type is not None for value in unknown):
         return
     copy = model.clone()
     values = {v.name: v for node in copy.graph for v in node.outputs}
