@@ -9,18 +9,20 @@ import onnx
 import pytest
 
 import lostbits as lb
-from dynamic_nets import WEIGHT_ONLY, batch, by_onnxruntime, layers
+from dynamic_nets import WEIGHT_ONLY, batch, by_onnxruntime, embedding, layers, tokens
 from lostbits.errors import ModelError, ReadError
 from recurrent_nets import sequences, tagger
 from small_nets import cnn, mlp, samples
 
 NETS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "embedding": embedding,
     "layers": layers,
     "mlp": lambda: mlp(0),
     "cnn": lambda: cnn(0),
     "lstm": tagger,
 }
 DATA = {
+    "embedding": tokens(),
     "layers": batch(),
     "mlp": samples(0, 24, 6),
     "cnn": samples(0, 12, 3, 16, 16),
@@ -57,7 +59,7 @@ def test_inspect_lists_weights_and_says_that_activations_have_none(
 
 
 @pytest.mark.parametrize("channels", [False, True])
-@pytest.mark.parametrize("net", ["layers", "mlp", "cnn"])
+@pytest.mark.parametrize("net", ["embedding", "layers", "mlp", "cnn"])
 def test_the_simulation_is_the_file(net: str, channels: bool, tmp_path: Path) -> None:
     path, quantized = by_onnxruntime(NETS[net](), tmp_path, per_channel=channels)
     found = lb.diagnose(lb.load(path, data=DATA[net], plan=quantized))

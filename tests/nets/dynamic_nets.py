@@ -31,6 +31,27 @@ def batch(count: int = 24) -> np.ndarray:
     return noise(count, 3, ROWS, seed=3)
 
 
+def embedding() -> onnx.ModelProto:
+    """Rows of a table, places, and a layer over them: tokens (N, 6) -> y (N, 6, 5)."""
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["rows"], name="look_up"),
+        helper.make_node("Add", ["rows", "places"], ["placed"], name="place"),
+        helper.make_node("MatMul", ["placed", "layer"], ["y"], name="last"),
+    ]
+    constants = {
+        "table": noise(20, 8, seed=4),
+        "places": noise(6, 8, seed=6),
+        "layer": noise(8, CLASSES, seed=5),
+    }
+    model = of_nodes(nodes, {"tokens": tokens(2)}, ["y"], constants)
+    model.graph.output[0].type.tensor_type.shape.dim.add()
+    return model
+
+
+def tokens(count: int = 24) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 20, (count, 6))
+
+
 def by_onnxruntime(model: onnx.ModelProto, folder: Path, **options: object) -> tuple[Path, Path]:
     """Paths of the model and of what ``quantize_dynamic`` makes of it.
 

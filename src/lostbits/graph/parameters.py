@@ -74,6 +74,8 @@ class _Search:
             self._layer(node)
         elif self._integer(node) and node.op_type in RECURRENT:
             self._recurrent(node)
+        elif node.op_type == "Gather" and "Gather" in self.target.placement.ops:
+            self._table(node)
         elif self._integer(node) and self._takes_operands(node):
             self._operands(node)
         else:
@@ -112,6 +114,13 @@ class _Search:
                 self._add(node, index, "weight", _GATES, whole=True)
             else:
                 self.left[name_of(value)] = say("left.gates", op=node.op_type)
+
+    def _table(self, node: ir.Node) -> None:
+        """The rows that a Gather takes of a constant, all with one scale."""
+        value = node.inputs[0]
+        table = constant(value)
+        if value is not None and table is not None and is_float(value) and table.ndim > 1:
+            self._add(node, 0, "weight", 0, whole=True)
 
     def _operands(self, node: ir.Node) -> None:
         for index, value in data_inputs(node):

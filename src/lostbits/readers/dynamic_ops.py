@@ -39,6 +39,7 @@ class Weight:
         values: What the codes stand for.
         output: What a Mul makes of it, where float nodes read that.
         blocks: What there is instead of one scale, in words of the format.
+        looked_up: What a DequantizeLinear makes of the rows that a Gather takes of it.
     """
 
     tensor: str
@@ -51,6 +52,7 @@ class Weight:
     values: NDArray[np.float32]
     output: ir.Value | None = None
     blocks: str = ""
+    looked_up: str = ""
 
 
 def dynamic_tensors(graph: ir.Graph) -> tuple[str, ...]:
@@ -103,6 +105,20 @@ def _of_blocks(node: ir.Node) -> Iterator[Weight]:
     kind = ir.DataType.UINT8
     tensor, words = _PACKED.sub("", _name(node, 1)), f"uint{bits} in blocks of {block}"
     yield Weight(tensor, node, 1, kind, None, None, None, values.T.copy(), blocks=words)
+
+
+def _of_table(node: ir.Node) -> Iterator[Weight]:
+    """An embedding: rows of codes are taken, and dequantized behind the Gather."""
+    rows = node.inputs[0]
+    gather = None if rows is None else rows.producer()
+    scale = _input(node, 1)
+    if gather is None or gather.op_type != "Gather" or scale is None or scale.size != 1:
+        return
+    codes = _input(gather, 0)
+    if codes is None or codes.dtype.kind not in "iu" or (zero := _input(node, 2)) is None:
+        return
+    for weight in _weight(gather, 0, 0, scale, zero, 0):
+        yield replace(weight, looked_up=name_of(node.outputs[0]))
 
 
 def _of_cast(node: ir.Node) -> Iterator[Weight]:
@@ -248,6 +264,7 @@ def _name(node: ir.Node, index: int) -> str:
 _WEIGHTS: Mapping[str, Callable[[ir.Node], Iterator[Weight]]] = {
     "Cast": _of_cast,
     "ConvInteger": _of_product,
+    "DequantizeLinear": _of_table,
     "DynamicQuantizeLSTM": _of_lstm,
     "DynamicQuantizeMatMul": _of_scaled_product,
     "MatMulInteger": _of_product,

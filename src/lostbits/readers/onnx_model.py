@@ -145,14 +145,17 @@ class _Walk:
     def of_runs(self) -> None:
         """Weights whose activations have a scale of each run, or none."""
         activations = any(_is_activation(node) for node in self.graph)
-        weights = list(dynamic_weights(self.graph))
         self.reading.dynamic = dynamic_tensors(self.graph)
+        found = list(dynamic_weights(self.graph))
+        # Tables of other files are known by what is looked up in them.
+        weights = [w for w in found if self.reading.dynamic or not w.looked_up]
         self.reading.weights_only = bool(weights) and not (self.reading.dynamic or activations)
         for weight in weights:
             self._of_run(weight)
 
     def _of_run(self, weight: Weight) -> None:
         tensor, *aliases = _float_names(weight)
+        self.reading.entries.pop(weight.looked_up, None)
         if weight.scale is None:
             self.reading.unsupported(tensor, weight.blocks)
             return
