@@ -49,19 +49,21 @@ class OwnRun:
 
 def run_beside(case: Case, own: ir.Model, source: Source) -> OwnRun:
     """The file on the first samples; it need not run here to be diagnosed."""
+    parts = list(_batches(case, source))
+    names = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
     try:
         runner = Session(own, optimise=False)
-        sessions = [Session(m, optimise=False) for m in (quantized_model(case), case.model)]
-        return _compared(case, [runner, *sessions], source)
+        files = [_outputs(runner, part, len(names)) for part in parts]
     except LostbitsError as error:  # the result says that and why it was not run
         return OwnRun(obstacle=say("plan.no_run", why=described(error)))
+    return _compared(case, names, parts, files)
 
 
-def _compared(case: Case, sessions: list[Session], source: Source) -> OwnRun:
-    names = [name_of(v) for v in case.model.graph.outputs if is_float(v)]
+def _compared(case: Case, names: list[str], parts: list[Batch], files: list[Arrays]) -> OwnRun:
+    sessions = [Session(m, optimise=False) for m in (quantized_model(case), case.model)]
     simulated, floats, samples = Comparison(), Comparison(), 0
-    for part in _batches(case, source):
-        file, ours, plain = (_outputs(session, part, len(names)) for session in sessions)
+    for part, file in zip(parts, files, strict=True):
+        ours, plain = (_outputs(session, part, len(names)) for session in sessions)
         if [a.shape for a in file] != [a.shape for a in ours]:
             return OwnRun(obstacle=say("plan.no_run_shapes"))
         if not all(np.isfinite(a).all() for a in file):
