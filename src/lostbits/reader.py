@@ -336,8 +336,17 @@ def _bad_scale(
     """I005, by the kind of the first of the ``bad`` ones, each of which has its own usual cause."""
     first = float(scale[bad][0])
     figures = {"first": f"{first:.6g}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
-    kind = "negative" if -np.inf < first < 0 else "zero" if abs(first) < _TINY else "infinite"
-    return doubt(f"I005.{kind}", say("doubt.tensor", name=repr(tensor)), figures, tensors)
+    where, negative, small = (
+        say("doubt.tensor", name=repr(tensor)),
+        -np.inf < first < 0,
+        first < _TINY,
+    )
+    return doubt(
+        "I005.negative" if negative else "I005.zero" if 0 <= first and small else "I005.infinite",
+        where,
+        figures,
+        tensors,
+    )
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:
