@@ -342,7 +342,7 @@ def _bad_scale(
         first < _TINY,
     )
     return doubt(
-        "I005.negative" if negative else "I005.zero" if 0 <= first and small else "I005.infinite",
+        "I005.negative" if negative else "I005.zero" if first >= 0 and small else "I005.infinite",
         where,
         figures,
         tensors,
