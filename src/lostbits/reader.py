@@ -62,6 +62,9 @@ class Parameters:
         floats: Tensors that the file keeps in float by name.
         problems: What is wrong or doubtful, as errors that were not raised.
         method: Range method that the file claims to come from, such as ``entropy``.
+        dynamic: Activations that are quantized with a scale of each run, of which there are none
+            to read.
+        weights_only: Whether it has parameters of weights, and of no activation at all.
     """
 
     format: str
@@ -69,6 +72,8 @@ class Parameters:
     floats: tuple[str, ...] = ()
     problems: tuple[ReadError, ...] = ()
     method: str | None = None
+    dynamic: tuple[str, ...] = ()
+    weights_only: bool = False
 
     @property
     def affines(self) -> dict[str, Affine]:
@@ -114,6 +119,8 @@ class Reading:
         self.entries: dict[str, Entry] = {}
         self.floats: list[str] = []
         self.problems: list[ReadError] = []
+        self.dynamic: tuple[str, ...] = ()
+        self.weights_only = False
 
     def add(
         self, tensor: str, grid: Grid, scale: object, zero_point: object = 0, **details: Any
@@ -126,8 +133,10 @@ class Reading:
         except ReadError as error:
             self.problems.append(error)
             return
-        if (_numbers(tensor, scale) < _TINY).any():
-            self.problems.append(_bad_scale(tensor, np.asarray(scale, np.float32), [tensor]))
+        small = _numbers(tensor, scale) < _TINY
+        if small.any():
+            found = np.asarray(scale, np.float32)
+            self.problems.append(_bad_scale(tensor, found, small, [tensor]))
         self.put(Entry(tensor, affine, **details))
 
     def put(self, entry: Entry) -> None:
@@ -153,7 +162,8 @@ class Reading:
     def parameters(self, method: str | None = None) -> Parameters:
         """All of it."""
         entries, problems = tuple(self.entries.values()), tuple(self.problems)
-        return Parameters(self.source, entries, tuple(self.floats), problems, method)
+        found = (tuple(self.floats), problems, method, self.dynamic, self.weights_only)
+        return Parameters(self.source, entries, *found)
 
 
 def affine_of(
@@ -172,13 +182,14 @@ def affine_of(
         raise _malformed(tensor, found)
     with np.errstate(over="ignore"):
         floats = scales.astype(np.float32)
-    if not (np.isfinite(floats).all() and (floats > 0).all()):
-        raise _bad_scale(tensor, floats)
+    bad = ~(np.isfinite(floats) & (floats > 0))
+    if bad.any():
+        raise _bad_scale(tensor, floats, bad)
     if not ((zeros == np.rint(zeros)) & (zeros >= grid.qmin) & (zeros <= grid.qmax)).all():
         raise _bad_zero_point(tensor, grid, zeros)
     reach = scales * np.maximum(grid.qmax - zeros, zeros - grid.qmin)
     if (reach > _MOST).any():
-        raise _malformed(tensor, f"scale {scales.max():g}, whose range no float32 holds")
+        raise _bad_scale(tensor, floats, reach > _MOST)
     return Affine(grid, floats, zeros.astype(np.int64), axis if scales.ndim else None)
 
 
@@ -317,12 +328,25 @@ def excerpt(line: str) -> str:
 
 
 def _bad_scale(
-    tensor: str, scale: NDArray[np.floating[Any]], tensors: Sequence[str] = ()
+    tensor: str,
+    scale: NDArray[np.floating[Any]],
+    bad: NDArray[np.bool_],
+    tensors: Sequence[str] = (),
 ) -> ReadError:
-    bad = ~(np.isfinite(scale) & (scale >= _TINY))
-    figures = {"first": f"{float(scale[bad][0])}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
-    where = say("doubt.tensor", name=repr(tensor))
-    return doubt("I005", where, figures, tensors)
+    """I005, by the kind of the first of the ``bad`` ones, each of which has its own usual cause."""
+    first = float(scale[bad][0])
+    figures = {"first": f"{first:.6g}", "bad": f"{bad.sum()}", "all": f"{scale.size}"}
+    where, negative, small = (
+        say("doubt.tensor", name=repr(tensor)),
+        -np.inf < first < 0,
+        first < _TINY,
+    )
+    return doubt(
+        "I005.negative" if negative else "I005.zero" if first >= 0 and small else "I005.infinite",
+        where,
+        figures,
+        tensors,
+    )
 
 
 def _bad_zero_point(tensor: str, grid: Grid, zeros: NDArray[np.float64]) -> ReadError:

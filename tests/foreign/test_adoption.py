@@ -105,7 +105,9 @@ def test_our_own_file_gives_back_plan_and_constants(target: str, name: str, tmp_
     assert set(found.case.written) == set(case.written)
     for key, value in case.written.items():
         assert np.allclose(found.case.written[key], value, rtol=1e-6, atol=1e-6), key
-    assert found.faithful_db is None or found.faithful_db > 100
+    assert found.ran is not None and found.ran.samples
+    distance = found.ran.simulation_db
+    assert distance is None or distance > 100
     assert not found.match.unmatched
 
 
@@ -113,7 +115,7 @@ def test_nearest_rounding_needs_no_constants(tmp_path: Path) -> None:
     source, case = built(tmp_path)
     found = adopt(case, foreign(case, exporter("qdq-onnxruntime"), tmp_path), source)
     assert not found.case.written
-    assert found.faithful_db is None
+    assert found.ran is not None and found.ran.simulation_db is None
 
 
 def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
     found = adopt(case, foreign(case, exporter("tensorrt-cache"), tmp_path), source)
     assert set(found.case.plan) == {s.key for s in case.placed.sites if s.streams}
     assert not found.case.written
-    assert np.isnan(found.faithful_db or 0)
+    assert found.ran is None or not found.ran.samples
 
 
 def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:
@@ -149,7 +151,9 @@ def test_a_model_of_onnxruntime_is_simulated_as_it_runs(
     found = adopt(native, read_foreign(folder / "quantized.onnx"), source)
     assert len(found.case.sites) >= 0.98 * len(native.placed.sites)
     assert not found.other_shapes
-    assert found.faithful_db is None or found.faithful_db > 25  # the last grid, single codes
+    assert found.ran is not None
+    distance = found.ran.simulation_db
+    assert distance is None or distance > 25  # the last grid, single codes
     judged = Judge(native.model, source)(found.case).sqnr_db
     truth = _of_the_file(folder / "quantized.onnx", native, source)
     assert judged == pytest.approx(truth, abs=0.7)
@@ -177,7 +181,7 @@ def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None
     ir.save(model, path)
     found = adopt(case, read_foreign(path), source)
     assert set(found.case.written) == {"u"}
-    assert found.faithful_db is None
+    assert found.ran is not None and found.ran.simulation_db is None
     judge = Judge(case.model, source)
     good, bad = judge(case).sqnr_db, judge(found.case).sqnr_db
     assert good is not None and bad is not None and bad < good - 10

@@ -145,7 +145,12 @@ class Run:
         return self._batch()
 
     def _batch(self) -> int:
-        """As many samples as fit into the memory that one batch may take."""
+        """As many samples as fit into the memory that one batch may take.
+
+        One where a scale is that of a run: a run of an application has one sample.
+        """
+        if any(site.dynamic for site in self.case.sites):
+            return 1
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
         return fitting(self.settings.room, each)
 

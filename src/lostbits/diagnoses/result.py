@@ -22,6 +22,7 @@ from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
 from lostbits.graph.queries import name_of, opset
+from lostbits.graph.weight_values import weight_values
 from lostbits.language import Message, listed, say, verbatim
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
@@ -48,6 +49,7 @@ from lostbits.target import Rule, Target
 WORST = "note.worst"  # code of the note that a part is far below the whole
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
 _USES: tuple[Use, Use] = ("calibration", "evaluation")
+_WORTH_A_WORD = 0.1  # part of the weights in float that the verdict names
 _SHOWN = 5  # tensors that a note names
 _SAME = 1e-5  # relative difference of two scales that are taken for equal
 _TINY = float(np.finfo(np.float32).tiny)
@@ -117,13 +119,16 @@ def assemble(
     judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goals=around.goals)
     told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
     told += step_notes(steps)
+    coverage = _coverage(case, len(sites))
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seconds=seconds,
         peak_memory_bytes=peak_memory(),
-        verdict=verdict(case.target, baseline, network, sites, found, judgement),
+        verdict=_with_floats(
+            verdict(case.target, baseline, network, sites, found, judgement), coverage
+        ),
         judgement=judgement,
         samples=check,
         repair=steps.repair,
@@ -132,7 +137,7 @@ def assemble(
         model=_model(reference, len(sites)),
         data=_data(run, around.unseen),
         target=_target(case.target),
-        coverage=_coverage(case, len(sites)),
+        coverage=coverage,
         baseline=baseline,
         sites=sites,
         layers=run.layers(),
@@ -185,7 +190,15 @@ def _coverage(case: Case, matched: int) -> Coverage:
     planned = [s for s in case.placed.sites if s.key not in case.plan]
     left = [Reasoned(tensor, why) for tensor, why in case.placed.left_in_float.items()]
     unmatched = [Reasoned(s.tensor, say("note.set_to_float")) for s in planned]
-    return Coverage(matched, len(case.placed.sites), unmatched, left)
+    weights = weight_values(case.model.graph, {s.tensor for s in case.sites})
+    return Coverage(matched, len(case.placed.sites), unmatched, left, *weights)
+
+
+def _with_floats(told: Message, coverage: Coverage) -> Message:
+    """The verdict, and how much of the weights is no part of it, where that is a good part."""
+    if coverage.float_share < _WORTH_A_WORD:
+        return told
+    return say("verdict.floats", verdict=told, share=f"{coverage.float_share:.0%}")
 
 
 def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:

@@ -14,7 +14,7 @@ from lostbits.diagnoses.error_split import add_split
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
 from lostbits.estimators.aciq import bit_allocation
 from lostbits.graph.site import Site
-from lostbits.grid import Affine, split_error
+from lostbits.grid import Affine, Grid, affine_from_range, split_error
 from lostbits.plan.ranges import rule_of
 from lostbits.results.sites import Bins, LostBits, SiteReport, Stability, TradeOff, Utilisation
 from lostbits.runtime.compare_networks import Pair
@@ -97,7 +97,8 @@ class SiteErrors:
         """Add the float values of one activation; of a masked output those that count."""
         sums, counts = self.sums[site.key], self._counts(site, x, part)
         sizes = _sizes(x, counts, part.size)
-        parts = _split(without_padding(x, counts), self.case.plan[site.key], part.size)
+        affine = _of_the_run(x) if site.dynamic else self.case.plan[site.key]
+        parts = _split(without_padding(x, counts), affine, part.size)
         rounded, clipped, dead_zone, power = parts.sum(axis=0).tolist()
         total, size = rounded + clipped, int(sizes.sum())
         sums.merge(SiteSum(rounded, clipped, dead_zone, total, power, size))
@@ -191,6 +192,12 @@ class SiteFigures:
             histogram=None if seen is None else _plot(seen.whole),
             channel_range=None if seen is None else _channels(seen),
         )
+
+
+def _of_the_run(x: torch.Tensor) -> Affine:
+    """What DynamicQuantizeLinear takes for one run."""
+    lo, hi = (float(v) for v in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
+    return affine_from_range(lo, hi, Grid.of(8, signed=False), symmetric=False)
 
 
 def _sizes(x: torch.Tensor, counts: Counts, samples: int) -> NDArray[np.int64]:

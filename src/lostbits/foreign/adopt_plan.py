@@ -5,7 +5,7 @@ the float model's. Whether the case that is made of them is the file's network i
 assumed: the file is run, where it can be run, and the distance is part of the result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -13,10 +13,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.case import Case, constant_of
+from lostbits.case import Case, constant_of, look_at_constants
 from lostbits.data import Source
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
-from lostbits.errors import LostbitsError, ReadError, described
+from lostbits.errors import ReadError
 from lostbits.foreign.cost_of_faults import Mistake, finding, mistakes_of, placed_first
 from lostbits.foreign.file import Foreign, candidates
 from lostbits.foreign.known_faults import suspicions_of_data, suspicions_of_graph
@@ -29,8 +29,10 @@ from lostbits.foreign.match_names import (
     without_folded,
     without_idle,
 )
+from lostbits.foreign.own_run import OwnRun, run_beside
+from lostbits.graph.queries import LINEAR, RECURRENT, constant, node_name
 from lostbits.graph.site import Site
-from lostbits.grid import Affine
+from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.language import Message, say
 from lostbits.plan.ranges import replanned, with_biases
 from lostbits.plan.tensor_settings import Override
@@ -39,16 +41,11 @@ from lostbits.readers.constants import Constants, constants_of
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.facts import PlanFacts, Reasoned
 from lostbits.runtime.float_reference import Reference
-from lostbits.runtime.measured import measured, measured_model
-from lostbits.runtime.metrics import Comparison, Outputs
-from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target
 
 _OTHER = 1e-5  # relative difference from which a float bias is another one
-_FAITHFUL_DB = 40.0  # below, the case is not quite the file's network
 _SHOWN = 5
-_UNKNOWN = (float("nan"), None)  # of a file that is no model
+_OF_RUNS = Grid.of(8, signed=False)  # the one that DynamicQuantizeLinear has
 Array = NDArray[np.float32]
 Written = Mapping[str, Array]
 
@@ -63,21 +60,18 @@ class Adopted:
         foreign: The file.
         match: What of it belongs to which site.
         doubts: Suspicions.
-        faithful_db: Distance of the simulated case to the file that was run; None if they are
-            equal; NaN if the file cannot be run, or gives outputs of other shapes.
+        ran: The file as it is written, beside the case; None of a file that is no model.
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
-        obstacle: Why its model was not compared, where it was not.
     """
 
     case: Case
     foreign: Foreign
     match: Match
     doubts: tuple[ReadError, ...]
-    faithful_db: float | None
+    ran: OwnRun | None
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
-    obstacle: Message | None = None
 
     def complete(self, found: Diagnosis, reference: Reference) -> Diagnosis:
         """The diagnosis of ``reference``, with what is to be said of the file."""
@@ -97,6 +91,8 @@ class Adopted:
     def _accused(self, found: Diagnosis) -> dict[str, Any]:
         """Findings and verdict, where the file's mistakes have their place."""
         findings, verdict = found.findings, found.verdict
+        if self.ran is not None and self.ran.unfaithful:
+            verdict = _led_by_file(self.ran, verdict)
         for mistake in self.mistakes:
             findings = placed_first(findings, finding(mistake, self.case, found))
         if findings and findings[0].reason == "mistake":
@@ -107,7 +103,7 @@ class Adopted:
         return self.match.missing.get(site.key, say("note.set_to_float"))
 
     def _facts(self) -> PlanFacts:
-        measured = self.faithful_db is None or not np.isnan(self.faithful_db)
+        ran = self.ran or OwnRun()
         return PlanFacts(
             path=str(self.foreign.path),
             sha256=self.foreign.sha256,
@@ -119,8 +115,11 @@ class Adopted:
             problems=[told(p) for p in self.foreign.parameters.problems],
             suspicions=[told(d) for d in self.doubts],
             constants_taken=sorted(self.case.written),
-            file_was_run=measured,
-            sqnr_db_vs_file=self.faithful_db if measured else None,
+            file_was_run=ran.samples > 0,
+            sqnr_db_vs_file=ran.simulation_db,
+            file_sqnr_db=ran.sqnr_db,
+            file_samples=ran.samples,
+            dynamic=list(self.foreign.parameters.dynamic),
         )
 
     def _notes(self, facts: PlanFacts, quantizers: int) -> list[Message]:
@@ -145,10 +144,13 @@ class Adopted:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
         if quantizers:
             notes.append(say("plan.quantized"))
-        if self.obstacle is not None:
-            notes.append(self.obstacle)
-        if self.faithful_db is not None and self.faithful_db < _FAITHFUL_DB:
-            notes.append(say("plan.unfaithful", distance=f"{self.faithful_db:.1f}"))
+        if any(site.dynamic for site in self.case.sites):
+            notes.append(say("plan.dynamic"))
+        ran = self.ran or OwnRun()
+        if ran.obstacle is not None:
+            notes.append(ran.obstacle)
+        if ran.unfaithful:
+            notes.append(say("plan.unfaithful", distance=f"{ran.simulation_db:.1f}"))
         if self.other_shapes:
             names = ", ".join(self.other_shapes[:_SHOWN])
             notes.append(say("plan.other_shapes", names=names))
@@ -157,7 +159,8 @@ class Adopted:
 
 def fitting_target(foreign: Foreign, model: ir.Model) -> Target:
     """The target whose rules place most of what a file quantizes."""
-    return best_target(foreign.parameters, model, candidates(None), foreign.graph)[0]
+    parameters = foreign.parameters
+    return best_target(parameters, model, candidates(None, parameters), foreign.graph)[0]
 
 
 def adopt(
@@ -180,15 +183,72 @@ def adopt(
     if foreign.graph is not None:
         constants = constants_of(foreign.graph.graph)
         adopted = replace(adopted, written=_written(adopted, constants, shapes))
-    faithful, obstacle = _UNKNOWN if own is None else _distance(adopted, own, source)
+    if not adopted.plan and not adopted.written:
+        count = len(parameters.entries)
+        raise ReadError("I028", str(foreign.path), f"none of {count} for {case.target.name}")
+    adopted, found = _with_runs(_along_their_axes(adopted), found, parameters.dynamic)
+    ran = None if own is None else run_beside(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
     every = [*doubts, *parameters.problems]
-    dear = mistakes_of(adopted, found, every, None if obstacle else own, source)
-    facts = (foreign, found, tuple(doubts), faithful, tuple(shapes), tuple(dear))
-    return Adopted(adopted, *facts, obstacle=obstacle)
+    compared = own if ran is not None and ran.samples else None
+    dear = mistakes_of(adopted, found, every, compared, source)
+    return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear))
+
+
+def _along_their_axes(case: Case) -> Case:
+    """The case with statistics of constants along the axes that the file has scales along."""
+    axes = {s.key: case.plan[s.key].axis for s in case.sites if s.role == "weight"}
+    other = {
+        s.key: replace(s, axis=axes[s.key])
+        for s in case.sites
+        if axes.get(s.key) not in (None, s.axis)
+    }
+    sites = tuple(other.get(s.key, s) for s in case.placed.sites)
+    seen = {**case.seen, **look_at_constants(case.model, list(other.values()))}
+    return replace(case, placed=replace(case.placed, sites=sites), seen=seen) if other else case
+
+
+def _with_runs(case: Case, found: Match, dynamic: Sequence[str]) -> tuple[Case, Match]:
+    """The case whose sites of these tensors take their scale from each run.
+
+    In the plan they have that of all samples together, which reports tell of and no run uses.
+    """
+    names, plan = set(dynamic) - set(found.origin.values()), dict(case.plan)
+    layers = {node_name(n) for n in case.model.graph if _multiplies_by_constant(n)}
+    sites = tuple(
+        _of_runs(s, layers) if s.streams and s.tensor in names else s for s in case.placed.sites
+    )
+    for site in sites:
+        if site.dynamic:
+            whole = case.seen[site.key].whole
+            lo, hi = float(whole.lo.min()), float(whole.hi.max())
+            plan[site.key] = affine_from_range(lo, hi, _OF_RUNS, symmetric=False)
+    missing = {key: why for key, why in found.missing.items() if key not in plan}
+    placed = replace(case.placed, sites=sites)
+    return replace(case, plan=plan, placed=placed), replace(found, plan=plan, missing=missing)
+
+
+def _of_runs(site: Site, layers: Set[str]) -> Site:
+    """The site as its file has it: only what multiplies by constants reads the rounded values."""
+    uses = tuple(use for use in site.uses if use.node in layers)
+    return replace(site, uses=uses, dynamic=True) if uses else site
+
+
+def _multiplies_by_constant(node: ir.Node) -> bool:
+    weights = (constant(value) for value in node.inputs[:3])
+    multiplies = node.op_type in LINEAR or node.op_type in RECURRENT
+    return multiplies and any(w is not None and w.ndim > 1 for w in weights)
+
+
+def _led_by_file(ran: OwnRun, told: Message) -> Message:
+    """The verdict behind what the file itself was measured to lose."""
+    noise = say("verdict.silent")
+    if ran.sqnr_db is not None:
+        noise = say("verdict.noise", value=f"{ran.sqnr_db:.1f}")
+    return say("verdict.file", samples=str(ran.samples), noise=noise, verdict=told)
 
 
 def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
@@ -231,27 +291,3 @@ def _with_wish(case: Case, wish: Override) -> Case:
     others = {key: affine for key, affine in case.plan.items() if key not in keys}
     plan = with_biases(case, {**others, **replanned(case, sites, wish)}, keys)
     return replace(case, plan=plan, written=written)
-
-
-def _distance(case: Case, own: ir.Model, source: Source) -> tuple[float | None, Message | None]:
-    """Decibels between the simulated case and the file, run as it is written, on one batch.
-
-    Where it cannot be run or compared, NaN and the reason: it need not run here to be diagnosed.
-    """
-    part = next(iter(source.batches(8)))
-    try:
-        values = Session(measured_model(own, case.compared), optimise=False).run(part.feeds)
-    except LostbitsError as error:  # the result says that and why it was not run
-        return float("nan"), say("plan.no_run", why=described(error))
-    ours = Session(quantized_model(measured(case)), optimise=False).run(part.feeds)
-    outputs = [each.name for each in case.compared]
-    pair = [[part.real(a) for a in list(v.values())[: len(outputs)]] for v in (values, ours)]
-    if [a.shape for a in pair[0]] != [a.shape for a in pair[1]]:
-        return float("nan"), say("plan.no_run_shapes")
-    if not all(np.isfinite(a).all() for a in pair[0]):
-        return float("nan"), say("plan.no_run_infinite")
-    comparison = Comparison()
-    known = Outputs.of(case.compared, part, pair[0])
-    span = range(part.first, part.first + part.size)
-    comparison.update(pair[0], pair[1], span, None, known)
-    return comparison.baseline(outputs, case.compared).sqnr_db, None

@@ -13,15 +13,30 @@ from lostbits.errors import edge
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.order import sort
+from lostbits.graph.queries import LINEAR, RECURRENT
 from lostbits.graph.simplify import opened
 from lostbits.reader import Parameters, damaged
 from lostbits.readers import OnnxModel, parameters_of, reader_of
 from lostbits.system.files import PROTOBUF, read_file, size_of
 from lostbits.system.memory import excess
-from lostbits.target import Target
+from lostbits.target import Placement, Target
 from lostbits.targets import MEMBERS as TARGETS
 from lostbits.targets import ONNXRUNTIME
 from lostbits.targets import target as find_target
+
+# ONNX Runtime as quantize_dynamic prepares models for it: quantization/registry.py, 1.32.
+_OF_RUNS = replace(
+    ONNXRUNTIME,
+    bias_bits=None,
+    placement=Placement(
+        mode="inputs",
+        ops=LINEAR | RECURRENT | {"Gather"},
+        fused_activations=frozenset(),
+        fusing_ops=frozenset(),
+        shared_scale=frozenset(),
+        passes_through=frozenset(),
+    ),
+)
 
 
 @final
@@ -100,16 +115,21 @@ def _parsed(content: bytes, path: Path) -> ir.Model:
     return with_external_data(proto, path)
 
 
-def candidates(target: str | Path | Target | None) -> list[Target]:
+def candidates(
+    target: str | Path | Target | None, parameters: Parameters | None = None
+) -> list[Target]:
     """The named target, or all, ONNX Runtime's first: most tools have taken over its rules.
 
-    The last one is ONNX Runtime's with activation functions by themselves: there are tools that
-    round before and behind a Clip, and their files run so.
+    Files without static activations are run by ONNX Runtime alone, with integers where a weight
+    is multiplied. The last one is ONNX Runtime's with activation functions by themselves: there are
+    tools that round before and behind a Clip, and their files run so.
     """
     if isinstance(target, Target):
         return [target]
     if target is not None:
         return [find_target(str(target))]
+    if parameters is not None and (parameters.dynamic or parameters.weights_only):
+        return [_OF_RUNS]
     alone = replace(ONNXRUNTIME.placement, fused_activations=frozenset())
     unfused = replace(ONNXRUNTIME, placement=alone)
     return [ONNXRUNTIME, *(t for t in TARGETS.all() if t is not ONNXRUNTIME), unfused]

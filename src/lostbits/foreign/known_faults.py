@@ -28,7 +28,7 @@ _MOST = 0.9
 def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadError]:
     """Doubts about tensors that meet in one node of ``model``, float or quantized."""
     entries = {name: e for e in reversed(parameters.entries) for name in e.names}
-    found: list[ReadError] = []
+    found: list[ReadError] = [*_without_static(parameters)]
     for node in model.graph:
         known = [None if v is None else entries.get(name_of(v)) for v in node.inputs]
         if node.op_type in LINEAR and len(known) > 2 and not _scaled(node):
@@ -36,6 +36,22 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
         if node.op_type == "Concat":
             found += _unbalanced(node, [e for e in known if e is not None])
     return found
+
+
+def _without_static(parameters: Parameters) -> Iterator[ReadError]:
+    """A file whose activations have the scale of each run, or none."""
+    where = say("doubt.file")
+    if parameters.dynamic:
+        yield without_static(parameters.dynamic)
+    elif parameters.weights_only:
+        blocks = sum(problem.code == "I007" for problem in parameters.problems)
+        yield doubt("I027", where, {"count": str(len(parameters.entries) + blocks)}, ())
+
+
+def without_static(tensors: Sequence[str]) -> ReadError:
+    """I026 for activations that have the scale of each run, and none to plan or export."""
+    figures = {"count": str(len(tensors)), "tensor": repr(tensors[0])}
+    return doubt("I026", say("doubt.file"), figures, tensors)
 
 
 def _scaled(node: ir.Node) -> bool:

@@ -15,6 +15,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
 from lostbits.reader import Entry, Parameters
+from lostbits.readers.onnx_model import TURNED
 from lostbits.target import Target
 from lostbits.targets.movement import MOVES_VALUES
 
@@ -200,6 +201,8 @@ def _fitted(entry: Entry, site: Site, value: ir.Value) -> Affine | Message:
     if affine.axis is None:
         return affine
     axis = affine.axis if entry.axis_given else _bias_axis(site)
+    if axis is not None and f"{site.tensor}{TURNED}" in entry.names:
+        axis = 1 - axis  # of the weight of a Gemm that was made a MatMul
     if axis is None:
         return say("match.no_axis", count=str(affine.scale.size))
     array = constant(value)

@@ -8,7 +8,15 @@ import onnx_ir as ir
 
 from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
-from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, rank
+from lostbits.graph.queries import (
+    RECURRENT,
+    constant,
+    data_inputs,
+    is_float,
+    name_of,
+    node_name,
+    rank,
+)
 from lostbits.graph.scale_marks import Scaling, apart, runs_before, scaling, unrounded
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
@@ -20,7 +28,7 @@ FUSED = "left.fused"  # code of the reason that layers, not words, are known by
 _SHAPES = frozenset({"Shape", "Size"})
 _COUNTS = _SHAPES | {"NonZero"}
 # Their channels lie along the last axis, those of all other ops along axis 1.
-_LAST_AXIS = frozenset({"MatMul", "Gemm", "LayerNormalization"})
+_LAST_AXIS = frozenset({"MatMul", "Gemm", "LayerNormalization"}) | RECURRENT
 
 
 @final

@@ -77,6 +77,8 @@ def quantized(
             continue
         if not (site.streams or (float_weights and site.role == "weight")):
             made = _dequantized(copy, site, value, affine)
+        elif site.dynamic:
+            made = _of_the_run(copy, site, value)
         elif _narrow(affine, site):
             made = _round_trip(copy, site, _limited(copy, site, value, affine), affine)
         else:
@@ -238,6 +240,18 @@ def _round_trip(model: ir.Model, site: Site, source: ir.Value, affine: Affine) -
     code = ir.node("QuantizeLinear", [source, scale, zero], axis, domain=domain)
     back = ir.node("DequantizeLinear", [code.outputs[0], scale, zero], axis, domain=domain)
     _name([code, back], site.key)
+    back.outputs[0].name = after(site)
+    _insert_after(model.graph, source, [code, back])
+    return back.outputs[0]
+
+
+def _of_the_run(model: ir.Model, site: Site, source: ir.Value) -> ir.Value:
+    """DynamicQuantizeLinear -> DequantizeLinear: uint8, between the extremes of the run."""
+    code = ir.node("DynamicQuantizeLinear", [source], num_outputs=3)
+    back = ir.node("DequantizeLinear", code.outputs)
+    _name([code, back], site.key)
+    for number, value in enumerate(code.outputs[1:], 1):
+        value.name = f"{code.name}__out{number}"
     back.outputs[0].name = after(site)
     _insert_after(model.graph, source, [code, back])
     return back.outputs[0]

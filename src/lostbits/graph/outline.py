@@ -8,6 +8,12 @@ from lostbits.graph.tensors import tensors_of
 _INFERRED = ("", "ai.onnx")  # domains whose ops ONNX can infer types and shapes of
 
 
+_MICROSOFT = "com.microsoft"
+# ONNX Runtime has them in the standard's domain, in every version of it; and since which version
+# the standard has them.
+_RUNTIME_OPS = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 1 << 30}
+
+
 def forget(model: onnx.ModelProto) -> None:
     """Drop what nothing of ours reads, and what a file says of tensors that can be inferred.
 
@@ -38,6 +44,7 @@ def outline(model: onnx.ModelProto) -> onnx.ModelProto:
     drawn = onnx.ModelProto()
     _copy(model, drawn, {"graph"})
     _copy(model.graph, drawn.graph, {"initializer", "sparse_initializer"})
+    _set_aside(drawn)
     known = {info.name for info in model.graph.input}
     constants = [(t.name, t.data_type, t.dims) for t in model.graph.initializer]
     constants += [
@@ -55,6 +62,17 @@ def outline(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def _set_aside(drawn: onnx.ModelProto) -> None:
+    """Move ops that only ONNX Runtime has at this version out of the domain that is checked."""
+    version = max((o.version for o in drawn.opset_import if o.domain in _INFERRED), default=1)
+    for node in drawn.graph.node:
+        since = _RUNTIME_OPS.get(node.op_type, 0)
+        if node.domain in _INFERRED and version < since:
+            node.domain = _MICROSOFT
+    if all(o.domain != _MICROSOFT for o in drawn.opset_import):
+        drawn.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
 
 
 def _copy(source: onnx.ModelProto | onnx.GraphProto, copy: object, left_out: set[str]) -> None:

@@ -8,14 +8,24 @@ import onnx_ir as ir
 
 from lostbits.graph.activations import Activations
 from lostbits.graph.fusion import bias_of_matmul
-from lostbits.graph.queries import LINEAR, constant, data_inputs, is_float, name_of, node_name
+from lostbits.graph.queries import (
+    LINEAR,
+    RECURRENT,
+    constant,
+    data_inputs,
+    is_float,
+    name_of,
+    node_name,
+)
 from lostbits.graph.scale_marks import runs_before
 from lostbits.graph.site import Role, Site, Use
 from lostbits.language import Message, say
 from lostbits.target import Target
 
-# Constants read by these are operands; elsewhere (LayerNormalization, LSTM) they stay in float.
+# Constants read by these are operands; elsewhere (LayerNormalization) they stay in float.
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "PRelu", "Where", "Pow"})
+# What a recurrent op multiplies its input and its state with, and the axis of the gates' rows.
+_RECURRENT_WEIGHTS, _GATES = (1, 2), 1
 # Weights and biases above it are no numbers of a network: a scale of a bias times its largest code
 # is infinite in float32. Operands may be larger, as masks of attention are.
 _LARGEST = 1e20
@@ -62,6 +72,10 @@ class _Search:
         """Give the constants that ``node`` reads their sites."""
         if self._integer(node) and node.op_type in LINEAR:
             self._layer(node)
+        elif self._integer(node) and node.op_type in RECURRENT:
+            self._recurrent(node)
+        elif node.op_type == "Gather" and "Gather" in self.target.placement.ops:
+            self._table(node)
         elif self._integer(node) and self._takes_operands(node):
             self._operands(node)
         else:
@@ -91,6 +105,23 @@ class _Search:
             self._add(reader, edge.index, "bias", None, (known[0], weight.key))
         return None
 
+    def _recurrent(self, node: ir.Node) -> None:
+        """Both weights, each with one scale for all gates; the rest goes into wide sums."""
+        for index, value in enumerate(node.inputs):
+            if value is None or constant(value) is None or not is_float(value):
+                continue
+            if index in _RECURRENT_WEIGHTS:
+                self._add(node, index, "weight", _GATES, whole=True)
+            else:
+                self.left[name_of(value)] = say("left.gates", op=node.op_type)
+
+    def _table(self, node: ir.Node) -> None:
+        """The rows that a Gather takes of a constant, all with one scale."""
+        value = node.inputs[0]
+        table = constant(value)
+        if value is not None and table is not None and is_float(value) and table.ndim > 1:
+            self._add(node, 0, "weight", 0, whole=True)
+
     def _operands(self, node: ir.Node) -> None:
         for index, value in data_inputs(node):
             if constant(value) is not None and Use(node_name(node), index) not in self.biases:
@@ -103,6 +134,8 @@ class _Search:
         role: Role,
         axis: int | None,
         scales: tuple[str, str] | None = None,
+        *,
+        whole: bool = False,
     ) -> Site | None:
         """A new site, or one more reader of a known one; None where the constant has no grid."""
         value = node.inputs[index]
@@ -121,6 +154,7 @@ class _Search:
             self.left[f"{name} at {use.node}"] = say("left.two_scales")
             return None
         per_channel = role == "weight" and axis is not None and self.target.weights.per_channel
+        per_channel = per_channel and not whole
         site = known or Site(name, role, use.node, (), name, axis, per_channel, scales)
         self.found[site.key] = replace(site, uses=(*site.uses, use))
         return self.found[site.key]

@@ -23,6 +23,7 @@ RANDOM = frozenset(
     }
 )
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 
 def name_of(value: ir.Value) -> str:

@@ -17,6 +17,7 @@ from lostbits.graph.inference import infer
 from lostbits.graph.padding import fold_paddings
 from lostbits.graph.queries import name_of
 from lostbits.graph.remove_idle_nodes import remove_dropouts, strip_quantizers
+from lostbits.graph.unfuse import unfuse
 from lostbits.system.logs import silenced
 
 
@@ -36,6 +37,7 @@ class Normalisation:
         branches: Ifs whose branch took their place, by name.
         assumed: Those of them whose condition was that of all samples.
         control_flow: Nodes with graphs inside that run as they are, in float, by name.
+        fused: Ops of ONNX Runtime's optimizers that were taken apart.
     """
 
     constants: int = 0
@@ -48,6 +50,7 @@ class Normalisation:
     branches: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
     control_flow: list[str] = field(default_factory=list)
+    fused: int = 0
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -106,6 +109,7 @@ def normalise(
     copy = model.clone()
     opset, branches = convert_opset(copy), inline_branches(copy, conditions)
     control_flow = enclose(copy)
+    fused = unfuse(copy)
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
@@ -114,5 +118,5 @@ def normalise(
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    changes = Normalisation(constants, batch_norms, left, bypassed, opset=opset)
+    changes = Normalisation(constants, batch_norms, left, bypassed, opset=opset, fused=fused)
     return copy, replace(changes, branches=branches, control_flow=control_flow)

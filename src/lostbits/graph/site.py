@@ -31,6 +31,8 @@ class Site:
         per_channel: Whether the quantizer may have one scale per index of ``axis``.
         scales: For a bias, the group of the input and the site of the weight whose scales it takes.
         wide: Whether it has the target's wide grid; see ``scale_marks``.
+        dynamic: Whether each run takes a scale from its own values; parameters in a plan are then
+            those of all samples, which no run uses.
     """
 
     tensor: str
@@ -42,6 +44,7 @@ class Site:
     per_channel: bool = False
     scales: tuple[str, str] | None = None
     wide: bool = False
+    dynamic: bool = False
 
     @property
     def key(self) -> str:

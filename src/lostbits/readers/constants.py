@@ -11,8 +11,9 @@ from lostbits.graph.qdq_view import operands
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.site import Site, Use
 from lostbits.grid import along
+from lostbits.readers.dynamic_ops import Weight, dynamic_weights
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
-from lostbits.readers.onnx_model import stripped
+from lostbits.readers.onnx_model import TURNED, stripped
 
 Array = NDArray[np.float32]
 
@@ -43,7 +44,25 @@ def constants_of(graph: ir.Graph) -> Constants:
     for node in graph:
         if node.op_type in OPS:
             _put_weight(found, node)
+    for weight in dynamic_weights(graph):
+        _put_of_run(found, weight)
     return found
+
+
+def _put_of_run(found: Constants, weight: Weight) -> None:
+    """A weight of a file without static activations, also as the Gemm had it before a MatMul."""
+    names = () if weight.node is None else _names(weight.node)
+    tensors = [weight.tensor] if weight.output is None else [weight.tensor, name_of(weight.output)]
+    for tensor in tensors:
+        _put(found, tensor, tuple(Use(n, weight.index) for n in names), weight.values)
+        for name in (tensor, *stripped(tensor)):
+            if name.endswith(TURNED) and weight.values.ndim == 2:
+                turned = np.ascontiguousarray(weight.values.T)
+                found.names.setdefault(name.removesuffix(TURNED), turned)
+
+
+def _names(node: ir.Node) -> tuple[str, ...]:
+    return (node_name(node), *stripped(node_name(node)))
 
 
 def _put(found: Constants, tensor: str, uses: tuple[Use, ...], values: Array) -> None:

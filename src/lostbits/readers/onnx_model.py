@@ -20,6 +20,7 @@ from lostbits.graph.site import Use
 from lostbits.graph.tensors import tensors_of
 from lostbits.grid import Affine, Grid
 from lostbits.reader import Parameters, Reader, Reading, damaged, narrowed, parse_json
+from lostbits.readers.dynamic_ops import Weight, dynamic_tensors, dynamic_weights
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 from lostbits.readers.plan import read_sites
 from lostbits.readers.wiring import whole
@@ -27,6 +28,7 @@ from lostbits.system.logs import silenced
 
 GRIDS_KEY = "lostbits.grids"  # metadata: grids narrower than the integer type that holds them
 PLAN_KEY = "lostbits.plan"  # metadata: the sites of a float model that was baked
+TURNED = "_Transposed"  # what ONNX Runtime appends to the weight of a Gemm that it made a MatMul
 _SUFFIXES = (
     "_DequantizeLinear_Output",
     "_DequantizeLinear",
@@ -85,6 +87,7 @@ def parameters_of(model: ir.Model, inlined: ir.Model | None = None) -> Parameter
     walk = _Walk(graph, named)
     for node in walk.graph:
         walk.visit(node)
+    walk.of_runs()
     return walk.reading.parameters()
 
 
@@ -138,6 +141,29 @@ class _Walk:
             details = {"axis": axis, "aliases": aliases, "uses": self._uses(node.outputs[0])}
             grid = self.narrow.get(tensor, _GRIDS[kind])
             self.reading.add(tensor, grid, *_single(axis, scale, zeros), **details)
+
+    def of_runs(self) -> None:
+        """Weights whose activations have a scale of each run, or none."""
+        activations = any(_is_activation(node) for node in self.graph)
+        self.reading.dynamic = dynamic_tensors(self.graph)
+        found = list(dynamic_weights(self.graph))
+        # Tables of other files are known by what is looked up in them.
+        weights = [w for w in found if self.reading.dynamic or not w.looked_up]
+        self.reading.weights_only = bool(weights) and not (self.reading.dynamic or activations)
+        for weight in weights:
+            self._of_run(weight)
+
+    def _of_run(self, weight: Weight) -> None:
+        tensor, *aliases = _float_names(weight)
+        self.reading.entries.pop(weight.looked_up, None)
+        if weight.scale is None:
+            self.reading.unsupported(tensor, weight.blocks)
+            return
+        uses = () if weight.output is None else self._uses(weight.output)
+        if weight.node is not None:
+            uses = self._reader(weight.node, weight.index)
+        details = {"axis": weight.axis, "aliases": tuple(aliases), "uses": uses}
+        self.reading.add(tensor, _GRIDS[weight.codes], weight.scale, weight.zero_point, **details)
 
     def _uses(self, value: ir.Value) -> tuple[Use, ...]:
         """Readers whose names are the file's own; invented ones would match anything."""
@@ -195,6 +221,23 @@ class _Walk:
         if index is None or node.name not in self.named:
             return ()
         return tuple(Use(name, index) for name in (node.name or "", *stripped(node.name or "")))
+
+
+def _is_activation(node: ir.Node) -> bool:
+    """Whether the node rounds what depends on the data to a grid that the file has."""
+    return node.op_type == "QuantizeLinear" or node.op_type in OPS
+
+
+def _float_names(weight: Weight) -> list[str]:
+    """Names that the float model may have for a weight, the likeliest first."""
+    made = [] if weight.output is None else [name_of(weight.output)]
+    names = [*reversed(stripped(weight.tensor)), weight.tensor, *made]
+    return list(dict.fromkeys([*names, *_before_turning(names)]))
+
+
+def _before_turning(names: Iterable[str]) -> list[str]:
+    """Names of weights that ONNX Runtime has turned to make a MatMul of a Gemm."""
+    return [n.removesuffix(TURNED) for n in names if n.endswith(TURNED)]
 
 
 def stripped(name: str) -> tuple[str, ...]:

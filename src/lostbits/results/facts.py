@@ -1,6 +1,6 @@
 """What a result tells of the model, the samples, the target, the plan and the memory of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, final
 
 from lostbits.graph.simplify import Normalisation
@@ -36,12 +36,21 @@ class Coverage:
         sites_total: Sites that the target has in this network.
         unmatched: Those without parameters.
         left_in_float: Tensors that the target does not quantize.
+        weights: Numbers in all weights of the network, embeddings among them.
+        weights_in_float: Those of weights without parameters.
     """
 
     sites_matched: Count
     sites_total: Count
     unmatched: list[Reasoned]
     left_in_float: list[Reasoned]
+    weights: Count = 0
+    weights_in_float: Count = 0
+
+    @property
+    def float_share(self) -> float:
+        """Part of the weights that stays in float, by their numbers; 0 without weights."""
+        return self.weights_in_float / self.weights if self.weights else 0.0
 
 
 @final
@@ -167,6 +176,10 @@ class PlanFacts:
         problems: What of the file could not be read as it stands.
         suspicions: What of it is probably not as it was meant.
         file_was_run: Whether the quantized model ran, to be compared with the simulation.
+        file_sqnr_db: Of the file that was run against the float network; None where they are equal,
+            or it was not run.
+        file_samples: That it was run on.
+        dynamic: Activations that the file quantizes with a scale of each run.
     """
 
     path: Named
@@ -181,6 +194,9 @@ class PlanFacts:
     constants_taken: list[str]
     file_was_run: bool
     sqnr_db_vs_file: float | None
+    file_sqnr_db: float | None = None
+    file_samples: Count = 0
+    dynamic: list[str] = field(default_factory=list)
 
 
 @final

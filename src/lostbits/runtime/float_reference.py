@@ -25,7 +25,9 @@ from lostbits.graph.simplify import (
     repeated_outputs,
     without_quantizers,
 )
+from lostbits.graph.unfuse import has_fused
 from lostbits.graph.widen import widened
+from lostbits.runtime.runtime_types import complete_types
 from lostbits.system.memory import excess
 
 _SEQUENCES = frozenset(
@@ -43,7 +45,17 @@ _SEQUENCES = frozenset(
         "SplitToSequence",
     }
 )
-_INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+_INTEGER = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeLSTM",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
+)
 
 
 @final
@@ -87,7 +99,10 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
         found, quantizers = without_quantizers(file.model)
         plain, floats = widened(found)
         _check_executable(plain, path)
+        if has_fused(plain.graph):
+            complete_types(plain)  # of tensors whose axes decide how an op is taken apart
         model, changes = normalise(plain, fold=fold)
+        complete_types(model)
         _check_executable(model, path)
     changes = replace(changes, quantizers=quantizers, floats=list(floats))
     narrow = found if floats else None

@@ -84,6 +84,11 @@ class Session:
             raise SimulationError("S001", "running the model", first_line(error)) from error
         return dict(zip(self.names, values, strict=True))
 
+    def types(self) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:
+        """What ONNX Runtime infers of each output: its type, and its shape, () where unknown."""
+        told: Sequence[Any] = getattr(self._runner, "get_outputs", list)()
+        return {output.name: (output.type, tuple(output.shape)) for output in told}
+
 
 def _lacks_op(error: Exception) -> bool:
     """Whether ONNX Runtime knows too little, rather than that the model is wrong."""
@@ -147,6 +152,10 @@ class _Mapped:
     def run(self, outputs: Sequence[str] | None, feeds: Feeds) -> Sequence[Any]:
         """Values of the named outputs."""
         return cast(Sequence[Any], self._session.run(outputs, feeds))
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Names, types and shapes of the outputs."""
+        return cast(Sequence[Any], self._session.get_outputs())
 
 
 def _reference(model: ir.Model, reason: str) -> Runner:

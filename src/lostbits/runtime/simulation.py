@@ -84,16 +84,19 @@ class Simulation:
         self.outputs = [name_of(v) for v in model.graph.outputs[: len(case.model.graph.outputs)]]
         self._session = Session(model, optimise=False)
         self._constants = _freeze_constants(case)
+        runs = {s.key for s in self.streamed if s.dynamic}  # on grids that no plan has
+        self._grids = {key: a for key, a in case.plan.items() if key not in runs}
 
     def run(self, part: Batch) -> tuple[list[NDArray[Any]], Frozen]:
         """Outputs of the quantized network, and the errors of every site, on one batch."""
         values = {**part.feeds, **self._session.run(part.feeds)}
         constants = self._constants
-        frozen = Frozen(dict(constants.total), dict(constants.clip), plan=self.case.plan)
+        frozen = Frozen(dict(constants.total), dict(constants.clip), plan=self._grids)
         for site in self.streamed:
             entering, leaving = values[before(site)], values[after(site)]
             _check_streamed(frozen, site, entering, leaving, part)
-            _freeze(frozen, site, self.case.plan[site.key], entering, leaving)
+            affine = None if site.dynamic else self.case.plan[site.key]
+            _freeze(frozen, site, affine, entering, leaving)
         outputs = [part.real(values[name]) for name in self.outputs]
         for name, output in zip(self.outputs, outputs, strict=True):
             _check_output(name, output, part)

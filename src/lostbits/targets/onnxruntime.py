@@ -71,6 +71,11 @@ ONNXRUNTIME = Target(
             "1.32",
         ),
         Source(
+            "LSTM stays in float: quantize_dynamic alone has a rule for it, GRU and RNN have none",
+            "ONNX Runtime, quantization/registry.py, QDQRegistry and IntegerOpsRegistry",
+            "1.32",
+        ),
+        Source(
             "rounding half to even, saturation",
             "ONNX Operators, QuantizeLinear",
             "opset 21",

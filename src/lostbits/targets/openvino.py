@@ -85,12 +85,19 @@ OPENVINO = Target(
             "3.4",
         ),
         Source(
+            "LSTM, GRU and RNN of ONNX files stay in float: what no group names is not quantized",
+            "NNCF, onnx/quantization/default_quantization.py",
+            "3.4",
+        ),
+        Source(
             "bias is not quantized",
             "NNCF, quantization/algorithms/min_max/algorithm.py",
             "3.4",
         ),
     ),
     notes={
+        "recurrent ops": "NNCF on an OpenVINO model does quantize LSTMSequence and GRUSequence "
+        "(openvino/graph/metatypes/groups.py); Q/DQ files are ONNX",
         "preset": "NNCF takes MIXED (asymmetric activations, as here) for transformers and "
         "PERFORMANCE (symmetric) otherwise",
         "range": "NNCF averages the extremes of the samples; min_max takes those of all",

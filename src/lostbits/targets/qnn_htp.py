@@ -55,6 +55,11 @@ QNN_HTP = Target(
             "2.42",
         ),
         Source(
+            "both weights of an LSTM, with one scale for all gates, which are cut out of them",
+            "ONNX Runtime, core/providers/qnn/builder/opbuilder/lstm_op_builder.cc",
+            "1.23",
+        ),
+        Source(
             "a bias of 29 bits or more moves those of other channels by one",
             "measured on the emulation of onnxruntime-qnn",
             "2.7",
@@ -76,6 +81,8 @@ QNN_HTP = Target(
         "MatMul of two activations": "V66 to V69 take the second only as int8 symmetric",
         "fixed ranges": "the platform holds Sigmoid and Softmax to 0..1 and Tanh to -1..1 whatever "
         "was calibrated; that is not simulated",
+        "recurrent ops": "states inside an LSTM, GRU or RNN and its gates are not rounded in the "
+        "simulation; its inputs, outputs and weights are",
         "fusion": "HardSwish, LeakyRelu and PRelu are absorbed by Conv only, Clip by Conv; after "
         "other ops the simulation has one rounding too few",
     },

@@ -53,6 +53,8 @@ SNPE = Target(
         ),
     ),
     notes={
+        "recurrent ops": "states inside an LSTM, GRU or RNN and its gates are not rounded in the "
+        "simulation; its inputs, outputs and weights are",
         "bias": "snpe-dlc-quantize defaults to 8 bits; give --bias_bitwidth 32",
         "least range": "older text of the same guide says 0.01; set minimum_range in a TOML target",
         "enhanced mode": "method snpe_enhanced (--use_enhanced_quantizer)",

@@ -62,6 +62,11 @@ TENSORRT = Target(
             "0.47",
         ),
         Source(
+            "LSTM, GRU and RNN, which become loops, have no calibration: float",
+            "TensorRT, answer to issue 1572",
+            "8.x",
+        ),
+        Source(
             "the Add of a residual takes the convolution's output unquantized",
             "TensorRT, tools/tensorflow-quantization, Adding custom Q/DQ cases",
             "10.16",

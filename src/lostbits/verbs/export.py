@@ -19,7 +19,7 @@ from lostbits.exporters.tensorrt import parsed_version
 from lostbits.results.facts import ExportedFile
 from lostbits.target import Target
 from lostbits.verbs.arguments import checked
-from lostbits.verbs.origin import origin_of
+from lostbits.verbs.origin import check_static, origin_of
 from lostbits.verbs.output import replace_file
 from lostbits.verbs.result_files import read, write
 
@@ -111,6 +111,7 @@ def export(
         OutputError: O001.
     """
     origin = origin_of(case)
+    check_static(case)
     names = [formats] if isinstance(formats, str | Exporter) else formats
     members = chosen_exporters(names, case.target, tensorrt)
     rendered = [(member, _complete(case, member.write(case))) for member in members]

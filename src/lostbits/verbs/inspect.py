@@ -53,6 +53,7 @@ class Inspection:
             "method": self.parameters.method,
             "tensors": [self._row(e) for e in self.parameters.entries],
             "float": list(self.parameters.floats),
+            "dynamic": list(self.parameters.dynamic),
             "problems": [str(p) for p in self.parameters.problems],
             "suspicions": [str(s) for s in self.suspicions],
             "target": self.target,
@@ -115,7 +116,7 @@ def inspect(
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
             return Inspection(path, title, parameters, tuple(doubts))
         floats = reference.model
-        chosen, _, found = best_target(parameters, floats, candidates(target), graph)
+        chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
         return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)

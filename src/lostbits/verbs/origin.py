@@ -15,6 +15,7 @@ from lostbits.diagnoses.settings import Settings
 from lostbits.errors import DataError, check_number, first_line
 from lostbits.foreign.adopt_plan import Adopted, adopt
 from lostbits.foreign.file import Foreign
+from lostbits.foreign.known_faults import without_static
 from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
@@ -189,6 +190,12 @@ def origin_of(case: object) -> Provenance:
     if isinstance(case, Case) and isinstance(case.origin, Provenance):
         return case.origin
     raise wrong_type("case", "what lostbits.load returns", case, "case = lostbits.load(...)")
+
+
+def check_static(case: Case) -> None:
+    """Raise I026 for a plan whose activations have the scale of each run: none can take that on."""
+    if dynamic := [site.tensor for site in case.sites if site.dynamic]:
+        raise without_static(dynamic)
 
 
 def timed(case: Case, seconds: float) -> Case:

@@ -28,7 +28,7 @@ from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
 from lostbits.verbs.diagnose import command_of, explained, with_loss
 from lostbits.verbs.holdout import held_out
-from lostbits.verbs.origin import Provenance, Samples, adjusted, origin_of, working
+from lostbits.verbs.origin import Provenance, Samples, adjusted, check_static, origin_of, working
 from lostbits.verbs.output import replace_file
 from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
@@ -81,6 +81,7 @@ def recover(  # noqa: PLR0913 - options are keywords
         LostbitsError: With code, place, rule, what was found and what to do.
     """
     origin = origin_of(case)
+    check_static(case)
     settings = adjusted(origin.settings, workers, threads)
     settings = replace(settings, command=command or command_of(origin))
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))

@@ -123,5 +123,6 @@ RULES: dict[str, Rule] = {
     "LpNormalization": lp_normalization,
     "MeanVarianceNormalization": mean_variance_normalization,
     "RMSNormalization": rms_normalization,
+    "SimplifiedLayerNormalization": rms_normalization,
     "Softmax": _along_axis(torch.softmax),
 }
