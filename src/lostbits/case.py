@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
+from lostbits.graph.saturation import Saturation
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.statistics import Extrema, Histogram, Tally
@@ -82,6 +83,8 @@ class Case:
             of ``model``, rounded to nearest.
         compared: Outputs, or what they are chosen from, in order.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
+        saturations: By tensor, between which ends its values mean something; statistics, errors
+            and attributions are those of values held within them.
         origin: Where it comes from, which only the verbs look into; None for one of no verb.
     """
 
@@ -95,6 +98,7 @@ class Case:
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     compared: tuple[Compared, ...] = ()
     shown: int | None = None
+    saturations: Mapping[str, Saturation] = field(default_factory=dict)
     origin: Origin | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -139,10 +143,17 @@ def constant_of(model: ir.Model, site: Site) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def look_at_constants(model: ir.Model, sites: Sequence[Site]) -> dict[str, Seen]:
+def held_constant(
+    model: ir.Model, site: Site, saturations: Mapping[str, Saturation]
+) -> NDArray[np.float32]:
+    """The array of a constant, within the ends between which its values mean something."""
+    array, saturation = constant_of(model, site), saturations.get(site.tensor)
+    return array if saturation is None else np.asarray(saturation.held(array), np.float32)
+
+
+def look_at_constants(
+    model: ir.Model, sites: Sequence[Site], saturations: Mapping[str, Saturation]
+) -> dict[str, Seen]:
     """Statistics of the weights, which need no data."""
-    seen = {}
-    for site in sites:
-        if site.role == "weight":
-            seen[site.key] = Seen.of(constant_of(model, site), site.axis)
-    return seen
+    weights = (s for s in sites if s.role == "weight")
+    return {s.key: Seen.of(held_constant(model, s, saturations), s.axis) for s in weights}

@@ -8,8 +8,9 @@ outputs, float sums, are added up batch by batch in order.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
@@ -22,8 +23,10 @@ from lostbits.errors import DataError, SimulationError
 from lostbits.graph.compared_outputs import Compared, compared_outputs
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import channels, values_by_name
+from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.runtime.counting import counting, zeroed
+from lostbits.runtime.saturating import held
 from lostbits.runtime.session import Session
 from lostbits.statistic import RunningSum
 from lostbits.statistics import Tally
@@ -43,6 +46,7 @@ _LARGEST = 1e18  # its square nears the largest float32
 _CHUNK, _CHUNKS = (32, 256), 8
 
 Arrays = Mapping[str, NDArray[Any]]
+_NOWHERE: Saturations = MappingProxyType({})
 
 
 def calibrate(
@@ -52,6 +56,7 @@ def calibrate(
     batch: int,
     folding: Folding | None = None,
     compared: Sequence[Compared] | None = None,
+    saturations: Saturations = _NOWHERE,
 ) -> tuple[dict[str, Seen], dict[str, float]]:
     """Statistics of every activation site, and the energy of everything that is compared.
 
@@ -63,6 +68,7 @@ def calibrate(
         folding: Who works, who is told, and where unfinished sums are kept; None is this process,
             nobody and nowhere.
         compared: Outputs, or what they are chosen from; None: what the graph shows.
+        saturations: Ends that values are held within before they are looked at.
 
     Raises:
         SimulationError: S003 when an activation is not finite, with tensor and samples; S007 when
@@ -72,7 +78,7 @@ def calibrate(
     compared = compared_outputs(model.graph) if compared is None else compared
     folding = folding or Folding(InProcess(), silent)
     counted = Counted.empty(streamed)
-    counts = _Counts(model, streamed, source, batch, compared)
+    counts = _Counts(model, streamed, source, batch, compared, saturations)
     chunk = int(np.clip(len(source) // _CHUNKS, *_CHUNK))
     check = partial(_check, model, streamed, len(compared))
     folding.run("statistics", counts, source.chunks(batch, chunk), counted, check)
@@ -179,6 +185,7 @@ class _Counts:
     source: Source
     batch: int
     compared: Sequence[Compared]
+    saturations: Saturations = field(default_factory=dict)
 
     @property
     def by_threads(self) -> bool:
@@ -213,7 +220,12 @@ class _Counts:
     ) -> None:
         # The largest first, so that no core is left with one of them at the end.
         ordered = sorted(self.sites, key=lambda s: -values[s.tensor].size)
-        list(threads.map(lambda s: tallies[s.key].update(values[s.tensor]), ordered))
+        ends = self.saturations.get
+        list(
+            threads.map(
+                lambda s: tallies[s.key].update(held(values[s.tensor], ends(s.tensor))), ordered
+            )
+        )
         for site in self.sites:  # in the graph's order: the first is the one to look at
             _check_finite(site, tallies[site.key], part)
 

@@ -84,7 +84,7 @@ class _Slopes:
         error = self.frozen.total.get(site.key)
         if error is None:
             return x
-        z = torch.add(x, error, alpha=self.t)
+        z = torch.add(self.frozen.held(site, x), error, alpha=self.t)
         if site.key not in self.grouped:
             z = self._rooted(z)
             z.register_hook(partial(self._at_site, site))
@@ -164,7 +164,8 @@ class _Slopes:
 
 def _perturbed(executor: Executor, frozen: Frozen, t: float, site: Site) -> torch.Tensor:
     """A constant as the network at ``t`` has it."""
-    return torch.add(executor.constants[site.tensor], frozen.total[site.key], alpha=t)
+    x = frozen.held(site, executor.constants[site.tensor])
+    return torch.add(x, frozen.total[site.key], alpha=t)
 
 
 def _with_groups(step: Step, groups: int) -> Step:
