@@ -154,6 +154,11 @@ def held_constant(
 def look_at_constants(
     model: ir.Model, sites: Sequence[Site], saturations: Mapping[str, Saturation]
 ) -> dict[str, Seen]:
-    """Statistics of the weights, which need no data."""
-    weights = (s for s in sites if s.role == "weight")
-    return {s.key: Seen.of(held_constant(model, s, saturations), s.axis) for s in weights}
+    """Statistics of the weights, which need no data; none of one that holds infinities."""
+    weights = {s.key: s for s in sites if s.role == "weight"}
+    arrays = {key: held_constant(model, s, saturations) for key, s in weights.items()}
+    return {
+        key: Seen.of(array, weights[key].axis)
+        for key, array in arrays.items()
+        if np.isfinite(array).all()
+    }

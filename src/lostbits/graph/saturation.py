@@ -109,6 +109,15 @@ def saturations(graph: ir.Graph, floors: Mapping[str, float], known: Known) -> d
     return walk.found()
 
 
+def mask_tensors(graph: ir.Graph) -> frozenset[str]:
+    """What only masked Softmaxes read, whatever values it holds."""
+    scores = [name_of(v) for node in masked_scores(graph) if (v := node.inputs[0]) is not None]
+    if not scores:
+        return frozenset()
+    found = saturations(graph, dict.fromkeys(scores, -1.0), lambda _: (-1.0, 1.0))
+    return frozenset(name for name, each in found.items() if each.mask and each.lo > -math.inf)
+
+
 @final
 class _Backwards:
     """Ends of all tensors, the readers' before those of what they read."""

@@ -26,6 +26,7 @@ from lostbits.graph.queries import channels, values_by_name
 from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.runtime.counting import counting, zeroed
+from lostbits.runtime.runaway import first_runaway
 from lostbits.runtime.saturating import held
 from lostbits.runtime.session import Session
 from lostbits.statistic import RunningSum
@@ -111,11 +112,6 @@ def _seen(sites: Sequence[Site], tallies: Mapping[str, Tally]) -> dict[str, Seen
         lo, hi = groups.get(site.group, (np.inf, -np.inf))
         groups[site.group] = (min(lo, own.lo.min()), max(hi, own.hi.max()))
     return {s.key: Seen.of_all(tallies[s.key], groups[s.group]) for s in sites}
-
-
-def _check_finite(site: Site, own: Tally, part: Batch) -> None:
-    if not own.finite:
-        raise SimulationError("S003", f"tensor {site.tensor!r}", f"NaN or infinity {part.span}")
 
 
 class _Kept(NamedTuple):
@@ -226,8 +222,14 @@ class _Counts:
                 lambda s: tallies[s.key].update(held(values[s.tensor], ends(s.tensor))), ordered
             )
         )
-        for site in self.sites:  # in the graph's order: the first is the one to look at
-            _check_finite(site, tallies[site.key], part)
+        if not all(tallies[site.key].finite for site in self.sites):
+            raise self._not_finite(tallies, part)
+
+    def _not_finite(self, tallies: Mapping[str, Tally], part: Batch) -> SimulationError:
+        """S003, at the first layer that runs away, which need not be a site."""
+        site = next(s.tensor for s in self.sites if not tallies[s.key].finite)
+        tensor = first_runaway(self.model, part.feeds) or site
+        return SimulationError("S003", f"tensor {tensor!r}", f"NaN or infinity {part.span}")
 
 
 def _total(
