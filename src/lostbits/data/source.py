@@ -20,11 +20,13 @@ class InputSpec:
         name: Name of the graph input.
         dtype: Type of its values.
         shape: Its axes; None for an axis of no fixed size. Axis 0 is the batch axis.
+        masks: Whether -infinity is one of its values: only masked scores are made of it.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    masks: bool = False
 
 
 @final

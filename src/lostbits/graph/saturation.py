@@ -229,7 +229,7 @@ class _Backwards:
             return _UNBOUNDED
         if (factors > 0).any() and (factors < 0).any():
             return _UNBOUNDED
-        factors = 1 / factors if node.op_type == "Div" else factors
+        factors = factors if node.op_type == "Div" else 1 / factors
         ends = np.multiply.outer(np.array(out), [factors.min(), factors.max()])
         ends = ends if factors.max() > 0 else ends[::-1]
         return float(ends[0].min()), float(ends[1].max())
