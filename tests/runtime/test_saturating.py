@@ -172,3 +172,12 @@ def test_a_network_that_runs_away_is_named_by_its_first_layer() -> None:
         warnings.simplefilter("error")
         with pytest.raises(LostbitsError, match="S003: tensor 'e'"):
             case_of(model, {"x": x}, "onnxruntime")
+
+
+@pytest.mark.parametrize("target", ["qnn-htp", "onnxruntime"])
+def test_a_row_of_which_all_is_masked_is_no_error(target: str) -> None:
+    """Its Softmax is not a number, which the exported guard makes zero of."""
+    feeds = data()
+    feeds["a"][3] = 0
+    result = lb.diagnose(case_of(attention("chosen", -np.inf), feeds, target))
+    assert result.baseline.sqnr_db is not None
