@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from tests.nets.text_models import proto, random
+from text_models import proto, random
 
 LENGTH, WIDTH = 6, 8
 LOWEST = float(np.finfo(np.float32).min)

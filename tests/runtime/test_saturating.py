@@ -16,8 +16,8 @@ from lostbits.graph.saturation import Saturation
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.simulation import Frozen, replayed, quantized_model
 from lostbits.runtime.session import Session
-from tests.nets.mask_nets import FORMS, LOWEST, attention, data
-from tests.nets.text_models import outputs, proto, random
+from mask_nets import FORMS, LOWEST, attention, data
+from text_models import outputs, proto, random
 
 MASKS = (-1e4, -1e9, LOWEST, -np.inf)
 

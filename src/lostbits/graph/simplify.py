@@ -7,7 +7,7 @@ from typing import final
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.batch_norm import fold_batch_norms
+from lostbits.graph.channel_affine import Folded, asks_for_ranks, fold_affines
 from lostbits.graph.ends import declare_ends
 from lostbits.graph.fold import fold_constants
 from lostbits.graph.inference import infer
@@ -24,10 +24,11 @@ class Normalisation:
 
     Attributes:
         constants: Nodes evaluated once and for all.
-        batch_norms: BatchNormalizations folded into the layer before.
-        batch_norms_left: Outputs of those that could not be (no linear layer directly before).
+        batch_norms: BatchNormalizations folded into a linear layer.
+        batch_norms_left: Outputs of those that could not be (none directly before or behind).
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
+        affines: Mul, Div, Add and Sub of constants per channel folded into a linear layer.
     """
 
     constants: int = 0
@@ -35,6 +36,7 @@ class Normalisation:
     batch_norms_left: list[str] = field(default_factory=list)
     bypassed: int = 0
     quantizers: int = 0
+    affines: int = 0
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -82,18 +84,26 @@ def _open_dimensions(graph: ir.Graph) -> None:
 
 
 def normalise(model: ir.Model, *, fold: bool = True) -> tuple[ir.Model, Normalisation]:
-    """Fold constants, BatchNorm and padding, bypass what does nothing; names stay the user's.
+    """Fold constants, channel scales and padding, bypass what does nothing; names stay the user's.
 
     ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
-    BatchNorms stay, as they do in what some tools quantize.
+    scales and shifts of channels stay, as they do in what some tools quantize.
     """
     copy = model.clone()
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
-    batch_norms, left = fold_batch_norms(copy) if fold else (0, [])
+    folded = _fold_affines(copy) if fold else Folded(0, 0, [])
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    return copy, Normalisation(constants, batch_norms, left, bypassed)
+    norms, affines, left = folded.norms, folded.affines, folded.left
+    return copy, Normalisation(constants, norms, left, bypassed, affines=affines)
+
+
+def _fold_affines(model: ir.Model) -> Folded:
+    """With the ranks of tensors known, where it is they that say what a constant does."""
+    if asks_for_ranks(model.graph):
+        infer(model)
+    return fold_affines(model)
