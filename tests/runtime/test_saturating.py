@@ -68,7 +68,9 @@ def test_a_file_computes_what_was_simulated(least: float) -> None:
     feeds = data()
     case = case_of(attention("chosen", least), feeds)
     result = lb.diagnose(case)
-    exact, other = (Session(m, optimise=False).run(feeds)["y"] for m in (case.model, quantized_model(case)))
+    exact, other = (
+        Session(m, optimise=False).run(feeds)["y"] for m in (case.model, quantized_model(case))
+    )
     noise = float(((exact - other) ** 2).sum())
     assert 10 * np.log10(float((exact**2).sum()) / noise) == pytest.approx(result.baseline.sqnr_db)
 

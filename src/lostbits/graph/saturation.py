@@ -96,7 +96,9 @@ def _masked(value: ir.Value | None) -> bool:
     return through and _masked(node.inputs[0])
 
 
-def saturations(graph: ir.Graph, floors: Mapping[str, float], known: Known) -> dict[str, Saturation]:
+def saturations(
+    graph: ir.Graph, floors: Mapping[str, float], known: Known
+) -> dict[str, Saturation]:
     """By tensor, where one saturates.
 
     Args:

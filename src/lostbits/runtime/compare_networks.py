@@ -123,9 +123,7 @@ def _advance(
         walk.write(step, computed)
 
 
-def _held(
-    step: Step, outputs: Sequence[torch.Tensor], frozen: Frozen
-) -> tuple[torch.Tensor, ...]:
+def _held(step: Step, outputs: Sequence[torch.Tensor], frozen: Frozen) -> tuple[torch.Tensor, ...]:
     """What a node computes, within the ends between which it means something."""
     ends = frozen.saturations
     pairs = zip(step.outputs, outputs, strict=False)
