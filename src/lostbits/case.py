@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from lostbits.graph.compared_outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
-from lostbits.graph.saturation import Saturation
+from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.statistics import Extrema, Histogram, Tally
@@ -98,7 +99,7 @@ class Case:
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     compared: tuple[Compared, ...] = ()
     shown: int | None = None
-    saturations: Mapping[str, Saturation] = field(default_factory=dict)
+    saturations: Saturations = field(default_factory=dict)
     origin: Origin | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -143,16 +144,14 @@ def constant_of(model: ir.Model, site: Site) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def held_constant(
-    model: ir.Model, site: Site, saturations: Mapping[str, Saturation]
-) -> NDArray[np.float32]:
+def held_constant(model: ir.Model, site: Site, saturations: Saturations) -> NDArray[np.float32]:
     """The array of a constant, within the ends between which its values mean something."""
     array, saturation = constant_of(model, site), saturations.get(site.tensor)
     return array if saturation is None else np.asarray(saturation.held(array), np.float32)
 
 
 def look_at_constants(
-    model: ir.Model, sites: Sequence[Site], saturations: Mapping[str, Saturation]
+    model: ir.Model, sites: Sequence[Site], saturations: Saturations = MappingProxyType({})
 ) -> dict[str, Seen]:
     """Statistics of the weights, which need no data; none of one that holds infinities."""
     weights = {s.key: s for s in sites if s.role == "weight"}

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from layer_nets import LAYERS, assert_equal, ops, statistics
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.queries import constant
 from lostbits.graph.simplify import normalise
-from test_normalise import LAYERS, assert_equal, ops, statistics
 from text_models import plain, proto, random
 
 Arrays = dict[str, NDArray[Any]]
@@ -83,7 +83,8 @@ def test_a_bias_keeps_the_name_of_the_constant_that_it_was() -> None:
     normalised = assert_equal(model, x=random(2, 4, 6, 6))
     (node,) = normalised.graph
     assert [v.name for v in node.inputs if v] == ["x", "w", "k"]
-    assert np.shape(constant(node.inputs[2])) == (8,)
+    bias = constant(node.inputs[2])
+    assert bias is not None and bias.shape == (8,)
 
 
 MATMULS = {
@@ -177,8 +178,8 @@ def test_a_written_out_layer_norm_keeps_its_gain() -> None:
         t = Add (s, l)
         y = MatMul (t, w)
     }""",
-        two=np.float32(2),
-        tiny=np.float32(1e-5),
+        two=np.array(2, np.float32),
+        tiny=np.array(1e-5, np.float32),
         k=random(4, seed=5),
         l=random(4, seed=6),
         w=random(4, 5),

@@ -3,10 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from output_nets import pillars, sentences
-from text_models import normal, proto, random
 
 from lostbits.graph.padding_masks import Mask, find_masks
+from output_nets import pillars, sentences
+from text_models import normal, proto, random
 
 
 def masks(model: onnx.ModelProto) -> list[Mask]:

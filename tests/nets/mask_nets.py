@@ -58,12 +58,12 @@ def attention(form: str, least: float) -> onnx.ModelProto:
         z = ReduceMean <axes = [1], keepdims = 0> (h)
         y = Gemm (z, wo, bo)
     }}""",
-        one=np.float32(1),
-        nought=np.float32(0),
-        least=least32,
-        most=most,
-        quarter=np.float32(0.25),
-        quarter4=np.float32(3.0),
+        one=np.array(1, np.float32),
+        nought=np.array(0, np.float32),
+        least=np.array(least32),
+        most=np.array(most),
+        quarter=np.array(0.25, np.float32),
+        quarter4=np.array(3.0, np.float32),
         ax=np.array([1], np.int64),
         wq=random(WIDTH, WIDTH, seed=1),
         wk=random(WIDTH, WIDTH, seed=2),

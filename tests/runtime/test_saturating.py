@@ -14,8 +14,8 @@ from lostbits.case import Case
 from lostbits.errors import LostbitsError
 from lostbits.graph.saturation import Saturation
 from lostbits.runtime.executor import Executor
-from lostbits.runtime.simulation import Frozen, replayed, quantized_model
 from lostbits.runtime.session import Session
+from lostbits.runtime.simulation import Frozen, quantized_model, replayed
 from mask_nets import FORMS, LOWEST, attention, data
 from text_models import outputs, proto, random
 
@@ -134,13 +134,13 @@ def test_ops_that_saturate_end_ranges(call: str) -> None:
         y = {call}
     }}""",
         big=np.array([5, 20, 100], np.float32),
-        low=np.float32(-1.5),
-        high=np.float32(2.5),
+        low=np.array(-1.5, np.float32),
+        high=np.array(2.5, np.float32),
     )
     feeds = {"x": random(64, 3)}
     case = case_of(model, feeds, "snpe")
     lo, hi = SATURATING[call]
-    affine = case.plan["v:activation"] if "v:activation" in case.plan else None
+    affine = case.plan.get("v:activation", None)
     assert case.saturations["v"] == Saturation(lo, hi)
     if affine is not None:
         assert (affine.lo, affine.hi) == pytest.approx((lo, hi), rel=0.02)

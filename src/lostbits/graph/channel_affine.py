@@ -78,7 +78,8 @@ def fold_affines(model: ir.Model) -> Folded:
 def asks_for_ranks(graph: ir.Graph) -> bool:
     """Whether a constant of several axes scales or shifts something of unknown rank."""
     return any(
-        node.op_type in _POINTWISE and any(np.ndim(a) > 1 for a in map(constant, node.inputs))
+        node.op_type in _POINTWISE
+        and any(a is not None and a.ndim > 1 for a in map(constant, node.inputs))
         for node in graph
         if any(v is not None and constant(v) is None and v.shape is None for v in node.inputs)
     )
@@ -150,7 +151,8 @@ def _behind_matmul(
     size = weight.shape[-1]
     if node.op_type == "Add":
         index = next(i for i, v in enumerate(node.inputs) if constant(v) is not None)
-        if np.shape(constant(node.inputs[index])) != (size,):
+        array = constant(node.inputs[index])
+        if array is not None and array.shape != (size,):
             _set_input(graph, node, index, np.broadcast_to(affine.shift, size))
         return False
     _set_input(graph, linear, 1, _scale_outputs(linear, weight, affine.scale))
@@ -239,13 +241,16 @@ def _layout(linear: ir.Node) -> _Layout:
 def affine_of(node: ir.Node, index: int, layout: _Layout, channels: int) -> Affine | None:
     """What a node makes of its input ``index``, where that is a scale and a shift per channel."""
     if node.op_type == "BatchNormalization":
-        return _normalised(node) if index == 0 and layout.axis == _second(layout) else None
+        return _normalised(node) if index == 0 and layout.axis == 1 - (layout.rank or 0) else None
     if node.op_type not in _POINTWISE or len(node.inputs) != 2:
         return None
     other = node.inputs[1 - index]
     vector = _per_channel(other, layout, channels)
-    if vector is None or other is None:
-        return None
+    return None if vector is None or other is None else _pointwise(node, index, vector, other)
+
+
+def _pointwise(node: ir.Node, index: int, vector: Vector, other: ir.Value) -> Affine | None:
+    """What ``node`` does with ``vector``, of its other input."""
     one, nothing = np.ones(()), np.zeros(())
     match node.op_type, index:
         case "Add", _:
@@ -259,10 +264,6 @@ def affine_of(node: ir.Node, index: int, layout: _Layout, channels: int) -> Affi
         case "Div", 0 if vector.all():
             return Affine(1 / vector, nothing)
     return None
-
-
-def _second(layout: _Layout) -> int:
-    return 1 - (layout.rank or 0)
 
 
 def _per_channel(value: ir.Value | None, layout: _Layout, channels: int) -> Vector | None:
@@ -356,27 +357,29 @@ def _pads(linear: ir.Node) -> bool:
 
 def _columns(linear: ir.Node, weight: Vector) -> int:
     """Input channels."""
+    shape: tuple[int, ...] = weight.shape
     groups = linear.attributes.get_int("group", 1)
     match linear.op_type:
         case "Conv":
-            return weight.shape[1] * groups
+            return shape[1] * groups
         case "ConvTranspose":
-            return weight.shape[0]
+            return shape[0]
         case "Gemm" if linear.attributes.get_int("transB", 0):
-            return weight.shape[1]
-    return weight.shape[-2]
+            return shape[1]
+    return shape[-2]
 
 
 def _outputs(linear: ir.Node, weight: Vector) -> int:
     """Output channels."""
+    shape: tuple[int, ...] = weight.shape
     match linear.op_type:
         case "Conv":
-            return weight.shape[0]
+            return shape[0]
         case "ConvTranspose":
-            return weight.shape[1] * linear.attributes.get_int("group", 1)
+            return shape[1] * linear.attributes.get_int("group", 1)
         case "Gemm" if linear.attributes.get_int("transB", 0):
-            return weight.shape[0]
-    return weight.shape[-1]
+            return shape[0]
+    return shape[-1]
 
 
 def _per_column(linear: ir.Node, weight: Vector, values: Vector) -> Vector:

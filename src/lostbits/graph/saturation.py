@@ -35,6 +35,7 @@ _LAYOUT = frozenset(
         "Unsqueeze",
     }
 )
+_HANDED = frozenset({"Cast", "Concat"})
 # A factor beyond it makes a mask of a condition, 0 or 1, which is the better tensor to quantize.
 _FACTOR = 1e3
 _FAR = -20.0  # a constant so low, added to scores, is a mask
@@ -154,22 +155,25 @@ class _Backwards:
 
     def _of_use(self, value: ir.Value, node: ir.Node, index: int) -> Ends:
         """Ends of an input of a node."""
-        op = node.op_type
         if node.domain not in ("", "ai.onnx"):
             return _UNBOUNDED
-        if op == "Softmax":
-            floor = self.floors.get(name_of(value))
-            if floor is None:
-                return _UNBOUNDED
-            self.masks.add(value)
-            return floor, math.inf
-        if op in _LIMITS:
-            return -_LIMITS[op], _LIMITS[op]
-        if op == "HardSigmoid":
-            return _hard_sigmoid(node)
-        if op == "Clip":
-            return _clip(node) if index == 0 else _UNBOUNDED
+        match node.op_type:
+            case "Softmax":
+                return self._scores(value)
+            case op if op in _LIMITS:
+                return -_LIMITS[op], _LIMITS[op]
+            case "HardSigmoid":
+                return _hard_sigmoid(node)
+            case "Clip":
+                return _clip(node) if index == 0 else _UNBOUNDED
         return self._through(node, index)
+
+    def _scores(self, value: ir.Value) -> Ends:
+        floor = self.floors.get(name_of(value))
+        if floor is None:
+            return _UNBOUNDED
+        self.masks.add(value)
+        return floor, math.inf
 
     def _through(self, node: ir.Node, index: int) -> Ends:
         """Ends of an input, by those of what the node makes."""
@@ -184,24 +188,15 @@ class _Backwards:
         return ends
 
     def _before(self, node: ir.Node, index: int, out: Ends) -> Ends:
-        match node.op_type:
-            case op if op in _LAYOUT:
-                return out if index == 0 else _UNBOUNDED
-            case "Concat":
-                return out
-            case "Cast":
-                return out
-            case "Where":
-                return out if index else _UNBOUNDED
-            case "Neg":
-                return -out[1], -out[0]
-            case "Max" | "Min":
-                return self._limited(node, index, out)
-            case "Add" | "Sub":
-                return self._shifted(node, index, out)
-            case "Mul" | "Div":
-                return self._scaled(node, index, out)
-        return _UNBOUNDED
+        op = node.op_type
+        moved = {"Max": self._limited, "Min": self._limited, "Add": self._shifted}
+        moved |= {"Sub": self._shifted, "Mul": self._scaled, "Div": self._scaled}
+        if op in moved:
+            return moved[op](node, index, out)
+        if op == "Neg":
+            return -out[1], -out[0]
+        handed = op in _HANDED or (op in _LAYOUT and index == 0) or (op == "Where" and index > 0)
+        return out if handed else _UNBOUNDED
 
     def _limited(self, node: ir.Node, index: int, out: Ends) -> Ends:
         """What is below a constant is not told apart, either."""

@@ -130,7 +130,8 @@ def _wrong_codes(ours: Operand, theirs: Operand, step: _Reals) -> Iterator[_Wron
 def _distance(ours: _Reals, theirs: _Reals) -> _Reals:
     """Magnitude of the difference; none between equal infinities, which masks hold."""
     same = ours == theirs
-    return np.abs(np.where(same, 0.0, ours) - np.where(same, 0.0, theirs))
+    apart: _Reals = np.abs(np.where(same, 0.0, ours) - np.where(same, 0.0, theirs))
+    return apart
 
 
 def _same_values(ours: _Reals, theirs: _Reals) -> bool:
