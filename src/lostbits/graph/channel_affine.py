@@ -298,7 +298,10 @@ def _normalised(node: ir.Node) -> Affine | None:
 def _fold_before(graph: ir.Graph, node: ir.Node) -> bool:
     """``node`` alone feeds a linear layer, and nothing else."""
     linear = sole_consumer(node.outputs[0]) if node.outputs else None
-    if linear is None or linear.op_type not in LINEAR or linear.inputs[0] is not node.outputs[0]:
+    # The gain of a norm before a MatMul stays: it is there that channels can be made even.
+    if linear is None or linear.op_type not in LINEAR - {"MatMul"}:
+        return False
+    if linear.inputs[0] is not node.outputs[0]:
         return False
     weight = _float32(linear, 1)
     if weight is None or weight.ndim < 2 or _scaled_gemm(linear) or _turned(linear):
