@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lostbits.graph.fusion import bias_of_matmul
 from lostbits.graph.match_layer_norm import layer_norm_nodes
+from lostbits.graph.own_constants import set_input, take_over
 from lostbits.graph.queries import (
     LINEAR,
     add_initializer,
@@ -29,6 +30,14 @@ from lostbits.graph.queries import (
     sole_consumer,
 )
 from lostbits.graph.remove_idle_nodes import replace
+from lostbits.graph.weight_channels import (
+    input_channels,
+    of_shifted_inputs,
+    output_channels,
+    pads,
+    with_scaled_inputs,
+    with_scaled_outputs,
+)
 
 Vector = NDArray[np.float64]
 _POINTWISE = frozenset({"Add", "Div", "Mul", "Sub"})
@@ -126,7 +135,7 @@ def _fold_behind(graph: ir.Graph, node: ir.Node) -> bool:
     if linear.op_type == "Add":
         return _behind_bias(graph, node, linear, index)
     weight = _float32(linear, 1)
-    channels = None if weight is None else _outputs(linear, weight)
+    channels = None if weight is None else output_channels(linear, weight)
     affine = None if channels is None else affine_of(node, index, _layout(linear), channels)
     if weight is None or channels is None or affine is None or _scaled_gemm(linear):
         return False
@@ -136,11 +145,11 @@ def _fold_behind(graph: ir.Graph, node: ir.Node) -> bool:
     if bias is None or bias.ndim > 1:
         return False
     if (affine.scale != 1).any():
-        _set_input(graph, linear, 1, _scale_outputs(linear, weight, affine.scale))
+        set_input(graph, linear, 1, with_scaled_outputs(linear, weight, affine.scale))
     shift = np.broadcast_to(affine.shift + bias * affine.scale, channels)
     if len(linear.inputs) > 2 or shift.any() or node.op_type == "BatchNormalization":
-        _set_input(graph, linear, 2, shift, affine.name)
-    _take_over(node, linear)
+        set_input(graph, linear, 2, shift, affine.name)
+    take_over(node, linear)
     return True
 
 
@@ -153,12 +162,12 @@ def _behind_matmul(
         index = next(i for i, v in enumerate(node.inputs) if constant(v) is not None)
         array = constant(node.inputs[index])
         if array is not None and array.shape != (size,):
-            _set_input(graph, node, index, np.broadcast_to(affine.shift, size))
+            set_input(graph, node, index, np.broadcast_to(affine.shift, size))
         return False
-    _set_input(graph, linear, 1, _scale_outputs(linear, weight, affine.scale))
+    set_input(graph, linear, 1, with_scaled_outputs(linear, weight, affine.scale))
     if affine.shift.any():
         linear = _with_bias(graph, node, linear, np.broadcast_to(affine.shift, size))
-    _take_over(node, linear)
+    take_over(node, linear)
     return True
 
 
@@ -187,9 +196,9 @@ def _behind_bias(graph: ir.Graph, node: ir.Node, add: ir.Node, index: int) -> bo
     if affine is None:
         return False
     if (affine.scale != 1).any():
-        _set_input(graph, linear, 1, _scale_outputs(linear, weight, affine.scale))
-    _set_input(graph, add, at, affine.scale * bias + affine.shift)
-    _take_over(node, add)
+        set_input(graph, linear, 1, with_scaled_outputs(linear, weight, affine.scale))
+    set_input(graph, add, at, affine.scale * bias + affine.shift)
+    take_over(node, add)
     return True
 
 
@@ -306,7 +315,7 @@ def _fold_before(graph: ir.Graph, node: ir.Node) -> bool:
     weight = _float32(linear, 1)
     if weight is None or weight.ndim < 2 or _scaled_gemm(linear) or _turned(linear):
         return False
-    columns = _columns(linear, weight)
+    columns = input_channels(linear, weight)
     for index in range(2 if node.op_type in _POINTWISE else 1):
         affine = affine_of(node, index, _layout(linear), columns)
         source = node.inputs[index]
@@ -335,12 +344,12 @@ def _take_before(
 ) -> bool:
     if affine.shift.any():
         bias = _float32(linear, 2)
-        if linear.op_type not in ("Conv", "Gemm") or _pads(linear) or bias is None or bias.ndim > 1:
+        if linear.op_type not in ("Conv", "Gemm") or pads(linear) or bias is None or bias.ndim > 1:
             return False
-        shift = _sums(linear, weight, affine.shift) + bias
-        _set_input(graph, linear, 2, np.broadcast_to(shift, _outputs(linear, weight)))
+        shift = of_shifted_inputs(linear, weight, affine.shift) + bias
+        set_input(graph, linear, 2, np.broadcast_to(shift, output_channels(linear, weight)))
     if (affine.scale != 1).any():
-        _set_input(graph, linear, 1, _scale_inputs(linear, weight, affine.scale))
+        set_input(graph, linear, 1, with_scaled_inputs(linear, weight, affine.scale))
     replace(node.outputs[0], source)
     graph.remove(node, safe=True)
     return True
@@ -348,67 +357,6 @@ def _take_before(
 
 def _turned(linear: ir.Node) -> bool:
     return linear.op_type == "Gemm" and bool(linear.attributes.get_int("transA", 0))
-
-
-def _pads(linear: ir.Node) -> bool:
-    """Whether a convolution sees zeros beyond the borders."""
-    if linear.op_type == "Gemm":
-        return False
-    kind = linear.attributes.get_string("auto_pad", "NOTSET")
-    return kind.startswith("SAME") or any(linear.attributes.get_ints("pads", []))
-
-
-def _columns(linear: ir.Node, weight: Vector) -> int:
-    """Input channels."""
-    shape: tuple[int, ...] = weight.shape
-    groups = linear.attributes.get_int("group", 1)
-    match linear.op_type:
-        case "Conv":
-            return shape[1] * groups
-        case "ConvTranspose":
-            return shape[0]
-        case "Gemm" if linear.attributes.get_int("transB", 0):
-            return shape[1]
-    return shape[-2]
-
-
-def _outputs(linear: ir.Node, weight: Vector) -> int:
-    """Output channels."""
-    shape: tuple[int, ...] = weight.shape
-    match linear.op_type:
-        case "Conv":
-            return shape[0]
-        case "ConvTranspose":
-            return shape[1] * linear.attributes.get_int("group", 1)
-        case "Gemm" if linear.attributes.get_int("transB", 0):
-            return shape[0]
-    return shape[-1]
-
-
-def _per_column(linear: ir.Node, weight: Vector, values: Vector) -> Vector:
-    """One value an input channel, shaped to broadcast over the weight."""
-    values = np.broadcast_to(values, _columns(linear, weight))
-    match linear.op_type:
-        case "Conv":
-            groups = linear.attributes.get_int("group", 1)
-            rows = np.repeat(values.reshape(groups, -1), weight.shape[0] // groups, axis=0)
-            return rows.reshape(*rows.shape, *[1] * (weight.ndim - 2))
-        case "ConvTranspose":
-            return values.reshape(-1, *[1] * (weight.ndim - 1))
-        case "Gemm" if linear.attributes.get_int("transB", 0):
-            return values
-    return values.reshape(-1, 1)
-
-
-def _scale_inputs(linear: ir.Node, weight: Vector, scale: Vector) -> Vector:
-    return weight * _per_column(linear, weight, scale)
-
-
-def _sums(linear: ir.Node, weight: Vector, shift: Vector) -> Vector:
-    """What a shift of the input adds to each output channel of a Conv or Gemm."""
-    moved = weight * _per_column(linear, weight, shift)
-    last = linear.op_type == "Gemm" and not linear.attributes.get_int("transB", 0)
-    return np.asarray(moved.sum(axis=0) if last else moved.reshape(len(moved), -1).sum(axis=1))
 
 
 def _float32(linear: ir.Node, index: int) -> Vector | None:
@@ -423,57 +371,3 @@ def _float32(linear: ir.Node, index: int) -> Vector | None:
 def _scaled_gemm(linear: ir.Node) -> bool:
     factors = [linear.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     return linear.op_type == "Gemm" and factors != [1.0, 1.0]
-
-
-def _scale_outputs(linear: ir.Node, weight: Vector, factor: Vector) -> Vector:
-    """Multiply each output channel of ``weight`` by its factor."""
-    if not factor.ndim:
-        return weight * factor
-    if linear.op_type == "ConvTranspose":
-        groups = linear.attributes.get_int("group", 1)
-        split = weight.reshape(groups, -1, *weight.shape[1:])
-        factors = factor.reshape(groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
-        return np.asarray(split * factors).reshape(weight.shape)
-    last = linear.op_type == "Gemm" and not linear.attributes.get_int("transB", 0)
-    if last or linear.op_type == "MatMul":
-        return weight * factor
-    return weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
-
-
-def _set_input(
-    graph: ir.Graph, node: ir.Node, index: int, array: Vector, name: str | None = None
-) -> None:
-    """Give ``node`` a constant of its own, under the old name where nobody else reads that one.
-
-    Where it had none, under ``name``, of the constant that becomes it, if nobody else reads that.
-    """
-    old = node.inputs[index] if index < len(node.inputs) else None
-    known = graph.initializers.get(name) if name is not None else None
-    if old is None and known is not None and len(known.uses()) == 1 and not known.is_graph_output():
-        chosen = str(name)  # not renamed: its tensor is that of the user's model, too
-        graph.initializers.pop(chosen)
-    elif old is None:
-        chosen = f"{name_of(node.outputs[0])}.bias"
-    elif len(old.uses()) > 1 or old.is_graph_output():
-        chosen = f"{name_of(old)}.{node_name(node)}"
-    else:
-        chosen = name_of(old)
-        graph.initializers.pop(chosen)
-    value = add_initializer(graph, chosen, np.ascontiguousarray(array, np.float32))
-    if index >= len(node.inputs):
-        node.resize_inputs(index + 1)
-    node.replace_input_with(index, value)
-
-
-def _take_over(node: ir.Node, source: ir.Node) -> None:
-    """Let ``source`` produce what ``node`` produced, name included, and drop ``node``."""
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    value, replacement = node.outputs[0], source.outputs[0]
-    name = name_of(value)
-    value.name = f"{name}__folded"
-    replacement.name = name
-    if value.type is not None:
-        replacement.type, replacement.shape = value.type, value.shape
-    replace(value, replacement)
-    graph.remove(node, safe=True)
