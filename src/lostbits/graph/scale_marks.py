@@ -34,7 +34,7 @@ _ON_HOST = frozenset({Scaling.SPLIT, Scaling.BEFORE})
 def scaling(node: ir.Node | None) -> Scaling | None:
     """The mark of a node; None for none, and for what is no mark of ours."""
     word = None if node is None else node.metadata_props.get(_KEY)
-    return Scaling(word) if word in {*Scaling} else None
+    return Scaling(word) if word is not None and word in {*Scaling} else None
 
 
 def apart(node: ir.Node) -> bool:
