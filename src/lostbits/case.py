@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
+from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.statistics import Extrema, Histogram, Tally
@@ -82,6 +84,8 @@ class Case:
             of ``model``, rounded to nearest.
         compared: Outputs, or what they are chosen from, in order.
         shown: How many samples the statistics have seen; None where they are those of ``samples``.
+        saturations: By tensor, between which ends its values mean something; statistics, errors
+            and attributions are those of values held within them.
         origin: Where it comes from, which only the verbs look into; None for one of no verb.
     """
 
@@ -95,6 +99,7 @@ class Case:
     written: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     compared: tuple[Compared, ...] = ()
     shown: int | None = None
+    saturations: Saturations = field(default_factory=dict)
     origin: Origin | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -139,10 +144,20 @@ def constant_of(model: ir.Model, site: Site) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def look_at_constants(model: ir.Model, sites: Sequence[Site]) -> dict[str, Seen]:
-    """Statistics of the weights, which need no data."""
-    seen = {}
-    for site in sites:
-        if site.role == "weight":
-            seen[site.key] = Seen.of(constant_of(model, site), site.axis)
-    return seen
+def held_constant(model: ir.Model, site: Site, saturations: Saturations) -> NDArray[np.float32]:
+    """The array of a constant, within the ends between which its values mean something."""
+    array, saturation = constant_of(model, site), saturations.get(site.tensor)
+    return array if saturation is None else np.asarray(saturation.held(array), np.float32)
+
+
+def look_at_constants(
+    model: ir.Model, sites: Sequence[Site], saturations: Saturations = MappingProxyType({})
+) -> dict[str, Seen]:
+    """Statistics of the weights, which need no data; none of one that holds infinities."""
+    weights = {s.key: s for s in sites if s.role == "weight"}
+    arrays = {key: held_constant(model, s, saturations) for key, s in weights.items()}
+    return {
+        key: Seen.of(array, weights[key].axis)
+        for key, array in arrays.items()
+        if np.isfinite(array).all()
+    }

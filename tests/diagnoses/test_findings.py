@@ -140,8 +140,8 @@ def test_texts_name_tensor_share_and_remedy(
 def test_what_a_typical_channel_is_left_with_is_said() -> None:
     (finding,) = found(part(), lost_bits=lost(granularity=2.5))
     because, cost = finding.text.figures["because"], finding.text.figures["cost"]
-    told = {"times": "12.8", "used": "21", "levels": "256"}
-    assert because == say("because.granularity", **told)
+    told = {"channels": "2", "times": "12.8", "used": "21", "levels": "256"}
+    assert because == say("because.channels", **told)
     assert cost == say("finding.cost", bits="2.5")
 
 

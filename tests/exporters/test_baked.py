@@ -142,7 +142,8 @@ def test_one_number_as_constant_stays_what_it_is(
 ) -> None:
     nodes = [
         helper.make_node("Add", ["x", "c"], ["s"], name="s"),
-        helper.make_node("MatMul", ["s", "w"], ["y"], name="m"),
+        helper.make_node("Relu", ["s"], ["r"], name="r"),
+        helper.make_node("MatMul", ["r", "w"], ["y"], name="m"),
     ]
     weight = samples(1, 4, 4)
     constants = {"c": np.full(shape, number, np.float32), "w": weight}

@@ -101,7 +101,7 @@ def test_of_two_convolutions_into_one_add_the_later_is_the_backbone() -> None:
 
 def test_tensorrt_leaves_bias_outputs_and_pointwise_constants_in_float() -> None:
     text = HEAD + "{ a = %s (x, w, b) m = Mul(a, k) c = %s (m, u) y = Sigmoid(c) }" % (CONV, CONV)
-    model = proto(text, **kernels("w", "u", "b"), k=random(4, 1, 1))
+    model = proto(text, **kernels("w", "u", "b"), k=random(8))
     assert keys(placed(model, TENSORRT)) == {
         "x:activation",
         "w:weight",
@@ -242,11 +242,14 @@ def test_a_bias_shared_by_layers_of_different_scales_is_quantized_once() -> None
 
 
 @integer_only
-def test_masks_of_infinities_stay_in_float(target: Target) -> None:
+@pytest.mark.parametrize(("op", "kept"), [("Softmax", False), ("Relu", True)])
+def test_infinities_stay_in_float_where_no_softmax_bounds_them(
+    target: Target, op: str, kept: bool
+) -> None:
     mask = np.where(np.eye(8, dtype=bool), np.float32(0), np.float32(-np.inf)).astype(np.float32)
-    text = "g (float[N,4,8,8] x) => (float[N,4,8,8] y) { m = Add(x, k) y = Softmax(m) }"
+    text = "g (float[N,4,8,8] x) => (float[N,4,8,8] y) { m = Add(x, k) y = %s(m) }" % op
     found = placed(proto(text, k=mask), target)
-    assert found.left_in_float["k"].code == "left.infinite"
+    assert ("k" in found.left_in_float) == kept == ("k:weight" not in keys(found))
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,10 @@ def _check_finite(where: str, spec: InputSpec, x: NDArray[Any], first: int) -> N
     if x.dtype.kind != "f" or bool(np.isfinite(x).all()):
         return
     bad = ~np.isfinite(x.reshape(len(x), -1))
+    if spec.masks:
+        bad &= ~np.isneginf(x.reshape(len(x), -1))
+        if not bad.any():
+            return
     sample = int(bad.any(axis=1).argmax())
     found = f"sample {first + sample} has {int(bad[sample].sum())} NaN or infinite values"
     raise DataError("D010", where, found, name=spec.name, dtype=x.dtype)

@@ -21,12 +21,14 @@ class InputSpec:
         dtype: Type of its values.
         shape: Its axes; None for an axis of no fixed size.
         batch_axis: Which of them is the batch axis, as far as the model shows.
+        masks: Whether -infinity is one of its values: only masked scores are made of it.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
     batch_axis: int = 0
+    masks: bool = False
 
     @property
     def sample_shape(self) -> tuple[int | None, ...]:

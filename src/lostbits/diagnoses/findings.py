@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import numpy as np
 
 from lostbits.case import Case
 from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
+from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
 from lostbits.quoting import extended
@@ -20,6 +22,8 @@ LEAST_SHARE = 0.02
 # below that it is not the reason, whatever else it is.
 _LEAST_BITS = 0.5
 _USUAL_BITS = 8  # below this width the grid itself is the first suspect
+_FAR_CHANNEL = 4.0  # times the span of a typical one: a channel that is named
+_NAMED = 4  # channels at most
 _FAR = 30.0  # dB: how much more is predicted means nothing to anybody
 
 CODES: dict[Reason, str] = {
@@ -248,7 +252,7 @@ def _text(
         "finding.text",
         name=name,
         share=share,
-        because=_because(site, verdict),
+        because=_because(site, verdict, case),
         cost=cost,
         remedy=verdict.remedy,
         won=_won(gain),
@@ -277,12 +281,12 @@ def _name(site: SiteReport, *, corrected: bool = False) -> Message:
     return say(f"name.{kind}", tensor=site.tensor, layer=layer)
 
 
-def _because(site: SiteReport, verdict: Verdict) -> Message:
+def _because(site: SiteReport, verdict: Verdict, case: Case) -> Message:
     """What the quantizer does to this tensor, without the full stop."""
     if verdict.inputs:
         return say("because.inputs")
     sentence: Mapping[Reason, Callable[[SiteReport], Message]] = {
-        "granularity": _granularity,
+        "granularity": partial(_granularity, case),
         "symmetry": _symmetry,
         "scale_format": lambda s: say("because.scale_format"),
         "too_wide": _too_wide,
@@ -300,16 +304,40 @@ def unevenness(site: SiteReport) -> tuple[float, float] | None:
     return (max(live), float(np.median(live))) if len(live) >= 2 else None
 
 
-def _granularity(site: SiteReport) -> Message:
-    """The widest channel against the median one, and what is left for that."""
+def _granularity(case: Case, site: SiteReport) -> Message:
+    """The widest channel against the median one, and what is left for that.
+
+    Where few channels stand out, as in residual streams of transformers, they are named.
+    """
     spans = unevenness(site)
     if spans is None:
         return say("because.granularity_plain")
     widest, typical = spans
     levels = 2**site.bits
     used = min(int(typical / max(site.scale)) + 1, levels)
-    times = f"{widest / typical:,.1f}"
-    return say("because.granularity", times=times, used=f"{used:,}", levels=f"{levels:,}")
+    times, left = f"{widest / typical:,.1f}", {"used": f"{used:,}", "levels": f"{levels:,}"}
+    far = far_channels(site, typical)
+    if not far:
+        return say("because.granularity", times=times, **left)
+    code = "because.stream" if _is_stream(case, site) else "because.channels"
+    return say(code, channels=", ".join(map(str, far)), times=times, **left)
+
+
+def far_channels(site: SiteReport, typical: float) -> list[int]:
+    """Channels of an activation that span several times as much as a typical one, if few do."""
+    rows = site.channel_range or []
+    spans = {int(c): max(hi, 0.0) - min(lo, 0.0) for c, lo, hi in rows}
+    far = sorted(c for c, span in spans.items() if span >= _FAR_CHANNEL * typical)
+    few = len(far) <= min(_NAMED, max(len(rows) // 8, 1))
+    return far if few and site.role != "weight" else []
+
+
+def _is_stream(case: Case, site: SiteReport) -> bool:
+    """Whether a tensor is the sum of two that were computed."""
+    node = next((n for n in case.model.graph if n.name == site.node), None)
+    return (
+        node is not None and node.op_type == "Add" and all(constant(v) is None for v in node.inputs)
+    )
 
 
 def _symmetry(site: SiteReport) -> Message:

@@ -8,7 +8,7 @@ stays. So the weight of a channel is what it does to the output, not how large i
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Plan, constant_of
+from lostbits.case import Case, Plan, constant_of, held_constant
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
@@ -61,7 +61,7 @@ def _kept(case: Case, network: NetworkReport, site: Site, plan: Plan) -> float:
 def _errors(case: Case, site: Site, affine: Affine) -> Vector:
     """Squared error of every channel: exact for constants, from the histogram for the rest."""
     if not site.streams:
-        x = constant_of(case.model, site).astype(np.float64)
+        x = held_constant(case.model, site, case.saturations).astype(np.float64)
         square = (affine.fake_quantize(x) - x) ** 2
         others = tuple(d for d in range(x.ndim) if d != site.axis)
         return np.atleast_1d(square.sum(others if site.axis is not None else None))

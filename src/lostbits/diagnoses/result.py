@@ -219,6 +219,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
         code = "note.loss_attributed" if network.metric == "loss" else "note.metric_decides"
         notes.append(say(code, name=run.metric.name))
     notes += _unfit(run, adopted)
+    notes += _saturated(run.case)
     notes += _accumulators(run.case)
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
@@ -287,6 +288,26 @@ def _unfit(run: Run, adopted: bool) -> list[Message]:
     return [say("note.min_max_instead", where=listed(named))] if named else []
 
 
+def _saturated(case: Case) -> list[Message]:
+    """Tensors whose range ends where values stop to mean anything; masks apart from others."""
+    rows: dict[bool, list[Message]] = {True: [], False: []}
+    for site in case.sites:
+        ends, seen = case.saturations.get(site.tensor), case.seen.get(site.key)
+        if ends is None or seen is None:
+            continue
+        lo, hi = float(seen.whole.lo.min()), float(seen.whole.hi.max())
+        if lo <= np.float32(ends.lo) or hi >= np.float32(ends.hi):
+            end = f"{ends.lo if lo <= np.float32(ends.lo) else ends.hi:.4g}"
+            rows[ends.mask].append(say("note.saturates_at", tensor=site.tensor, end=end))
+    codes = {True: "note.masks", False: "note.saturates"}
+    return [say(codes[mask], where=_first(named)) for mask, named in rows.items() if named]
+
+
+def _first(named: list[Message]) -> Message:
+    shown, more = listed(named[:_SHOWN]), str(len(named) - _SHOWN)
+    return say("note.and_more", row=shown, count=more) if len(named) > _SHOWN else shown
+
+
 def _accumulators(case: Case) -> list[Message]:
     """Weights with channels at, or below, the least scale that their biases allow."""
     least = least_scales(case.model, case.placed, case.plan, case.target, case.written)
@@ -303,9 +324,7 @@ def _accumulators(case: Case) -> list[Message]:
 def _counted(channels: Mapping[str, int]) -> Message:
     """The first few tensors, with how many channels each."""
     live = [(key.removesuffix(":weight"), n) for key, n in channels.items() if n]
-    named = listed([say("note.channels", count=str(n), tensor=t) for t, n in live[:_SHOWN]])
-    more = str(len(live) - _SHOWN)
-    return say("note.and_more", row=named, count=more) if len(live) > _SHOWN else named
+    return _first([say("note.channels", count=str(n), tensor=t) for t, n in live])
 
 
 def _model(reference: Reference, sites: int) -> ModelFacts:

@@ -118,10 +118,11 @@ def in_form(case: Case, model: ir.Model, source: Source, pool: Pool) -> Case:
     keys = {s.key for s in placed.sites}
     plan: Plan = {key: affine for key, affine in case.plan.items() if key in keys}
     streamed = [s for s in moved if s.streams]
-    seen = look_at_constants(model, moved)
+    seen = look_at_constants(model, moved, case.saturations)
     if streamed:
         folding = Folding(pool, silent)
-        seen |= calibrate(model, streamed, source, _BATCH, folding, case.compared)[0]
+        counted = (streamed, source, _BATCH, folding, case.compared, case.saturations)
+        seen |= calibrate(model, *counted)[0]
     made = make_plan(model, replace(placed, sites=tuple(moved)), seen, case.target)
     form = replace(case, model=model, placed=placed, seen={**case.seen, **seen}, origin=None)
     plan = with_biases(form, {**plan, **made}, made.keys())

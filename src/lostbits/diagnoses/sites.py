@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Seen, constant_of
+from lostbits.case import Case, Seen, held_constant
 from lostbits.data import Batch
 from lostbits.diagnoses.error_split import add_split
 from lostbits.diagnoses.waterfall import least_error, lost_bits, trade_off
@@ -21,6 +21,7 @@ from lostbits.runtime.compare_networks import Pair
 from lostbits.runtime.counting import Counts, counting, without_padding
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.memory_layout import by_channel
+from lostbits.runtime.saturating import saturated
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistic import RecordSum
 from lostbits.statistics import Histogram
@@ -95,6 +96,7 @@ class SiteErrors:
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation; of a masked output those that count."""
+        x = saturated(x, self.case.saturations.get(site.tensor))
         sums, counts = self.sums[site.key], self._counts(site, x, part)
         sizes = _sizes(x, counts, part.size)
         affine = _of_the_run(x) if site.dynamic else self.case.plan[site.key]
@@ -153,7 +155,7 @@ class SiteFigures:
         return {s.key: self._constant(s) for s in self.case.sites if not s.streams}
 
     def _constant(self, site: Site) -> SiteSum:
-        x = constant_of(self.case.model, site)
+        x = held_constant(self.case.model, site, self.case.saturations)
         part = split_error(x, self.case.plan[site.key], self.case.quantized_constant(site))
         return SiteSum(*part, power=float((x.astype(np.float64) ** 2).sum()), size=x.size)
 

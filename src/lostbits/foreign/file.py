@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from lostbits.data.paths import existing, reading
 from lostbits.errors import edge
+from lostbits.graph.channel_affine import keeps_affines
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.order import sort
@@ -62,13 +63,12 @@ class Foreign:
 
     @property
     def folds(self) -> bool:
-        """Whether the tool that wrote it had BatchNorms folded into the weights.
+        """Whether the tool that wrote it had scales and shifts of channels folded into layers.
 
         Where it had not, the codes are those of other weights than the normalised model has, and
-        only a model that keeps its BatchNorms can be compared with them.
+        only a model that keeps its BatchNorms, Muls and Adds can be compared with them.
         """
-        own = self.model
-        return own is None or all(n.op_type != "BatchNormalization" for n in own.graph)
+        return self.graph is None or not keeps_affines(self.graph.graph)
 
 
 def read_foreign(path: Path) -> Foreign:

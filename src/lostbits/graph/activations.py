@@ -6,17 +6,10 @@ from typing import final
 
 import onnx_ir as ir
 
+from lostbits.graph.channel_axis import channel_axis
 from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
-from lostbits.graph.queries import (
-    RECURRENT,
-    constant,
-    data_inputs,
-    is_float,
-    name_of,
-    node_name,
-    rank,
-)
+from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
 from lostbits.graph.scale_marks import Scaling, apart, runs_before, scaling, unrounded
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
@@ -27,8 +20,6 @@ from lostbits.target import Placement
 FUSED = "left.fused"  # code of the reason that layers, not words, are known by
 _SHAPES = frozenset({"Shape", "Size"})
 _COUNTS = _SHAPES | {"NonZero"}
-# Their channels lie along the last axis, those of all other ops along axis 1.
-_LAST_AXIS = frozenset({"MatMul", "Gemm", "LayerNormalization"}) | RECURRENT
 
 
 @final
@@ -209,21 +200,6 @@ class _Walk:
         if any(Use(node_name(u.node), u.idx) in self.unrounded for u in value.uses()):
             return say("left.residual")
         return say("left.unread")
-
-
-def channel_axis(value: ir.Value) -> int | None:
-    """The axis of the channels, where it has the same length in every sample.
-
-    Statistics per channel are merged over batches, so an axis of dynamic length will not do.
-    """
-    axes = rank(value)
-    if axes is None or axes < 2 or value.shape is None:
-        return None
-    producer = value.producer()
-    neighbours = [] if producer is None else [producer]
-    neighbours += [use.node for use in value.uses()]
-    axis = axes - 1 if any(n.op_type in _LAST_AXIS for n in neighbours) else 1
-    return axis if isinstance(value.shape[axis], int) else None
 
 
 def _live_tensors(graph: ir.Graph) -> set[str]:

@@ -17,6 +17,7 @@ from lostbits.graph.queries import (
     name_of,
     node_name,
 )
+from lostbits.graph.saturation import mask_tensors
 from lostbits.graph.scale_marks import runs_before
 from lostbits.graph.site import Role, Site, Use
 from lostbits.language import Message, say
@@ -64,6 +65,7 @@ class _Search:
     def __init__(self, graph: ir.Graph, target: Target, activations: Activations) -> None:
         self.target, self.activations = target, activations
         self.nodes = {node_name(node): node for node in graph}
+        self.masks = mask_tensors(graph)
         self.biases = {edge for node in graph if (edge := bias_of_matmul(node)) is not None}
         self.found: dict[str, Site] = {}
         self.left: dict[str, Message] = {}
@@ -142,10 +144,10 @@ class _Search:
         array = constant(value)
         assert value is not None and array is not None
         name, use = name_of(value), Use(node_name(node), index)
-        if array.size == 0 or not np.isfinite(array).all():  # masks of attention hold -infinity
+        operand = role == "weight" and axis is None
+        if array.size == 0 or not (np.isfinite(array).all() or (operand and name in self.masks)):
             self.left[name] = say("left.infinite" if array.size else "left.empty")
             return None
-        operand = role == "weight" and axis is None
         if not operand and np.abs(array).max() > _LARGEST:
             self.left[name] = say("left.huge")
             return None

@@ -7,8 +7,8 @@ from typing import final
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.batch_norm import fold_batch_norms
 from lostbits.graph.branches import NOTHING_KNOWN, Conditions, inline_branches
+from lostbits.graph.channel_affine import Folded, asks_for_ranks, fold_affines
 from lostbits.graph.convert_opset import convert_opset
 from lostbits.graph.enclose import enclose
 from lostbits.graph.ends import declare_ends
@@ -28,8 +28,8 @@ class Normalisation:
 
     Attributes:
         constants: Nodes evaluated once and for all.
-        batch_norms: BatchNormalizations folded into the layer before.
-        batch_norms_left: Outputs of those that could not be (no linear layer directly before).
+        batch_norms: BatchNormalizations folded into a linear layer.
+        batch_norms_left: Outputs of those that could not be (none directly before or behind).
         bypassed: Dropout and Identity nodes, and Pad nodes whose zeros a convolution took over.
         quantizers: Q/DQ pairs taken out to get back the float network.
         opset: That of the file, where it was converted to another one; else 0.
@@ -38,6 +38,7 @@ class Normalisation:
         assumed: Those of them whose condition was that of all samples.
         control_flow: Nodes with graphs inside that run as they are, in float, by name.
         fused: Ops of ONNX Runtime's optimizers that were taken apart.
+        affines: Mul, Div, Add and Sub of constants per channel folded into a linear layer.
     """
 
     constants: int = 0
@@ -51,6 +52,7 @@ class Normalisation:
     assumed: list[str] = field(default_factory=list)
     control_flow: list[str] = field(default_factory=list)
     fused: int = 0
+    affines: int = 0
 
 
 def without_quantizers(model: ir.Model) -> tuple[ir.Model, int]:
@@ -100,11 +102,13 @@ def _open_dimensions(graph: ir.Graph) -> None:
 def normalise(
     model: ir.Model, *, fold: bool = True, conditions: Conditions = NOTHING_KNOWN
 ) -> tuple[ir.Model, Normalisation]:
-    """Convert the opset, fold constants, BatchNorm, padding, bypass what does nothing; names stay.
+    """Convert the opset, fold constants, channel scales, padding, bypass what does nothing.
+
+    Names stay the user's.
 
     ``model`` is the result of ``without_quantizers`` and is not changed. Without ``fold``,
-    BatchNorms stay, as they do in what some tools quantize. ``conditions`` are those of Ifs that
-    the model alone does not settle, by node.
+    scales and shifts of channels stay, as they do in what some tools quantize. ``conditions`` are
+    those of Ifs that the model alone does not settle, by node.
     """
     copy = model.clone()
     opset, branches = convert_opset(copy), inline_branches(copy, conditions)
@@ -113,10 +117,18 @@ def normalise(
     bypassed = remove_dropouts(copy)
     constants = fold_constants(copy)
     bypassed += fold_paddings(copy)
-    batch_norms, left = fold_batch_norms(copy) if fold else (0, [])
+    folded = _fold_affines(copy) if fold else Folded(0, 0, [])
     common.RemoveUnusedNodesPass()(copy)
     common.NameFixPass()(copy)
     common.TopologicalSortPass()(copy)
     infer(copy)
-    changes = Normalisation(constants, batch_norms, left, bypassed, opset=opset, fused=fused)
+    changes = Normalisation(constants, folded.norms, folded.left, bypassed, opset=opset)
+    changes = replace(changes, affines=folded.affines, fused=fused)
     return copy, replace(changes, branches=branches, control_flow=control_flow)
+
+
+def _fold_affines(model: ir.Model) -> Folded:
+    """With the ranks of tensors known, where it is they that say what a constant does."""
+    if asks_for_ranks(model.graph):
+        infer(model)
+    return fold_affines(model)

@@ -12,6 +12,7 @@ from lostbits.graph.place import Placed
 from lostbits.plan.ranges import make_plan
 from lostbits.plan.tensor_settings import Override
 from lostbits.runtime.calibration import calibrate
+from lostbits.runtime.saturating import measured_saturations
 from lostbits.target import Target
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
@@ -51,10 +52,14 @@ def calibrated(  # noqa: PLR0913 - options are keywords
     compared = compared_outputs(model.graph) if compared is None else compared
     checkpoint = _checkpoint(model, placed, source, batch, work, compared)
     folding = Folding(pool or InProcess(), progress, checkpoint)
-    seen, energy = calibrate(model, placed.sites, source, batch, folding, compared)
-    seen |= look_at_constants(model, placed.sites)
+    ends = measured_saturations(model, source, batch, folding)
+    seen, energy = calibrate(model, placed.sites, source, batch, folding, compared, ends)
+    seen |= look_at_constants(model, placed.sites, ends)
     plan = make_plan(model, placed, seen, target, overrides)
-    return Case(model, target, placed, seen, plan, energy, len(source), compared=compared)
+    count = len(source)
+    return Case(
+        model, target, placed, seen, plan, energy, count, compared=compared, saturations=ends
+    )
 
 
 def _checkpoint(

@@ -8,8 +8,9 @@ outputs, float sums, are added up batch by batch in order.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
@@ -23,8 +24,11 @@ from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import channels, values_by_name
+from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.runtime.counting import counting, zeroed
+from lostbits.runtime.runaway import first_runaway
+from lostbits.runtime.saturating import held
 from lostbits.runtime.session import Session
 from lostbits.statistic import RunningSum
 from lostbits.statistics import Tally
@@ -44,6 +48,7 @@ _LARGEST = 1e18  # its square nears the largest float32
 _CHUNK, _CHUNKS = (32, 256), 8
 
 Arrays = Mapping[str, NDArray[Any]]
+_NOWHERE: Saturations = MappingProxyType({})
 
 
 def calibrate(
@@ -53,6 +58,7 @@ def calibrate(
     batch: int,
     folding: Folding | None = None,
     compared: Sequence[Compared] | None = None,
+    saturations: Saturations = _NOWHERE,
 ) -> tuple[dict[str, Seen], dict[str, float]]:
     """Statistics of every activation site, and the energy of everything that is compared.
 
@@ -64,6 +70,7 @@ def calibrate(
         folding: Who works, who is told, and where unfinished sums are kept; None is this process,
             nobody and nowhere.
         compared: Outputs, or what they are chosen from; None: what the graph shows.
+        saturations: Ends that values are held within before they are looked at.
 
     Raises:
         SimulationError: S003 when an activation is not finite, with tensor and samples; S007 when
@@ -73,7 +80,7 @@ def calibrate(
     compared = compared_outputs(model.graph) if compared is None else compared
     folding = folding or Folding(InProcess(), silent)
     counted = Counted.empty(streamed)
-    counts = _Counts(model, streamed, source, batch, compared)
+    counts = _Counts(model, streamed, source, batch, compared, saturations)
     chunk = int(np.clip(len(source) // _CHUNKS, *_CHUNK))
     check = partial(_check, model, streamed, len(compared))
     folding.run("statistics", counts, source.chunks(batch, chunk), counted, check)
@@ -106,11 +113,6 @@ def _seen(sites: Sequence[Site], tallies: Mapping[str, Tally]) -> dict[str, Seen
         lo, hi = groups.get(site.group, (np.inf, -np.inf))
         groups[site.group] = (min(lo, own.lo.min()), max(hi, own.hi.max()))
     return {s.key: Seen.of_all(tallies[s.key], groups[s.group]) for s in sites}
-
-
-def _check_finite(site: Site, own: Tally, part: Batch) -> None:
-    if not own.finite:
-        raise SimulationError("S003", f"tensor {site.tensor!r}", f"NaN or infinity {part.span}")
 
 
 class _Kept(NamedTuple):
@@ -180,6 +182,7 @@ class _Counts:
     source: Source
     batch: int
     compared: Sequence[Compared]
+    saturations: Saturations = field(default_factory=dict)
 
     @property
     def by_threads(self) -> bool:
@@ -214,9 +217,20 @@ class _Counts:
     ) -> None:
         # The largest first, so that no core is left with one of them at the end.
         ordered = sorted(self.sites, key=lambda s: -values[s.tensor].size)
-        list(threads.map(lambda s: tallies[s.key].update(values[s.tensor]), ordered))
-        for site in self.sites:  # in the graph's order: the first is the one to look at
-            _check_finite(site, tallies[site.key], part)
+        ends = self.saturations.get
+        list(
+            threads.map(
+                lambda s: tallies[s.key].update(held(values[s.tensor], ends(s.tensor))), ordered
+            )
+        )
+        if not all(tallies[site.key].finite for site in self.sites):
+            raise self._not_finite(tallies, part)
+
+    def _not_finite(self, tallies: Mapping[str, Tally], part: Batch) -> SimulationError:
+        """S003, at the first layer that runs away, which need not be a site."""
+        site = next(s.tensor for s in self.sites if not tallies[s.key].finite)
+        tensor = first_runaway(self.model, part.feeds) or site
+        return SimulationError("S003", f"tensor {tensor!r}", f"NaN or infinity {part.span}")
 
 
 def _total(

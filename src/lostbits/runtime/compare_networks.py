@@ -14,6 +14,7 @@ from lostbits.data import Batch
 from lostbits.graph.site import Site
 from lostbits.runtime.chords import chord, evaluated, pointed
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.saturating import saturated
 from lostbits.runtime.simulation import Frozen, on_grids, replayed, settle
 
 Tensors = Sequence[torch.Tensor | None]
@@ -27,7 +28,8 @@ class Pair:
     Attributes:
         step: The node.
         inputs, quantized_inputs: What it reads.
-        outputs, quantized_outputs: What it computes, before any quantizer behind it.
+        outputs, quantized_outputs: What it computes, before any quantizer behind it; within the
+            ends of a tensor that saturates.
     """
 
     step: Step
@@ -113,11 +115,19 @@ def _advance(
         _tell_sites(executor, name, value, part, listeners)
         for site in executor.by_tensor.get(name, ()):
             settle(frozen, site, other)
-    pair = Pair(step, *inputs, *outputs)  # type: ignore[arg-type]
+    kept = [_held(step, values, frozen) for values in outputs]
+    pair = Pair(step, *inputs, *kept)  # type: ignore[arg-type]
     for listener in listeners:
         listener.at_node(pair, frozen)
     for walk, computed in zip(walks, outputs, strict=True):
         walk.write(step, computed)
+
+
+def _held(step: Step, outputs: Sequence[torch.Tensor], frozen: Frozen) -> tuple[torch.Tensor, ...]:
+    """What a node computes, within the ends between which it means something."""
+    ends = frozen.saturations
+    pairs = zip(step.outputs, outputs, strict=False)
+    return tuple(saturated(x, ends.get(name)) for name, x in pairs)
 
 
 def _tell_sites(

@@ -18,6 +18,7 @@ from lostbits.graph.invalid import invalid
 from lostbits.graph.load import load
 from lostbits.graph.queries import RANDOM, name_of
 from lostbits.graph.remove_idle_nodes import idle
+from lostbits.graph.saturation import mask_tensors
 from lostbits.graph.selection import candidates
 from lostbits.graph.simplify import (
     Normalisation,
@@ -111,12 +112,13 @@ def open_reference(source: Path | onnx.ModelProto | ir.Model, *, fold: bool = Tr
 
 def input_specs(model: ir.Model) -> list[InputSpec]:
     """What the model takes, for the data sources."""
-    specs = []
+    specs, masks = [], mask_tensors(model.graph)
     for value in model.graph.inputs:
         if value.dtype is None or value.dtype is ir.DataType.UNDEFINED:
             raise ModelError("M008.input", f"input {name_of(value)!r}", str(value.type))
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
-        specs.append(InputSpec(name_of(value), value.dtype.numpy(), shape, batch_axis(value)))
+        name, dtype, axis = name_of(value), value.dtype.numpy(), batch_axis(value)
+        specs.append(InputSpec(name, dtype, shape, axis, masks=name in masks))
     return specs
 
 

@@ -170,9 +170,9 @@ def _perturbed(executor: Executor, frozen: Frozen, t: float, site: Site) -> torc
 
 
 def _started(frozen: Frozen, site: Site, x: torch.Tensor) -> torch.Tensor:
-    """``x`` with the errors that are there at t=0."""
-    start = frozen.start.get(site.key)
-    return x if start is None else x + start
+    """``x`` as errors are added to it, with those that are there at t=0."""
+    held, start = frozen.held(site, x), frozen.start.get(site.key)
+    return held if start is None else held + start
 
 
 def _with_groups(step: Step, groups: int) -> Step:

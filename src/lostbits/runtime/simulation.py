@@ -15,18 +15,20 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from lostbits.case import Case, Plan, constant_of
+from lostbits.case import Case, Plan, held_constant
 from lostbits.data import Batch
 from lostbits.errors import SimulationError
 from lostbits.graph.instrument import after, before, quantized, with_constants
 from lostbits.graph.large import large_constants
 from lostbits.graph.qdq import qdq_model
 from lostbits.graph.queries import name_of
+from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
 from lostbits.runtime.chords import Chord
 from lostbits.runtime.executor import Inject
 from lostbits.runtime.memory_layout import channels_last, in_file
+from lostbits.runtime.saturating import held, saturated
 from lostbits.runtime.session import Session
 
 
@@ -45,6 +47,9 @@ class Frozen:
         plan: Grids of the sites.
         start: Errors that are there before any of ``total`` is added: those of another plan, where
             a path leads from its network and not from the float one.
+        saturations: By tensor, the ends that values are held within before errors are taken or put
+            in: what a quantizer makes of a mask differs from it by all of its size, and means the
+            same.
     """
 
     total: dict[str, torch.Tensor]
@@ -53,6 +58,11 @@ class Frozen:
     chords: dict[str, Chord] = field(default_factory=dict)
     plan: Plan = field(default_factory=dict)
     start: dict[str, torch.Tensor] = field(default_factory=dict)
+    saturations: Saturations = field(default_factory=dict)
+
+    def held(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        """What the site's errors are added to."""
+        return saturated(x, self.saturations.get(site.tensor))
 
     def since(self, other: "Frozen") -> "Frozen":
         """What these errors are more than those of another plan, which they start from."""
@@ -60,7 +70,7 @@ class Frozen:
         total = {key: _difference(self.total, other.total, key) for key in keys}
         clips = {**other.clip, **self.clip}
         clip = {key: _difference(self.clip, other.clip, key) for key in clips}
-        return Frozen(total, clip, start=dict(other.total))
+        return Frozen(total, clip, start=dict(other.total), saturations=self.saturations)
 
 
 def _difference(
@@ -91,9 +101,13 @@ class Simulation:
         """Outputs of the quantized network, and the errors of every site, on one batch."""
         values = {**part.feeds, **self._session.run(part.feeds)}
         constants = self._constants
-        frozen = Frozen(dict(constants.total), dict(constants.clip), plan=self._grids)
+        ends = self.case.saturations
+        frozen = Frozen(
+            dict(constants.total), dict(constants.clip), plan=self._grids, saturations=ends
+        )
         for site in self.streamed:
-            entering, leaving = values[before(site)], values[after(site)]
+            entering = held(values[before(site)], ends.get(site.tensor))
+            leaving = values[after(site)]
             _check_streamed(frozen, site, entering, leaving, part)
             affine = None if site.dynamic else self.case.plan[site.key]
             _freeze(frozen, site, affine, entering, leaving)
@@ -127,7 +141,7 @@ def replayed(frozen: Frozen, share: float = 1.0) -> Inject:
 
     def inject(site: Site, x: torch.Tensor) -> torch.Tensor:
         error = frozen.total.get(site.key)
-        return x if error is None else torch.add(x, error, alpha=share)
+        return x if error is None else torch.add(frozen.held(site, x), error, alpha=share)
 
     return inject
 
@@ -154,6 +168,7 @@ def settle(frozen: Frozen, site: Site, x: torch.Tensor) -> None:
     """
     if site.key not in frozen.limited:
         return
+    x = frozen.held(site, x)
     error, leaving = frozen.total[site.key], frozen.limited.pop(site.key)
     odd = ~torch.isfinite(error)
     error = torch.where(odd, leaving - x, error)
@@ -189,7 +204,8 @@ def _freeze_constants(case: Case) -> Frozen:
     frozen, large = Frozen({}, {}), large_constants(case.model.graph)
     for site in case.attributed_sites:
         if not site.streams:
-            x, affine = constant_of(case.model, site), case.plan.get(site.key)
+            x = held_constant(case.model, site, case.saturations)
+            affine = case.plan.get(site.key)
             _freeze(frozen, site, affine, x, case.quantized_constant(site))
             if site.tensor in large:
                 for errors in (frozen.total, frozen.clip):

@@ -103,7 +103,8 @@ def _loaded(folder: Path, target: Target | None) -> tuple[Case, Reference]:
     written = _part(folder, WRITTEN, _most(folder))
     _check_digests(folder, facts)
     chosen = target or find_target(str(facts.get("target")))
-    reference = open_reference(folder / FLOAT)
+    # What a recovery put in, such as a Mul before a layer, stays as the plan knows it.
+    reference = open_reference(folder / FLOAT, fold=False)
     model = reference.model
     placed = place(model, chosen)
     whole = _whole(folder, parameters, model, placed)

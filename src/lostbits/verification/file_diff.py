@@ -90,7 +90,7 @@ def _wrong_scale(ours: _Reals, theirs: _Reals) -> Iterator[_Wrong]:
 
 def _differing(ours: _Reals, theirs: _Reals, atol: float | _Reals) -> Iterator[tuple[float, float]]:
     """The first pair that is not equal, if there is one."""
-    apart = np.abs(ours - theirs).ravel() > atol
+    apart = _distance(ours, theirs).ravel() > atol
     if apart.any():
         first = int(apart.argmax())
         yield float(ours.ravel()[first]), float(theirs.ravel()[first])
@@ -127,16 +127,24 @@ def _wrong_codes(ours: Operand, theirs: Operand, step: _Reals) -> Iterator[_Wron
         yield "rounding", *figures, say(code, **words)
 
 
+def _distance(ours: _Reals, theirs: _Reals) -> _Reals:
+    """Magnitude of the difference; none between equal infinities, which masks hold."""
+    same = ours == theirs
+    apart: _Reals = np.abs(np.where(same, 0.0, ours) - np.where(same, 0.0, theirs))
+    return apart
+
+
 def _same_values(ours: _Reals, theirs: _Reals) -> bool:
     return np.array_equal(np.sort(ours.ravel()), np.sort(theirs.ravel()))
 
 
 def _wrong_values(ours: Operand, theirs: Operand) -> Iterator[_Wrong]:
     """Of a constant that one of the two has in float."""
-    least = 1e-6 * float(np.abs(ours.values).max(initial=0))
+    finite = np.where(np.isfinite(ours.values), ours.values, 0)
+    least = 1e-6 * float(np.abs(finite).max(initial=0))
     steps = [step for step in (ours.step, theirs.step) if step is not None]
     half = np.broadcast_to(0.51 * steps[0] if steps else np.asarray(least), ours.values.shape)
-    wrong = np.abs(theirs.values - ours.values) > half
+    wrong = _distance(ours.values, theirs.values) > half
     for expected, found in _differing(ours.values, theirs.values, half.ravel()):
         words = {"count": str(int(wrong.sum())), "all": str(wrong.size)}
         figures = f"{expected:.7g}", f"{found:.7g}"
