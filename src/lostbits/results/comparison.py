@@ -137,7 +137,8 @@ class Comparison:
         only_old: Tensors that only the old side has.
         only_new: Tensors that only the new side has.
         text: The same in a sentence.
-        old, new: What was measured of each side; None without data.
+        old: What was measured of the old side; None without data.
+        new: The same of the new side.
         output: The change of the output error; None where it cannot be told.
         checks: The gates, in the order in which they were given.
         unsaid: What this comparison cannot tell, and what it would take.

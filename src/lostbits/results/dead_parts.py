@@ -13,7 +13,8 @@ class Tried:
 
     Attributes:
         setting: As ``--set`` takes it; ``input_scaling`` is the recovery of that name.
-        before_db, after_db: SQNR of the worst part of an output; None without an error.
+        before_db: SQNR of the worst part of an output; None without an error.
+        after_db: The same, with the change.
     """
 
     setting: str

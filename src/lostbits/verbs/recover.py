@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from lostbits.attempts.bench import Bench, Save, Wishes
 from lostbits.attempts.bench import recover as recovered
@@ -20,9 +20,11 @@ from lostbits.metric import Metric
 from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
-from lostbits.results.diagnosis import Recovery
+from lostbits.results.diagnosis import Diagnosis, Recovery
+from lostbits.results.recovery import Outcome
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
+from lostbits.system.peak import Peak
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
@@ -86,56 +88,86 @@ def recover(  # noqa: PLR0913 - options are keywords
     settings = replace(settings, command=command or command_of(origin))
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
     settings, effort = _kept(settings, effort, out)
-    wishes = Wishes(
-        goal=Goal.parse(goal) if isinstance(goal, str) else goal,
-        budget=parsed(budget) if isinstance(budget, str) else budget,
-        methods=choose(methods, iterations),
-        effort=effort,
-    )
-    judges, teaching = _parts(origin)
+    wishes = _wishes(goal, budget, choose(methods, iterations), effort)
     counts = None if metric is None else chosen_metric(metric)
     settings = with_loss(settings, counts)
-    seconds = {"calibrate": origin.seconds}
     with working(settings, settings.resources.workers if workers is None else workers) as (
         pool,
         peak,
     ):
-        start = time.perf_counter()
-        bare = _taught(case, origin, teaching.source, progress, pool)
-        truth = judges.labels(labels, counts)
-        bench = Bench(
-            teaching.source,
-            judges.source,
-            truth,
-            settings,
-            wishes.budget,
-            pool,
-            counts,
-            **_shared(judges, teaching, origin, labels, counts, progress, pool),
-        )
-        seconds["calibrate"] += time.perf_counter() - start
-        start = time.perf_counter()
-        run = bench.run(bare, progress)
-        seconds["diagnose"] = time.perf_counter() - start
-        start = time.perf_counter()
-        best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
-        seconds["recover"] = time.perf_counter() - start
-        plain = origin.reference.plain
-        around = Circumstances(
-            adopted=origin.adopted is not None,
-            goals=[] if wishes.goal is None else [wishes.goal],
-            check=sample_check(bare, plain, judges.source, teaching.source, pool),
-            judges=Judged(
-                outcome.before,
-                samples_used(judges.source, "evaluation", len(judges.source)),
-                None if counts is not None and counts.labels == "any" else truth,
-            ),
-        )
-        found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
+        room = _Room(origin, settings, wishes, counts, pool, peak, saver(out), progress)
+        best, report = _recovered(case, labels, room)
+    return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+
+
+@final
+@dataclass(frozen=True)
+class _Room:
+    """What one recovery works with: where the case comes from, wishes, and who does the work."""
+
+    origin: Provenance
+    settings: Settings
+    wishes: Wishes
+    metric: Metric | None
+    pool: Pool
+    peak: Peak
+    save: Save
+    progress: Progress
+
+
+def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis]:
+    """The best case, and the report of how it came about."""
+    origin, wishes, pool = room.origin, room.wishes, room.pool
+    judges, teaching = _parts(origin)
+    clock, seconds = time.perf_counter, {"calibrate": origin.seconds}
+    start = clock()
+    bare = _taught(case, origin, teaching.source, room.progress, pool)
+    bench = Bench(
+        teaching.source,
+        judges.source,
+        judges.labels(labels, room.metric),
+        room.settings,
+        wishes.budget,
+        pool,
+        room.metric,
+    )
+    bench = _of_all(bench, judges, teaching, origin, labels, room.progress)
+    seconds["calibrate"] += clock() - start
+    start = clock()
+    run = bench.run(bare, room.progress)
+    seconds["diagnose"] = clock() - start
+    start = clock()
+    best, ledger, outcome = recovered(bare, run, bench, wishes, room.save, room.progress)
+    seconds["recover"] = clock() - start
+    around = Circumstances(
+        adopted=origin.adopted is not None,
+        goals=[] if wishes.goal is None else [wishes.goal],
+        check=sample_check(bare, origin.reference.plain, judges.source, teaching.source, pool),
+        judges=_judged(bench, outcome),
+    )
+    peaks = (room.peak.bytes, pool.peak)
+    found = explained(run, origin, room.settings, seconds, peaks, around)
     matched = found.coverage.sites_total
     after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
-    report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
-    return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+    return best, replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
+
+
+def _wishes(
+    goal: str | Goal | None, budget: str | float, methods: tuple[Method, ...], effort: Effort
+) -> Wishes:
+    return Wishes(
+        goal=Goal.parse(goal) if isinstance(goal, str) else goal,
+        budget=parsed(budget) if isinstance(budget, str) else budget,
+        methods=methods,
+        effort=effort,
+    )
+
+
+def _judged(bench: Bench, outcome: Outcome) -> Judged:
+    """The network as it came, on the samples that judge; labels only where they are classes."""
+    facts = samples_used(bench.judges, "evaluation", len(bench.judges))
+    classes = bench.metric is None or bench.metric.labels != "any"
+    return Judged(outcome.before, facts, bench.labels if classes else None)
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:
@@ -166,25 +198,24 @@ def _parts(origin: Provenance) -> tuple[Samples, Samples]:
     return held_out(origin.judged)
 
 
-def _shared(
+def _of_all(
+    bench: Bench,
     judges: Samples,
     teaching: Samples,
     origin: Provenance,
     labels: object,
-    metric: Metric | None,
     progress: Progress,
-    pool: Pool,
-) -> dict[str, Any]:
-    """What is known where both kinds of samples come from the same data."""
+) -> Bench:
+    """With what is known besides where both kinds of samples come from the same data."""
     whole = judges.parted
     if whole is None or teaching.parted is not whole:
-        return {}
+        return bench
 
     def planned() -> Case:
-        return replace(origin.calibrate(whole.source, progress, pool), origin=None)
+        return replace(origin.calibrate(whole.source, progress, bench.pool), origin=None)
 
-    taught = None if labels is None else teaching.labels(labels, metric)
-    return {"taught": taught, "whole": whole.source, "planned": planned}
+    taught = None if labels is None else teaching.labels(labels, bench.metric)
+    return replace(bench, taught=taught, whole=whole.source, planned=planned)
 
 
 def _taught(case: Case, origin: Provenance, source: Source, progress: Progress, pool: Pool) -> Case:
