@@ -1,5 +1,6 @@
 """The library's door: a program from end to end, what a model may be given as, wrong types."""
 
+import html
 import json
 import os
 import re
@@ -375,16 +376,16 @@ def test_other_words_leave_every_figure_as_it_is(
 
 
 def test_labels_are_those_of_the_whole_data(net: Path) -> None:
-    """Of the first samples, and of the last quarter that judges: the same as by hand."""
+    """Of the first samples, and of the last half of few, which judges: the same as by hand."""
     labels = np.arange(len(DATA)) % 4
     first = lb.diagnose(lb.load(net, DATA, SNPE, samples=12), labels=labels)
     assert first.baseline == lb.diagnose(lb.load(net, DATA[:12], SNPE), labels=labels[:12]).baseline
     split = lb.load(net, DATA, SNPE, hold_out=True)
-    by_hand = lb.load(net, DATA[24:], SNPE, calibration=DATA[:24])
+    by_hand = lb.load(net, DATA[16:], SNPE, calibration=DATA[:16])
     methods = ["bias_correction"]
     one, other = (
         lb.recover(each, methods=methods, labels=given)
-        for each, given in ((split, labels), (by_hand, labels[24:]))
+        for each, given in ((split, labels), (by_hand, labels[16:]))
     )
     assert (one.before, one.after) == (other.before, other.after)
     late = lb.recover(lb.load(net, DATA, SNPE), methods=methods, labels=labels)
@@ -520,11 +521,12 @@ def test_representations_fit_a_line(case: lb.Case, found: lb.Diagnosis) -> None:
 
 
 def test_a_notebook_shows_the_first_screen_and_no_markup_of_names(found: lb.Diagnosis) -> None:
-    page = found._repr_html_()
-    first = found.findings[0]
-    assert str(found.verdict) in page and first.command in page
+    first, ill = found.findings[0], replace(found, judgement=None)
+    page = ill._repr_html_()
+    assert str(found.verdict) in page and html.escape(first.command) in page
+    assert found.healthy and html.escape(first.command) not in found._repr_html_()
     hostile = replace(first, text=language.verbatim("<script>"), command="<b>")
-    page = replace(found, findings=[hostile])._repr_html_()
+    page = replace(ill, findings=[hostile])._repr_html_()
     assert "<script>" not in page and "<b></code>" not in page
 
 

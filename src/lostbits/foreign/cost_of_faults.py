@@ -98,12 +98,19 @@ def finding(mistake: Mistake, case: Case, found: Diagnosis) -> Finding:
 
 
 def placed_first(findings: Sequence[Finding], mistake: Finding) -> list[Finding]:
-    """The findings with a mistake among them: by share, but before others about its tensor."""
+    """The findings with a mistake among them: by share, but before others about its tensor.
+
+    It comes before what collapsed, too: that is where the loss shows, and a mistake is why.
+    """
     later = (
         number
         for number, other in enumerate(findings)
         if other.reason != "mistake"
-        and (other.share <= mistake.share or other.tensor == mistake.tensor)
+        and (
+            other.share <= mistake.share
+            or other.tensor == mistake.tensor
+            or other.reason == "collapse"
+        )
     )
     here = next(later, len(findings))
     return [*findings[:here], mistake, *findings[here:]]

@@ -103,13 +103,15 @@ class _Looking:
 
     def open(self) -> Callable[[range], dict[str, Reach]]:
         inputs = {name_of(v) for v in self.model.graph.inputs}
-        session = Session(with_outputs(self.model, [t for t in self.tensors if t not in inputs]))
+        made = [name for name in self.tensors if name not in inputs]
+        session = Session(with_outputs(self.model, made)) if made else None
         cursor, half = self.source.cursor(), len(self.source) / 2
 
         def look(chunk: range) -> dict[str, Reach]:
             found: dict[str, Reach] = {name: Reach() for name in self.tensors}
             for part in cursor.batches(chunk, _BATCH):
-                values = trimmed({**part.feeds, **session.run(part.feeds)}, part)
+                ran = {} if session is None else session.run(part.feeds)
+                values = trimmed({**part.feeds, **ran}, part)
                 for name in self.tensors:
                     seen = _seen(values[name], part, half, self.limits.get(name))
                     found[name].merge(seen)

@@ -81,8 +81,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         example_inputs: What a torch module is exported with, in the order of ``forward``; default,
             from the data.
-        hold_out: Keep the last quarter of the data, at most 64 samples, to judge a recovery; the
-            others set the ranges.
+        hold_out: Keep the last quarter of the data to judge a recovery, at most 64 samples and of
+            few up to a half; the others set the ranges.
         samples: Use only the first of the data.
         overrides: Wishes for single tensors, as ``--set`` has them.
         outputs: What outputs mean, where the graph does not show it: kinds by name (``classes``,
