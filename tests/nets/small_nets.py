@@ -120,10 +120,20 @@ def runtime_ops(op: str, seed: int = 0) -> onnx.ModelProto:
     net = Net(seed)
     x = net.gemm("x", 6, 8)
     for _ in range(3):
-        more = {"FusedMatMul": [net.normal(8, 8)], "BiasGelu": [net.bias(8)]}.get(op, [])
-        x = net.gemm(net.add(op, [x, *more], domain="com.microsoft"), 8, 8)
+        x = net.gemm(net.add(op, [x], domain="com.microsoft"), 8, 8)
     model = net.model([6], x)
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+def classical_ops(op: str, seed: int = 0) -> onnx.ModelProto:
+    """Gemm layers with an op of ``ai.onnx.ml`` between them, that nothing has a gradient of."""
+    net, options = Net(seed), {"Scaler": {"offset": [0.1] * 8, "scale": [1.5] * 8}}
+    x = net.gemm("x", 6, 8)
+    for _ in range(3):
+        x = net.gemm(net.add(op, [x], domain="ai.onnx.ml", **options.get(op, {})), 8, 8)
+    model = net.model([6], x)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     return model
 
 

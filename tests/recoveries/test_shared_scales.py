@@ -107,9 +107,9 @@ def test_an_input_of_unlike_channels_is_divided(tmp_path: Path, name: str) -> No
     assert (first.code, first.tensor) == ("F010", "x")
     assert first.dead is not None and len(first.dead.host) == 1
     better = lb.recover(case, methods=["input_scaling"], budget="20s", out=tmp_path / "r")
-    assert worst_db(better.before) < 12 and worst_db(better.after) > 35
+    assert worst_db(better.before) < 12 and worst_db(better.after) > 30
     again = lb.load(tmp_path / "r", points())
-    assert worst_db(lb.diagnose(again).baseline) > 35
+    assert worst_db(lb.diagnose(again).baseline) > 30
 
 
 def test_a_divided_input_is_left_to_the_host_of_an_integer_platform(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from lostbits.graph import large
 from lostbits.graph.load import load
 from lostbits.graph.queries import constant
 from lostbits.recoveries.bias_correction import BiasCorrection
+from lostbits.recoveries.second_order import SecondOrder
+from lostbits.recovery import applied
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.runtime import executor
 from lostbits.runtime.float_reference import open_reference
@@ -39,7 +41,7 @@ from lostbits.verbs.diagnose import diagnose
 from lostbits.verbs.load import load as opened
 from lostbits.verbs.origin import Provenance, origin_of
 from lostbits.workers.pool import Resources, size
-from runs import assert_valid, diagnosed, planned, recovered
+from runs import assert_valid, diagnosed, planned, recovered, stored
 from runs import figures as bare
 from small_nets import change_by, cnn
 
@@ -211,7 +213,9 @@ def test_a_case_with_data_beside_it_comes_back(
     net: Path, in_files: Callable[[], None], tmp_path: Path
 ) -> None:
     in_files()
-    recovered(net, vectors(16), "snpe", out=tmp_path, methods=("second_order",))
+    source, planned_case = planned(net, vectors(16), "snpe")
+    change = change_by(SecondOrder(), planned_case, source)
+    stored(applied(planned_case, change), tmp_path)
     weights = 3 * 2 * 2 * WIDTH * WIDTH
     codes = (tmp_path / f"{QUANTIZED}.data").stat().st_size
     assert codes < 4 * weights, "floats that nobody reads are left out"

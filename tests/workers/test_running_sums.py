@@ -23,6 +23,7 @@ from lostbits.graph.site import Site
 from lostbits.rounding import Gram
 from lostbits.runtime.calibration import Counted
 from lostbits.runtime.metrics import Comparison, Outputs
+from lostbits.runtime.saturating import Reach
 from lostbits.statistic import RecordSum, RunningSum
 from lostbits.statistics import Extrema, Histogram, Tally
 from lostbits.workers.record import flattened, rebuilt
@@ -49,6 +50,16 @@ def site_sum(number: int) -> SiteSum:
 def layer_sum(number: int) -> LayerSum:
     v = sizes(number)
     return LayerSum("y", v[: len(TERMS)], v[: len(TERMS)] ** 2, v[6], v[7], v[:3], 5)
+
+
+def unreached() -> Reach:
+    return Reach(("scores", "mask+"), np.full(2, np.inf), np.full(2, -np.inf))
+
+
+def reach(number: int) -> Reach:
+    ends = unreached()
+    ends.include("scores" if number % 3 else "mask+", (-1.0 - number, number % 7))
+    return ends
 
 
 def attributed(number: int) -> Attributed:
@@ -130,6 +141,7 @@ MEMBERS: dict[type[Sum], Member] = {
     Attributed: Member(Attributed, attributed),
     Walked: Member(lambda: Walked(0.0, 0, 0, np.zeros(6)), walked),
     Counted: Member(lambda: Counted.empty(SITES), counted, True),
+    Reach: Member(unreached, reach, True),
     Measured: Member(
         lambda: Measured(0, {s.key: SiteSum() for s in SITES}, {}, Comparison()), measured
     ),

@@ -217,7 +217,8 @@ def test_layers_that_are_learned_from_float_values_are_shared(tmp_path: Path) ->
 
 def layers_of(folder: Path) -> dict[str, int]:
     """Finished layers, and when each of them was."""
-    return {p.name: p.stat().st_mtime_ns for p in (folder / WORK).glob("*/[0-9]*.npz")}
+    work = folder / WORK
+    return {str(p.relative_to(work)): p.stat().st_mtime_ns for p in work.glob("*/[0-9]*.npz")}
 
 
 @pytest.mark.parametrize("seed", [0])

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, Protocol, final
 
 import numpy as np
@@ -130,13 +131,19 @@ def _stored(where: str, stream: IO[bytes], size: int) -> Rows:
     return StoredRows(stream, offset, shape[::-1], dtype)[0 : shape[-1]].transpose()
 
 
+# Python's parser counts its depth in one place for all threads, and raises SystemError where two
+# parse at the same time (CPython 3.11; numpy reads a header with it).
+_PARSING = Lock()
+
+
 def _header(start: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(start)
     if version > _NEWEST:
         raise ValueError(f"version {version} of the format is not known")
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
-        return header(start)
+        with _PARSING:
+            return header(start)
     except MemoryError:  # how Python's parser refuses deep nesting
         raise ValueError("its header is no dictionary") from None
 

@@ -73,7 +73,11 @@ def _rest(run: Run, repair: Repair, pool: Pool, progress: Progress) -> NetworkRe
     """The attribution of the network that stands, over all samples."""
     case = in_float(run.case, repair.sites)
     again = Run(case, run.source, run.settings, run.labels, run.tolerance)
-    again.diagnose(progress, pool)
+
+    def told(stage: str, done: int, total: int) -> None:
+        progress(f"repaired: {stage}", done, total)
+
+    again.diagnose(told, pool)
     return again.network()
 
 

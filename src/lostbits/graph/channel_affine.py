@@ -134,7 +134,7 @@ def _fold_behind(graph: ir.Graph, node: ir.Node) -> bool:
     linear, index = found
     if linear.op_type == "Add":
         return _behind_bias(graph, node, linear, index)
-    weight = _float32(linear, 1)
+    weight = _weight(linear)
     channels = None if weight is None else output_channels(linear, weight)
     affine = None if channels is None else affine_of(node, index, _layout(linear), channels)
     if weight is None or channels is None or affine is None or _scaled_gemm(linear):
@@ -189,7 +189,7 @@ def _behind_bias(graph: ir.Graph, node: ir.Node, add: ir.Node, index: int) -> bo
     linear = None if source is None else source.producer()
     if at is None or linear is None or bias_of_matmul(linear) is None:
         return False
-    weight, bias = _float32(linear, 1), _float32(add, at)
+    weight, bias = _weight(linear), _float32(add, at)
     if weight is None or bias is None:
         return False
     affine = affine_of(node, index, _layout(linear), weight.shape[-1])
@@ -357,6 +357,12 @@ def _take_before(
 
 def _turned(linear: ir.Node) -> bool:
     return linear.op_type == "Gemm" and bool(linear.attributes.get_int("transA", 0))
+
+
+def _weight(linear: ir.Node) -> Vector | None:
+    """What a layer multiplies by; None of a file whose weight has no axes."""
+    weight = _float32(linear, 1)
+    return weight if weight is not None and weight.ndim else None
 
 
 def _float32(linear: ir.Node, index: int) -> Vector | None:
