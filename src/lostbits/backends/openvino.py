@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
-from lostbits.backends.arithmetic.openvino import accumulated
+from lostbits.kernels.openvino import accumulated
 from lostbits.errors import first_line
 
 _TELEMETRY = "openvino_telemetry"
