@@ -131,7 +131,7 @@ class _Measuring:
 
     def __init__(self, job: Measurement) -> None:
         self.job, self.case, self.cursor = job, job.case, job.source.cursor()
-        self.executor = Executor(self.case.model, self.case.attributed_sites)
+        self.executor = Executor(self.case.model, self.case.error_sites)
         self.simulation = Simulation(self.case)
         told = job.settings
         energy, samples, compared = self.case.output_energy, self.case.samples, self.case.compared

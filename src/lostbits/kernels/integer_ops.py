@@ -144,6 +144,12 @@ def _mean(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
     return (_coded(own, mean + own["zero"]),)
 
 
+def _looked_up(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
+    """Codes of 8 bits by a table that has an entry for each."""
+    (codes,) = inputs
+    return (own["table"][codes.astype(np.int64) - np.iinfo(codes.dtype).min],)
+
+
 def _interpolated(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
     """Codes of 16 bits between the 513 entries of a table; TensorFlow Lite, common.h, LUTLookup."""
     (codes,) = inputs
@@ -157,6 +163,7 @@ def _interpolated(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
 OPS: Mapping[str, Callable[[Attributes, Arrays], tuple[NDArray[Any], ...]]] = {
     "Add": _sum,
     "Interpolate": _interpolated,
+    "Lookup": _looked_up,
     "Mean": _mean,
     "Requantize": _requantized,
     "Sums": _sums,

@@ -59,7 +59,7 @@ def rewritten(
 
 
 def replaced(
-    graph: ir.Graph, floats: Collection[str], kernels: Mapping[str, "Kernel"], wide: bool = False
+    graph: ir.Graph, floats: Collection[str], kernels: Mapping[str, "Kernel"], *, wide: bool = False
 ) -> int:
     """How many layers of a graph have become kernels; what they were stays, read by nobody.
 

@@ -29,6 +29,7 @@ from lostbits.kernels.onnxruntime import (
     put_in_place,
     replaced,
 )
+from lostbits.kernels.tables import looked_up
 from lostbits.target import Arithmetic
 
 _NARROW = frozenset({ir.DataType.INT8, ir.DataType.UINT8})
@@ -81,19 +82,19 @@ def in_arithmetic(
     infer(copy)
     work = _Work(arithmetic)
     made = work.done(copy)
-    names = [name_of(v) for v in copy.graph.outputs]
-    extra = [*taps, *(name for each in work.counts.values() for name in each)]
-    extra += [t for s in work.sums for t in (s, f"{s}{PLAIN}")]
-    _give(copy.graph, [*names, *extra])
+    counted = (name for each in work.counts.values() for name in each)
+    _give(copy.graph, [*taps, *work.sums], list(counted))
     copy.opset_imports[DOMAIN] = 1
     common.RemoveUnusedNodesPass()(copy)
     return Simulated(copy, made, work.counts, tuple(work.sums))
 
 
-def _give(graph: ir.Graph, names: Sequence[str]) -> None:
-    values = values_by_name(graph)
+def _give(graph: ir.Graph, taps: Sequence[str], counts: Sequence[str]) -> None:
+    """Let a graph give tensors, and what they were before a kernel took their place."""
+    values, own = values_by_name(graph), [name_of(v) for v in graph.outputs]
+    plain = [name for name in (f"{tap}{PLAIN}" for tap in taps) if name in values]
     graph.outputs.clear()
-    graph.outputs.extend(values[name] for name in dict.fromkeys(names))
+    graph.outputs.extend(values[n] for n in dict.fromkeys([*own, *taps, *plain, *counts]))
 
 
 def ideal_name(known: Mapping[str, object], tensor: str) -> str:
@@ -116,7 +117,7 @@ class _Work:
             return openvino.put_into(model.graph, frozenset())
         if self.arithmetic.fitted == "qnn-htp":
             return qnn_htp.put_into(model.graph, frozenset())
-        done = replaced(model.graph, frozenset(), self._kernels())
+        done = replaced(model.graph, frozenset(), self._kernels(), wide=True)
         layers = [n for n in model.graph if n.op_type in LINEAR and node_name(n) not in self.counts]
         return done + sum(self._summed(node) for node in layers)
 
@@ -128,7 +129,7 @@ class _Work:
         linear["Add"] = _fixed_sum(own) if own.addition == "fixed" else floats.float_sum
         mean = partial(_fixed_mean, own) if own.mean == "fixed" else floats.float_mean
         linear["GlobalAveragePool"] = mean
-        return {**linear, **{op: _looked_up(own) for op in own.tables}}
+        return {**linear, **dict.fromkeys(own.tables, looked_up)}
 
     def _layer(
         self, write: Writer, node: ir.Node, inputs: Inputs, result: Codes

@@ -38,7 +38,7 @@ from lostbits.runtime.figure_kinds import (
 from lostbits.runtime.metrics import Baseline, Metric
 
 FORMAT = "lostbits-result/2"
-Cause = Literal["round", "clip"]
+Cause = Literal["round", "clip", "accumulate"]
 Attributor = Literal["aumann-shapley", "permutation"]
 
 # Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
