@@ -37,7 +37,8 @@ if typing.TYPE_CHECKING:
     from lostbits.results.comparison import Comparison
     from lostbits.results.diagnosis import Diagnosis, Recovery
     from lostbits.results.verification import Verification
-    from lostbits.target import Target
+    from lostbits.arithmetics import arithmetic as find_arithmetic
+    from lostbits.target import Arithmetic, Target
     from lostbits.targets import target as find_target
     from lostbits.verbs.compare import compare
     from lostbits.verbs.diagnose import diagnose
@@ -54,6 +55,7 @@ __all__ = [
     "AciqLaplace",
     "AdaRound",
     "AnalyticBias",
+    "Arithmetic",
     "BiasCorrection",
     "BlockReconstruction",
     "Case",
@@ -86,6 +88,7 @@ __all__ = [
     "compare",
     "diagnose",
     "export",
+    "find_arithmetic",
     "find_target",
     "inspect",
     "load",
@@ -98,6 +101,7 @@ __all__ = [
 # Imported when they are first asked for (PEP 562): torch alone costs more than a second, which
 # `lostbits --help` and a program that only catches LostbitsError need not wait for.
 _HOMES = {
+    "Arithmetic": "target",
     "Case": "case",
     "Comparison": "results.comparison",
     "Diagnosis": "results.diagnosis",
@@ -111,6 +115,7 @@ _HOMES = {
     "compare": "verbs.compare",
     "diagnose": "verbs.diagnose",
     "export": "verbs.export",
+    "find_arithmetic": "arithmetics:arithmetic",
     "find_target": "targets:target",
     "inspect": "verbs.inspect",
     "load": "verbs.load",

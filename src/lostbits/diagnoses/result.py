@@ -109,6 +109,8 @@ def assemble(
     sites, case, check, steps = run.sites(), run.case, around.check, around.steps
     network = with_reasons(case, sites, together(steps.network or run.network(), case))
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
+    if case.target.arithmetic is not None:
+        plain += ["--arithmetic", case.target.arithmetic.name]
     command = run.settings.command or quoted(plain)
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
