@@ -35,6 +35,8 @@ def check(measured: Measured, case: Case, samples: int) -> None:
     _check_sites(measured.sites, case)
     _check_layers(measured.layers, case)
     _check_comparison(measured.comparison, case)
+    names = {node_name(n) for n in case.model.graph}
+    _require(measured.left.keys() <= names, "sums of other layers")
     if measured.attributed is not None:
         _check_attributed(measured.attributed, case, samples)
     if measured.walked is not None:

@@ -9,6 +9,9 @@ from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site, Use
 
 
+_LIMITS = ("Clip", "Relu")
+
+
 def integer_layers(graph: ir.Graph, sites: Sequence[Site]) -> list[ir.Node]:
     """Linear nodes both of whose factors are quantized."""
     read = {use for site in sites for use in site.uses}
@@ -27,6 +30,17 @@ def sum_sites(graph: ir.Graph, sites: Sequence[Site]) -> tuple[Site, ...]:
     rounded: Collection[str] = {site.tensor for site in sites if site.streams}
     values = [node.outputs[0] for node in integer_layers(graph, sites)]
     return tuple(_sum_site(v, graph) for v in values if name_of(v) not in rounded)
+
+
+def layer_behind(graph: ir.Graph, tensor: str) -> str:
+    """Name of the node whose kernel gives a tensor: behind limits that the kernel takes over."""
+    node = next((n for n in graph for v in n.outputs if v.name == tensor), None)
+    while node is not None and node.op_type in _LIMITS and node.inputs[0] is not None:
+        before = node.inputs[0].producer()
+        if before is None:
+            break
+        node = before
+    return "" if node is None else node_name(node)
 
 
 def _sum_site(value: ir.Value, graph: ir.Graph) -> Site:

@@ -31,7 +31,7 @@ def _plain(attribute: ir.Attr) -> Any:
 
 
 def _sums(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
-    """Sums of a Conv or a matrix product, how many left their range, and of how many."""
+    """Sums of a Conv or a matrix product, how many left their range, of how many, the largest."""
     adder = Adder(own["bits"], bool(own["saturates"]), own["pairs"], own["distance"])
     x, w, bias = (*inputs, None)[:3]
     assert x is not None and w is not None
@@ -54,14 +54,14 @@ def _convolved(
     rows = weights.shape[:2]
     zeros = np.broadcast_to(w_zero, (len(w),)).reshape(rows)
     start = None if bias is None else bias.astype(np.int64).reshape(rows)
-    shape, values, left, count = (), [], np.zeros(len(w), np.int64), 0
+    shape, values, left, count, most = (), [], np.zeros(len(w), np.int64), 0, 0
     for sample in x:  # one by one: the windows of an image are many times its size
         columns, shape = windows(sample, own, w.shape[2:], groups, int(own["x_zero"]))
         one = added(adder, weights, columns, (zeros, int(own["x_zero"])), start)
         values.append(one.values.reshape(len(w), *shape))
-        left, count = left + one.left.ravel(), count + one.count
+        left, count, most = left + one.left.ravel(), count + one.count, max(most, one.most)
     total = np.stack(values) if values else np.zeros((0, len(w), *x.shape[2:]), np.int64)
-    return total.astype(np.int32), left, np.asarray(count * len(w), np.int64)
+    return total.astype(np.int32), left, np.asarray(count * len(w)), np.asarray(most)
 
 
 def _multiplied(
@@ -86,12 +86,8 @@ def _multiplied(
     one = added(adder, turned, inputs, (zeros, int(own["x_zero"])), start)
     values = one.values.transpose(0, 2, 1)
     lead = x.shape[:-1] if w.ndim == 2 else (*lead, x.shape[-2])
-    count = one.count * one.left.size
-    return (
-        values.reshape(*lead, w.shape[-1]).astype(np.int32),
-        one.left.sum(0),
-        np.asarray(count, np.int64),
-    )
+    total = values.reshape(*lead, w.shape[-1]).astype(np.int32)
+    return total, one.left.sum(0), np.asarray(one.count * one.left.size), np.asarray(one.most)
 
 
 def _requantized(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:

@@ -18,6 +18,7 @@ from lostbits.graph.inference import infer
 from lostbits.graph.queries import LINEAR, constant, name_of, node_name, values_by_name
 from lostbits.kernels import onnxruntime as floats
 from lostbits.kernels import openvino, qnn_htp
+from lostbits.kernels.bounds import takes_pairs
 from lostbits.kernels.integer_ops import DOMAIN
 from lostbits.kernels.onnxruntime import (
     Codes,
@@ -29,6 +30,7 @@ from lostbits.kernels.onnxruntime import (
     put_in_place,
     replaced,
 )
+from lostbits.kernels.reaches import groups_of
 from lostbits.kernels.tables import looked_up
 from lostbits.target import Arithmetic
 
@@ -43,10 +45,12 @@ class Counts(NamedTuple):
     Attributes:
         left: How many left their range, a channel.
         count: Of how many.
+        most: The largest size of an exact sum.
     """
 
     left: str
     count: str
+    most: str
 
 
 @final
@@ -172,9 +176,12 @@ class _Work:
         if added is not None:
             limit = 1 << self.arithmetic.bias_bits - 1
             operands.append(np.clip(added.astype(np.int64), -limit, limit - 1).ravel())
-        total, left, count = write.several("Sums", operands, 3, _adding(self.arithmetic, node, x, w), DOMAIN)
-        total.dtype, left.dtype, count.dtype = ir.DataType.INT32, ir.DataType.INT64, ir.DataType.INT64
-        self.counts[node_name(node)] = Counts(name_of(left), name_of(count))
+        settings = _adding(self.arithmetic, node, x, w)
+        total, *counts = write.several("Sums", operands, 4, settings, DOMAIN)
+        total.dtype = ir.DataType.INT32
+        for each in counts:
+            each.dtype = ir.DataType.INT64
+        self.counts[node_name(node)] = Counts(*map(name_of, counts))
         scale = x.scale.astype(np.float64).reshape(()) * w.scale.astype(np.float64).ravel()
         return total, scale.reshape(over_channels(node, w)) if scale.size > 1 else scale.reshape(())
 
@@ -201,7 +208,7 @@ def _turned(write: Writer, node: ir.Node, w: Codes) -> ir.Value:
 
 def _adding(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> dict[str, object]:
     """Attributes of a layer's sums."""
-    paired = own.pairs is not None and takes_pairs(own, node, x, w)
+    paired = _in_pairs(own, node, x, w)
     return {
         "kind": "Conv" if node.op_type == "Conv" else "MatMul",
         "bits": own.accumulator_bits,
@@ -217,15 +224,12 @@ def _adding(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> dict[str, obj
 _GEOMETRY = ("auto_pad", "dilations", "group", "pads", "strides")
 
 
-def takes_pairs(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> bool:
-    """Whether the products of a layer are added in pairs: types fit, and it is not depthwise."""
-    kinds = {"u8s8": ir.DataType.UINT8, "s8s8": ir.DataType.INT8}
-    fits = x.value.dtype == kinds.get(own.pairs or "") and w.value.dtype == ir.DataType.INT8
-    shape = w.value.shape
-    depthwise = node.op_type == "Conv" and shape is not None and shape[1] == 1 == int(
-        shape[0]  # type: ignore[arg-type] - a constant has no symbolic dimension
-    ) / node.attributes.get_int("group", 1)
-    return fits and not depthwise
+def _in_pairs(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> bool:
+    if x.value.dtype is None or w.value.dtype is None or w.value.shape is None:
+        return False
+    kinds = x.value.dtype.numpy().name, w.value.dtype.numpy().name
+    shape = tuple(d for d in w.value.shape if isinstance(d, int))
+    return takes_pairs(own, kinds, shape, groups_of(node))
 
 
 def _requantized(

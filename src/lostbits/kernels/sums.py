@@ -48,11 +48,13 @@ class Sums(NamedTuple):
         values: Shape (groups, M, L).
         left: How many sums of every row left their range, shape (groups, M).
         count: How many sums a row has that could: its pairs, where there are any.
+        most: The largest size of an exact sum.
     """
 
     values: Integers
     left: Integers
     count: int
+    most: int
 
 
 def added(
@@ -77,6 +79,7 @@ def added(
     centred, moved = weights - zeros[0][..., None], inputs - zeros[1]
     values = np.rint(centred.astype(np.float64) @ moved.astype(np.float64)).astype(np.int64)
     start = np.zeros(weights.shape[:2], np.int64) if bias is None else bias
+    most = int(np.abs(values + start[..., None]).max(initial=0))
     left, count = np.zeros(weights.shape[:2], np.int64), inputs.shape[2]
     if adder.pairs != "none":
         w, x = (np.ascontiguousarray(paired(v, adder.distance, axis)) for v, axis in _axes(weights, inputs))
@@ -87,7 +90,7 @@ def added(
     total = values + start[..., None]
     if adder.pairs == "none":
         left += ((total < adder.ends[0]) | (total > adder.ends[1])).sum(2)
-    return Sums(_within(adder, total), left, count)
+    return Sums(_within(adder, total), left, count, most)
 
 
 def _axes(weights: Integers, inputs: Integers) -> tuple[tuple[Integers, int], ...]:

@@ -9,7 +9,7 @@ follows, and after some tens of layers the two roundings are independent of each
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -34,6 +34,20 @@ from lostbits.runtime.saturating import held, saturated
 from lostbits.runtime.session import Session
 
 
+class Left(NamedTuple):
+    """Sums of a layer that left the range of its accumulator, or of its pairs of products.
+
+    Attributes:
+        left: How many, a channel.
+        count: Of how many.
+        most: The largest size of an exact sum.
+    """
+
+    left: NDArray[np.int64]
+    count: int
+    most: int
+
+
 @final
 @dataclass(frozen=True)
 class Frozen:
@@ -45,8 +59,7 @@ class Frozen:
         accumulate: The part from the arithmetic of the target's kernels, of sites that it moved: at
             a site what the kernel gives less ``Q(x)``, else what it adds to the sum of a layer that
             stays float.
-        left: By the name of a linear layer, how many sums left their range, a channel, and of how
-            many.
+        left: By the name of a linear layer, its sums that left their range.
         limited: What sites made of inputs that were infinite in part; errors of those elements are
             not finite before both networks were compared, which puts chords in the place of the
             functions that they come from.
@@ -67,7 +80,7 @@ class Frozen:
     start: dict[str, torch.Tensor] = field(default_factory=dict)
     saturations: Saturations = field(default_factory=dict)
     accumulate: dict[str, torch.Tensor] = field(default_factory=dict)
-    left: dict[str, tuple[NDArray[np.int64], int]] = field(default_factory=dict)
+    left: dict[str, Left] = field(default_factory=dict)
 
     def held(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         """What the site's errors are added to."""
@@ -146,7 +159,8 @@ class Simulation:
             error = channels_last(torch.from_numpy(leaving - entering))
             frozen.total[site.key] = frozen.accumulate[site.key] = error
         for node, names in self._kernels.counts.items():
-            frozen.left[node] = values[names.left], int(values[names.count])
+            count, most = int(values[names.count]), int(values[names.most])
+            frozen.left[node] = Left(values[names.left], count, most)
 
 
 def _simulated(case: Case, taps: Sequence[str]) -> Simulated:

@@ -1,0 +1,217 @@
+"""Findings about the arithmetic of kernels: one for each way in which it adds to the error.
+
+Sums that leave their range do so in many layers for one reason, and have one cure. So layers are
+told together, the largest first, with one command for all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log2
+from typing import final
+
+from lostbits.case import Case
+from lostbits.diagnoses.findings import CODES, LEAST_SHARE, gain_db
+from lostbits.diagnoses.predicted_gain import kept_of
+from lostbits.graph.integer_layers import layer_behind
+from lostbits.graph.site import Site
+from lostbits.language import Figure, Message, listed, say
+from lostbits.quoting import extended
+from lostbits.results.arithmetic import ArithmeticReport, LayerSums
+from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
+
+_NAMED = 3  # layers of a finding at most
+_FEWEST_BITS = 3  # of a weight; below, a layer is better left in float
+_REASONS: Mapping[str, Reason] = {"pairs": "pair_overflow", "sums": "sum_overflow"}
+
+
+@final
+@dataclass(frozen=True)
+class _Part:
+    """What the arithmetic of one layer carries.
+
+    Attributes:
+        entry: Of the attribution.
+        node: The layer.
+        sums: Those that left their range; None where none did.
+    """
+
+    entry: Attribution
+    node: str
+    sums: LayerSums | None
+
+
+def with_arithmetic(
+    case: Case, network: NetworkReport, report: ArithmeticReport | None
+) -> NetworkReport:
+    """The attribution with the reason behind every part that kernels carry."""
+    if report is None:
+        return network
+    known = {part.entry.key: _reason(part) for part in _parts(case, network, report)}
+    found = [
+        replace(a, reason=known[a.key]) if a.cause == "accumulate" else a
+        for a in network.attributions
+    ]
+    return replace(network, attributions=found)
+
+
+def arithmetic_findings(
+    case: Case, network: NetworkReport, report: ArithmeticReport | None, command: str
+) -> list[Finding]:
+    """One for each reason that carries a share worth a word, largest first.
+
+    Args:
+        case: What was diagnosed.
+        network: The attribution.
+        report: What the kernels did.
+        command: The command that was run, to which the remedy is added.
+    """
+    if report is None:
+        return []
+    groups: dict[Reason, list[_Part]] = {}
+    for part in _parts(case, network, report):
+        groups.setdefault(_reason(part), []).append(part)
+    found = [_finding(case, network, report, r, parts, command) for r, parts in groups.items()]
+    return sorted((f for f in found if f.share >= LEAST_SHARE), key=lambda f: -f.share)
+
+
+def _parts(case: Case, network: NetworkReport, report: ArithmeticReport) -> list[_Part]:
+    left = {each.node: each for each in report.layers}
+    parts = [a for a in network.attributions if a.cause == "accumulate"]
+    nodes = [layer_behind(case.model.graph, a.tensor) for a in parts]
+    return [_Part(a, n, left.get(n)) for a, n in zip(parts, nodes, strict=True)]
+
+
+def _reason(part: _Part) -> Reason:
+    return "requantization" if part.sums is None else _REASONS[part.sums.kind]
+
+
+def _finding(
+    case: Case,
+    network: NetworkReport,
+    report: ArithmeticReport,
+    reason: Reason,
+    parts: Sequence[_Part],
+    command: str,
+) -> Finding:
+    parts = sorted(parts, key=lambda part: -part.entry.value)
+    live = [part for part in parts if part.entry.share > 0] or parts
+    share = sum(part.entry.share for part in parts)
+    cure = _Cure.of(case, live, reason)
+    gain = gain_db(share - cure.costs(case, network))
+    first = parts[0]
+    return Finding(
+        code=CODES[reason],
+        tensor=first.entry.tensor,
+        role=first.entry.role,
+        node=first.node,
+        cause="accumulate",
+        reason=reason,
+        share=share,
+        bits=0.0,
+        gain_db=max(gain, 0.0),
+        remedy=cure.remedy,
+        command=extended(command, cure.options),
+        text=_text(report, reason, live, share, cure, max(gain, 0.0), network),
+    )
+
+
+@final
+@dataclass(frozen=True)
+class _Cure:
+    """What is to be done.
+
+    Attributes:
+        remedy: In a few words.
+        settings: ``--set`` of the weights, by their sites, or of results.
+    """
+
+    remedy: Message
+    settings: Mapping[Site, str]
+
+    @classmethod
+    def of(cls, case: Case, parts: Sequence[_Part], reason: Reason) -> "_Cure":
+        """Fewer bits for weights whose sums leave their range; float for what is rounded badly."""
+        if reason == "requantization":
+            sites = {s.tensor: s for s in case.sites if s.streams}
+            tensors = [part.entry.tensor for part in parts[:_NAMED]]
+            return cls(
+                say("remedy.requantization"), {sites[t]: "float" for t in tensors if t in sites}
+            )
+        weights = {u.node: s for s in case.sites if s.role == "weight" for u in s.uses}
+        live = [(weights[p.node], p.sums) for p in parts if p.sums is not None and p.node in weights]
+        settings = {site: fitting_bits(case.plan[site.key].grid.bits, sums) for site, sums in live}
+        told = ", ".join(sorted(set(settings.values())))
+        return cls(say(f"remedy.{reason}", bits=told), settings)
+
+    @property
+    def options(self) -> list[str]:
+        """Of the command that measures it."""
+        return [w for s, how in self.settings.items() for w in ("--set", f"{s.tensor}={how}")]
+
+    def costs(self, case: Case, network: NetworkReport) -> float:
+        """Share of the present error that coarser weights add."""
+        shares = network.values
+        grown = (
+            max(shares.get(site.key, 0.0), 0.0) * max(kept_of(case, network, site, how) - 1, 0.0)
+            for site, how in self.settings.items()
+            if site.role == "weight"
+        )
+        return sum(grown) / network.total if network.total else 0.0
+
+
+def fitting_bits(bits: int, sums: LayerSums) -> str:
+    """The setting of a weight with which sums stay in their range.
+
+    For pairs it holds for any data; for whole sums it is what these data ask.
+
+    >>> pairs = LayerSums("conv", "w", "pairs", 0.02, [], 61965, 57630, 32767, 0)
+    >>> fitting_bits(8, pairs)
+    '7bit'
+    """
+    reach = sums.reach if sums.kind == "pairs" else sums.seen
+    fewer = bits - max(ceil(log2(max(reach, 1) / sums.limit)), 1)
+    return f"{fewer}bit" if fewer >= _FEWEST_BITS else "float"
+
+
+def _text(
+    report: ArithmeticReport,
+    reason: Reason,
+    parts: Sequence[_Part],
+    share: float,
+    cure: _Cure,
+    gain: float,
+    network: NetworkReport,
+) -> Message:
+    told = {
+        "title": report.title,
+        "share": _share(network, share),
+        "layers": _layers(parts),
+        "remedy": cure.remedy,
+        "won": say("finding.won", gain=f"{gain:.1f}") if gain >= 0.05 else say("finding.won_nothing"),
+    }
+    sums = [part.sums for part in parts if part.sums is not None]
+    if not sums:
+        return say("finding.requantization", **told)
+    worst, written = max(s.reach for s in sums), max(s.reach_written for s in sums)
+    told |= {"worst": f"{worst:,}", "written": f"{written:,}", "limit": f"{sums[0].limit:,}"}
+    told |= {"seen": f"{max(s.seen for s in sums):,}"}
+    return say(f"finding.{reason}", **told)
+
+
+def _share(network: NetworkReport, share: float) -> Figure:
+    if network.open:
+        return say("finding.unknown_share")
+    return say("finding.cancelling_share") if share > 1 else f"{share:.0%}"
+
+
+def _layers(parts: Sequence[_Part]) -> Message:
+    row, more = listed([_row(part) for part in parts[:_NAMED]]), len(parts) - _NAMED
+    return say("finding.more_layers", row=row, count=str(more)) if more > 0 else row
+
+
+def _row(part: _Part) -> Message:
+    share = f"{part.entry.share:.0%}"
+    if part.sums is None:
+        return say("finding.kernel_layer", node=part.node, share=share)
+    left = f"{part.sums.share:.2%}" if part.sums.share >= 1e-4 else f"{part.sums.share:.1e}"
+    return say(f"finding.{part.sums.kind}_layer", node=part.node, share=share, left=left)
