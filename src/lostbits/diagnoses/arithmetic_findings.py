@@ -94,11 +94,11 @@ def _finding(
     command: str,
 ) -> Finding:
     parts = sorted(parts, key=lambda part: -part.entry.value)
-    live = [part for part in parts if part.entry.share > 0] or parts
+    live = [part for part in parts if part.entry.share > 0] or list(parts)
     share = sum(part.entry.share for part in parts)
-    cure = _Cure.of(case, live, reason)
-    gain = gain_db(share - cure.costs(case, network))
-    first = parts[0]
+    cures = [_priced(case, network, share, cure) for cure in _cures(case, live, reason)]
+    cures.sort(key=lambda cure: -cure.gain_db)
+    best, first = cures[0], parts[0]
     return Finding(
         code=CODES[reason],
         tensor=first.entry.tensor,
@@ -108,55 +108,67 @@ def _finding(
         reason=reason,
         share=share,
         bits=0.0,
-        gain_db=max(gain, 0.0),
-        remedy=cure.remedy,
-        command=extended(command, cure.options),
-        text=_text(report, reason, live, share, cure, max(gain, 0.0), network),
+        gain_db=best.gain_db,
+        remedy=best.remedy,
+        command=extended(command, best.options),
+        text=_text(report, reason, live, _share(network, share), cures),
     )
 
 
 @final
 @dataclass(frozen=True)
 class _Cure:
-    """What is to be done.
+    """What can be done.
 
     Attributes:
         remedy: In a few words.
-        settings: ``--set`` of the weights, by their sites, or of results.
+        settings: ``--set`` of weights or of results, by their sites.
+        gain_db: Predicted.
     """
 
     remedy: Message
     settings: Mapping[Site, str]
-
-    @classmethod
-    def of(cls, case: Case, parts: Sequence[_Part], reason: Reason) -> "_Cure":
-        """Fewer bits for weights whose sums leave their range; float for what is rounded badly."""
-        if reason == "requantization":
-            sites = {s.tensor: s for s in case.sites if s.streams}
-            tensors = [part.entry.tensor for part in parts[:_NAMED]]
-            return cls(
-                say("remedy.requantization"), {sites[t]: "float" for t in tensors if t in sites}
-            )
-        weights = {u.node: s for s in case.sites if s.role == "weight" for u in s.uses}
-        live = [(weights[p.node], p.sums) for p in parts if p.sums is not None and p.node in weights]
-        settings = {site: fitting_bits(case.plan[site.key].grid.bits, sums) for site, sums in live}
-        told = ", ".join(sorted(set(settings.values())))
-        return cls(say(f"remedy.{reason}", bits=told), settings)
+    gain_db: float = 0.0
 
     @property
     def options(self) -> list[str]:
         """Of the command that measures it."""
         return [w for s, how in self.settings.items() for w in ("--set", f"{s.tensor}={how}")]
 
-    def costs(self, case: Case, network: NetworkReport) -> float:
-        """Share of the present error that coarser weights add."""
-        shares = network.values
-        grown = (
-            max(shares.get(site.key, 0.0), 0.0) * max(kept_of(case, network, site, how) - 1, 0.0)
-            for site, how in self.settings.items()
-            if site.role == "weight"
-        )
-        return sum(grown) / network.total if network.total else 0.0
+    @property
+    def told(self) -> Message:
+        """With what it should win."""
+        won = say("finding.won_nothing")
+        if self.gain_db >= 0.05:
+            won = say("finding.won", gain=f"{self.gain_db:.1f}")
+        return say("finding.cure", remedy=self.remedy, won=won)
+
+
+def _cures(case: Case, parts: Sequence[_Part], reason: Reason) -> list[_Cure]:
+    """Fewer bits for weights whose sums leave their range; float for what is rounded badly."""
+    if reason == "requantization":
+        sites = {s.tensor: s for s in case.sites if s.streams}
+        tensors = [part.entry.tensor for part in parts[:_NAMED] if part.entry.tensor in sites]
+        return [_Cure(say("remedy.requantization"), {sites[t]: "float" for t in tensors})]
+    weights = {u.node: s for s in case.sites if s.role == "weight" for u in s.uses}
+    live = {weights[p.node]: p.sums for p in parts if p.sums is not None and p.node in weights}
+    bits = {s: fitting_bits(case.plan[s.key].grid.bits, sums) for s, sums in live.items()}
+    told = say("remedy.fewer_bits", bits=", ".join(sorted(set(bits.values()))))
+    found = [_Cure(told, bits)]
+    if reason == "pair_overflow":
+        found.append(_Cure(say("remedy.unsigned_weights"), dict.fromkeys(live, "unsigned")))
+    return found
+
+
+def _priced(case: Case, network: NetworkReport, share: float, cure: _Cure) -> _Cure:
+    """With what it wins when all of a share goes, less what coarser weights add."""
+    shares, whole = network.values, network.total or 1.0
+    grown = sum(
+        max(shares.get(s.key, 0.0), 0.0) / whole * max(kept_of(case, network, s, how) - 1, 0.0)
+        for s, how in cure.settings.items()
+        if s.role == "weight"
+    )
+    return replace(cure, gain_db=max(gain_db(share - grown), 0.0))
 
 
 def fitting_bits(bits: int, sums: LayerSums) -> str:
@@ -177,25 +189,25 @@ def _text(
     report: ArithmeticReport,
     reason: Reason,
     parts: Sequence[_Part],
-    share: float,
-    cure: _Cure,
-    gain: float,
-    network: NetworkReport,
+    share: Figure,
+    cures: Sequence[_Cure],
 ) -> Message:
-    told = {
-        "title": report.title,
-        "share": _share(network, share),
-        "layers": _layers(parts),
-        "remedy": cure.remedy,
-        "won": say("finding.won", gain=f"{gain:.1f}") if gain >= 0.05 else say("finding.won_nothing"),
-    }
+    told: dict[str, Figure] = {"title": report.title, "share": share, "layers": _layers(parts)}
+    told["cures"] = _alternatives([cure.told for cure in cures])
     sums = [part.sums for part in parts if part.sums is not None]
-    if not sums:
-        return say("finding.requantization", **told)
-    worst, written = max(s.reach for s in sums), max(s.reach_written for s in sums)
-    told |= {"worst": f"{worst:,}", "written": f"{written:,}", "limit": f"{sums[0].limit:,}"}
-    told |= {"seen": f"{max(s.seen for s in sums):,}"}
+    if sums:
+        told |= {"worst": f"{max(s.reach for s in sums):,}", "limit": f"{sums[0].limit:,}"}
+        told |= {"written": f"{max(s.reach_written for s in sums):,}"}
+        told |= {"seen": f"{max(s.seen for s in sums):,}"}
     return say(f"finding.{reason}", **told)
+
+
+def _alternatives(cures: Sequence[Message]) -> Message:
+    """One or the other."""
+    row = cures[0]
+    for cure in cures[1:]:
+        row = say("finding.or_cure", row=row, cure=cure)
+    return row
 
 
 def _share(network: NetworkReport, share: float) -> Figure:
