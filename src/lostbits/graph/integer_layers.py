@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from lostbits.graph.channel_axis import channel_axis
-from lostbits.graph.queries import LINEAR, name_of, node_name
+from lostbits.graph.queries import LINEAR, name_of, node_name, sole_consumer
 from lostbits.graph.site import Site, Use
 
 
@@ -30,6 +30,14 @@ def sum_sites(graph: ir.Graph, sites: Sequence[Site]) -> tuple[Site, ...]:
     rounded: Collection[str] = {site.tensor for site in sites if site.streams}
     values = [node.outputs[0] for node in integer_layers(graph, sites)]
     return tuple(_sum_site(v, graph) for v in values if name_of(v) not in rounded)
+
+
+def result_of(node: ir.Node, fused: Collection[str]) -> str:
+    """Name of the tensor that a node's kernel gives: behind the activation that is fused to it."""
+    value = node.outputs[0]
+    while name_of(value) in fused and (reader := sole_consumer(value)) is not None:
+        value = reader.outputs[0]
+    return name_of(value)
 
 
 def layer_behind(graph: ir.Graph, tensor: str) -> str:

@@ -139,7 +139,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         reference = _settled(reference, parts, settings, foreign)
     chosen = with_arithmetic(_target(target, foreign, reference), arithmetic)
     origin = _opened(reference, chosen, settings, foreign)
-    origin = replace(origin, told=told)
+    origin = replace(origin, told=told, arithmetic=_given(arithmetic))
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
     parts = parts or opened()
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
@@ -248,6 +248,12 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
     return replace(origin, settings=settings, footprint=footprint)
 
 
+def _given(arithmetic: str | Path | Arithmetic | None) -> str | None:
+    """As ``--arithmetic`` has it."""
+    named = isinstance(arithmetic, Arithmetic)
+    return arithmetic.name if named else None if arithmetic is None else str(arithmetic)
+
+
 def _check_alone(folder: Path, **of_a_model: object) -> None:
     """A folder has its plan; what would make another is refused, not ignored."""
     given = [name for name, value in of_a_model.items() if value is not None]
@@ -272,7 +278,10 @@ def _of_folder(
     case = replace(case, compared=compared_outputs(case.model.graph, told))
     judged = None if data is None else opener(data, reference=reference)
     parts = (reference, case.placed, case.target, judged, None)
-    origin = Provenance(*parts, settings, kept=case, folder=folder, told=told)
+    asked = _given(arithmetic)
+    origin = Provenance(
+        *parts, settings, kept=case, folder=folder, told=told, arithmetic=asked
+    )
     if judged is None:
         return replace(case, origin=origin)
     return origin.calibrate(judged.source, silent, None)
