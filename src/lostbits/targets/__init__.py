@@ -56,12 +56,19 @@ def with_arithmetic(chosen: Target, given: str | Path | Arithmetic | None) -> Ta
     >>> with_arithmetic(target("onnxruntime"), "x86-avx2").arithmetic.pairs
     'u8s8'
     """
-    if given is None:
-        return chosen
+    return chosen if given is None else replace(chosen, arithmetic=arithmetic_of(given))
+
+
+def arithmetic_of(given: str | Path | Arithmetic) -> Arithmetic:
+    """The arithmetic of that name, the one in a file, or the one that is given.
+
+    Raises:
+        TargetError: T050, T003; see ``with_arithmetic``.
+        MemberError: See ``Members``.
+    """
     if not isinstance(given, Arithmetic) and str(given).endswith(".toml"):
-        return replace(chosen, arithmetic=read_arithmetic(Path(given)))
-    named = str(given) if isinstance(given, Path) else given
-    return replace(chosen, arithmetic=ARITHMETICS.find(named))
+        return read_arithmetic(Path(given))
+    return ARITHMETICS.find(str(given) if isinstance(given, Path) else given)
 
 
 __all__ = [
@@ -73,6 +80,7 @@ __all__ = [
     "QNN_HTP",
     "SNPE",
     "TENSORRT",
+    "arithmetic_of",
     "target",
     "with_arithmetic",
 ]
