@@ -4,6 +4,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from lostbits.arithmetics import arithmetic as find_arithmetic
     from lostbits.case import Case
     from lostbits.errors import LostbitsError
     from lostbits.estimators import (
@@ -40,7 +41,6 @@ if typing.TYPE_CHECKING:
     from lostbits.results.comparison import Comparison
     from lostbits.results.diagnosis import Diagnosis, Recovery
     from lostbits.results.verification import Verification
-    from lostbits.arithmetics import arithmetic as find_arithmetic
     from lostbits.target import Arithmetic, Target
     from lostbits.targets import target as find_target
     from lostbits.verbs.compare import compare

@@ -341,6 +341,8 @@ def _arithmetic(run: Run) -> Iterator[Message]:
     if own is None:
         return
     yield say("note.arithmetic", name=own.name, title=own.title)
+    if run.sums.walked is not None:
+        yield say("note.arithmetic_walked")
     if missing := left_out(run.case, run.sums.left):
         shown, more = ", ".join(missing[:_SHOWN]), len(missing) - _SHOWN
         rest = say("note.and_others", count=str(more)) if more > 0 else ""

@@ -8,7 +8,6 @@ from lostbits.graph.channel_axis import channel_axis
 from lostbits.graph.queries import LINEAR, name_of, node_name, sole_consumer
 from lostbits.graph.site import Site, Use
 
-
 _LIMITS = ("Clip", "Relu")
 
 

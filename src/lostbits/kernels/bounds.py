@@ -31,7 +31,9 @@ class Reach(NamedTuple):
         return self.packed > self.limit
 
 
-def takes_pairs(own: Arithmetic, kinds: tuple[str, str], shape: tuple[int, ...], groups: int) -> bool:
+def takes_pairs(
+    own: Arithmetic, kinds: tuple[str, str], shape: tuple[int, ...], groups: int
+) -> bool:
     """Whether the products of a layer are added in pairs.
 
     Args:
@@ -45,9 +47,7 @@ def takes_pairs(own: Arithmetic, kinds: tuple[str, str], shape: tuple[int, ...],
     return kinds == wanted.get(own.pairs or "") and not depthwise
 
 
-def pair_reach(
-    weights: NDArray[Any], ends: tuple[int, int], own: Arithmetic, groups: int
-) -> Reach:
+def pair_reach(weights: NDArray[Any], ends: tuple[int, int], own: Arithmetic, groups: int) -> Reach:
     """Of two products that are added in int16.
 
     Args:
@@ -75,9 +75,7 @@ def _pairs(rows: Integers, ends: tuple[int, int], distance: int) -> int:
     return int(max(most.max(initial=0), -least.min(initial=0)))
 
 
-def sum_reach(
-    weights: Integers, ends: tuple[int, int], bias: Integers | None, bits: int
-) -> Reach:
+def sum_reach(weights: Integers, ends: tuple[int, int], bias: Integers | None, bits: int) -> Reach:
     """Of whole sums, on their way included.
 
     Args:

@@ -95,7 +95,9 @@ def _requantized(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
     (total,) = inputs
     real, rounding = own["real"], own["rounding"]
     if own["bits"]:
-        steps = scaled(total.astype(np.int64), Factor.of(real, own["bits"]), rounding, twice=bool(own["twice"]))
+        steps = scaled(
+            total.astype(np.int64), Factor.of(real, own["bits"]), rounding, twice=bool(own["twice"])
+        )
     else:
         steps = whole(total.astype(np.float32) * real.astype(np.float32), rounding)
     return (_coded(own, steps + own["zero"]),)
@@ -120,7 +122,9 @@ def _sum(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
     total = np.zeros((), np.int64)
     for codes, scale, zero in zip(inputs, own["scales"], own["zeros"], strict=True):
         moved = (codes.astype(np.int64) - zero) << _ROOM
-        total = total + scaled(moved, Factor.of(np.asarray(scale / wide), bits), rounding, twice=twice)
+        total = total + scaled(
+            moved, Factor.of(np.asarray(scale / wide), bits), rounding, twice=twice
+        )
     back = Factor.of(np.asarray(wide / own["scale"] / (1 << _ROOM)), bits)
     return (_coded(own, scaled(total, back, rounding, twice=twice) + own["zero"]),)
 

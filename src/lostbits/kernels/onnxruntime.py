@@ -124,9 +124,7 @@ class Writer:
         """Add a node of a domain of its own; all of its outputs."""
         values = [v if isinstance(v, ir.Value) else self._constant(v) for v in inputs]
         name = self._name("kernel")
-        node = ir.node(
-            op, values, attributes, name=name, domain=domain, num_outputs=outputs
-        )
+        node = ir.node(op, values, attributes, name=name, domain=domain, num_outputs=outputs)
         for number, value in enumerate(node.outputs):
             value.name = f"{name}_{number}"
         self.graph.insert_before(self.before, node)

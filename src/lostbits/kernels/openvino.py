@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from lostbits.graph.inference import infer
+from lostbits.graph.queries import constant, sole_consumer
 from lostbits.kernels.onnxruntime import (
     SUMS,
     Writer,
@@ -21,8 +23,6 @@ from lostbits.kernels.onnxruntime import (
     over_channels,
     put_in_place,
 )
-from lostbits.graph.inference import infer
-from lostbits.graph.queries import constant, sole_consumer
 
 
 def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:

@@ -42,7 +42,9 @@ class Factor(NamedTuple):
         full = multiplier == one
         multiplier, exponent = np.where(full, one // 2, multiplier), exponent + full
         tiny = exponent < 1 - bits
-        return cls(np.where(tiny, 0, multiplier), np.where(tiny, 0, exponent).astype(np.int64), bits)
+        return cls(
+            np.where(tiny, 0, multiplier), np.where(tiny, 0, exponent).astype(np.int64), bits
+        )
 
 
 def scaled(x: Integers, by: Factor, rounding: Rounding, *, twice: bool = False) -> Integers:

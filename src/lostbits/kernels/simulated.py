@@ -71,9 +71,7 @@ class Simulated:
     sums: Sequence[str]
 
 
-def in_arithmetic(
-    model: ir.Model, arithmetic: Arithmetic, taps: Sequence[str] = ()
-) -> Simulated:
+def in_arithmetic(model: ir.Model, arithmetic: Arithmetic, taps: Sequence[str] = ()) -> Simulated:
     """A copy whose layers between quantizers compute as an arithmetic says.
 
     Args:
@@ -150,7 +148,9 @@ class _Work:
         if not _can_leave(self.arithmetic) or not node.outputs[0].uses():
             return False
         write = Writer(node)
-        total, scale = self._total(write, node, [None if v is None else coded(write, v) for v in node.inputs])
+        total, scale = self._total(
+            write, node, [None if v is None else coded(write, v) for v in node.inputs]
+        )
         if total is None:
             return False
         name = name_of(node.outputs[0])
@@ -166,7 +166,12 @@ class _Work:
         nothing = None, np.ones(1)
         x, w, bias = (*inputs, None)[:3]
         given = node.inputs[2] if len(node.inputs) > 2 else None
-        if x is None or w is None or not {x.value.dtype, w.value.dtype} <= _CODES or x.scale.size > 1:
+        if (
+            x is None
+            or w is None
+            or not {x.value.dtype, w.value.dtype} <= _CODES
+            or x.scale.size > 1
+        ):
             return nothing
         added = None if bias is None else constant(bias.value)
         if (given is not None and added is None) or not _plain(node):
@@ -263,7 +268,9 @@ def _multiplying(own: Arithmetic, *, fixed: bool) -> dict[str, object]:
 def _fixed_sum(own: Arithmetic) -> Kernel:
     def kernel(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
         operands = [each for each in inputs if each is not None]
-        if len(operands) != 2 or any(e.scale.size > 1 or e.value.dtype not in _CODES for e in operands):
+        if len(operands) != 2 or any(
+            e.scale.size > 1 or e.value.dtype not in _CODES for e in operands
+        ):
             return None
         return _written(
             write,

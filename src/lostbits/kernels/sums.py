@@ -6,7 +6,7 @@ one by one.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,10 @@ def added(
     most = int(np.abs(values + start[..., None]).max(initial=0))
     left, count = np.zeros(weights.shape[:2], np.int64), inputs.shape[2]
     if adder.pairs != "none":
-        w, x = (np.ascontiguousarray(paired(v, adder.distance, axis)) for v, axis in _axes(weights, inputs))
+        w, x = (
+            np.ascontiguousarray(paired(v, adder.distance, axis))
+            for v, axis in _axes(weights, inputs)
+        )
         saturate_pairs(w, x, _reach(x), adder.pairs == "wrap", values, left)
         count *= w.shape[2] // 2
     elif adder.saturates:

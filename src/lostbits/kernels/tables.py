@@ -20,9 +20,7 @@ _ENTRIES = 513  # of a table for codes of 16 bits: every 128th, and the one behi
 _LATEST = 22  # opset whose ops ONNX's reference has
 
 
-def looked_up(
-    write: Writer, node: ir.Node, inputs: Inputs, result: Codes
-) -> ir.Value | None:
+def looked_up(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
     """An activation by its table; None for codes of neither 8 nor 16 bits."""
     x = inputs[0]
     if x is None or x.scale.size > 1 or x.value.dtype is None or len(node.inputs) > 1:
@@ -33,7 +31,7 @@ def looked_up(
     else:
         codes, op = info.min + 128 * np.arange(_ENTRIES), "Interpolate"
     entries = _of(node, x, codes, result)
-    kind = (result.value.dtype or ir.DataType.UINT8)
+    kind = result.value.dtype or ir.DataType.UINT8
     settings = {"table": ir.tensor(entries), "to": int(kind), "zero": 0}
     (made,) = write.several(op, [x.value], 1, settings, DOMAIN)
     made.dtype = kind
@@ -56,5 +54,7 @@ def _evaluated(node: ir.Node, x: NDArray[np.float32]) -> NDArray[Any]:
     ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in "xy"]
     graph = onnx.helper.make_graph([proto], "table", ends[:1], ends[1:])
     opset = [onnx.helper.make_opsetid("", _LATEST)]
-    (y,) = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=opset)).run(None, {"x": x})
+    (y,) = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=opset)).run(
+        None, {"x": x}
+    )
     return np.asarray(y)

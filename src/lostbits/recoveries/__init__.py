@@ -68,6 +68,6 @@ __all__ = [
     "SecondOrder",
     "SplitOutput",
     "Splitting",
-    "WideScale",
     "UnsignedWeights",
+    "WideScale",
 ]

@@ -44,7 +44,9 @@ class UnsignedWeights(Rewriting):
 
     def consider(self, case: Case) -> "_Codes":
         """Every layer whose codes allow such a pair."""
-        wishes = {s: Override(s.tensor, unsigned=True) for s, r in _leaving(case) if r.kind == "pairs"}
+        wishes = {
+            s: Override(s.tensor, unsigned=True) for s, r in _leaving(case) if r.kind == "pairs"
+        }
         return _Codes(self.name, case, wishes, 0.0)
 
 

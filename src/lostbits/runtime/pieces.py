@@ -22,7 +22,9 @@ Arrays = dict[str, NDArray[Any]]
 class Engine(Protocol):
     """What runs a graph of ONNX's own ops."""
 
-    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]) -> Sequence[Any]:
+    def run(
+        self, outputs: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]
+    ) -> Sequence[Any]:
         """Values of the named outputs."""
         ...
 
@@ -63,7 +65,9 @@ class Pieces:
         self._outputs = [name_of(v) for v in model.graph.outputs]
         self._pieces = list(_cut(model, make, self._constants))
 
-    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]) -> Sequence[Any]:
+    def run(
+        self, outputs: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]
+    ) -> Sequence[Any]:
         """Values of the named outputs."""
         values: Arrays = {**self._known(), **feeds}
         for piece in self._pieces:

@@ -151,7 +151,6 @@ class Simulation:
             _check_output(name, output, part)
         return outputs, frozen
 
-
     def _freeze_sums(self, frozen: Frozen, values: Mapping[str, NDArray[Any]]) -> None:
         """What kernels add to sums that stay float, and how many left their range."""
         for site in self._sums:
@@ -289,9 +288,7 @@ def _freeze(
         frozen.clip[site.key] = channels_last(torch.clamp(entering, lo, hi) - entering)
 
 
-def _freeze_arithmetic(
-    frozen: Frozen, site: Site, affine: Affine, entering: NDArray[Any]
-) -> None:
+def _freeze_arithmetic(frozen: Frozen, site: Site, affine: Affine, entering: NDArray[Any]) -> None:
     """The part of a site's error that is not that of a quantizer behind ideal arithmetic."""
     x = torch.from_numpy(np.asarray(entering))
     error = frozen.total[site.key] - channels_last(fake_quantize(x, affine) - x)

@@ -279,9 +279,7 @@ def _of_folder(
     judged = None if data is None else opener(data, reference=reference)
     parts = (reference, case.placed, case.target, judged, None)
     asked = _given(arithmetic)
-    origin = Provenance(
-        *parts, settings, kept=case, folder=folder, told=told, arithmetic=asked
-    )
+    origin = Provenance(*parts, settings, kept=case, folder=folder, told=told, arithmetic=asked)
     if judged is None:
         return replace(case, origin=origin)
     return origin.calibrate(judged.source, silent, None)

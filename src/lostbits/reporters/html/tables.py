@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, final
 
 from lostbits.reporters.html import formats
-from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.diagnosis import Cause, Diagnosis
 from lostbits.results.sites import STEPS, LostBits, SiteReport, Utilisation
 
 _HEAT = 3.0  # bits lost at which a cell has its full colour
@@ -45,25 +45,26 @@ class Row(NamedTuple):
     clip: float
     number: int
     cells: list[Cell]
+    accumulate: float = 0.0
 
     @property
     def share(self) -> float:
-        """Of both causes."""
-        return self.round + self.clip
+        """Of all causes."""
+        return self.round + self.clip + self.accumulate
 
 
 def rows(result: Diagnosis) -> list[Row]:
     """The sites, those that cost most first, each with its share by cause and its cells."""
-    round_, clip = dict[str, float](), dict[str, float]()
+    shares: dict[tuple[str, Cause], float] = {}
     for a in result.network.attributions:
-        table = clip if a.cause == "clip" else round_
-        table[a.key] = table.get(a.key, 0.0) + a.share
-    found = [(s, round_.get(s.key, 0.0), clip.get(s.key, 0.0)) for s in result.sites]
-    found.sort(key=lambda row: -(row[1] + row[2]))
+        shares[a.key, a.cause] = shares.get((a.key, a.cause), 0.0) + a.share
+    causes: tuple[Cause, ...] = ("round", "clip", "accumulate")
+    found = [(s, *(shares.get((s.key, cause), 0.0) for cause in causes)) for s in result.sites]
+    found.sort(key=lambda row: -sum(row[1:]))
     pairs = {a.key for a in result.network.attributions if a.parts}
     return [
-        Row(s, r, c, i, _cells(s, r + c, "corrected" if s.key in pairs else s.role))
-        for i, (s, r, c) in enumerate(found)
+        Row(s, r, c, i, _cells(s, r + c + k, "corrected" if s.key in pairs else s.role), k)
+        for i, (s, r, c, k) in enumerate(found)
     ]
 
 
