@@ -41,7 +41,7 @@ class LeftSum(RecordSum):
 
     def include(self, seen: Left) -> None:
         """Add those of a batch."""
-        self.merge(type(self)(seen.left, seen.count, seen.most))
+        self.merge(type(self)(seen.left, seen.sums, seen.most))
 
 
 def left_out(case: Case, sums: Mapping[str, LeftSum]) -> list[str]:

@@ -63,8 +63,8 @@ def pair_reach(weights: NDArray[Any], ends: tuple[int, int], own: Arithmetic, gr
         return Reach(found, found, limit)
     packed = rows_of(weights, groups).reshape(len(weights), -1)
     written = weights.reshape(len(weights), -1).astype(np.int64)
-    reach = (_pairs(rows, ends, own.pair_distance) for rows in (packed, written))
-    return Reach(*reach, limit)
+    found, other = (_pairs(rows, ends, own.pair_distance) for rows in (packed, written))
+    return Reach(found, other, limit)
 
 
 def _pairs(rows: Integers, ends: tuple[int, int], distance: int) -> int:

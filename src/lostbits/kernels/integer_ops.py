@@ -54,12 +54,13 @@ def _convolved(
     rows = weights.shape[:2]
     zeros = np.broadcast_to(w_zero, (len(w),)).reshape(rows)
     start = None if bias is None else bias.astype(np.int64).reshape(rows)
-    shape, values, left, count, most = (), [], np.zeros(len(w), np.int64), 0, 0
+    values: list[NDArray[Any]] = []
+    left, count, most = np.zeros(len(w), np.int64), 0, 0
     for sample in x:  # one by one: the windows of an image are many times its size
         columns, shape = windows(sample, own, w.shape[2:], groups, int(own["x_zero"]))
         one = added(adder, weights, columns, (zeros, int(own["x_zero"])), start)
         values.append(one.values.reshape(len(w), *shape))
-        left, count, most = left + one.left.ravel(), count + one.count, max(most, one.most)
+        left, count, most = left + one.left.ravel(), count + one.sums, max(most, one.most)
     total = np.stack(values) if values else np.zeros((0, len(w), *x.shape[2:]), np.int64)
     return total.astype(np.int32), left, np.asarray(count * len(w)), np.asarray(most)
 
@@ -87,7 +88,7 @@ def _multiplied(
     values = one.values.transpose(0, 2, 1)
     lead = x.shape[:-1] if w.ndim == 2 else (*lead, x.shape[-2])
     total = values.reshape(*lead, w.shape[-1]).astype(np.int32)
-    return total, one.left.sum(0), np.asarray(one.count * one.left.size), np.asarray(one.most)
+    return total, one.left.sum(0), np.asarray(one.sums * one.left.size), np.asarray(one.most)
 
 
 def _requantized(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
@@ -106,7 +107,7 @@ def _requantized(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
 def _coded(own: Attributes, codes: NDArray[Any]) -> NDArray[Any]:
     kind = onnx.helper.tensor_dtype_to_np_dtype(own["to"])
     info = np.iinfo(kind)
-    return np.clip(codes, info.min, info.max).astype(kind)
+    return np.asarray(np.clip(codes, info.min, info.max), kind)
 
 
 _ROOM = 20  # bits that operands of an Add are shifted by, so that no factor loses any

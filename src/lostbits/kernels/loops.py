@@ -32,7 +32,8 @@ def saturate_pairs(
         for k in range(0, weights.shape[2], 2):
             a, b = weights[g, m, k], weights[g, m, k + 1]
             ends = a * reach[g, :, k], b * reach[g, :, k + 1]
-            if min(ends[0]) + min(ends[1]) >= -32768 and max(ends[0]) + max(ends[1]) <= 32767:
+            low, high = min(ends[0]) + min(ends[1]), max(ends[0]) + max(ends[1])
+            if low >= -32768 and high <= 32767:
                 continue
             lost = 0
             for i in range(columns):
@@ -72,9 +73,9 @@ def saturate_sums(
     for g, m in np.ndindex(groups, rows):
         least = most = 0
         for k in range(weights.shape[2]):
-            products = weights[g, m, k] * reach[g, :, k]
-            least += min(min(products), 0)
-            most += max(max(products), 0)
+            one, other = weights[g, m, k] * reach[g, 0, k], weights[g, m, k] * reach[g, 1, k]
+            least += min(one, other, 0)
+            most += max(one, other, 0)
         if least >= low and most <= high:
             continue
         total, limited = np.zeros(columns, np.int64), np.zeros(columns, np.bool_)

@@ -318,6 +318,7 @@ def _layer_sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> i
 
 
 def float_mean(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
+    """The sum of codes over space, times one factor that divides as well."""
     x, shape = inputs[0], node.inputs[0].shape if node.inputs[0] is not None else None
     if x is None or x.value.dtype not in _SMALL or shape is None:
         return None

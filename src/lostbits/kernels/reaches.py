@@ -118,7 +118,7 @@ def _reach(node: ir.Node, layer: _Layer, own: Arithmetic) -> LayerReach:
     weights, groups = layer.codes.astype(np.int64), groups_of(node)
     if node.attributes.get_int("transB", False):
         weights = weights.T
-    told, info = (node_name(node), layer.weight), np.iinfo(layer.input_type)
+    told, info = (node_name(node), layer.weight), np.iinfo(layer.input_type.name)
     ends = int(info.min), int(info.max)
     kinds = layer.input_type.name, layer.codes.dtype.name
     if takes_pairs(own, kinds, weights.shape, groups):

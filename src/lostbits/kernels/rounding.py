@@ -90,7 +90,7 @@ def whole(x: NDArray[Any], rounding: Rounding) -> NDArray[Any]:
     [-2.0, -3.0, -2.0, -3.0]
     """
     if rounding == "half_even":
-        return np.rint(x)
+        return np.asarray(np.rint(x))
     if rounding == "half_away":
-        return np.sign(x) * np.floor(np.abs(x) + 0.5)
-    return np.floor(x + 0.5) if rounding == "half_up" else np.floor(x)
+        return np.asarray(np.sign(x) * np.floor(np.abs(x) + 0.5))
+    return np.asarray(np.floor(x + 0.5) if rounding == "half_up" else np.floor(x))

@@ -44,12 +44,12 @@ class Counts(NamedTuple):
 
     Attributes:
         left: How many left their range, a channel.
-        count: Of how many.
+        sums: Of how many.
         most: The largest size of an exact sum.
     """
 
     left: str
-    count: str
+    sums: str
     most: str
 
 
@@ -128,7 +128,7 @@ class _Work:
         if own.requantization == "none":
             return {}
         linear: dict[str, Kernel] = dict.fromkeys(("Conv", "Gemm", "MatMul"), self._layer)
-        linear["Add"] = _fixed_sum(own) if own.addition == "fixed" else floats.float_sum
+        linear["Add"] = self._sum
         mean = partial(_fixed_mean, own) if own.mean == "fixed" else floats.float_mean
         linear["GlobalAveragePool"] = mean
         return {**linear, **dict.fromkeys(own.tables, looked_up)}
@@ -143,18 +143,31 @@ class _Work:
         ratio = scale / result.scale.astype(np.float64).reshape(())
         return _requantized(write, self.arithmetic, total, ratio, result)
 
+    def _sum(self, write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
+        """Two operands; or a matrix product and its bias, which are one layer."""
+        for product, bias in ((0, 1), (1, 0)):
+            value = node.inputs[product]
+            layer = None if value is None else value.producer()
+            if layer is not None and layer.op_type == "MatMul" and inputs[product] is None:
+                factors = [None if v is None else coded(write, v) for v in layer.inputs]
+                return self._layer(write, layer, [*factors, inputs[bias]], result)
+        kernel = _fixed_sum(self.arithmetic) if self.arithmetic.addition == "fixed" else None
+        return (kernel or floats.float_sum)(write, node, inputs, result)
+
     def _summed(self, node: ir.Node) -> bool:
         """A layer behind which no quantizer is that takes its codes: a sum, scaled to a float."""
         if not _can_leave(self.arithmetic) or not node.outputs[0].uses():
             return False
-        write = Writer(node)
-        total, scale = self._total(
-            write, node, [None if v is None else coded(write, v) for v in node.inputs]
-        )
+        write, name = Writer(node), name_of(node.outputs[0])
+        inputs = [None if v is None else coded(write, v) for v in node.inputs]
+        added = node.inputs[2] if len(inputs) > 2 and inputs[2] is None else None
+        total, scale = self._total(write, node, inputs[:2] if added is not None else inputs)
         if total is None:
             return False
-        name = name_of(node.outputs[0])
         real = write("Mul", write("Cast", total, to=ir.DataType.FLOAT), scale.astype(np.float32))
+        if added is not None:  # a bias that is no code
+            shape = np.asarray(over_channels(node, inputs[1]), np.int64)  # type: ignore[arg-type]
+            real = write("Add", real, write("Reshape", added, shape))
         put_in_place(node.outputs[0], real)
         self.sums.append(name)
         return True
@@ -162,22 +175,16 @@ class _Work:
     def _total(
         self, write: Writer, node: ir.Node, inputs: Inputs
     ) -> tuple[ir.Value | None, NDArray[np.float64]]:
-        """The integer sum of a layer, and what one of it stands for; None where none is computed."""
+        """The integer sum of a layer, and what one of it is; None where none is computed."""
         nothing = None, np.ones(1)
         x, w, bias = (*inputs, None)[:3]
-        given = node.inputs[2] if len(node.inputs) > 2 else None
-        if (
-            x is None
-            or w is None
-            or not {x.value.dtype, w.value.dtype} <= _CODES
-            or x.scale.size > 1
-        ):
-            return nothing
         added = None if bias is None else constant(bias.value)
-        if (given is not None and added is None) or not _plain(node):
+        if x is None or w is None or x.scale.size > 1 or not _plain(node):
             return nothing
-        weight = _turned(write, node, w)
-        operands = [x.value, weight]
+        given = len(inputs) > 2 and (len(node.inputs) < 3 or node.inputs[2] is not None)
+        if not {x.value.dtype, w.value.dtype} <= _CODES or (given and added is None):
+            return nothing
+        operands: list[ir.Value | NDArray[np.int64]] = [x.value, _turned(write, node, w)]
         if added is not None:
             limit = 1 << self.arithmetic.bias_bits - 1
             operands.append(np.clip(added.astype(np.int64), -limit, limit - 1).ravel())
@@ -253,7 +260,7 @@ def _written(
     result: Codes,
 ) -> ir.Value:
     """A kernel's node, which gives codes of the result."""
-    kind = result.value.dtype or ir.DataType.UINT8
+    kind = ir.DataType.UINT8 if result.value.dtype is None else result.value.dtype
     to = {"zero": int(result.zero.reshape(())), "to": int(kind)}
     (codes,) = write.several(op, inputs, 1, {**settings, **to}, DOMAIN)
     codes.dtype = kind

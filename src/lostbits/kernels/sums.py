@@ -47,13 +47,13 @@ class Sums(NamedTuple):
     Attributes:
         values: Shape (groups, M, L).
         left: How many sums of every row left their range, shape (groups, M).
-        count: How many sums a row has that could: its pairs, where there are any.
+        sums: How many sums a row has that could: its pairs, where there are any.
         most: The largest size of an exact sum.
     """
 
     values: Integers
     left: Integers
-    count: int
+    sums: int
     most: int
 
 

@@ -151,5 +151,6 @@ def _graph(
     part = ir.convenience.extract(model.graph, inputs, outputs)
     opsets = {domain: v for domain, v in model.opset_imports.items() if domain != DOMAIN}
     part.opset_imports.update(opsets)
-    engine = make(ir.Model(part, ir_version=model.ir_version, functions=model.functions.values()))
+    functions = list(model.functions.values())
+    engine = make(ir.Model(part, ir_version=model.ir_version, functions=functions))
     return lambda values: engine.run(outputs, values)

@@ -39,12 +39,12 @@ class Left(NamedTuple):
 
     Attributes:
         left: How many, a channel.
-        count: Of how many.
+        sums: Of how many.
         most: The largest size of an exact sum.
     """
 
     left: NDArray[np.int64]
-    count: int
+    sums: int
     most: int
 
 
@@ -158,7 +158,7 @@ class Simulation:
             error = channels_last(torch.from_numpy(leaving - entering))
             frozen.total[site.key] = frozen.accumulate[site.key] = error
         for node, names in self._kernels.counts.items():
-            count, most = int(values[names.count]), int(values[names.most])
+            count, most = int(values[names.sums]), int(values[names.most])
             frozen.left[node] = Left(values[names.left], count, most)
 
 

@@ -250,8 +250,9 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
 
 def _given(arithmetic: str | Path | Arithmetic | None) -> str | None:
     """As ``--arithmetic`` has it."""
-    named = isinstance(arithmetic, Arithmetic)
-    return arithmetic.name if named else None if arithmetic is None else str(arithmetic)
+    if isinstance(arithmetic, Arithmetic):
+        return arithmetic.name
+    return None if arithmetic is None else str(arithmetic)
 
 
 def _check_alone(folder: Path, **of_a_model: object) -> None:

@@ -28,7 +28,8 @@ Sets = Annotated[
     typer.Option(
         "--set",
         help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, "
-        "unsigned, 16bit, or a range method; of what a Concat makes also own_scales or split. Repeatable.",
+        "unsigned, 16bit, or a range method; of what a Concat makes also own_scales or split. "
+        "Repeatable.",
     ),
 ]
 Outputs = Annotated[

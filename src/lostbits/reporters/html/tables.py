@@ -1,5 +1,6 @@
 """The rows of the page's tables, laid out and sorted."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, final
 
 from lostbits.reporters.html import formats
@@ -58,14 +59,18 @@ def rows(result: Diagnosis) -> list[Row]:
     shares: dict[tuple[str, Cause], float] = {}
     for a in result.network.attributions:
         shares[a.key, a.cause] = shares.get((a.key, a.cause), 0.0) + a.share
-    causes: tuple[Cause, ...] = ("round", "clip", "accumulate")
-    found = [(s, *(shares.get((s.key, cause), 0.0) for cause in causes)) for s in result.sites]
-    found.sort(key=lambda row: -sum(row[1:]))
+    found = [(s, *_by_cause(shares, s.key)) for s in result.sites]
+    found.sort(key=lambda row: -(row[1] + row[2] + row[3]))
     pairs = {a.key for a in result.network.attributions if a.parts}
     return [
         Row(s, r, c, i, _cells(s, r + c + k, "corrected" if s.key in pairs else s.role), k)
         for i, (s, r, c, k) in enumerate(found)
     ]
+
+
+def _by_cause(shares: Mapping[tuple[str, Cause], float], key: str) -> tuple[float, float, float]:
+    rounded, clipped = shares.get((key, "round"), 0.0), shares.get((key, "clip"), 0.0)
+    return rounded, clipped, shares.get((key, "accumulate"), 0.0)
 
 
 def _cells(site: SiteReport, share: float, role: str) -> list[Cell]:
