@@ -14,6 +14,7 @@ from lostbits.target import Rounding
 
 Integers = NDArray[np.int64]
 _MOST = np.iinfo(np.int32)
+_LONGEST = 31  # shift to the right; a smaller factor makes zero of every sum
 
 
 class Factor(NamedTuple):
@@ -41,7 +42,7 @@ class Factor(NamedTuple):
         multiplier = np.floor(part * one + 0.5).astype(np.int64)
         full = multiplier == one
         multiplier, exponent = np.where(full, one // 2, multiplier), exponent + full
-        tiny = exponent < 1 - bits
+        tiny = exponent < -_LONGEST
         return cls(
             np.where(tiny, 0, multiplier), np.where(tiny, 0, exponent).astype(np.int64), bits
         )

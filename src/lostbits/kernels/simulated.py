@@ -260,7 +260,8 @@ def _written(
     result: Codes,
 ) -> ir.Value:
     """A kernel's node, which gives codes of the result."""
-    kind = ir.DataType.UINT8 if result.value.dtype is None else result.value.dtype
+    kind = result.value.dtype
+    assert kind is not None  # of a quantizer, whose zero point has it
     to = {"zero": int(result.zero.reshape(())), "to": int(kind)}
     (codes,) = write.several(op, inputs, 1, {**settings, **to}, DOMAIN)
     codes.dtype = kind
