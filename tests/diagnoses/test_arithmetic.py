@@ -36,7 +36,7 @@ def bright_net(seed: int = 0) -> onnx.ModelProto:
     x = "x"
     for inputs, outputs in ((8, 6), (6, 6)):
         weight = np.abs(net.random.normal(0, 1, (outputs, inputs, 3, 3))) / (9 * inputs)
-        bias = net.constant(-0.4 * np.ones(outputs))
+        bias = net.constant(-0.1 * np.ones(outputs))
         x = net.add("Conv", [x, net.constant(weight), bias], pads=[1] * 4)
         x = net.add("Relu", [x])
     flat = net.add("Flatten", [net.add("GlobalAveragePool", [x])])
@@ -74,7 +74,7 @@ def test_errors_of_sites_and_kernels_replay_the_simulated_network(
 def test_shares_add_up_with_what_kernels_add(kind: str, own: Arithmetic, seed: int) -> None:
     make, shape = NETS[kind]
     found = diagnosed(make(seed), samples(seed, 8, *shape), on(own))
-    assert abs(found.network.residual) <= 0.02
+    assert abs(found.network.residual) <= 0.03
     assert sum(a.share for a in found.network.attributions) == pytest.approx(
         1 + found.network.residual, abs=1e-6
     )

@@ -96,7 +96,7 @@ def _finding(
     parts = sorted(parts, key=lambda part: -part.entry.value)
     live = [part for part in parts if part.entry.share > 0] or list(parts)
     share = sum(part.entry.share for part in parts)
-    cures = [_priced(case, network, share, cure) for cure in _cures(case, live, reason)]
+    cures = [_priced(case, network, share, cure) for cure in _cures(case, parts, reason)]
     cures.sort(key=lambda cure: -cure.gain_db)
     best, first = cures[0], parts[0]
     return Finding(
@@ -213,7 +213,8 @@ def _alternatives(cures: Sequence[Message]) -> Message:
 def _share(network: NetworkReport, share: float) -> Figure:
     if network.open:
         return say("finding.unknown_share")
-    return say("finding.cancelling_share") if share > 1 else f"{share:.0%}"
+    whole = 1 + LEAST_SHARE  # what a residual may add
+    return say("finding.cancelling_share") if share > whole else f"{min(share, 1.0):.0%}"
 
 
 def _layers(parts: Sequence[_Part]) -> Message:
