@@ -18,6 +18,8 @@ from lostbits.verbs.diagnose import diagnose
 from lostbits.verbs.load import load
 from small_nets import cnn, samples
 
+pytestmark = pytest.mark.slow
+
 CUTTING = replace(X86_VNNI, name="cutting", requantization="fixed", rounding="floor")
 MEMBERS: list[Any] = [UnsignedWeights(), FewerBits(), HalfStep()]
 

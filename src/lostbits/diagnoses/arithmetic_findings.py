@@ -20,6 +20,7 @@ from lostbits.results.arithmetic import ArithmeticReport, LayerSums
 from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
 
 _NAMED = 3  # layers of a finding at most
+_FAR = 0.5  # part of the error that kernels add
 _FEWEST_BITS = 3  # of a weight; below, a layer is better left in float
 _REASONS: Mapping[str, Reason] = {"pairs": "pair_overflow", "sums": "sum_overflow"}
 
@@ -96,7 +97,9 @@ def _finding(
     parts = sorted(parts, key=lambda part: -part.entry.value)
     live = [part for part in parts if part.entry.share > 0] or list(parts)
     share = sum(part.entry.share for part in parts)
-    cures = [_priced(case, network, share, cure) for cure in _cures(case, parts, reason)]
+    cures = [
+        _priced(network, share, cure, case) for cure in _cures(case, report, parts, reason)
+    ]
     cures.sort(key=lambda cure: -cure.gain_db)
     best, first = cures[0], parts[0]
     return Finding(
@@ -144,43 +147,61 @@ class _Cure:
         return say("finding.cure", remedy=self.remedy, won=won)
 
 
-def _cures(case: Case, parts: Sequence[_Part], reason: Reason) -> list[_Cure]:
-    """Fewer bits for weights whose sums leave their range; float for what is rounded badly."""
+def _cures(
+    case: Case, report: ArithmeticReport, parts: Sequence[_Part], reason: Reason
+) -> list[_Cure]:
+    """Other weights where sums leave their range; float for what is rounded badly."""
     if reason == "requantization":
         sites = {s.tensor: s for s in case.sites if s.streams}
         tensors = [part.entry.tensor for part in parts[:_NAMED] if part.entry.tensor in sites]
         return [_Cure(say("remedy.requantization"), {sites[t]: "float" for t in tensors})]
-    weights = {u.node: s for s in case.sites if s.role == "weight" for u in s.uses}
-    live = {weights[p.node]: p.sums for p in parts if p.sums is not None and p.node in weights}
-    bits = {s: fitting_bits(case.plan[s.key].grid.bits, sums) for s, sums in live.items()}
+    known = {u.node: s for s in case.sites if s.role == "weight" for u in s.uses}
+    sums = [each for each in report.layers if _REASONS[each.kind] == reason and each.node in known]
+    # What a layer sees behind others that are far off says nothing of what it will see.
+    far = sum(part.entry.share for part in parts) > _FAR
+    live = {known[each.node]: each for each in sums}
+    bits = {s: fitting_bits(case.plan[s.key].grid.bits, e, far) for s, e in live.items()}
     told = say("remedy.fewer_bits", bits=", ".join(sorted(set(bits.values()))))
     found = [_Cure(told, bits)]
     if reason == "pair_overflow":
-        found.append(_Cure(say("remedy.unsigned_weights"), dict.fromkeys(live, "unsigned")))
+        found.insert(0, _Cure(say("remedy.unsigned_weights"), dict.fromkeys(live, "unsigned")))
     return found
 
 
-def _priced(case: Case, network: NetworkReport, share: float, cure: _Cure) -> _Cure:
-    """With what it wins when all of a share goes, less what coarser weights add."""
-    shares, whole = network.values, network.total or 1.0
+def _priced(network: NetworkReport, share: float, cure: _Cure, case: Case) -> _Cure:
+    """With what it wins: a share goes, and what coarser weights add comes.
+
+    Where errors of kernels cancel others, less than nothing would be left: then it is what the
+    others have of their own.
+    """
+    whole = network.total or 1.0
+    shares = {key: max(value, 0.0) / whole for key, value in network.values.items()}
+    if any(site.streams for site in cure.settings):
+        won = sum(shares.get(site.key, 0.0) for site in cure.settings)
+        return replace(cure, gain_db=gain_db(min(won, 1.0)))
     grown = sum(
-        max(shares.get(s.key, 0.0), 0.0) / whole * max(kept_of(case, network, s, how) - 1, 0.0)
-        for s, how in cure.settings.items()
-        if s.role == "weight"
+        shares.get(site.key, 0.0) * max(kept_of(case, network, site, how) - 1, 0.0)
+        for site, how in cure.settings.items()
     )
-    return replace(cure, gain_db=max(gain_db(share - grown), 0.0))
+    others = sum(max(a.share, 0.0) for a in network.attributions if a.cause != "accumulate")
+    return replace(cure, gain_db=max(gain_db(1 - max(1 - share, others) - grown), 0.0))
 
 
-def fitting_bits(bits: int, sums: LayerSums) -> str:
+def fitting_bits(bits: int, sums: LayerSums, far: bool = False) -> str:  # noqa: FBT001, FBT002
     """The setting of a weight with which sums stay in their range.
 
     For pairs it holds for any data; for whole sums it is what these data ask.
+
+    Args:
+        bits: Of the weight.
+        sums: What its layer's sums reach.
+        far: Whether the data that were seen are too far off to go by.
 
     >>> pairs = LayerSums("conv", "w", "pairs", 0.02, [], 61965, 57630, 32767, 0)
     >>> fitting_bits(8, pairs)
     '7bit'
     """
-    reach = sums.reach if sums.kind == "pairs" else sums.seen
+    reach = sums.reach if far or sums.kind == "pairs" else sums.seen
     fewer = bits - max(ceil(log2(max(reach, 1) / sums.limit)), 1)
     return f"{fewer}bit" if fewer >= _FEWEST_BITS else "float"
 
