@@ -100,6 +100,7 @@ def _cut(
         yield _Piece(inputs, outputs, compute, tuple(sorted(gone)))
 
 
+@final
 class _Kind:
     """A key that differs between neighbours where a piece begins: each kernel is one of its own."""
 
