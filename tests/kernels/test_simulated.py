@@ -18,10 +18,10 @@ from lostbits.runtime.session import Session
 from lostbits.target import Arithmetic
 
 STEP, WEIGHT_STEP, OUT_STEP = 0.01, 0.002, 0.04
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, Any]
 
 
-def constants(shape: tuple[int, ...], channels: int) -> dict[str, NDArray[Any]]:
+def constants(shape: tuple[int, ...], channels: int) -> dict[str, Any]:
     random = np.random.default_rng(0)
     return {
         "s": np.float32(STEP),
@@ -44,11 +44,9 @@ def pair(source: str, name: str, scale: str, zero: str) -> list[onnx.NodeProto]:
 
 
 def net(layer: list[onnx.NodeProto], held: Arrays, channels: int, axis: int) -> ir.Model:
-    """``x`` quantized to ``a``; a layer from ``a``, ``w`` and ``b`` to ``c``; quantized to ``y``."""
+    """``x`` quantized to ``a``; a layer of ``a``, ``w``, ``b`` gives ``c``, quantized to ``y``."""
     back = [
-        helper.make_node(
-            "DequantizeLinear", ["w_codes", "ws", "wz"], ["w"], name="w_d", axis=axis
-        ),
+        helper.make_node("DequantizeLinear", ["w_codes", "ws", "wz"], ["w"], name="w_d", axis=axis),
         helper.make_node("DequantizeLinear", ["b_codes", "bs"], ["b"], name="b_d", axis=0),
     ]
     nodes = [*pair("x", "a", "s", "z"), *back, *layer, *pair("c", "y", "os", "oz")]
@@ -63,9 +61,7 @@ def net(layer: list[onnx.NodeProto], held: Arrays, channels: int, axis: int) -> 
 
 def conv(channels: int, group: int = 1, **attributes: Any) -> tuple[ir.Model, Arrays]:
     held = constants((channels, 6 // group, 3, 3), channels)
-    node = helper.make_node(
-        "Conv", ["a", "w", "b"], ["c"], name="conv", group=group, **attributes
-    )
+    node = helper.make_node("Conv", ["a", "w", "b"], ["c"], name="conv", group=group, **attributes)
     model = net([node], held, channels, 0)
     shape = model.graph.inputs[0]
     shape.shape = ir.Shape(["N", 6, 9, 8])
@@ -93,7 +89,7 @@ def run(model: ir.Model, x: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
 
 
 def codes_of(x: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.clip(np.rint(x / np.float32(STEP)) + 3, 0, 255).astype(np.int64)
+    return np.asarray(np.clip(np.rint(x / np.float32(STEP)) + 3, 0, 255), np.int64)
 
 
 def patches(
@@ -122,14 +118,16 @@ def saturated(seen: NDArray[np.int64], w: NDArray[np.int64]) -> NDArray[np.int64
     a, b = (np.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, odd)]) for v in (seen, w))
     products = a[..., None, :] * b
     pairs = np.clip(products[..., 0::2] + products[..., 1::2], -32768, 32767)
-    return pairs.sum(-1) - 3 * w.sum(-1)
+    return np.asarray(pairs.sum(-1) - 3 * w.sum(-1))
 
 
 def as_codes(total: NDArray[np.int64]) -> NDArray[np.uint8]:
     """By one float32 factor, to nearest."""
-    ratio = np.float32(np.float64(np.float32(STEP)) * np.float32(WEIGHT_STEP) / np.float32(OUT_STEP))
+    ratio = np.float32(
+        np.float64(np.float32(STEP)) * np.float32(WEIGHT_STEP) / np.float32(OUT_STEP)
+    )
     steps = np.rint(total.astype(np.float32) * ratio)
-    return np.clip(steps + 90, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(steps + 90, 0, 255), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,11 @@ def as_codes(total: NDArray[np.int64]) -> NDArray[np.uint8]:
 def test_avx2_convolutions_are_those_of_the_instruction(
     pads: int, stride: int, dilation: int
 ) -> None:
-    options = {"pads": [pads] * 4, "strides": [stride] * 2, "dilations": [dilation] * 2}
+    options: dict[str, Any] = {
+        "pads": [pads] * 4,
+        "strides": [stride] * 2,
+        "dilations": [dilation] * 2,
+    }
     model, held = conv(4, **options)
     x = bright(2, 6, 9, 8)
     made = in_arithmetic(model, X86_AVX2)

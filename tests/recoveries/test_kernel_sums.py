@@ -62,9 +62,7 @@ def test_unsigned_weights_are_the_same_numbers() -> None:
         assert affine is not None
         assert affine.grid.name == "uint8"
         assert (affine.zero_point == 128).all()
-        np.testing.assert_array_equal(
-            made.quantized_constant(site), case.quantized_constant(site)
-        )
+        np.testing.assert_array_equal(made.quantized_constant(site), case.quantized_constant(site))
 
 
 def test_half_a_step_makes_a_cut_a_rounding() -> None:

@@ -1,6 +1,9 @@
 """Graphs with ops that ONNX Runtime lacks, run piece by piece."""
 
+from typing import Any
+
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -11,14 +14,14 @@ from lostbits.runtime.pieces import in_pieces
 from lostbits.runtime.session import Session
 
 
-def lookup(source: str, result: str) -> ir.Model:
+def lookup(source: str, result: str) -> onnx.NodeProto:
     """Not a model by itself: what turns codes round."""
     table = numpy_helper.from_array(np.arange(255, -1, -1).astype(np.uint8))
-    attributes = {"table": table, "to": TensorProto.UINT8, "zero": 0}
+    attributes: dict[str, Any] = {"table": table, "to": TensorProto.UINT8, "zero": 0}
     return helper.make_node("Lookup", [source], [result], domain=DOMAIN, name=result, **attributes)
 
 
-def model(*nodes: object, outputs: tuple[str, ...] = ("y",)) -> ir.Model:
+def model(*nodes: onnx.NodeProto, outputs: tuple[str, ...] = ("y",)) -> ir.Model:
     entry = helper.make_tensor_value_info("x", TensorProto.UINT8, ["N"])
     ends = [helper.make_tensor_value_info(n, TensorProto.UINT8, None) for n in outputs]
     one = numpy_helper.from_array(np.array([1], np.uint8), "one")

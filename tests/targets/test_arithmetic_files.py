@@ -73,7 +73,9 @@ def test_what_is_wrong_in_it_is_refused(line: str) -> None:
     assert caught.value.code == "T003"
 
 
-@pytest.mark.parametrize("text", ['base = "x86-vnni"', 'base = "nothing"\nname = "a"', 'name = "a"'])
+@pytest.mark.parametrize(
+    "text", ['base = "x86-vnni"', 'base = "nothing"\nname = "a"', 'name = "a"']
+)
 def test_a_name_and_a_base_that_exists_are_needed(text: str) -> None:
     with pytest.raises(TargetError) as caught:
         parse_arithmetic(text, "ours.toml")

@@ -74,7 +74,8 @@ def test_ops_on_codes_are_bounded_too(tmp_path: Path) -> None:
         helper.make_node("DequantizeLinear", ["b", "xs", "xz"], ["y"]),
     ]
     ends = [
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", s]) for n, s in (("x", 4), ("y", 2))
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", s])
+        for n, s in (("x", 4), ("y", 2))
     ]
     stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in held.items()]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], stored)

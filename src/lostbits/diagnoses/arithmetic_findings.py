@@ -97,9 +97,7 @@ def _finding(
     parts = sorted(parts, key=lambda part: -part.entry.value)
     live = [part for part in parts if part.entry.share > 0] or list(parts)
     share = sum(part.entry.share for part in parts)
-    cures = [
-        _priced(network, share, cure, case) for cure in _cures(case, report, parts, reason)
-    ]
+    cures = [_priced(network, share, cure, case) for cure in _cures(case, report, parts, reason)]
     cures.sort(key=lambda cure: -cure.gain_db)
     best, first = cures[0], parts[0]
     return Finding(
@@ -187,7 +185,7 @@ def _priced(network: NetworkReport, share: float, cure: _Cure, case: Case) -> _C
     return replace(cure, gain_db=max(gain_db(1 - max(1 - share, others) - grown), 0.0))
 
 
-def fitting_bits(bits: int, sums: LayerSums, far: bool = False) -> str:  # noqa: FBT001, FBT002
+def fitting_bits(bits: int, sums: LayerSums, far: bool = False) -> str:
     """The setting of a weight with which sums stay in their range.
 
     For pairs it holds for any data; for whole sums it is what these data ask.

@@ -214,6 +214,7 @@ def _turned(write: Writer, node: ir.Node, w: Codes) -> ir.Value:
     if not node.attributes.get_int("transB", False):
         return w.value
     turned = write("Transpose", w.value, perm=[1, 0])
+    assert w.value.dtype is not None
     turned.dtype = w.value.dtype
     return turned
 
