@@ -4,6 +4,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from lostbits.arithmetics import arithmetic as find_arithmetic
     from lostbits.case import Case
     from lostbits.errors import LostbitsError
     from lostbits.estimators import (
@@ -23,7 +24,9 @@ if typing.TYPE_CHECKING:
         BiasCorrection,
         BlockReconstruction,
         Equalization,
+        FewerBits,
         FloatOutput,
+        HalfStep,
         InputScaling,
         Migration,
         OwnScales,
@@ -32,12 +35,13 @@ if typing.TYPE_CHECKING:
         SecondOrder,
         SplitOutput,
         Splitting,
+        UnsignedWeights,
         WideScale,
     )
     from lostbits.results.comparison import Comparison
     from lostbits.results.diagnosis import Diagnosis, Recovery
     from lostbits.results.verification import Verification
-    from lostbits.target import Target
+    from lostbits.target import Arithmetic, Target
     from lostbits.targets import target as find_target
     from lostbits.verbs.compare import compare
     from lostbits.verbs.diagnose import diagnose
@@ -54,6 +58,7 @@ __all__ = [
     "AciqLaplace",
     "AdaRound",
     "AnalyticBias",
+    "Arithmetic",
     "BiasCorrection",
     "BlockReconstruction",
     "Case",
@@ -62,7 +67,9 @@ __all__ = [
     "Entropy",
     "Equalization",
     "Exported",
+    "FewerBits",
     "FloatOutput",
+    "HalfStep",
     "InputScaling",
     "Inspection",
     "LostbitsError",
@@ -80,12 +87,14 @@ __all__ = [
     "SplitOutput",
     "Splitting",
     "Target",
+    "UnsignedWeights",
     "Verification",
     "WideScale",
     "__version__",
     "compare",
     "diagnose",
     "export",
+    "find_arithmetic",
     "find_target",
     "inspect",
     "load",
@@ -98,6 +107,7 @@ __all__ = [
 # Imported when they are first asked for (PEP 562): torch alone costs more than a second, which
 # `lostbits --help` and a program that only catches LostbitsError need not wait for.
 _HOMES = {
+    "Arithmetic": "target",
     "Case": "case",
     "Comparison": "results.comparison",
     "Diagnosis": "results.diagnosis",
@@ -111,6 +121,7 @@ _HOMES = {
     "compare": "verbs.compare",
     "diagnose": "verbs.diagnose",
     "export": "verbs.export",
+    "find_arithmetic": "arithmetics:arithmetic",
     "find_target": "targets:target",
     "inspect": "verbs.inspect",
     "load": "verbs.load",
@@ -138,7 +149,9 @@ _HOMES = {
             "BiasCorrection",
             "BlockReconstruction",
             "Equalization",
+            "FewerBits",
             "FloatOutput",
+            "HalfStep",
             "InputScaling",
             "Migration",
             "OwnScales",
@@ -147,6 +160,7 @@ _HOMES = {
             "SecondOrder",
             "SplitOutput",
             "Splitting",
+            "UnsignedWeights",
             "WideScale",
         ),
         "recoveries",

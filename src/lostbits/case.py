@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.graph.integer_layers import sum_sites
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.queries import constant
@@ -128,6 +129,13 @@ class Case:
         floats = (*self.placed.sites, *self.placed.float_biases)
         corrected = (s for s in floats if s.key not in self.plan and s.tensor in self.written)
         return (*self.sites, *corrected)
+
+    @property
+    def error_sites(self) -> tuple[Site, ...]:
+        """Everywhere where an error enters: those, and the sums of kernels that stay float."""
+        if self.target.arithmetic is None:
+            return self.attributed_sites
+        return (*self.attributed_sites, *sum_sites(self.model.graph, self.sites))
 
     def quantized_constant(self, site: Site) -> NDArray[np.float32]:
         """What the quantized network computes with in place of a constant."""

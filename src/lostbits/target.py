@@ -76,6 +76,59 @@ class Source:
     version: str
 
 
+Rounding = Literal["half_even", "half_away", "half_up", "floor"]
+
+
+@final
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a platform's kernels compute with codes; the defaults add and scale without a loss.
+
+    Attributes:
+        name: What users type.
+        title: One line for tables.
+        sources: Where each rule stands.
+        accumulator_bits: Width of the signed integer that products and bias are added in.
+        overflow: What a sum does that leaves it: ``wrap`` modulo its width, or ``saturate`` at
+            its ends, after every product.
+        pairs: Types of input and weight whose neighbouring products are added in int16 before the
+            accumulator takes them; None: every product by itself. Neighbours are those of one tap
+            of a kernel, input channels first. Depthwise convolutions have no such neighbours.
+        pair_overflow: What a sum of two products does that leaves int16.
+        pair_distance: How many products apart the two of a pair are.
+        bias_bits: Width of the bias; a wider one saturates.
+        requantization: How a sum becomes a code: by a ``float`` factor (float32), by a ``fixed``
+            multiplier and a shift; ``none``: it leaves the kernel as a float.
+        multiplier_bits: Width of the fixed multiplier, its sign included.
+        rounding: Of the scaled sum. ``floor`` cuts off towards minus infinity.
+        twice: Whether a fixed multiplier rounds after the product (half up) and again after the
+            shift (half away from zero), instead of once.
+        addition: Whether Add scales its operands by float or fixed factors.
+        mean: The same of GlobalAveragePool.
+        tables: Op types that are looked up: one entry for each code of 8 bits; 513 entries and
+            straight lines between them for 16 bits.
+        fitted: A whole set of kernels, found by fitting; of the fields above, none is looked at.
+    """
+
+    name: str
+    title: Figure
+    sources: tuple[Source, ...]
+    accumulator_bits: int = 32
+    overflow: Literal["wrap", "saturate"] = "wrap"
+    pairs: Literal["u8s8", "s8s8"] | None = None
+    pair_overflow: Literal["wrap", "saturate"] = "saturate"
+    pair_distance: int = 1
+    bias_bits: int = 32
+    requantization: Literal["float", "fixed", "none"] = "float"
+    multiplier_bits: int = 32
+    rounding: Rounding = "half_even"
+    twice: bool = False
+    addition: Literal["float", "fixed"] = "float"
+    mean: Literal["float", "fixed"] = "float"
+    tables: frozenset[str] = frozenset()
+    fitted: Literal["openvino", "qnn-htp"] | None = None
+
+
 @final
 @dataclass(frozen=True)
 class Target:
@@ -96,6 +149,7 @@ class Target:
         together: Whether a layer takes the parameters of both of its operands, or of neither.
         accumulator_bits: What bias and products of a channel together may take.
         qdq: Name of the exporter that ``--to qdq`` stands for; the default takes every plan.
+        arithmetic: How its kernels compute; None: sums as wide as they need, scaled without a loss.
     """
 
     name: str
@@ -111,3 +165,4 @@ class Target:
     together: bool = False
     accumulator_bits: int = 32
     qdq: str = "qdq-onnxruntime"
+    arithmetic: Arithmetic | None = None

@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
-from lostbits.backends.arithmetic.onnxruntime import in_integers
 from lostbits.errors import first_line
+from lostbits.kernels.onnxruntime import in_integers
 from lostbits.runtime.ort import ort
 from lostbits.targets.movement import MOVES_VALUES
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
-from lostbits.backends.arithmetic.openvino import accumulated
 from lostbits.errors import first_line
+from lostbits.kernels.openvino import accumulated
 
 _TELEMETRY = "openvino_telemetry"
 _HINT = "INFERENCE_PRECISION_HINT"

@@ -8,10 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from lostbits.backend import Backend, Executed, Loaded, refused
-from lostbits.backends.arithmetic.qnn_htp import in_fixed_point
 from lostbits.backends.onnxruntime import Running
 from lostbits.errors import first_line
 from lostbits.graph.qdq_view import between_quantizers
+from lostbits.kernels.qnn_htp import in_fixed_point
 from lostbits.runtime.ort import ort
 from lostbits.targets.movement import MOVES_VALUES
 

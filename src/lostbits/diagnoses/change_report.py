@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast, final
 
 from lostbits.diagnoses.cancelling import by_cause, merged
-from lostbits.diagnoses.network import Attributed
+from lostbits.diagnoses.network import Attributed, causes
 from lostbits.graph.site import Role
 from lostbits.language import Message, listed, say
 from lostbits.results.comparison import OutputChange, SideFigures, TensorChange, TensorError, Way
@@ -40,12 +40,10 @@ def along_path(sums: Attributed, pairs: Mapping[str, str]) -> Causes:
         pairs: Weights of corrected biases; see ``cancelling.corrected``.
     """
     parts: list[Attribution] = []
-    for (key, kind), vector in sums.sums.items():
+    for key, kind in sums.sums:
         if kind != "total":
             continue
-        clip = sums.sums.get((key, "clip"))
-        clipped = 0.0 if clip is None else float(clip.sum())
-        values: dict[Cause, float] = {"round": float(vector.sum()) - clipped, "clip": clipped}
+        values = causes(sums.sums, key)
         parts += [_part(key, cause, value) for cause, value in values.items() if value]
     return by_cause(merged(parts, pairs))
 

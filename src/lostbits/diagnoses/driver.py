@@ -135,7 +135,9 @@ class Run:
             return NOWHERE
         labels = None if self.labels is None else sha256(self.labels.tobytes()).hexdigest()
         named = ("diagnosis", told.metric, told.method, told.permutations, told.seed)
-        settings = f"{named} {self.tolerance} {labels} {self.focus} {self.case.compared}"
+        case = self.case
+        arithmetic = case.target.arithmetic
+        settings = f"{named} {self.tolerance} {labels} {self.focus} {case.compared} {arithmetic!r}"
         parts = self.case.model, self.case.plan, self.case.written
         return Checkpoint(Cache.of(told.cache, self.source, settings, *parts))
 

@@ -39,6 +39,9 @@ CODES: dict[Reason, str] = {
     "shared_scale": "F010",
     "samples": "F012",
     "collapse": "F011",
+    "pair_overflow": "F016",
+    "sum_overflow": "F017",
+    "requantization": "F018",
 }
 
 
@@ -96,7 +99,8 @@ def findings(
     """
     table = {f"{s.tensor}:{s.role}": s for s in sites}
     # Equal shares are told apart by name, so that a rerun lists them in the same order.
-    ranked = sorted(network.attributions, key=lambda a: (-a.share, a.tensor, a.role, a.cause))
+    tensors = [a for a in network.attributions if a.cause != "accumulate"]
+    ranked = sorted(tensors, key=lambda a: (-a.share, a.tensor, a.role, a.cause))
     chosen = [a for a in ranked if a.share >= LEAST_SHARE][:MOST] or ranked[:1]
     # What is rounded away with a dead part has a finding of its own, of that part.
     chosen = [a for a in chosen if a.share > 0 and a.reason != "shared_scale"]
@@ -199,7 +203,7 @@ def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport
     for part in network.attributions:
         site = table.get(part.key)  # a float bias of other values than the model's is no site
         why: Reason = "changed"
-        if site is not None and not _rewritten(case, part):
+        if site is not None and part.cause != "accumulate" and not _rewritten(case, part):
             why = reason_of(site, part, uneven[part.key]).reason
         found.append(replace(part, reason=why))
     return replace(network, attributions=found)

@@ -21,7 +21,7 @@ from lostbits.graph.queries import values_by_name
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.metrics import Baseline, Comparison, Focus, Metric, Outputs
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import quantized_model
+from lostbits.runtime.simulation import simulated_model
 from lostbits.workers.checkpoint import Folding
 from lostbits.workers.handover import by_threads
 from lostbits.workers.pool import Pool
@@ -64,7 +64,7 @@ def focus_of(
         compared[number] = replace(compared[number], parts=(*compared[number].parts, part))
     comparison = Comparison()
     folding = Folding(pool, progress)
-    job = _Comparing(case.model, quantized_model(case), source, batch, tuple(compared))
+    job = _Comparing(case.model, simulated_model(case), source, batch, tuple(compared))
     folding.run("outputs", job, source.chunks(batch, 1), comparison)
     assert comparison.parts is not None
     parts = [(n, part) for n, each in enumerate(compared) for part in each.parts]

@@ -17,7 +17,7 @@ from lostbits.diagnoses.worker import Measured
 from lostbits.graph.queries import channels, node_name, values_by_name
 from lostbits.runtime.metrics import Comparison
 
-_KINDS = {"total", "clip"}
+_KINDS = {"total", "clip", "accumulate"}
 
 
 def check(measured: Measured, case: Case, samples: int) -> None:
@@ -35,6 +35,8 @@ def check(measured: Measured, case: Case, samples: int) -> None:
     _check_sites(measured.sites, case)
     _check_layers(measured.layers, case)
     _check_comparison(measured.comparison, case)
+    names = {node_name(n) for n in case.model.graph}
+    _require(measured.left.keys() <= names, "sums of other layers")
     if measured.attributed is not None:
         _check_attributed(measured.attributed, case, samples)
     if measured.walked is not None:
@@ -88,7 +90,7 @@ def _check_attributed(found: Attributed, case: Case, samples: int) -> None:
 def _sizes(case: Case) -> dict[str, int | None]:
     """How many channels each site has; None where that is not known beforehand."""
     known, sizes = values_by_name(case.model.graph), {}
-    for site in case.attributed_sites:
+    for site in case.error_sites:
         if site.streams:
             sizes[site.key] = channels(known[site.tensor], site.axis)
         else:

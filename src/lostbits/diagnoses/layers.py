@@ -118,7 +118,7 @@ class LayerErrors:
         elif (
             pair.step.operator.op_type in LINEAR and pair.step.inputs[1] in self.executor.constants
         ):
-            layer = _Open(pair.step, self._linear(pair))
+            layer = _Open(pair.step, {**self._linear(pair), **self._summed(pair, frozen)})
         elif self.executor.by_tensor.get(pair.step.outputs[0]):
             layer = _Open(pair.step, {"activation": pair.error})
         else:
@@ -132,7 +132,8 @@ class LayerErrors:
         """The terms before any activation; an unquantized weight or bias contributes none.
 
         ``dW X`` and ``W dX`` are computed; ``dW dX`` is what the whole leaves, so the accumulator
-        of this simulation, which is float32, counts as exact.
+        of both networks here, which is float32, counts as exact. What the target's own arithmetic
+        adds is known from its simulation.
         """
         x, w, b = [*pair.inputs, None, None][:3]
         xq, wq, bq = [*pair.quantized_inputs, None, None][:3]
@@ -150,13 +151,20 @@ class LayerErrors:
         terms["interaction"] = torch.sub(whole, terms["weight"]).sub_(terms["activation"])
         return terms
 
+    def _summed(self, pair: Pair, frozen: Frozen) -> dict[str, torch.Tensor]:
+        """What an accumulator adds before a fused activation."""
+        name = pair.step.outputs[0]
+        found = (frozen.accumulate.get(s.key) for s in self.executor.by_tensor.get(name, ()))
+        error = next((e for e in found if e is not None), None)
+        return {} if error is None or name not in self._fused else {"accumulate": error}
+
     def _close(self, layer: _Open, pair: Pair, frozen: Frozen) -> None:
         name = pair.step.outputs[0]
         site = next((s for s in self.executor.by_tensor.get(name, ()) if s.streams), None)
         terms, error = dict(layer.terms), pair.error
         if site is not None and site.key in frozen.total:
-            terms["output"] = frozen.total[site.key]
-            error = error + terms["output"]
+            error = error + frozen.total[site.key]
+            terms |= _at_site(frozen, site, terms)
         sums = self.sums.setdefault(layer.step.name, LayerSum(name))
         _accumulate(sums, terms, error, pair.outputs[0])
 
@@ -166,6 +174,17 @@ def layer_reports(case: Case, sums: LayerSums) -> list[LayerReport]:
     ops = {node_name(node): node.op_type for node in case.model.graph}
     inputs = sources(case.model.graph, {one.tensor for one in sums.values()})
     return [_report(name, ops[name], inputs[one.tensor], one) for name, one in sums.items()]
+
+
+def _at_site(
+    frozen: Frozen, site: Site, terms: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What is added where a layer's result is rounded: by its kernel, and by the quantizer."""
+    total, own = frozen.total[site.key], frozen.accumulate.get(site.key)
+    if own is None:
+        return {"output": total}
+    known = terms.get("accumulate")
+    return {"accumulate": own if known is None else known + own, "output": total - own}
 
 
 def _as_bias(step: Step, db: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -268,10 +268,11 @@ class NetworkErrors:
 def attributed_report(case: Case, metric: Metric, sums: Attributed) -> NetworkReport:
     """Attributions, largest first, with the measured total and the residual."""
     scale = case.samples / max(sums.samples, 1)  # 1 but for an interrupted run
+    rounded = {site.key for site in case.attributed_sites}
     attributions = [
         Attribution(site.tensor, site.role, cause, scale * value, _ratio(value, sums.total))
-        for site in case.attributed_sites
-        for cause, value in _causes(sums, site)
+        for site in case.error_sites
+        for cause, value in _causes(sums, site, summed=site.key not in rounded)
     ]
     attributions.sort(key=lambda a: -abs(a.value))
     attributed = sum(a.value for a in attributions)
@@ -287,14 +288,24 @@ def attributed_report(case: Case, metric: Metric, sums: Attributed) -> NetworkRe
     )
 
 
-def _causes(sums: Attributed, site: Site) -> Iterator[tuple[Cause, float]]:
-    """A site always has a round value, zero if it never mattered; clip only if it clipped."""
-    total = sums.sums.get((site.key, "total"))
-    clip = sums.sums.get((site.key, "clip"))
-    clipped = 0.0 if clip is None else float(clip.sum())
-    yield "round", 0.0 if total is None else float(total.sum()) - clipped
-    if clip is not None:
-        yield "clip", clipped
+def _causes(sums: Attributed, site: Site, *, summed: bool) -> Iterator[tuple[Cause, float]]:
+    """A site always has a round value, zero if it never mattered; the others only if they are."""
+    yield from causes(sums.sums, site.key, rounds=not summed).items()
+
+
+def causes(sums: Mapping[Key, Vector], key: str, *, rounds: bool = True) -> dict[Cause, float]:
+    """What a site carries, by cause.
+
+    Args:
+        sums: By site and kind of error, per channel.
+        key: Of the site.
+        rounds: Whether anything is rounded there; if not, all of it is the arithmetic's.
+    """
+    kinds: tuple[Cause, ...] = ("clip", "accumulate")
+    known = {kind: float(sums[key, kind].sum()) for kind in kinds if (key, kind) in sums}
+    total = sums.get((key, "total"))
+    rest = (0.0 if total is None else float(total.sum())) - sum(known.values())
+    return {"round": rest, **known} if rounds else known
 
 
 def _channels(sums: Attributed, attributions: Sequence[Attribution]) -> dict[str, list[float]]:

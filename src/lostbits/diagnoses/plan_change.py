@@ -36,7 +36,7 @@ from lostbits.workers.progress import Progress
 
 def sites_of(before: Case, after: Case) -> list[Site]:
     """What either network has of its own, each site once."""
-    known = {site.key: site for site in (*after.attributed_sites, *before.attributed_sites)}
+    known = {site.key: site for site in (*after.error_sites, *before.error_sites)}
     return list(known.values())
 
 
@@ -49,8 +49,8 @@ def connected(before: Case, after: Case) -> bool:
     if not same_network(before.model, after.model):
         return False
     sites = sites_of(before, after)
-    known = {site.key: site.uses for site in before.attributed_sites}
-    if any(known.get(site.key, site.uses) != site.uses for site in after.attributed_sites):
+    known = {site.key: site.uses for site in before.error_sites}
+    if any(known.get(site.key, site.uses) != site.uses for site in after.error_sites):
         return False
     uses = [use for site in sites for use in site.uses]
     return len(uses) == len(set(uses)) and not pointed(Executor(after.model, sites))

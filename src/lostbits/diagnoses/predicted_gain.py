@@ -42,6 +42,12 @@ def predicted_gain(case: Case, network: NetworkReport, site: Site, setting: str)
     return -10 * float(np.log10(max(1 - won / before, _LEAST_LEFT)))
 
 
+def kept_of(case: Case, network: NetworkReport, site: Site, setting: str) -> float:
+    """Which part of a site's contribution stays under a setting; above 1 where it grows."""
+    plan = replanned(case, [site], Override.parse(f"{site.tensor}={setting}"))
+    return _kept(case, network, site, plan)
+
+
 def _together(a: Site, b: Site) -> bool:
     return a.streams and b.streams and a.group == b.group
 

@@ -161,7 +161,7 @@ def attributed(case: Case, source: Source) -> list[str]:
     """Sites by what they carry of the output error, largest first, where gradients pass."""
     part = next(iter(source.batches(len(source))))
     others, frozen = Simulation(case).run(part)
-    executor = Executor(case.model, case.attributed_sites)
+    executor = Executor(case.model, case.error_sites)
     if to_compare(executor, frozen):
         floats = compare(executor, part, frozen, [])
     else:

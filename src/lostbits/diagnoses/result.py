@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.arithmetic_findings import arithmetic_findings, with_arithmetic
 from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.dead_findings import dead_findings, with_dead
 from lostbits.diagnoses.driver import Run
@@ -18,6 +19,7 @@ from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.focus import far_below
 from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.left_sums import arithmetic_report, left_out
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
@@ -107,12 +109,17 @@ def assemble(
         SimulationError: S008 where a figure is not a number.
     """
     sites, case, check, steps = run.sites(), run.case, around.check, around.steps
-    network = with_reasons(case, sites, together(steps.network or run.network(), case))
+    arithmetic = arithmetic_report(case, run.sums.left)
+    network = together(steps.network or run.network(), case)
+    network = with_arithmetic(case, with_reasons(case, sites, network), arithmetic)
     plain = ["lostbits", "diagnose", operand(str(reference.path)), "--target", case.target.name]
+    if case.target.arithmetic is not None:
+        plain += ["--arithmetic", case.target.arithmetic.name]
     command = run.settings.command or quoted(plain)
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
-    found = _findings(case, sites, network, command, around, dead)
+    kernels = arithmetic_findings(case, network, arithmetic, command)
+    found = _findings(case, sites, network, command, around, (dead, kernels))
     own, judges = replace(run.baseline, metric=run.metric), around.judges
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
@@ -133,6 +140,7 @@ def assemble(
         samples=check,
         repair=steps.repair,
         restore=steps.restore,
+        arithmetic=arithmetic,
         evaluation=None if judges is None else judges.data,
         model=_model(reference, len(sites)),
         data=_data(run, around.unseen),
@@ -155,15 +163,20 @@ def _findings(
     network: NetworkReport,
     command: str,
     around: Circumstances,
-    dead: list[Finding],
+    others: tuple[list[Finding], list[Finding]],
 ) -> list[Finding]:
-    """Samples of another kind are the only one; then what died, and what must be repaired."""
+    """Samples of another kind are the only one; then what died, and what must be repaired.
+
+    Of the rest, those of tensors and those of kernels, the largest comes first.
+    """
+    dead, kernels = others
     check, repair = around.check, around.steps.repair
     mismatch = None if check is None else mismatch_finding(check, network, command)
     if mismatch is not None:
         return [mismatch]
     repairs = [] if repair is None else [repair_finding(case, sites, repair, command)]
-    return [*dead, *repairs, *findings(case, sites, network, command)]
+    rest = [*findings(case, sites, network, command), *kernels]
+    return [*dead, *repairs, *sorted(rest, key=lambda each: -each.share)]
 
 
 def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline) -> bool:
@@ -221,6 +234,7 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     notes += _unfit(run, adopted)
     notes += _saturated(run.case)
     notes += _accumulators(run.case)
+    notes += _arithmetic(run)
     if abs(network.residual) > 0.02:
         notes.append(say("note.residual", residual=f"{network.residual:+.1%}"))
     if reference.changes.quantizers:
@@ -319,6 +333,20 @@ def _accumulators(case: Case) -> list[Message]:
         for code, counts in (("note.widened", at), ("note.narrow", below))
         if any(counts.values())
     ]
+
+
+def _arithmetic(run: Run) -> Iterator[Message]:
+    """What was simulated, and which layers were not."""
+    own = run.case.target.arithmetic
+    if own is None:
+        return
+    yield say("note.arithmetic", name=own.name, title=own.title)
+    if run.sums.walked is not None:
+        yield say("note.arithmetic_walked")
+    if missing := left_out(run.case, run.sums.left):
+        shown, more = ", ".join(missing[:_SHOWN]), len(missing) - _SHOWN
+        rest = say("note.and_others", count=str(more)) if more > 0 else ""
+        yield say("note.arithmetic_ideal", nodes=shown, more=rest)
 
 
 def _counted(channels: Mapping[str, int]) -> Message:

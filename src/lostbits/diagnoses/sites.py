@@ -96,6 +96,8 @@ class SiteErrors:
 
     def at_site(self, site: Site, x: torch.Tensor, part: Batch) -> None:
         """Add the float values of one activation; of a masked output those that count."""
+        if site.key not in self.sums:  # a sum that stays float
+            return
         x = saturated(x, self.case.saturations.get(site.tensor))
         sums, counts = self.sums[site.key], self._counts(site, x, part)
         sizes = _sizes(x, counts, part.size)

@@ -1,14 +1,21 @@
 """A broken network taken apart by steps: what must be repaired first, and what is left then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.restore import SAMPLES, Restored, in_float, repaired, restore_curve
+from lostbits.diagnoses.restore import (
+    FALLEN_DB,
+    SAMPLES,
+    Restored,
+    in_float,
+    repaired,
+    restore_curve,
+)
 from lostbits.graph.site import Site
 from lostbits.language import Message, say
 from lostbits.quoting import extended
@@ -56,17 +63,26 @@ def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
         return Steps(bounded=True)
     few = run.source.slice(0, min(SAMPLES, len(run.source)))
     labels = None if run.labels is None else run.labels[: len(few)]
-    restored = Restored(
-        run.case, Judge(run.case.model, few, labels, pool, compared=run.case.compared)
-    )
-    repair = repaired(restored)
+    judge = Judge(run.case.model, few, labels, pool, compared=run.case.compared)
+    restored = Restored(run.case, judge)
+    repair = None if _fallen_by_kernels(restored) else repaired(restored)
     rest, first = own, list(repair.sites) if repair is not None else []
     if repair is not None:
         rest = _rest(run, repair, pool, progress)
     values = rest.values
-    order = [*first, *sorted(values, key=lambda key: (-values[key], key))]
+    known = {site.key for site in run.case.attributed_sites}
+    order = [*first, *sorted(values.keys() & known, key=lambda key: (-values[key], key))]
     curve = restore_curve(restored, list(dict.fromkeys(order)))
     return Steps(rest if repair is not None else None, repair, curve)
+
+
+def _fallen_by_kernels(restored: Restored) -> bool:
+    """Whether a network has fallen that stands with ideal sums: then no site is to be repaired."""
+    case = restored.case
+    if case.target.arithmetic is None or restored.decibels(()) >= FALLEN_DB:
+        return False
+    ideal = replace(case, target=replace(case.target, arithmetic=None))
+    return Restored(ideal, restored.judge).decibels(()) >= FALLEN_DB
 
 
 def _rest(run: Run, repair: Repair, pool: Pool, progress: Progress) -> NetworkReport:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lostbits.case import Case
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.layers import LayerErrors, LayerSums
+from lostbits.diagnoses.left_sums import LeftSum
 from lostbits.diagnoses.network import Attributed, NetworkErrors
 from lostbits.diagnoses.permutation import PermutationErrors, Walked
 from lostbits.diagnoses.settings import Settings
@@ -46,6 +47,7 @@ class Measured(RecordSum):
         walked: By permutations, or None.
         opaque: Nodes that no gradient passes, in the order of their names.
         pointed: Whether a node can come near a point without slope; see runtime.chords.
+        left: Sums that left their range, by the name of the layer.
     """
 
     samples: int
@@ -56,6 +58,7 @@ class Measured(RecordSum):
     walked: Walked | None = None
     opaque: Sequence[str] = ()
     pointed: bool = False
+    left: dict[str, LeftSum] = field(default_factory=dict)
 
     @classmethod
     def none(cls, case: Case) -> Self:
@@ -72,6 +75,7 @@ class Measured(RecordSum):
         self.walked = joined(self.walked, other.walked)
         self.opaque = sorted({*self.opaque, *other.opaque})
         self.pointed |= other.pointed
+        join_all(self.left, other.left)
         return self
 
 
@@ -131,7 +135,7 @@ class _Measuring:
 
     def __init__(self, job: Measurement) -> None:
         self.job, self.case, self.cursor = job, job.case, job.source.cursor()
-        self.executor = Executor(self.case.model, self.case.attributed_sites)
+        self.executor = Executor(self.case.model, self.case.error_sites)
         self.simulation = Simulation(self.case)
         told = job.settings
         energy, samples, compared = self.case.output_energy, self.case.samples, self.case.compared
@@ -142,6 +146,7 @@ class _Measuring:
         self.gradient: NetworkErrors | None = None
         self.permutation: PermutationErrors | None = None
         self.pointed = pointed(self.executor)
+        self.left: dict[str, LeftSum] = {}
 
     def measure(self, chunk: range) -> Measured:
         """All of a chunk."""
@@ -162,12 +167,14 @@ class _Measuring:
             None if self.permutation is None else self.permutation.sums,
             sorted(self.executor.opaque),
             self.pointed,
+            self.left,
         )
 
     def _begin(self) -> None:
         """Sums of nothing; those of the chunk before belong to the driver."""
         self.site_errors.sums = no_sums(self.case)
         self.layer_errors.sums = {}
+        self.left = {}
         self.comparison = Comparison()
         if self.gradient is not None:
             self.gradient.sums = Attributed()
@@ -176,6 +183,8 @@ class _Measuring:
 
     def _one(self, part: Batch) -> None:
         others, frozen = self.simulation.run(part)
+        for name, seen in frozen.left.items():
+            self.left.setdefault(name, LeftSum()).include(seen)
         listeners: list[Listener] = [self.site_errors]
         if part.first < _LAYER_SAMPLES:
             listeners.append(self.layer_errors)

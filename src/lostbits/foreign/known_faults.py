@@ -16,6 +16,7 @@ from lostbits.foreign.match_names import Match
 from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.kernels.reaches import LayerReach
 from lostbits.language import Message, say
 from lostbits.reader import Entry, Parameters, doubt
 
@@ -35,6 +36,21 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
             found += _bias_scale(node, known[0], known[1], known[2])
         if node.op_type == "Concat":
             found += _unbalanced(node, [e for e in known if e is not None])
+    return found
+
+
+def suspicions_of_sums(sums: Sequence[LayerReach]) -> list[ReadError]:
+    """Doubts about layers whose sums can leave their range, one for each kind of sum."""
+    found = []
+    for kind, code in (("pairs", "I040"), ("sums", "I041")):
+        some = [each for each in sums if each.kind == kind]
+        if some:
+            written = max(some, key=lambda each: each.reach.written)
+            figures = {"count": str(len(some)), "node": repr(some[0].node)}
+            figures |= {"worst": f"{some[0].reach.packed:,}", "limit": f"{some[0].reach.limit:,}"}
+            figures |= {"written": f"{written.reach.written:,}", "other": repr(written.node)}
+            weights = [each.weight for each in some]
+            found.append(doubt(code, say("doubt.node", name=repr(some[0].node)), figures, weights))
     return found
 
 

@@ -22,6 +22,7 @@ class Override:
         bits: Another width.
         per_channel: One scale per channel, where the target's rule has one per tensor.
         asymmetric: A zero point of its own, where the target's rule has none.
+        unsigned: The same numbers as unsigned codes, around a zero point in the middle.
         as_float: Leave the tensor in float.
         scaling: What the node that makes the tensor does with scales; see ``graph.scale_marks``.
     """
@@ -31,12 +32,13 @@ class Override:
     bits: int | None = None
     per_channel: bool = False
     asymmetric: bool = False
+    unsigned: bool = False
     as_float: bool = False
     scaling: Scaling | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Override":
-        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, 16bit, or a range method.
+        """Read ``TENSOR=SETTING``: float, per_channel, asymmetric, unsigned, 16bit, or a method.
 
         For what a Concat makes also ``own_scales`` and ``split``.
         """
@@ -46,6 +48,7 @@ class Override:
         named = {
             "per_channel": cls(tensor, per_channel=True),
             "asymmetric": cls(tensor, asymmetric=True),
+            "unsigned": cls(tensor, unsigned=True),
             "float": cls(tensor, as_float=True),
             "own_scales": cls(tensor, scaling=Scaling.OWN),
             "split": cls(tensor, scaling=Scaling.SPLIT),
@@ -67,14 +70,14 @@ class Override:
         """
         method = self.method if isinstance(self.method, str | None) else self.method.name
         bits = None if self.bits is None else f"{self.bits}bit"
-        granted = {"per_channel": self.per_channel, "asymmetric": self.asymmetric}
+        granted = {name: getattr(self, name) for name in ("per_channel", "asymmetric", "unsigned")}
         named = (name for name, wanted in {"float": self.as_float, **granted}.items() if wanted)
         return f"{self.tensor}={next(named, bits or method or self.scaling)}"
 
     def apply(self, rule: Rule) -> Rule:
         """``rule`` with the wish granted."""
         grid, symmetric = rule.grid, rule.symmetric and not self.asymmetric
-        if self.asymmetric and grid.signed:
+        if (self.asymmetric or self.unsigned) and grid.signed:
             grid = Grid.of(grid.bits, signed=False)
         if self.bits is not None:
             grid = Grid.of(self.bits, signed=grid.signed)

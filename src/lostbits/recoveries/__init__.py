@@ -8,6 +8,7 @@ from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.input_scaling import InputScaling
+from lostbits.recoveries.kernel_sums import FewerBits, HalfStep, UnsignedWeights
 from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
@@ -27,6 +28,9 @@ ALL: tuple[Recovery, ...] = (
     Absorption(),
     Migration(),
     Splitting(),
+    UnsignedWeights(),
+    FewerBits(),
+    HalfStep(),
     Ranges(),
     AnalyticBias(),
     BiasCorrection(),
@@ -53,7 +57,9 @@ __all__ = [
     "BiasCorrection",
     "BlockReconstruction",
     "Equalization",
+    "FewerBits",
     "FloatOutput",
+    "HalfStep",
     "InputScaling",
     "Migration",
     "OwnScales",
@@ -62,5 +68,6 @@ __all__ = [
     "SecondOrder",
     "SplitOutput",
     "Splitting",
+    "UnsignedWeights",
     "WideScale",
 ]

@@ -11,6 +11,7 @@ from typing import Literal, final
 from lostbits.case import Case
 from lostbits.graph.site import Role
 from lostbits.language import Message, say
+from lostbits.results.arithmetic import ArithmeticReport
 from lostbits.results.checks import Check
 from lostbits.results.dead_parts import DeadFigures
 from lostbits.results.facts import (
@@ -38,7 +39,7 @@ from lostbits.runtime.figure_kinds import (
 from lostbits.runtime.metrics import Baseline, Metric
 
 FORMAT = "lostbits-result/2"
-Cause = Literal["round", "clip"]
+Cause = Literal["round", "clip", "accumulate"]
 Attributor = Literal["aumann-shapley", "permutation"]
 
 # Named reasons, as findings give them. The first four are steps of the lost-bits waterfall.
@@ -55,6 +56,9 @@ Reason = Literal[
     "shared_scale",
     "samples",
     "collapse",
+    "pair_overflow",
+    "sum_overflow",
+    "requantization",
 ]
 Severity = Literal["broken", "usual"]
 
@@ -234,6 +238,7 @@ class Diagnosis:
             the findings; None where it stands as it came.
         restore: What setting sites to float restores; None where it was not measured.
         judgement_after: Of the recovered case on the same samples.
+        arithmetic: How the kernels computed; None where sums are ideal.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -266,6 +271,7 @@ class Diagnosis:
     samples: SampleCheck | None = None
     repair: Repair | None = None
     restore: RestoreCurve | None = None
+    arithmetic: ArithmeticReport | None = None
 
     @property
     def judged_on(self) -> DataFacts:

@@ -20,7 +20,7 @@ from lostbits.runtime.measured import chooses, measured, measured_model
 from lostbits.runtime.metrics import UNKNOWN, Baseline, Comparison, Outputs
 from lostbits.runtime.output_figures import MetricFigures
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import not_finite, quantized_model
+from lostbits.runtime.simulation import not_finite, simulated_model
 from lostbits.workers.handover import by_threads
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -178,7 +178,7 @@ class Judge:
         return self._whole(self._checked(measured_model(model, self.compared), lambda: model))
 
     def _answers(self, case: Case) -> _Found:
-        return self._checked(quantized_model(measured(case)), lambda: quantized_model(case))
+        return self._checked(simulated_model(measured(case)), lambda: simulated_model(case))
 
     def _whole(self, others: _Found) -> Baseline:
         comparison, first = Comparison(), 0

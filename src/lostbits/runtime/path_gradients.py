@@ -22,7 +22,7 @@ from lostbits.runtime.recomputed_constants import Again
 from lostbits.runtime.simulation import Frozen
 
 Vector = NDArray[np.float64]
-Key = tuple[str, str]  # site, and which of its errors: total or clip
+Key = tuple[str, str]  # site, and which of its errors: total, clip or accumulate
 Inputs = Sequence[torch.Tensor | None]
 
 
@@ -155,7 +155,12 @@ class _Slopes:
             self._add(site, kind, slope if site.axis is not None else slope.sum(keepdims=True))
 
     def _errors(self, site: Site) -> list[tuple[str, torch.Tensor]]:
-        pairs = (("total", self.frozen.total), ("clip", self.frozen.clip))
+        frozen = self.frozen
+        pairs = (
+            ("total", frozen.total),
+            ("clip", frozen.clip),
+            ("accumulate", frozen.accumulate),
+        )
         return [(kind, errors[site.key]) for kind, errors in pairs if site.key in errors]
 
     def _add(self, site: Site, kind: str, slope: Vector) -> None:

@@ -15,6 +15,7 @@ from lostbits.errors import LostbitsError, ModelError, SimulationError, describe
 from lostbits.graph.large import large_constants
 from lostbits.graph.split_weights import PLACE, taken_apart
 from lostbits.runtime.ort import NotImplementedByRuntime, ort
+from lostbits.runtime.pieces import Pieces, in_pieces
 from lostbits.system.memory import keeps_freed, lacks_memory, out_of_memory
 from lostbits.system.threads import session_threads
 
@@ -62,7 +63,7 @@ class Session:
             options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         self.engine = "onnxruntime"
         try:
-            self._runner: Runner = _native(model, options)
+            self._runner: Runner = _runner(model, options)
         except Exception as error:  # of pybind, as well as its own
             if not _lacks_op(error):
                 raise _refused(error) from error
@@ -101,6 +102,12 @@ def _refused(error: Exception) -> LostbitsError:
     if lacks_memory(error):
         return out_of_memory(first_line(error))
     return ModelError("M014", "model", described(error))
+
+
+def _runner(model: ir.Model, options: ort.SessionOptions) -> Runner:
+    if in_pieces(model.graph):
+        return Pieces(model, lambda piece: _native(piece, options))
+    return _native(model, options)
 
 
 def _native(model: ir.Model, options: ort.SessionOptions) -> Runner:

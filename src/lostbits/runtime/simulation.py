@@ -7,8 +7,9 @@ last-bit difference between two float kernels flips a code here and there, each 
 follows, and after some tens of layers the two roundings are independent of each other.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -18,18 +19,33 @@ from numpy.typing import NDArray
 from lostbits.case import Case, Plan, held_constant
 from lostbits.data import Batch
 from lostbits.errors import SimulationError
-from lostbits.graph.instrument import after, before, quantized, with_constants
+from lostbits.graph.instrument import after, before, quantized, with_constants, with_outputs
 from lostbits.graph.large import large_constants
 from lostbits.graph.qdq import qdq_model
 from lostbits.graph.queries import name_of
 from lostbits.graph.saturation import Saturations
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, along
+from lostbits.kernels.simulated import Simulated, ideal_name, in_arithmetic
 from lostbits.runtime.chords import Chord
 from lostbits.runtime.executor import Inject
 from lostbits.runtime.memory_layout import channels_last, in_file
 from lostbits.runtime.saturating import held, saturated
 from lostbits.runtime.session import Session
+
+
+class Left(NamedTuple):
+    """Sums of a layer that left the range of its accumulator, or of its pairs of products.
+
+    Attributes:
+        left: How many, a channel.
+        sums: Of how many.
+        most: The largest size of an exact sum.
+    """
+
+    left: NDArray[np.int64]
+    sums: int
+    most: int
 
 
 @final
@@ -40,6 +56,10 @@ class Frozen:
     Attributes:
         total: What each site added: ``Q(x) - x`` at the input that it really had.
         clip: The part from limiting; sites that clipped nothing are missing.
+        accumulate: The part from the arithmetic of the target's kernels, of sites that it moved: at
+            a site what the kernel gives less ``Q(x)``, else what it adds to the sum of a layer that
+            stays float.
+        left: By the name of a linear layer, its sums that left their range.
         limited: What sites made of inputs that were infinite in part; errors of those elements are
             not finite before both networks were compared, which puts chords in the place of the
             functions that they come from.
@@ -59,6 +79,8 @@ class Frozen:
     plan: Plan = field(default_factory=dict)
     start: dict[str, torch.Tensor] = field(default_factory=dict)
     saturations: Saturations = field(default_factory=dict)
+    accumulate: dict[str, torch.Tensor] = field(default_factory=dict)
+    left: dict[str, Left] = field(default_factory=dict)
 
     def held(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         """What the site's errors are added to."""
@@ -70,7 +92,15 @@ class Frozen:
         total = {key: _difference(self.total, other.total, key) for key in keys}
         clips = {**other.clip, **self.clip}
         clip = {key: _difference(self.clip, other.clip, key) for key in clips}
-        return Frozen(total, clip, start=dict(other.total), saturations=self.saturations)
+        added = {**other.accumulate, **self.accumulate}
+        accumulate = {key: _difference(self.accumulate, other.accumulate, key) for key in added}
+        return Frozen(
+            total,
+            clip,
+            start=dict(other.total),
+            saturations=self.saturations,
+            accumulate=accumulate,
+        )
 
 
 def _difference(
@@ -90,10 +120,12 @@ class Simulation:
         self.case = case
         self.streamed = [s for s in case.sites if s.streams]
         taps = [name(s) for s in self.streamed for name in (before, after)]
-        model = quantized(_written(case), case.sites, case.plan, taps)
+        self._kernels = _simulated(case, taps)
+        model = self._kernels.model
         self.outputs = [name_of(v) for v in model.graph.outputs[: len(case.model.graph.outputs)]]
         self._session = Session(model, optimise=False)
         self._constants = _freeze_constants(case)
+        self._sums = [s for s in case.error_sites if s.tensor in self._kernels.sums]
         runs = {s.key for s in self.streamed if s.dynamic}  # on grids that no plan has
         self._grids = {key: a for key, a in case.plan.items() if key not in runs}
 
@@ -106,15 +138,45 @@ class Simulation:
             dict(constants.total), dict(constants.clip), plan=self._grids, saturations=ends
         )
         for site in self.streamed:
-            entering = held(values[before(site)], ends.get(site.tensor))
+            entering = held(values[ideal_name(values, before(site))], ends.get(site.tensor))
             leaving = values[after(site)]
             _check_streamed(frozen, site, entering, leaving, part)
             affine = None if site.dynamic else self.case.plan[site.key]
             _freeze(frozen, site, affine, entering, leaving)
+            if affine is not None and self._kernels.layers:
+                _freeze_arithmetic(frozen, site, affine, entering)
+        self._freeze_sums(frozen, values)
         outputs = [part.real(values[name]) for name in self.outputs]
         for name, output in zip(self.outputs, outputs, strict=True):
             _check_output(name, output, part)
         return outputs, frozen
+
+    def _freeze_sums(self, frozen: Frozen, values: Mapping[str, NDArray[Any]]) -> None:
+        """What kernels add to sums that stay float, and how many left their range."""
+        for site in self._sums:
+            leaving, entering = values[site.tensor], values[ideal_name(values, site.tensor)]
+            error = channels_last(torch.from_numpy(leaving - entering))
+            frozen.total[site.key] = frozen.accumulate[site.key] = error
+        for node, names in self._kernels.counts.items():
+            count, most = int(values[names.sums]), int(values[names.most])
+            frozen.left[node] = Left(values[names.left], count, most)
+
+
+def _simulated(case: Case, taps: Sequence[str]) -> Simulated:
+    """The quantized network in the arithmetic of the target, with tensors to look at."""
+    arithmetic, written = case.target.arithmetic, _written(case)
+    if arithmetic is None:
+        return Simulated(quantized(written, case.sites, case.plan, taps), 0, {}, ())
+    return in_arithmetic(quantized(written, case.sites, case.plan), arithmetic, taps)
+
+
+def simulated_model(case: Case) -> ir.Model:
+    """The Q/DQ model of a case as its target computes it, with the model's own outputs only."""
+    model = quantized_model(case)
+    if case.target.arithmetic is None:
+        return model
+    outputs = [name_of(v) for v in model.graph.outputs]
+    return with_outputs(in_arithmetic(model, case.target.arithmetic).model, outputs)
 
 
 def quantized_model(case: Case) -> ir.Model:
@@ -224,6 +286,14 @@ def _freeze(
     lo, hi = ends(affine, entering.ndim)
     if _reaches_beyond(entering, lo, hi):
         frozen.clip[site.key] = channels_last(torch.clamp(entering, lo, hi) - entering)
+
+
+def _freeze_arithmetic(frozen: Frozen, site: Site, affine: Affine, entering: NDArray[Any]) -> None:
+    """The part of a site's error that is not that of a quantizer behind ideal arithmetic."""
+    x = torch.from_numpy(np.asarray(entering))
+    error = frozen.total[site.key] - channels_last(fake_quantize(x, affine) - x)
+    if error.any():
+        frozen.accumulate[site.key] = error
 
 
 def _reaches_beyond(x: torch.Tensor, lo: torch.Tensor, hi: torch.Tensor) -> bool:

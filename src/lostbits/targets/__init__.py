@@ -1,17 +1,19 @@
 """The targets, by the names that users type, and those that users bring."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from lostbits.arithmetics import MEMBERS as ARITHMETICS
 from lostbits.errors import TargetError
 from lostbits.members import Members
-from lostbits.target import Target
+from lostbits.target import Arithmetic, Target
 from lostbits.targets.cnrt import CNRT
 from lostbits.targets.onnxruntime import ONNXRUNTIME
 from lostbits.targets.openvino import OPENVINO
 from lostbits.targets.qnn_htp import QNN_HTP
 from lostbits.targets.snpe import SNPE
 from lostbits.targets.tensorrt import TENSORRT
-from lostbits.targets.toml_file import read_target
+from lostbits.targets.toml_file import read_arithmetic, read_target
 
 ALL: tuple[Target, ...] = (TENSORRT, SNPE, QNN_HTP, CNRT, ONNXRUNTIME, OPENVINO)
 
@@ -40,6 +42,35 @@ def target(given: str | Target) -> Target:
     return MEMBERS.find(given)
 
 
+def with_arithmetic(chosen: Target, given: str | Path | Arithmetic | None) -> Target:
+    """A target whose kernels compute in another way.
+
+    Args:
+        chosen: The target.
+        given: A name, a file whose name ends in ``.toml``, or an arithmetic; None changes nothing.
+
+    Raises:
+        TargetError: T050, if there is none of that name; T003, if the file is wrong.
+        MemberError: See ``Members``.
+
+    >>> with_arithmetic(target("onnxruntime"), "x86-avx2").arithmetic.pairs
+    'u8s8'
+    """
+    return chosen if given is None else replace(chosen, arithmetic=arithmetic_of(given))
+
+
+def arithmetic_of(given: str | Path | Arithmetic) -> Arithmetic:
+    """The arithmetic of that name, the one in a file, or the one that is given.
+
+    Raises:
+        TargetError: T050, T003; see ``with_arithmetic``.
+        MemberError: See ``Members``.
+    """
+    if not isinstance(given, Arithmetic) and str(given).endswith(".toml"):
+        return read_arithmetic(Path(given))
+    return ARITHMETICS.find(str(given) if isinstance(given, Path) else given)
+
+
 __all__ = [
     "ALL",
     "CNRT",
@@ -49,5 +80,7 @@ __all__ = [
     "QNN_HTP",
     "SNPE",
     "TENSORRT",
+    "arithmetic_of",
     "target",
+    "with_arithmetic",
 ]

@@ -61,6 +61,18 @@ A file without ``base`` gives every field that has no default:
 ... """
 >>> parse_target(text, "npu.toml", ALL).activations.method
 'percentile'
+
+``arithmetic`` is the name of a known one, or a table of the fields of ``Arithmetic``; with ``base``
+again only of those that differ. Such a table can be a file of its own, for ``--arithmetic``:
+
+>>> text = """
+... base = "tflite"
+... name = "npu-20"
+... accumulator_bits = 20
+... overflow = "saturate"
+... """
+>>> parse_arithmetic(text, "npu-20.toml").overflow
+'saturate'
 '''
 
 import dataclasses
@@ -68,17 +80,19 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from lostbits.arithmetics import MEMBERS as KNOWN_ARITHMETICS
 from lostbits.errors import TargetError, close_match, edge
 from lostbits.grid import Grid
 from lostbits.quoting import brief
 from lostbits.system.files import MOST_SETTINGS, read_text
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import Arithmetic, Placement, Rule, Source, Target
 
-_T = TypeVar("_T", Target, Rule, Placement, Source)
+_T = TypeVar("_T", Target, Arithmetic, Rule, Placement, Source)
+_B = TypeVar("_B", Target, Arithmetic)
 _LARGEST = float(np.finfo(np.float32).max)
 _MODES = get_args(get_type_hints(Placement)["mode"])
 
@@ -108,8 +122,34 @@ def parse_target(text: str, where: str, bases: Collection[Target]) -> Target:
     return _fields(Target, given, where, base)
 
 
-def _base(name: Any, where: str, bases: Collection[Target]) -> Target | None:
-    known = {target.name: target for target in bases}
+def read_arithmetic(path: Path) -> Arithmetic:
+    """Read an arithmetic from a TOML file.
+
+    Raises:
+        TargetError: T003, if the file cannot be read or a key is missing, unknown or wrong.
+    """
+    with edge(lambda found: TargetError("T003.file", str(path), found)):
+        text = read_text(path, MOST_SETTINGS)
+    return parse_arithmetic(text, str(path))
+
+
+def parse_arithmetic(text: str, where: str) -> Arithmetic:
+    """``read_arithmetic`` of a text; ``where`` stands for the file in messages."""
+    with edge(lambda found: TargetError("T003.syntax", where, found)):
+        given = tomllib.loads(text)
+    return _arithmetic_of(given, where)
+
+
+def _arithmetic_of(given: dict[str, Any], where: str) -> Arithmetic:
+    given = dict(given)
+    base = _base(given.pop("base", None), f"{where}: base", KNOWN_ARITHMETICS.all())
+    if base is not None and "name" not in given:
+        raise TargetError("T003.name", f"{where}: name", "nothing")
+    return _fields(Arithmetic, given, where, base)
+
+
+def _base(name: Any, where: str, bases: Collection[_B]) -> _B | None:
+    known = {each.name: each for each in bases}
     if name is None:
         return None
     if not isinstance(name, str) or name not in known:
@@ -125,10 +165,12 @@ def _fields(kind: type[_T], given: Any, where: str, base: _T | None = None) -> _
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in fields:
-            known = [*fields, "base"] if kind is Target else fields
+            known = [*fields, "base"] if kind in (Target, Arithmetic) else fields
             advice = close_match(key, known)
             raise TargetError("T003.key", f"{where}: {key}", "no such field", advice=advice)
-        values[key] = _READERS[key](value, f"{where}: {key}", getattr(base, key, None))
+        reader = _OF_ARITHMETIC.get(key) if kind is Arithmetic else None
+        reader = reader or _READERS[key]
+        values[key] = reader(value, f"{where}: {key}", getattr(base, key, None))
     if base is not None:
         return dataclasses.replace(base, **values)
     for name, field in fields.items():
@@ -175,6 +217,31 @@ def _accumulator_bits(value: Any, where: str, base: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 16 <= value <= 32:
         raise TargetError("T003.value", where, brief(value), wanted="16 to 32")
     return value
+
+
+def _arithmetic(value: Any, where: str, base: Any) -> Arithmetic:
+    """A name, or a table."""
+    if isinstance(value, str):
+        return KNOWN_ARITHMETICS.find(value)
+    return _arithmetic_of(_typed(dict, "a name or a table")(value, where, base), where)
+
+
+def _one_of(*known: str) -> _Reader:
+    def read(value: Any, where: str, base: Any) -> Any:
+        if value not in known:
+            raise TargetError("T003.value", where, brief(value), wanted=" or ".join(known))
+        return value
+
+    return read
+
+
+def _whole(least: int, most: int) -> _Reader:
+    def read(value: Any, where: str, base: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise TargetError("T003.value", where, brief(value), wanted=f"{least} to {most}")
+        return value
+
+    return read
 
 
 def _minimum_range(value: Any, where: str, base: Any) -> float:
@@ -240,4 +307,19 @@ _READERS: Mapping[str, _Reader] = {
     "accumulator_bits": _accumulator_bits,
     "sources": _sources,
     "notes": _notes,
+    "arithmetic": _arithmetic,
+}
+_OF_ARITHMETIC: Mapping[str, _Reader] = {
+    **{
+        name: _one_of(*(text for text in get_args(kind) if isinstance(text, str)))
+        for name, kind in get_type_hints(Arithmetic).items()
+        if get_origin(kind) is Literal
+    },
+    "pairs": _one_of("u8s8", "s8s8"),
+    "fitted": _one_of("openvino", "qnn-htp"),
+    "bias_bits": _whole(8, 64),
+    "multiplier_bits": _whole(8, 32),
+    "pair_distance": _whole(1, 64),
+    "twice": _flag,
+    "tables": _op_types,
 }

@@ -151,6 +151,7 @@ def command_of(origin: Provenance, labels: object = None, metric: object = None)
     words = ["lostbits", "diagnose", quoting.operand(str(origin.folder or origin.reference.path))]
     words += ["--target", origin.target.name]
     named: dict[str, Any] = {
+        "--arithmetic": origin.arithmetic,
         "--data": origin.data and origin.data.path,
         "--calibration": origin.calibration and origin.calibration.path,
         "--plan": origin.foreign and origin.foreign.path,

@@ -1,6 +1,6 @@
 """The verb ``inspect``: what somebody else's file says, and what of it is doubtful."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,15 +9,18 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from lostbits.arithmetics import X86_AVX2
 from lostbits.errors import ReadError, edge
 from lostbits.foreign.file import candidates, read_foreign
-from lostbits.foreign.known_faults import suspicions_of_graph
+from lostbits.foreign.known_faults import suspicions_of_graph, suspicions_of_sums
 from lostbits.foreign.match_names import Match, best_target, without_folded
 from lostbits.grid import Affine
-from lostbits.language import Message
+from lostbits.kernels.reaches import LayerReach, layer_reaches
+from lostbits.language import Message, say
 from lostbits.reader import Entry, Parameters, damaged
 from lostbits.runtime.float_reference import open_reference
-from lostbits.target import Target
+from lostbits.target import Arithmetic, Target
+from lostbits.targets import arithmetic_of
 from lostbits.verbs.arguments import checked
 
 FORMAT = "lostbits-inspection/1"
@@ -35,6 +38,8 @@ class Inspection:
         suspicions: What is probably not as it was meant.
         match: The model's sites that the content belongs to; None without a model.
         target: Whose rules placed those sites.
+        sums: Layers whose sums can leave their range, by their codes alone: in the arithmetic that
+            was named, or on x86 without VNNI.
     """
 
     path: Path
@@ -43,6 +48,7 @@ class Inspection:
     suspicions: tuple[ReadError, ...]
     match: Match | None = None
     target: str | None = None
+    sums: tuple[LayerReach, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain data, numbers in full."""
@@ -57,6 +63,7 @@ class Inspection:
             "problems": [str(p) for p in self.parameters.problems],
             "suspicions": [str(s) for s in self.suspicions],
             "target": self.target,
+            "sums": [_sum(each) for each in self.sums],
             "unmatched": _reasons(None if self.match is None else self.match.unmatched),
             "missing": _reasons(None if self.match is None else self.match.missing),
         }
@@ -83,6 +90,12 @@ class Inspection:
         }
 
 
+def _sum(each: LayerReach) -> dict[str, Any]:
+    reach = each.reach
+    told = {"node": each.node, "weight": each.weight, "kind": each.kind}
+    return {**told, "reach": reach.packed, "reach_written": reach.written, "limit": reach.limit}
+
+
 def _reasons(found: Mapping[str, Message] | None) -> list[dict[str, str]] | None:
     if found is None:
         return None
@@ -94,6 +107,7 @@ def inspect(
     path: str | Path,
     model: str | Path | onnx.ModelProto | ir.Model | None = None,
     target: str | Path | Target | None = None,
+    arithmetic: str | Path | Arithmetic | None = None,
 ) -> Inspection:
     """Read a file of parameters, and look for its tensors in the float model.
 
@@ -101,6 +115,8 @@ def inspect(
         path: A quantized ONNX model, or a file of parameters of any known format.
         model: The float model that it was made for.
         target: Whose rules place the sites; default, those that fit the file best.
+        arithmetic: How kernels compute, as for ``load``: layers whose sums can leave their range
+            are suspicions. Default: what would leave it without VNNI is told, and none.
 
     Raises:
         LostbitsError: DataError for the paths, ReadError for the file, ModelError for the model,
@@ -112,18 +128,40 @@ def inspect(
     reference = None if model is None else open_reference(_named(model))
     with edge(damaged):  # whatever a graph holds that nobody has thought of
         graph = foreign.graph
+        sums = _sums(graph, arithmetic)
+        narrow = [] if arithmetic is None else suspicions_of_sums(sums)
         if reference is None:
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
-            return Inspection(path, title, parameters, tuple(doubts))
+            return Inspection(path, title, parameters, (*doubts, *narrow), sums=sums)
         floats = reference.model
         chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
-        return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
+        told = (*doubts, *narrow)
+        return Inspection(path, title, parameters, told, found, chosen.name, sums)
+
+
+def _sums(
+    graph: ir.Model | None, arithmetic: str | Path | Arithmetic | None
+) -> tuple[LayerReach, ...]:
+    """Layers whose sums can leave their range, the farthest first."""
+    own = X86_AVX2 if arithmetic is None else arithmetic_of(arithmetic)
+    if graph is None:
+        return ()
+    found = [each for each in layer_reaches(graph, own).values() if each.reach.leaves]
+    return tuple(sorted(found, key=lambda each: (-each.reach.packed, each.node)))
 
 
 def _named(model: str | Path | onnx.ModelProto | ir.Model) -> Path | onnx.ModelProto | ir.Model:
     return Path(model) if isinstance(model, str) else model
+
+
+def without_vnni(sums: Sequence[LayerReach]) -> Message:
+    """What a file's codes allow on x86 without VNNI; no fault of the file."""
+    farthest = max(sums, key=lambda each: each.reach.written)
+    told = {"written": f"{farthest.reach.written:,}", "node": farthest.node}
+    told |= {"worst": f"{sums[0].reach.packed:,}", "limit": f"{sums[0].reach.limit:,}"}
+    return say("target.without_vnni", count=str(len(sums)), **told)
 
 
 def summary(affine: Affine) -> tuple[str, str, str, str]:

@@ -28,8 +28,9 @@ from lostbits.runtime.equality import check_equal, rounding_db
 from lostbits.runtime.float_reference import Reference, open_reference
 from lostbits.runtime.settle_branches import settled
 from lostbits.runtime.torch_model import exported, is_torch
-from lostbits.target import Target
+from lostbits.target import Arithmetic, Target
 from lostbits.targets import target as find_target
+from lostbits.targets import with_arithmetic
 from lostbits.verbs.arguments import checked, wrong_type
 from lostbits.verbs.case_files import holds_case, load_case
 from lostbits.verbs.holdout import held_out
@@ -49,6 +50,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     data: object = None,
     target: str | Path | Target | None = None,
     *,
+    arithmetic: str | Path | Arithmetic | None = None,
     calibration: object = None,
     plan: str | Path | None = None,
     example_inputs: Sequence[Any] | None = None,
@@ -77,6 +79,9 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         data: Samples that are measured and judged: paths, arrays, iterables; see lostbits.data.
         target: Name, path of a TOML file, or a Target. Default: that of the folder, the one whose
             rules fit ``plan`` best, or ``onnxruntime``.
+        arithmetic: How the kernels compute, instead of as the target says: a name (``x86-avx2``,
+            ``tflite``, ...), path of a TOML file, or an Arithmetic. Default: sums as wide as they
+            need.
         calibration: Samples that set the ranges and teach; default, the data.
         plan: Somebody else's file: its parameters, instead of those of the target's own rules.
         example_inputs: What a torch module is exported with, in the order of ``forward``; default,
@@ -125,15 +130,16 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
             overrides=settings.overrides or None,
             example_inputs=example_inputs,
         )
-        return _of_folder(Path(model), data, target, opener, settings, told)
+        return _of_folder(Path(model), data, (target, arithmetic), opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
     opened = partial(_samples, partial(opener, reference=reference), data, calibration, hold_out)
     parts = None
     if reference.changes.control_flow:  # what there is of the network depends on the samples
         parts = opened()
         reference = _settled(reference, parts, settings, foreign)
-    origin = _opened(reference, _target(target, foreign, reference), settings, foreign)
-    origin = replace(origin, told=told)
+    chosen = with_arithmetic(_target(target, foreign, reference), arithmetic)
+    origin = _opened(reference, chosen, settings, foreign)
+    origin = replace(origin, told=told, arithmetic=_given(arithmetic))
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
     parts = parts or opened()
     case = _calibrated(replace(origin, data=parts[0], calibration=parts[1]), workers, progress)
@@ -242,6 +248,13 @@ def _bounded(origin: Provenance, shown: Samples) -> Provenance:
     return replace(origin, settings=settings, footprint=footprint)
 
 
+def _given(arithmetic: str | Path | Arithmetic | None) -> str | None:
+    """As ``--arithmetic`` has it."""
+    if isinstance(arithmetic, Arithmetic):
+        return arithmetic.name
+    return None if arithmetic is None else str(arithmetic)
+
+
 def _check_alone(folder: Path, **of_a_model: object) -> None:
     """A folder has its plan; what would make another is refused, not ignored."""
     given = [name for name, value in of_a_model.items() if value is not None]
@@ -253,18 +266,21 @@ def _check_alone(folder: Path, **of_a_model: object) -> None:
 def _of_folder(
     folder: Path,
     data: object,
-    target: str | Path | Target | None,
+    rules: tuple[str | Path | Target | None, str | Path | Arithmetic | None],
     opener: Callable[..., Samples],
     settings: Settings,
     told: Told,
 ) -> Case:
     """The case that a recovery has kept; with data it can be diagnosed, too."""
+    target, arithmetic = rules
     chosen = find_target(str(target)) if isinstance(target, str | Path) else target
     case, reference = load_case(folder, chosen)
+    case = replace(case, target=with_arithmetic(case.target, arithmetic))
     case = replace(case, compared=compared_outputs(case.model.graph, told))
     judged = None if data is None else opener(data, reference=reference)
     parts = (reference, case.placed, case.target, judged, None)
-    origin = Provenance(*parts, settings, kept=case, folder=folder, told=told)
+    asked = _given(arithmetic)
+    origin = Provenance(*parts, settings, kept=case, folder=folder, told=told, arithmetic=asked)
     if judged is None:
         return replace(case, origin=origin)
     return origin.calibrate(judged.source, silent, None)

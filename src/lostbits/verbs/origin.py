@@ -96,6 +96,7 @@ class Provenance(Origin):
         kept: The case that a recovery has kept, whose plan and constants these are.
         folder: Where it keeps that.
         told: What was said of outputs.
+        arithmetic: Name or path of the arithmetic that was asked for.
         seconds: That loading took.
         peaks: Bytes, of this process and of a worker, while it was loaded.
     """
@@ -112,6 +113,7 @@ class Provenance(Origin):
     kept: Case | None = None
     folder: Path | None = None
     told: Told = field(default_factory=Told)
+    arithmetic: str | None = None
     seconds: float = 0.0
     peaks: tuple[int, int] = (0, 0)
 

@@ -8,6 +8,7 @@ import typer
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.options import (
+    ArithmeticName,
     Data,
     Formats,
     MaskOutputs,
@@ -72,6 +73,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     model: Model,
     data: Data,
     target: TargetOrBest = None,
+    arithmetic: ArithmeticName = None,
     plan: PlanFile = None,
     calibration: Calibration = None,
     labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
@@ -124,6 +126,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     model,
                     data,
                     target,
+                    arithmetic=arithmetic,
                     plan=plan,
                     calibration=calibration,
                     samples=samples,

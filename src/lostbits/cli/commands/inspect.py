@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from lostbits.cli.commands.options import ArithmeticName
 from lostbits.cli.terminal import aligned, announcer, by_reason, guarded, say
 from lostbits.reader import Entry
 from lostbits.reporter import finite
 from lostbits.system.streams import pour
-from lostbits.verbs.inspect import Inspection, summary
+from lostbits.verbs.inspect import Inspection, summary, without_vnni
 from lostbits.verbs.inspect import inspect as inspected
 from lostbits.verbs.output import replace_file
 
@@ -28,6 +29,7 @@ def inspect(
     target: Annotated[
         str | None, typer.Option(help="Whose rules place the sites; default, what fits best.")
     ] = None,
+    arithmetic: ArithmeticName = None,
     as_json: Annotated[
         str | None, typer.Option("--json", help="Write it as JSON to a file, or - to print it.")
     ] = None,
@@ -37,7 +39,7 @@ def inspect(
     Example: **lostbits inspect model_int8.onnx --model model.onnx**
     """
     with guarded():
-        found = inspected(file, model, target)
+        found = inspected(file, model, target, arithmetic)
         plain, places = finite(found.as_json())
         if places:
             announcer("yellow")(f"not finite, and null in JSON: {', '.join(places)}")
@@ -48,6 +50,8 @@ def inspect(
         if as_json is not None:
             replace_file(Path(as_json), content)
         _show(found)
+        if arithmetic is None and found.sums:
+            say(str(without_vnni(found.sums)))
 
 
 def _show(found: Inspection) -> None:

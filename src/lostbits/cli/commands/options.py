@@ -14,13 +14,22 @@ Data = Annotated[str, typer.Option(help=DATA_HELP)]
 TargetName = Annotated[
     str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
 ]
+ArithmeticName = Annotated[
+    str | None,
+    typer.Option(
+        "--arithmetic",
+        help="How the target's kernels compute: x86-vnni, x86-avx2, arm-dot, arm, openvino, htp, "
+        "tflite, cnnl, or a TOML file. Default: sums as wide as they need.",
+    ),
+]
 Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
 Sets = Annotated[
     list[str],
     typer.Option(
         "--set",
-        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, 16bit, "
-        "or a range method; of what a Concat makes also own_scales or split. Repeatable.",
+        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, "
+        "unsigned, 16bit, or a range method; of what a Concat makes also own_scales or split. "
+        "Repeatable.",
     ),
 ]
 Outputs = Annotated[

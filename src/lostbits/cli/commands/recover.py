@@ -10,6 +10,7 @@ import typer
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.export import show
 from lostbits.cli.commands.options import (
+    ArithmeticName,
     Data,
     Formats,
     MaskOutputs,
@@ -88,6 +89,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     data: Data,
     out: Out,
     target: TargetName = "onnxruntime",
+    arithmetic: ArithmeticName = None,
     goal: GoalText = None,
     budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
@@ -127,6 +129,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         with pooled as pool, progress_bars(quiet) as listener:
             given = partial(load, model, data, target, calibration=calibration, samples=samples)
             case = given(
+                arithmetic=arithmetic,
                 hold_out=calibration is None,
                 overrides=settings,
                 outputs=outputs,

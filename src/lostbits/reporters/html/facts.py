@@ -19,6 +19,7 @@ def facts(row: Row) -> list[Fact]:
     return [
         ("fact.share", formats.percent(row.share)),
         ("fact.causes", say("fact.causes_both", **parts)),
+        *_of_kernels(row),
         ("fact.grid", say("fact.grid_bits", grid=site.grid, bits=str(site.bits))),
         ("fact.range", _range(site)),
         ("fact.scale", _scale(site)),
@@ -32,6 +33,10 @@ def facts(row: Row) -> list[Fact]:
         ("fact.stability", _stability(site)),
         ("fact.idle", _idle(site.utilisation)),
     ]
+
+
+def _of_kernels(row: Row) -> list[Fact]:
+    return [("fact.accumulate", formats.percent(row.accumulate))] if row.accumulate else []
 
 
 def _scale(site: SiteReport) -> Figure:

@@ -6,17 +6,18 @@ const series = (name, kind, hue, rest) => ({ name, type: kind, itemStyle: { colo
 function shares(bars) {
   const most = narrow() ? 16 : 40;
   const names = bars.map((b) => (b.others ? say("chart.others", { count: b.others }) : b.name || say(`role.${b.role}`)));
+  const causes = bars.some((b) => b.accumulate) ? ["round", "clip", "accumulate"] : ["round", "clip"];
   const stacked = (cause) => series(say(`chart.${cause}`), "bar", colour(cause), {
-    stack: "share", barMaxWidth: 16, data: bars.map((b) => ({ value: b[cause], index: b.index })) });
+    stack: "share", barMaxWidth: 16, data: bars.map((b) => ({ value: b[cause] || 0, index: b.index })) });
   return base({
     tooltip: tooltip((hits) => {
       const bar = bars[hits[0].dataIndex];
-      return [names[hits[0].dataIndex], `${say("chart.round")} ${percent(bar.round)}`, `${say("chart.clip")} ${percent(bar.clip)}`];
+      return [names[hits[0].dataIndex], ...causes.map((cause) => `${say(`chart.${cause}`)} ${percent(bar[cause] || 0)}`)];
     }, { trigger: "axis", axisPointer: { type: "shadow" } }),
     xAxis: axis("value", { min: ({ min }) => (min > -0.01 ? 0 : null), axisLabel: { formatter: tick } }),
     yAxis: axis("category", { data: names, inverse: true,
       axisLabel: { interval: 0, hideOverlap: false, fontSize: 11, formatter: (name) => shortened(name, most) } }),
-    series: [stacked("round"), stacked("clip")],
+    series: causes.map(stacked),
   });
 }
 

@@ -52,14 +52,12 @@ def _attribution(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "name": row.site.tensor,
             "role": row.site.role,
             "index": row.number,
-            "round": row.round,
-            "clip": row.clip,
+            **_causes([row]),
         }
         for row in first
     ]
     if rest:
-        sums = {"round": sum(row.round for row in rest), "clip": sum(row.clip for row in rest)}
-        bars.append({"others": len(rest), "role": "", "index": None, **sums})
+        bars.append({"others": len(rest), "role": "", "index": None, **_causes(rest)})
     return bars
 
 
@@ -73,11 +71,17 @@ def _roles(rows: Sequence[Row]) -> list[dict[str, Any]]:
         {
             "role": role,
             "index": None,
-            "round": sum(row.round for row in table[role]),
-            "clip": sum(row.clip for row in table[role]),
+            **_causes(table[role]),
         }
         for role in ranked
     ]
+
+
+def _causes(rows: Sequence[Row]) -> dict[str, float]:
+    """Shares of some sites together; those of kernels only where there are any."""
+    shares = {"round": sum(row.round for row in rows), "clip": sum(row.clip for row in rows)}
+    kernels = sum(row.accumulate for row in rows)
+    return {**shares, "accumulate": kernels} if kernels else shares
 
 
 def _layers(layers: Sequence[LayerReport]) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """The rows of the page's tables, laid out and sorted."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, final
 
 from lostbits.reporters.html import formats
-from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.diagnosis import Cause, Diagnosis
 from lostbits.results.sites import STEPS, LostBits, SiteReport, Utilisation
 
 _HEAT = 3.0  # bits lost at which a cell has its full colour
@@ -45,26 +46,31 @@ class Row(NamedTuple):
     clip: float
     number: int
     cells: list[Cell]
+    accumulate: float = 0.0
 
     @property
     def share(self) -> float:
-        """Of both causes."""
-        return self.round + self.clip
+        """Of all causes."""
+        return self.round + self.clip + self.accumulate
 
 
 def rows(result: Diagnosis) -> list[Row]:
     """The sites, those that cost most first, each with its share by cause and its cells."""
-    round_, clip = dict[str, float](), dict[str, float]()
+    shares: dict[tuple[str, Cause], float] = {}
     for a in result.network.attributions:
-        table = clip if a.cause == "clip" else round_
-        table[a.key] = table.get(a.key, 0.0) + a.share
-    found = [(s, round_.get(s.key, 0.0), clip.get(s.key, 0.0)) for s in result.sites]
-    found.sort(key=lambda row: -(row[1] + row[2]))
+        shares[a.key, a.cause] = shares.get((a.key, a.cause), 0.0) + a.share
+    found = [(s, *_by_cause(shares, s.key)) for s in result.sites]
+    found.sort(key=lambda row: -(row[1] + row[2] + row[3]))
     pairs = {a.key for a in result.network.attributions if a.parts}
     return [
-        Row(s, r, c, i, _cells(s, r + c, "corrected" if s.key in pairs else s.role))
-        for i, (s, r, c) in enumerate(found)
+        Row(s, r, c, i, _cells(s, r + c + k, "corrected" if s.key in pairs else s.role), k)
+        for i, (s, r, c, k) in enumerate(found)
     ]
+
+
+def _by_cause(shares: Mapping[tuple[str, Cause], float], key: str) -> tuple[float, float, float]:
+    rounded, clipped = shares.get((key, "round"), 0.0), shares.get((key, "clip"), 0.0)
+    return rounded, clipped, shares.get((key, "accumulate"), 0.0)
 
 
 def _cells(site: SiteReport, share: float, role: str) -> list[Cell]:

@@ -10,7 +10,7 @@ References:
     ONNX Runtime: formulas as in its mlas library (requantize, qladd_avx2, qlgavgpool).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -32,6 +32,7 @@ _LIMITS = ("Clip", "Relu")
 _MOVES = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # not Flatten
 _EPSILON = float(np.finfo(np.float32).eps)  # what ONNX Runtime forgives a limit
 _SMALL = (ir.DataType.INT8, ir.DataType.UINT8)
+_WIDE = (*_SMALL, ir.DataType.INT16, ir.DataType.UINT16)
 
 
 def in_integers(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:
@@ -52,10 +53,25 @@ def rewritten(
     """A copy whose layers between quantizers are these kernels, by op; see ``in_integers``."""
     copy = model.clone()
     infer(copy)
-    quantizers = [node for node in copy.graph if node.op_type == "QuantizeLinear"]
-    done = sum(_rewritten(node, floats, kernels) for node in quantizers)
+    done = replaced(copy.graph, floats, kernels)
     common.RemoveUnusedNodesPass()(copy)
     return copy, done
+
+
+def replaced(
+    graph: ir.Graph, floats: Collection[str], kernels: Mapping[str, "Kernel"], *, wide: bool = False
+) -> int:
+    """How many layers of a graph have become kernels; what they were stays, read by nobody.
+
+    Args:
+        graph: Q/DQ, with types.
+        floats: Names of nodes that stay.
+        kernels: By op.
+        wide: Whether kernels give codes of 16 bits, too.
+    """
+    quantizers = [node for node in graph if node.op_type == "QuantizeLinear"]
+    kinds = _WIDE if wide else _SMALL
+    return sum(_rewritten(node, floats, kernels, kinds) for node in quantizers)
 
 
 @final
@@ -97,6 +113,23 @@ class Writer:
         self.graph.insert_before(self.before, node)
         return node.outputs[0]
 
+    def several(
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | NDArray[Any]],
+        outputs: int,
+        attributes: Mapping[str, Any],
+        domain: str,
+    ) -> list[ir.Value]:
+        """Add a node of a domain of its own; all of its outputs."""
+        values = [v if isinstance(v, ir.Value) else self._constant(v) for v in inputs]
+        name = self._name("kernel")
+        node = ir.node(op, values, attributes, name=name, domain=domain, num_outputs=outputs)
+        for number, value in enumerate(node.outputs):
+            value.name = f"{name}_{number}"
+        self.graph.insert_before(self.before, node)
+        return list(node.outputs)
+
     def _constant(self, array: NDArray[Any]) -> ir.Value:
         return add_initializer(self.graph, self._name("constant"), array)
 
@@ -110,7 +143,10 @@ class Writer:
 
 
 def _rewritten(
-    quantizer: ir.Node, floats: Collection[str], kernels: Mapping[str, "Kernel"]
+    quantizer: ir.Node,
+    floats: Collection[str],
+    kernels: Mapping[str, "Kernel"],
+    kinds: Collection[ir.DataType],
 ) -> bool:
     """Whether the layer in front of a quantizer was replaced by its kernel."""
     node = _layer(quantizer)
@@ -118,7 +154,7 @@ def _rewritten(
     result = affine(quantizer, quantizer.outputs[0])
     if node is None or kernel is None or result is None or node.name in floats:
         return False
-    if result.value.dtype not in _SMALL:
+    if result.value.dtype not in kinds or result.scale.size > 1:
         return False
     write = Writer(quantizer)
     inputs = [None if v is None else coded(write, v) for v in node.inputs]
@@ -281,7 +317,8 @@ def _layer_sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> i
     return _requantized(write, total, _product(x, w, result).reshape(shape), result)
 
 
-def _mean(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
+def float_mean(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
+    """The sum of codes over space, times one factor that divides as well."""
     x, shape = inputs[0], node.inputs[0].shape if node.inputs[0] is not None else None
     if x is None or x.value.dtype not in _SMALL or shape is None:
         return None
@@ -297,7 +334,7 @@ def _mean(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Val
     return _requantized(write, total, np.asarray(scale, np.float32).reshape(()), result)
 
 
-def _sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
+def float_sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Value | None:
     """Both operands times their factors, and one constant, in fused multiply-adds of float32."""
     a, b = inputs
     if a is None or b is None or not {a.value.dtype, b.value.dtype} <= set(_SMALL):
@@ -327,9 +364,9 @@ def _sum(write: Writer, node: ir.Node, inputs: Inputs, result: Codes) -> ir.Valu
 
 Kernel = Callable[[Writer, ir.Node, Inputs, Codes], ir.Value | None]
 _KERNELS: Mapping[str, Kernel] = {
-    "Add": _sum,
+    "Add": float_sum,
     "Conv": _layer_sum,
     "Gemm": _layer_sum,
-    "GlobalAveragePool": _mean,
+    "GlobalAveragePool": float_mean,
     "MatMul": _layer_sum,
 }

@@ -15,14 +15,14 @@ from onnxruntime.quantization import QuantFormat, QuantType
 import test_readers
 from exported_nets import net
 from lostbits.backends import backend
-from lostbits.backends.arithmetic.onnxruntime import in_integers
-from lostbits.backends.arithmetic.openvino import accumulated
-from lostbits.backends.arithmetic.qnn_htp import in_fixed_point
 from lostbits.exporter import serialized
 from lostbits.exporters import exporter
 from lostbits.graph.qdq_view import tapped, taps_of
 from lostbits.graph.simplify import opened
 from lostbits.grid import Grid
+from lostbits.kernels.onnxruntime import in_integers
+from lostbits.kernels.openvino import accumulated
+from lostbits.kernels.qnn_htp import in_fixed_point
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import quantized_model
 from lostbits.target import Target

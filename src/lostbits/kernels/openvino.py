@@ -12,7 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.backends.arithmetic.onnxruntime import (
+from lostbits.graph.inference import infer
+from lostbits.graph.queries import constant, sole_consumer
+from lostbits.kernels.onnxruntime import (
     SUMS,
     Writer,
     affine,
@@ -21,8 +23,6 @@ from lostbits.backends.arithmetic.onnxruntime import (
     over_channels,
     put_in_place,
 )
-from lostbits.graph.inference import infer
-from lostbits.graph.queries import constant, sole_consumer
 
 
 def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:
@@ -38,14 +38,20 @@ def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
     """
     copy = model.clone()
     infer(copy)
-    layers = [n for n in copy.graph if n.op_type in SUMS and n.name not in floats]
-    sums = [n for n in copy.graph if n.op_type == "Add"]  # not those of a bias, made below
-    done = sum(_scaled(node) for node in layers)
-    units = dict(filter(None, map(_in_codes, sums)))
-    for node in [n for n in copy.graph if n.op_type == "QuantizeLinear"]:
-        _by_range(node, units)
+    done = put_into(copy.graph, floats)
     common.RemoveUnusedNodesPass()(copy)
     return copy, done
+
+
+def put_into(graph: ir.Graph, floats: Collection[str]) -> int:
+    """How many layers of a graph with types have become kernels; what they were is left unread."""
+    layers = [n for n in graph if n.op_type in SUMS and n.name not in floats]
+    sums = [n for n in graph if n.op_type == "Add"]  # not those of a bias, made below
+    done = sum(_scaled(node) for node in layers)
+    units = dict(filter(None, map(_in_codes, sums)))
+    for node in [n for n in graph if n.op_type == "QuantizeLinear"]:
+        _by_range(node, units)
+    return done
 
 
 def _scaled(node: ir.Node) -> bool:

@@ -9,9 +9,9 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lostbits.backends.arithmetic.onnxruntime import in_integers
-from lostbits.backends.arithmetic.openvino import accumulated
-from lostbits.backends.arithmetic.qnn_htp import in_fixed_point
+from lostbits.kernels.onnxruntime import in_integers
+from lostbits.kernels.openvino import accumulated
+from lostbits.kernels.qnn_htp import in_fixed_point
 from lostbits.runtime.session import Session
 
 pytestmark = pytest.mark.slow

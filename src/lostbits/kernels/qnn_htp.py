@@ -14,8 +14,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes import common
 
-from lostbits.backends.arithmetic.onnxruntime import (
+from lostbits.graph.inference import infer
+from lostbits.kernels.onnxruntime import (
     SUMS,
     Codes,
     Inputs,
@@ -25,7 +27,7 @@ from lostbits.backends.arithmetic.onnxruntime import (
     linear_parts,
     over_channels,
     put_in_place,
-    rewritten,
+    replaced,
 )
 
 _FACTOR_BITS = 14
@@ -44,11 +46,20 @@ def in_fixed_point(model: ir.Model, floats: Collection[str] = frozenset()) -> tu
         model: Q/DQ graph.
         floats: Names of nodes that the runtime left in float although it might not have.
     """
-    copy, done = rewritten(model, floats, _KERNELS)
-    for node in [n for n in copy.graph if n.op_type == "QuantizeLinear"]:
+    copy = model.clone()
+    infer(copy)
+    done = put_into(copy.graph, floats)
+    common.RemoveUnusedNodesPass()(copy)
+    return copy, done
+
+
+def put_into(graph: ir.Graph, floats: Collection[str]) -> int:
+    """How many layers of a graph with types have become kernels; what they were is left unread."""
+    done = replaced(graph, floats, _KERNELS)
+    for node in [n for n in graph if n.op_type == "QuantizeLinear"]:
         if node.inputs[0] is not None and node.inputs[0].is_graph_input():
             _entered(node)
-    return copy, done
+    return done
 
 
 def _entered(quantizer: ir.Node) -> None:
