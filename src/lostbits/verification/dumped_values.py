@@ -107,11 +107,6 @@ class Conventions:
             for c in candidates.values()
             if c and c[0].fit > _SURE
         )
-        self._kinds = _usual(
-            (np.dtype(c[0].reading.dtype).kind, c[0].reading.kind)
-            for c in candidates.values()
-            if c and c[0].fit > _SURE
-        )
 
     def chosen(self, candidates: Sequence[Candidate]) -> tuple[Candidate, Layout | None]:
         """The reading by convention, and the layout that would fit better, if one clearly does."""
@@ -132,10 +127,6 @@ class Conventions:
         if same and candidates[0].fit <= same[0].fit + _CLEAR:
             return same[0]
         return candidates[0]
-
-    def kind(self, dtype: str) -> str | None:
-        """What values of a type are in this dump; None where nothing tells."""
-        return self._kinds.get(np.dtype(dtype).kind)
 
 
 def _usual(pairs: Iterable[tuple[Any, str]]) -> dict[Any, str]:
