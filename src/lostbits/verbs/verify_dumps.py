@@ -145,14 +145,15 @@ class _Runs:
 
 
 def _tensor(key: str, tap: Tap | None, figures: Figures) -> DumpedTensor:
-    count = max(figures.values, 1)
+    count, reading = max(figures.values, 1), figures.reading
+    assert reading is not None
     return DumpedTensor(
         tensor=key if tap is None else tap.tensor,
         name=figures.name,
         node=tap.nodes[-1] if tap is not None and tap.nodes else "",
         quantized=tap is not None,
-        values=f"{figures.kind} ({figures.dtype})",
-        layout=figures.layout,
+        values=f"{reading.kind} ({reading.dtype})",
+        layout=reading.layout.name,
         runs=max(figures.runs, 1),
         codes=None if tap is None else figures.codes,
         share=None if tap is None else figures.differing / count,

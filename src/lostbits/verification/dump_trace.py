@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.dump import Stored
+from lostbits.dump import Content, Stored
 from lostbits.errors import DumpError
 from lostbits.graph.given_values import given_real, sources, with_reals
 from lostbits.graph.qdq_view import Tap, operands, taps_of
@@ -29,7 +29,7 @@ from lostbits.verification.dumped_values import (
     of_run,
     related,
 )
-from lostbits.verification.layouts import Expected, Layout, Reals
+from lostbits.verification.layouts import Expected, Layout, Reading, Reals, reread
 from lostbits.verification.trace import ONE, SOME
 
 _MANY = 0.01  # part of single codes from which they are no chance any more
@@ -47,8 +47,7 @@ class Figures:
         differing, own_differing: Values that are at least half a code off.
         values: Values that were compared.
         runs: Runs of them.
-        layout: Order of the axes in the dump.
-        kind, dtype: What the values are.
+        reading: How the dump is read.
         turned: A layout that fits far better than that of the dump's other tensors.
         error, power: Sums of squares, of the difference and of the simulation, in codes.
         name: In the dump.
@@ -60,9 +59,7 @@ class Figures:
     own_differing: int = 0
     values: int = 0
     runs: int = 0
-    layout: str = ""
-    kind: str = ""
-    dtype: str = ""
+    reading: Reading | None = None
     turned: Layout | None = None
     error: float = 0.0
     power: float = 0.0
@@ -166,8 +163,7 @@ class DumpTrace:
         for key, found in candidates.items():
             chosen, turned = usual.chosen(found)
             figures = self.figures[key]
-            figures.layout = chosen.reading.layout.name
-            figures.kind, figures.dtype = chosen.reading.kind, chosen.reading.dtype
+            figures.reading = chosen.reading
             figures.turned = turned if related(found) else None
         self.taps = [tap for tap in self.every if tap.codes in self.figures]
         self._forced = self._session()
@@ -239,15 +235,24 @@ class DumpTrace:
             return None
         if content is None:
             return None
-        figures = self.figures[key]
-        for each in best(content, expected):
-            if each.reading.layout.name == figures.layout:
-                if not np.isfinite(each.values).all():
-                    bad = int((~np.isfinite(each.values)).sum())
-                    self._remark(DumpError("V010", f"tensor {key!r}", f"{bad} values are not"))
-                return each.values
-        self._remark(misfit(files[0].where, content, expected))
-        return None
+        found = self._read(key, content, expected)
+        if found is None:
+            self._remark(misfit(files[0].where, content, expected))
+        elif not np.isfinite(found).all():
+            bad = int((~np.isfinite(found)).sum())
+            self._remark(DumpError("V010", f"tensor {key!r}", f"{bad} values are not"))
+        return found
+
+    def _read(self, key: str, content: Content, expected: Expected) -> Reals | None:
+        """As the first run was read; a run of another size has that layout too."""
+        reading = self.figures[key].reading
+        assert reading is not None
+        found = reread(content, reading, expected)
+        if found is not None:
+            return found
+        name = reading.layout.name
+        mine = (c for c in best(content, expected) if c.reading.layout.name == name)
+        return next((c.values for c in mine), None)
 
     def _remark(self, error: DumpError) -> None:
         if str(error) not in {str(each) for each in self.problems}:

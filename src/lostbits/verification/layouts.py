@@ -174,6 +174,23 @@ def readings(content: NDArray[Any] | bytes, expected: Expected) -> Iterator[tupl
                     yield reading, expected.in_codes(mine, kind)
 
 
+def reread(
+    content: NDArray[Any] | bytes, reading: Reading, expected: Expected
+) -> Reals | None:
+    """Another run of a tensor whose reading is known; None where it has another size."""
+    if isinstance(content, bytes):
+        dtype = np.dtype(reading.dtype)
+        values = np.frombuffer(content, dtype) if len(content) % dtype.itemsize == 0 else None
+    else:
+        values = content if content.dtype.name == reading.dtype else None
+    if values is None or values.size != int(np.prod(reading.layout.stored)):
+        return None
+    if reading.layout.of(values, expected.shape).shape != expected.shape:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return expected.in_codes(reading.layout.of(values, expected.shape), reading.kind)
+
+
 def _typed(
     content: NDArray[Any] | bytes, expected: Expected
 ) -> Iterator[tuple[NDArray[Any], tuple[int, ...] | None]]:
