@@ -110,7 +110,11 @@ class Device:
             else:
                 self._plain(node, values)
         for codes, tensor in self.tensors().items():
-            back = next(n for n in self.graph.node if n.op_type == "DequantizeLinear" and n.input[0] == codes)
+            back = next(
+                n
+                for n in self.graph.node
+                if n.op_type == "DequantizeLinear" and n.input[0] == codes
+            )
             found[tensor] = values[codes], values[back.output[0]]
         return found
 
@@ -175,7 +179,11 @@ class Device:
 
     def _plain(self, node: onnx.NodeProto, values: dict[str, Array]) -> None:
         inputs = {n: values[n] for n in node.input if n}
-        session = _session(node.SerializeToString(), tuple((n, str(v.dtype)) for n, v in inputs.items()), self.opset[0].version)
+        session = _session(
+            node.SerializeToString(),
+            tuple((n, str(v.dtype)) for n, v in inputs.items()),
+            self.opset[0].version,
+        )
         for name, value in zip(node.output, session.run(None, inputs), strict=True):
             values[name] = value
 

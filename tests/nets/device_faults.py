@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -54,7 +55,8 @@ def _along_other(codes: Array, scale: Array, axis: int) -> Array:
 def _older(codes: Array, scale: Array, axis: int) -> Array:
     values = codes * spread(scale, codes.ndim, axis)
     noise = np.random.default_rng(9).normal(size=values.shape)
-    return values + 0.3 * values.std() * noise
+    changed: Array = values + 0.3 * values.std() * noise
+    return changed
 
 
 def _mixed(x: Array) -> Array:
@@ -112,7 +114,8 @@ def dumped(case: Case, fault: Fault | None, data: Array, net: str, folder: Path)
         place = folder / f"Result_{number}"
         place.mkdir(parents=True)
         if net == "depthwise" and not (fault is not None and fault.in_float):
-            np.savez(place / "tensors.npz", **{n: v[0] for n, v in found.items()})
+            codes: dict[str, Any] = {n: v[0] for n, v in found.items()}
+            np.savez(place / "tensors.npz", **codes)
             continue
         for name, (_, reals) in found.items():
             if net == "residual":

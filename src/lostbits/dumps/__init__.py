@@ -33,9 +33,7 @@ def _unknown(name: str, advice: str) -> DumpError:
 MEMBERS: Members[DumpFormat] = Members("lostbits.dumps", DumpFormat, ALL, _unknown)
 
 
-def stored_in(
-    path: Path, problems: list[DumpError]
-) -> tuple[list[Stored], list[DumpFormat]]:
+def stored_in(path: Path, problems: list[DumpError]) -> tuple[list[Stored], list[DumpFormat]]:
     """The tensors in a folder, or in one file, and the formats that they have.
 
     Args:

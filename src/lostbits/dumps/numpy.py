@@ -1,6 +1,7 @@
 """Arrays of NumPy: what most runtimes hand to Python, LiteRT's and ONNX Runtime's among them."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import final
 from zipfile import BadZipFile, ZipFile
@@ -32,7 +33,7 @@ class NumpyArrays(DumpFormat):
             yield Stored(name, sample, str(file), lambda: np.load(file, allow_pickle=False))
             return
         for member in _members(file):
-            yield Stored(member, sample, f"{file}: {member}", lambda m=member: _member(file, m))
+            yield Stored(member, sample, f"{file}: {member}", partial(_member, file, member))
 
 
 def _members(file: Path) -> list[str]:

@@ -20,7 +20,7 @@ class OnnxTensors(DumpFormat):
 
     References:
         ONNX Runtime 1.32, docs/NodeIODump (ORT_DEBUG_NODE_IO_DUMP_OUTPUT_DATA with
-        ORT_DEBUG_NODE_IO_DUMP_DATA_DESTINATION=files); core/framework/debug_node_inputs_outputs_utils.
+        ORT_DEBUG_NODE_IO_DUMP_DATA_DESTINATION=files).
     """
 
     name = "onnxruntime"

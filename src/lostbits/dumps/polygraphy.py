@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -38,7 +39,7 @@ class Polygraphy(DumpFormat):
         for number, tensors in enumerate(outputs):
             for name, held in tensors.items():
                 where = f"{file}: iteration {number}: {name}"
-                yield Stored(name, number, where, lambda held=held: _array(held))
+                yield Stored(name, number, where, partial(_array, held))
 
 
 def _is_results(head: bytes) -> bool:

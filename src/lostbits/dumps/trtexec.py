@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -35,7 +36,7 @@ class Trtexec(DumpFormat):
             raise unreadable(str(file), f"{type(error).__name__}: {error}") from error
         sample = placed(root, file)[1]
         for name, row in rows:
-            yield Stored(name, sample, f"{file}: {name}", lambda row=row: _array(row))
+            yield Stored(name, sample, f"{file}: {name}", partial(_array, row))
 
 
 def _is_list_of_tensors(head: bytes) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from lostbits.graph.qdq_view import Tap, tapped
+from lostbits.graph.qdq_view import Tap
 from lostbits.graph.queries import name_of, values_by_name
 
 _GIVEN = "__real"
@@ -44,10 +44,11 @@ def with_reals(
         outputs: Names of the tensors that it gives, codes among them.
         given: Names of float tensors whose readers are fed as well, ``given_linear``.
     """
-    copy = tapped(model, ())
+    copy = model.clone()
     values, codes = values_by_name(copy.graph), {tap.codes: tap for tap in taps}
     for node in list(copy.graph):
-        tap = codes.get(name_of(node.inputs[0])) if node.op_type == "DequantizeLinear" else None
+        source = node.inputs[0] if node.op_type == "DequantizeLinear" else None
+        tap = None if source is None else codes.get(name_of(source))
         if tap is not None:
             _feed(copy.graph, node.outputs[0], given_real(tap))
     for name in given:

@@ -1,6 +1,8 @@
 """``verify`` with dumps: what a device has put out, beside the simulation of the plan."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import final
@@ -18,6 +20,11 @@ from lostbits.language import Message, say
 from lostbits.plan.ranges import make_plan
 from lostbits.reader import told
 from lostbits.results.dumps import DumpDeviation, DumpedTensor, DumpVerification
+from lostbits.runtime.float_reference import open_reference
+from lostbits.runtime.simulation import quantized_model
+from lostbits.verbs.load import load
+from lostbits.verbs.quantized_file import graph_of, in_float32, quantized_content
+from lostbits.verbs.result_files import read, write
 from lostbits.verification.dump_names import names_in
 from lostbits.verification.dump_trace import Arrays, DumpTrace, Figures
 from lostbits.verification.evidence import gathered
@@ -30,23 +37,53 @@ _NAMED = 5  # names in a message
 _LEAST_OF_OTHERS = 0.5  # part of the tensors that must be of the plan
 
 
+@final
+@dataclass(frozen=True)
+class DumpedPlan:
+    """What the dumps of a device are compared with.
+
+    Attributes:
+        simulated: Q/DQ graph of the plan, whose arithmetic is the definition.
+        floats: The float network, for the inputs.
+        case: Of the plan, if it is one: its target says what the platform would do by itself.
+    """
+
+    simulated: ir.Model
+    floats: ir.Model
+    case: Case | None
+
+
+def plan_of(case: Case | str | Path, against: object) -> DumpedPlan:
+    """The plan of what the user named: a case, the case of a folder, or a file as it is written.
+
+    Raises:
+        LostbitsError: Whatever is wrong with the parts.
+    """
+    if isinstance(case, str | Path) and os.path.isdir(case):
+        case = load(case)
+    own = case if isinstance(case, Case) else against if isinstance(against, Case) else None
+    if own is not None:
+        return DumpedPlan(quantized_model(own), own.model, own)
+    assert isinstance(case, str | Path)
+    content = in_float32(quantized_content(Path(case)))
+    floats = against if isinstance(against, ir.Model) else open_reference(Path(case)).model
+    return DumpedPlan(graph_of(content), floats, None)
+
+
 def verify_dumps(
-    model: ir.Model,
+    plan: DumpedPlan,
     source: Source,
     dumps: Path,
-    *,
-    names: Path | None = None,
-    case: Case | None = None,
+    names: str | Path | None = None,
     progress: Progress = silent,
 ) -> DumpVerification:
     """Compare what a device has put out with the simulation of the plan.
 
     Args:
-        model: Q/DQ graph of the plan, whose arithmetic is the definition.
+        plan: What it is compared with.
         source: Samples; the n-th of them is what run n of the device was of.
         dumps: Folder of the device's files, or one file.
         names: File with names of the dump and of the model.
-        case: Of the plan, if it is one: its target says what the platform would do by itself.
         progress: Told after every run.
 
     Raises:
@@ -54,11 +91,19 @@ def verify_dumps(
     """
     problems = list[DumpError]()
     stored, formats = stored_in(dumps, problems)
-    trace = DumpTrace(model, stored, {} if names is None else names_in(names))
+    trace = DumpTrace(plan.simulated, stored, {} if names is None else names_in(Path(names)))
     trace.problems += problems
     runs = _Runs(trace, source, stored)
     runs.compare(progress)
-    return runs.result(dumps, formats, {} if case is None else _natives(case))
+    return runs.result(dumps, formats, {} if plan.case is None else _natives(plan.case))
+
+
+def note_dumps(folders: Collection[Path], found: DumpVerification) -> None:
+    """Put the comparison into result.json, in place of an earlier one of the same dumps."""
+    for folder in folders:
+        result = read(folder)
+        others = [each for each in result.dumps if each.path != found.path]
+        write(replace(result, dumps=[*others, found]), folder, ["json"])
 
 
 @final
@@ -81,7 +126,7 @@ class _Runs:
         self.trace.begin(self.feeds[0] if self.feeds else {}, self.numbers, self.first, self.total)
         for done, (number, feeds) in enumerate(zip(self.numbers, self.feeds, strict=True), 1):
             self.trace.update(feeds, number)
-            progress("verification", done, len(self.numbers))
+            progress("dumps", done, len(self.numbers))
         self._of_others()
 
     def _of_others(self) -> None:

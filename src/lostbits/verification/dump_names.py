@@ -44,8 +44,11 @@ def names_in(path: Path) -> dict[str, str]:
             if not all(isinstance(v, str) for v in pairs.values()):
                 raise DumpError("V009", str(path), "a name that is no text")
             return {str(k): v for k, v in pairs.items()}
-        return dict(_pair(path, number, line) for number, line in enumerate(text.splitlines(), 1)
-                    if line.strip() and not line.lstrip().startswith("#"))
+        return dict(
+            _pair(path, number, line)
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        )
     except (OSError, ValueError) as error:
         raise DumpError("V009", str(path), first_line(error)) from error
 

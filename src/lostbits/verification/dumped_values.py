@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lostbits.dump import Content, Stored
@@ -13,7 +12,7 @@ from lostbits.errors import DumpError
 from lostbits.verification.layouts import Expected, Layout, Reading, Reals, closeness, readings
 
 _CLEAR = 0.25  # closeness by which another layout than that of the other tensors must be better
-_SURE = 2.0  # closeness from which values are those of the tensor, whatever parts them
+SURE = 2.0  # closeness from which values are those of the tensor, whatever parts them
 _RELATED = 0.5
 
 
@@ -56,9 +55,7 @@ def _part_of_bytes(content: bytes, run: int, runs: int, size: int) -> bytes | No
     return content if run == 0 else None
 
 
-def _part_of_array(
-    array: NDArray[Any], run: int, runs: int, size: int
-) -> NDArray[Any] | None:
+def _part_of_array(array: NDArray[Any], run: int, runs: int, size: int) -> NDArray[Any] | None:
     """Axis 0 counts runs where the array has values for several."""
     several = array.size // size if size else 1
     if several > 1 and array.ndim and array.size % several == 0 and array.shape[0] % several == 0:
@@ -69,10 +66,20 @@ def _part_of_array(
     return array if run == 0 else None
 
 
-def best(content: Content, expected: Expected) -> list[Candidate]:
-    """Readings of a file, the best of every layout, the nearest first."""
+def best(
+    content: Content, expected: Expected, kinds: frozenset[tuple[str, str]] = frozenset()
+) -> list[Candidate]:
+    """Readings of a file, the best of every layout, the nearest first.
+
+    Args:
+        content: Of one run.
+        expected: What the tensor should be.
+        kinds: Types and meanings of values that are tried alone, where any of them fits.
+    """
     found: dict[str, Candidate] = {}
-    for reading, values in readings(content, expected):
+    every = list(readings(content, expected))
+    usual = [(r, v) for r, v in every if (r.dtype, r.kind) in kinds]
+    for reading, values in usual or every:
         fit = closeness(values, expected)
         known = found.get(reading.layout.name)
         if known is None or fit > known.fit:
@@ -98,15 +105,21 @@ class Conventions:
     """The layout and the kind that a dump's tensors have in common.
 
     A single tensor in another layout than its neighbours is no matter of how the dump was written:
-    there the device itself has mixed the axes up.
+    there the device itself has mixed the axes up. And values that are nothing like the plan's do
+    not tell whether they are reals or codes; the other tensors do.
+
+    Attributes:
+        kinds: Types and meanings of the values of tensors that are what they should be.
     """
 
     def __init__(self, candidates: Mapping[str, Sequence[Candidate]]) -> None:
         self._layouts = _usual(
             (len(c[0].values.shape), c[0].reading.layout.name.split(" ")[0])
             for c in candidates.values()
-            if c and c[0].fit > _SURE
+            if c and c[0].fit > SURE
         )
+        sure = (c[0].reading for c in candidates.values() if c and c[0].fit > SURE)
+        self.kinds = frozenset((reading.dtype, reading.kind) for reading in sure)
 
     def chosen(self, candidates: Sequence[Candidate]) -> tuple[Candidate, Layout | None]:
         """The reading by convention, and the layout that would fit better, if one clearly does."""
@@ -117,7 +130,7 @@ class Conventions:
         mine = [c for c in candidates if c.reading.layout.name.split(" ")[0] == usual]
         if not mine:
             return first, None
-        clear = first.fit > mine[0].fit + _CLEAR and first.fit > _SURE
+        clear = first.fit > mine[0].fit + _CLEAR and first.fit > SURE
         return mine[0], first.reading.layout if clear else None
 
     @staticmethod
@@ -150,7 +163,7 @@ def by_content(
         (name, tensor): found[0].fit
         for name, content in rest.items()
         for tensor, expected in wanted.items()
-        if (found := best(content, expected)) and found[0].fit > _SURE
+        if (found := best(content, expected)) and found[0].fit > SURE
     }
     taken: set[str] = set()
     for name, tensor in sorted(fits, key=lambda pair: -fits[pair]):

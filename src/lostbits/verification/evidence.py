@@ -95,13 +95,11 @@ class Evidence:
 
     def explained(self, codes: Reals | Sequence[Reals]) -> float:
         """Part of the device's values that codes give, to the code."""
-        flat = codes if isinstance(codes, np.ndarray) else np.concatenate([c.ravel() for c in codes])
-        return float((np.abs(self.found - flat.ravel()) <= _EXACT).mean())
+        return float((np.abs(self.found - _in_a_row(codes)) <= _EXACT).mean())
 
     def near(self, codes: Reals | Sequence[Reals]) -> float:
         """Part of the device's values that codes give within one code."""
-        flat = codes if isinstance(codes, np.ndarray) else np.concatenate([c.ravel() for c in codes])
-        return float((np.abs(self.found - flat.ravel()) <= _NEAR).mean())
+        return float((np.abs(self.found - _in_a_row(codes)) <= _NEAR).mean())
 
     def operand(self, index: int) -> Operand | None:
         """A constant of the layer."""
@@ -164,6 +162,12 @@ class Evidence:
         ]
 
 
+def _in_a_row(codes: Reals | Sequence[Reals]) -> Reals:
+    if isinstance(codes, np.ndarray):
+        return codes.ravel()
+    return np.concatenate([each.ravel() for each in codes])
+
+
 def gathered(
     trace: DumpTrace,
     taps: Sequence[Tap],
@@ -211,5 +215,3 @@ def _run_of(trace: DumpTrace, tap: Tap, found: Reals, values: Arrays, given: Arr
 def _ends(kind: np.dtype[Any]) -> tuple[float, float]:
     info = np.iinfo(kind)
     return float(info.min), float(info.max)
-
-

@@ -51,9 +51,7 @@ def _all(evidence: Evidence, figures: Figures) -> list[Hypothesis]:
     return [max(each, key=lambda h: (h.explained, h.near)) for each in found if each]
 
 
-def _best(
-    found: Sequence[Hypothesis], exact: float, near: float
-) -> Hypothesis | None:
+def _best(found: Sequence[Hypothesis], exact: float, near: float) -> Hypothesis | None:
     """The first of those that explain as much as the best one does."""
     good = [h for h in found if _explains(h, exact, near)]
     if not good:

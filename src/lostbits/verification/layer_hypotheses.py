@@ -1,7 +1,9 @@
 """Explanations of a deviation for which the layer is computed again, with something else in it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,8 +16,8 @@ from lostbits.graph.queries import add_initializer, name_of
 from lostbits.grid import along
 from lostbits.language import Message, say
 from lostbits.rounding.unfold import Window, patches
-from lostbits.runtime.rules.window import Window as Geometry
 from lostbits.runtime.rules.rule import Operator
+from lostbits.runtime.rules.window import Window as Geometry
 from lostbits.verification.evidence import Edit, Evidence, Run
 from lostbits.verification.layouts import Layout, Reals
 from lostbits.verification.value_hypotheses import Hypothesis, made
@@ -48,7 +50,7 @@ def _order(name: str, what: str) -> Message:
     return say(f"dump.order_{what}", order=name)
 
 
-Turn = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+Turn = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def _turns(shape: tuple[int, ...]) -> Iterator[tuple[str, Turn]]:
@@ -79,11 +81,11 @@ def other_activation(evidence: Evidence) -> Iterator[Hypothesis]:
         return
     before = name_of(last.inputs[0])
     if before and last.inputs[0].producer() is not None:
-        values = evidence.values([before])
-        codes = [evidence.rounded(np.asarray(v[before]) / step + zero) for v in values]
+        reals = [np.asarray(v[before], np.float64) for v in evidence.values([before])]
+        codes = [evidence.rounded(x / step + zero) for x in reals]
         yield made(evidence, "activation", codes, say("dump.no_activation", name=last.op_type))
         for name, function in _functions():
-            codes = [evidence.rounded(function(np.asarray(v[before])) / step + zero) for v in values]
+            codes = [evidence.rounded(function(x) / step + zero) for x in reals]
             yield made(evidence, "activation", codes, say("dump.activation", name=name))
 
 
@@ -96,7 +98,11 @@ def _functions() -> Iterator[tuple[str, Callable[[Reals], Reals]]]:
     yield "HardSigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1)
     yield "Tanh", np.tanh
     for slope in _SLOPES:
-        yield f"LeakyRelu {slope:g}", lambda x, slope=slope: np.where(x < 0, slope * x, x)
+        yield f"LeakyRelu {slope:g}", partial(_leaky, slope)
+
+
+def _leaky(slope: float, x: Reals) -> Reals:
+    return np.where(x < 0, slope * x, x)
 
 
 def _sigmoid(x: Reals) -> Reals:
@@ -142,8 +148,8 @@ def other_axis(evidence: Evidence) -> Iterator[Hypothesis]:
             text = say("dump.axis", found=str(axis), planned=str(weight.axis))
             yield made(evidence, "axis", evidence.again(_constant(evidence, 1, values)), text)
     largest = scale.max()
-    ways = (("dump.one_scale", np.rint(weight.values / largest) * largest), ("dump.first_scale", codes * scale[0]))
-    for code, values in ways:
+    anew = np.rint(weight.values / largest) * largest
+    for code, values in (("dump.one_scale", anew), ("dump.first_scale", codes * scale[0])):
         again = evidence.again(_constant(evidence, 1, values))
         yield made(evidence, "axis", again, say(code))
 
@@ -179,18 +185,18 @@ def other_weights(evidence: Evidence) -> Iterator[Hypothesis]:
     if rows is None:
         return
     x, y, used = rows
-    errors = [e for channel in range(y.shape[1]) if (e := _residual(x, y, used, channel)) is not None]
+    errors = [
+        e for channel in range(y.shape[1]) if (e := _residual(x, y, used, channel)) is not None
+    ]
     if not errors:
         return
-    every = np.concatenate(errors)
-    if np.sqrt((every**2).mean()) < _FITTED:
-        exact, near = float((every < 0.5 + _FITTED).mean()), float((every < 1 + _FITTED).mean())
+    left = np.concatenate(errors)
+    if np.sqrt((left**2).mean()) < _FITTED:
+        exact, near = float((left < 0.5 + _FITTED).mean()), float((left < 1 + _FITTED).mean())
         yield Hypothesis("weights", min(exact, 0.995), near, say("dump.weights"))
 
 
-def _residual(
-    x: Reals, y: Reals, used: NDArray[np.bool_], channel: int
-) -> Reals | None:
+def _residual(x: Reals, y: Reals, used: NDArray[np.bool_], channel: int) -> Reals | None:
     """Errors, in codes, of the equations that were not fitted."""
     mine = used[:, channel]
     a, b = x[mine], y[mine, channel]
@@ -198,12 +204,11 @@ def _residual(
         return None
     fitted = np.arange(len(b)) % 2 == 0
     solution = np.linalg.lstsq(a[fitted], b[fitted], rcond=None)[0]
-    return np.abs(a[~fitted] @ solution - b[~fitted])
+    apart: Reals = np.abs(a[~fitted] @ solution - b[~fitted])
+    return apart
 
 
-def _rows(
-    evidence: Evidence, weight: Operand
-) -> tuple[Reals, Reals, NDArray[np.bool_]] | None:
+def _rows(evidence: Evidence, weight: Operand) -> tuple[Reals, Reals, NDArray[np.bool_]] | None:
     """What the layer multiplied with a bias of ones, its outputs in codes, and which are whole.
 
     A rectified or cut value is no equation.

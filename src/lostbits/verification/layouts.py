@@ -174,9 +174,7 @@ def readings(content: NDArray[Any] | bytes, expected: Expected) -> Iterator[tupl
                     yield reading, expected.in_codes(mine, kind)
 
 
-def reread(
-    content: NDArray[Any] | bytes, reading: Reading, expected: Expected
-) -> Reals | None:
+def reread(content: NDArray[Any] | bytes, reading: Reading, expected: Expected) -> Reals | None:
     """Another run of a tensor whose reading is known; None where it has another size."""
     if isinstance(content, bytes):
         dtype = np.dtype(reading.dtype)

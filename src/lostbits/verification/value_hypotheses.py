@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lostbits.language import Message, say
 from lostbits.results.dumps import Explanation
@@ -97,9 +98,10 @@ def _zero(evidence: Evidence, found: float) -> Message:
     return say("dump.zero_point", found=f"{found:g}", planned=f"{evidence.zero:g}")
 
 
-def _inner(values: Reals) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _inner(values: Reals) -> NDArray[np.bool_]:
     """Values that are not at an end, where they may have been cut."""
-    return (values > values.min() + 0.5) & (values < values.max() - 0.5)
+    inner: NDArray[np.bool_] = (values > values.min() + 0.5) & (values < values.max() - 0.5)
+    return inner
 
 
 def rounding(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -145,7 +147,8 @@ def multiplier(evidence: Evidence) -> Iterator[Hypothesis]:
 def _of_bits(values: Reals, bits: int) -> Reals:
     """The nearest numbers of so many significant bits."""
     mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    rounded: Reals = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    return rounded
 
 
 def other_scale(evidence: Evidence) -> Iterator[Hypothesis]:
