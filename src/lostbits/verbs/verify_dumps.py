@@ -150,7 +150,8 @@ class _Runs:
         self, path: Path, formats: Sequence[DumpFormat], natives: Mapping[str, tuple[float, float]]
     ) -> DumpVerification:
         """What came of it."""
-        trace, compared = self.trace, list(self.trace.figures)
+        trace = self.trace
+        compared = sorted(trace.figures, key=trace.order)
         deviations = self._deviations(natives)
         missing = [tap.tensor for tap in trace.every if tap.codes not in trace.figures]
         if missing:

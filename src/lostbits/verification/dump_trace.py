@@ -131,7 +131,13 @@ class DumpTrace:
         self._files: dict[str, list[Stored]] = {}
         outputs = [tap.codes for tap in self.every]
         self._plain = Session(with_reals(self.model, (), [*outputs, *self.floats]), optimise=False)
-        self._known: dict[str, Expected] = {}
+
+        outputs = (name_of(v) for node in self.model.graph for v in node.outputs)
+        self._places = {name: place for place, name in enumerate(outputs)}
+
+    def order(self, key: str) -> int:
+        """Place of a tensor in the network."""
+        return self._places.get(key, -1)
 
     def expected(self, feeds: Arrays) -> dict[str, Expected]:
         """What every tensor should be in one run."""
