@@ -174,7 +174,7 @@ class DumpTrace:
             figures.reading = chosen.reading
             figures.turned = turned if related(found) else None
         self.taps = [tap for tap in self.every if tap.codes in self.figures]
-        self._forced = self._session()
+        self._forced = self._session() if self.taps else None
 
     def _again(
         self, key: str, expected: Expected, usual: Conventions, first: list[Candidate]
@@ -278,7 +278,8 @@ class DumpTrace:
         """Compare one run."""
         expected = self.expected(feeds)
         found = self.values(run, expected)
-        own = self._forced.run({**feeds, **self.reals(found, expected)})
+        given = {**feeds, **self.reals(found, expected)}
+        own = {} if self._forced is None else self._forced.run(given)
         for key, value in found.items():
             whole = expected[key]
             alone = np.asarray(own[key], np.float64) if key in own else whole.codes
@@ -289,7 +290,8 @@ class DumpTrace:
         given = {}
         for tap in self.taps:
             known = expected[tap.codes]
-            codes = np.nan_to_num(found.get(tap.codes, known.codes))
+            codes = found.get(tap.codes, known.codes)
+            codes = np.where(np.isfinite(codes), codes, known.codes)
             given[given_real(tap)] = ((codes - known.zero) * known.step).astype(np.float32)
         return given
 
