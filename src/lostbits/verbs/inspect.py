@@ -11,8 +11,10 @@ import onnx_ir as ir
 
 from lostbits.errors import ReadError, edge
 from lostbits.foreign.file import candidates, read_foreign
+from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_graph
 from lostbits.foreign.match_names import Match, best_target, without_folded
+from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.grid import Affine
 from lostbits.language import Message
 from lostbits.reader import Entry, Parameters, damaged
@@ -114,12 +116,29 @@ def inspect(
         graph = foreign.graph
         if reference is None:
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
+            doubts += _of_file(parameters, target, graph, None)
             return Inspection(path, title, parameters, tuple(doubts))
         floats = reference.model
         chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
+        doubts += _of_file(parameters, target, graph, found)
         return Inspection(path, title, parameters, tuple(doubts), found, chosen.name)
+
+
+def _of_file(
+    parameters: Parameters,
+    target: str | Path | Target | None,
+    graph: ir.Model | None,
+    found: Match | None,
+) -> list[ReadError]:
+    """Doubts of the quantizers, and of what the named platform takes of them."""
+    own = None if graph is None else graph.graph
+    doubts = list(doubts_of_quantizers(parameters, own))
+    if target is None:
+        return doubts
+    (chosen,) = candidates(target, parameters)
+    return [*doubts, *doubts_of_target(parameters, chosen, own, found)]
 
 
 def _named(model: str | Path | onnx.ModelProto | ir.Model) -> Path | onnx.ModelProto | ir.Model:
