@@ -155,7 +155,9 @@ def test_the_command_line_gives_json_and_status(tmp_path: Path) -> None:
     assert neither.exit_code == 2
 
 
-def test_a_folder_keeps_what_its_device_put_out(planned: tuple[Case, Array], tmp_path: Path) -> None:
+def test_a_folder_keeps_what_its_device_put_out(
+    planned: tuple[Case, Array], tmp_path: Path
+) -> None:
     case, data = planned
     folder = stored(case, tmp_path / "recovered")
     lb.write(lb.diagnose(case), folder, ["json"])

@@ -36,7 +36,7 @@ def test_other_names_stay_others(name: str, other: str) -> None:
 def test_codes_come_before_reals_and_exact_names_before_changed_ones() -> None:
     tensors = {"a": ("a_codes", "a_back", "a/0"), "b": ("b_codes", "b_back", "b")}
     found = named(stored("a_0", "a_codes", "a/0", "b", "c"), tensors, {})
-    assert list(found.found["a"])[0] == "a_codes"
+    assert next(iter(found.found["a"])) == "a_codes"
     assert list(found.found["b"]) == ["b"]
     assert list(found.rest) == ["c"]
     assert not found.unsure
