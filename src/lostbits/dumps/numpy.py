@@ -1,5 +1,6 @@
 """Arrays of NumPy: what most runtimes hand to Python, LiteRT's and ONNX Runtime's among them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,17 @@ import numpy as np
 
 from lostbits.dump import Content, DumpFormat, Stored, placed, unreadable
 
+# Of trtexec --saveAllDebugTensors=numpy: the iteration, and the tensor.
+_DEBUG = re.compile(r"\d{4}_(?P<name>\D.*)")
+
 
 @final
 class NumpyArrays(DumpFormat):
     """``NAME.npy``, a file a tensor, and ``.npz``, a member a tensor.
 
     LiteRT's preserved tensors (``experimental_preserve_all_tensors``, ``get_tensor``) and what
-    ``onnxruntime.quantization.qdq_loss_debug.collect_activations`` gives are stored so.
+    ``onnxruntime.quantization.qdq_loss_debug.collect_activations`` gives are stored so, and so are
+    the debug tensors of trtexec (TensorRT 10.12).
     """
 
     name = "numpy"
@@ -29,6 +34,8 @@ class NumpyArrays(DumpFormat):
     def read(self, root: Path, file: Path) -> Iterator[Stored]:
         """One tensor, or those of an archive."""
         name, sample = placed(root, file)
+        counted = _DEBUG.fullmatch(name)
+        name = counted["name"] if counted else name
         if file.suffix.lower() == ".npy":
             yield Stored(name, sample, str(file), lambda: np.load(file, allow_pickle=False))
             return
