@@ -48,6 +48,7 @@ class Fault:
         read: Changes what the layer reads.
         bias: Whether the layer adds its bias.
         sums: Changes the integer sums of the layer.
+        product: Takes codes of input and weight to sums, where the layer is a MatMul.
         in_float: Whether the values are not rounded at all.
     """
 
@@ -60,6 +61,7 @@ class Fault:
     read: Callable[[Array], Array] = lambda values: values
     bias: bool = True
     sums: Callable[[Array], Array] | None = None
+    product: Callable[[Array, Array], Array] | None = None
     in_float: bool = False
 
 
@@ -170,8 +172,14 @@ class Device:
             inside[node.input[2]] = np.zeros_like(values[node.input[2]])
         self._plain(node, inside)
         y = inside[node.output[0]]
+        quantizer = self.producers.get(node.input[0], node).input[0]
+        if fault.product is not None:
+            assert back is not None
+            x, w = values[quantizer].astype(np.int64), values[back.input[0]].astype(np.int64)
+            zero = int(self.grids[quantizer].zero)
+            sums = fault.product(x, w) - zero * w.sum(0)
+            y = (sums * np.asarray(self.grids[quantizer].scale, np.float64) * scale).astype(y.dtype)
         if fault.sums is not None:
-            quantizer = self.producers[self.producers[node.input[0]].input[0]].output[0]
             unit = np.asarray(self.grids[quantizer].scale, np.float64) * scale
             unit = spread(unit, y.ndim, 1 if node.op_type == "Conv" else y.ndim - 1)
             y = (fault.sums(np.rint(y / unit)) * unit).astype(np.float32)

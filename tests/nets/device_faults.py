@@ -65,6 +65,13 @@ def _mixed(x: Array) -> Array:
     return np.ascontiguousarray(x.transpose(axes)).reshape(x.shape)
 
 
+def _pairs(x: Array, w: Array) -> Array:
+    """vpmaddubsw: two products of neighbours, added in 16 bits that stop at their ends."""
+    pairs = x[..., 0::2, None] * w[0::2] + x[..., 1::2, None] * w[1::2]
+    sums: Array = np.clip(pairs, -(2**15), 2**15 - 1).sum(-2)
+    return sums
+
+
 def _wrapped(bits: int) -> Callable[[Array], Array]:
     half = 2 ** (bits - 1)
     return lambda sums: (sums + half) % (2 * half) - half
@@ -103,6 +110,7 @@ def faults(case: Case, net: str, data: Array) -> dict[str, tuple[str, Fault]]:
         "float": ("float", Fault(tensor, in_float=True)),
         "single codes": ("single_codes", Fault(tensor, codes=_flipped)),
         **({} if net == "attention" else {"bias": ("bias", Fault(tensor, bias=False))}),
+        **({"pairs": ("saturation", Fault(tensor, product=_pairs))} if net == "attention" else {}),
     }
 
 

@@ -13,7 +13,17 @@ from lostbits.case import Case
 pytestmark = pytest.mark.slow
 KINDS = (
     *("scale", "fine scale", "zero point", "override", "axis", "layout", "stale model"),
-    *("truncation", "saturation", "wrap", "activation", "leaky", "float", "single codes", "bias"),
+    *(
+        "truncation",
+        "saturation",
+        "wrap",
+        "activation",
+        "leaky",
+        "float",
+        "single codes",
+        "bias",
+        "pairs",
+    ),
 )
 
 
@@ -38,7 +48,7 @@ def test_a_device_without_fault_passes(net: str, tmp_path: Path) -> None:
 def test_a_fault_is_found_where_it_is_and_explained(net: str, kind: str, tmp_path: Path) -> None:
     case, data, known = planned(net)
     if kind not in known:
-        pytest.skip("the layer has no bias")
+        pytest.skip("not of this layer")
     explanation, fault = known[kind]
     found = lb.verify(case, dumps=dumped(case, fault, data, net, tmp_path / "dump"))
     first = found.first_deviation

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import permutations
+from itertools import chain, permutations
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from lostbits.verification.value_hypotheses import Hypothesis, made
 _WIDTHS = range(12, 29)  # bits of an accumulator, the narrowest first
 _ACTIVATIONS = frozenset({"Clip", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Tanh"})
 _FITTED = 0.75  # codes: root of the mean square of a fit that explains all but the rounding
+_MOST_PRODUCTS = 1 << 29  # of one run
+_AT_ONCE = 1 << 22
 _SPARE = 8  # equations more than unknowns
 _MOST_ROWS = 20_000
 _SLOPES = (0.01, 0.1, 0.2)
@@ -133,6 +135,66 @@ def accumulator(evidence: Evidence) -> Iterator[Hypothesis]:
             given = {name: [(s * unit).astype(np.float32) for s in each]}
             text = say(f"dump.sums_{how}", bits=str(bits))
             yield made(evidence, "saturation", evidence.again(given=given), text)
+
+
+def pair_sums(evidence: Evidence) -> Iterator[Hypothesis]:
+    """Sums of two neighbouring products that are held within 16 bits: x86 without VNNI.
+
+    Which products are neighbours is the kernel's affair: channels are innermost, or outermost.
+    """
+    node, weight, source = evidence.node, evidence.operand(1), evidence.input_tap()
+    if node is None or weight is None or weight.step is None or source is None:
+        return
+    steps = float(source.scale.ravel()[0]) * weight.step.ravel()
+    for inner in (False, True):
+        found = [_pair_errors(evidence, run, weight, inner) for run in evidence.runs]
+        errors = [each for each in found if each is not None]
+        if len(errors) < len(found) or not any(each.any() for each in errors):
+            return
+        name = name_of(node.outputs[0])
+        values = [np.asarray(v[name], np.float64) for v in evidence.values([name])]
+        axis = evidence.channel_axis(values[0].ndim)
+        moved = [np.moveaxis(v, axis, -1) for v in values]
+        changed = [
+            np.moveaxis(v + (e * steps).reshape(v.shape), -1, axis)
+            for v, e in zip(moved, errors, strict=True)
+        ]
+        given = {name: [each.astype(np.float32) for each in changed]}
+        yield made(evidence, "saturation", evidence.again(given=given), say("dump.pair_sums"))
+
+
+def _pair_errors(evidence: Evidence, run: Run, weight: Operand, inner: bool) -> Reals | None:
+    """What 16 bits take off the sums of every position and channel; None where it is not known."""
+    node, source = evidence.node, evidence.input_tap()
+    assert node is not None and source is not None and weight.step is not None
+    scale, zero = float(source.scale.ravel()[0]), float(source.zero_point.ravel()[0])
+    x = np.asarray(run.feeds[given_real(source)], np.float64) / scale
+    columns = _columns(node, weight, x.astype(np.float32))
+    codes = np.rint(weight.values / weight.step)
+    rows = codes.T if _columns_first(node) else codes.reshape(codes.shape[0], -1)
+    if columns is None or columns.size * len(rows) > _MOST_PRODUCTS:
+        return None
+    if inner and codes.ndim > 2:
+        order = np.arange(rows.shape[1]).reshape(codes.shape[1], -1).T.ravel()
+        columns, rows = columns[:, order], rows[:, order]
+    x_codes, size = np.rint(columns) + zero, max(_AT_ONCE // rows.size, 1)
+    parts = [_held(x_codes[i : i + size], rows) for i in range(0, len(x_codes), size)]
+    return np.concatenate(parts)
+
+
+def _held(x: Reals, rows: Reals) -> Reals:
+    """What is lost of the sums of some positions, shape (positions, channels)."""
+    if x.shape[1] % 2:
+        x, rows = (np.pad(each, ((0, 0), (0, 1))) for each in (x, rows))
+    pairs = (x[:, None, :] * rows[None]).reshape(len(x), len(rows), -1, 2).sum(-1)
+    lost: Reals = (np.clip(pairs, -(2**15), 2**15 - 1) - pairs).sum(-1)
+    return lost
+
+
+def _columns_first(node: ir.Node) -> bool:
+    """Whether the weight of a product counts what is summed over first."""
+    gemm = node.op_type == "Gemm" and not node.attributes.get_int("transB", 0)
+    return gemm or node.op_type == "MatMul"
 
 
 def other_axis(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -262,7 +324,7 @@ def every(evidence: Evidence, layout: Layout | None) -> Sequence[Iterator[Hypoth
     return (
         turned(evidence, layout),
         other_activation(evidence),
-        accumulator(evidence),
+        chain(accumulator(evidence), pair_sums(evidence)),
         other_axis(evidence),
         other_bias(evidence),
     )
