@@ -5,6 +5,7 @@ import io
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,8 @@ def npy(array: np.ndarray) -> bytes:
 def test_arrays_of_numpy(tmp_path: Path) -> None:
     (tmp_path / "sample_2").mkdir()
     np.save(tmp_path / "sample_2" / "conv1.npy", IMAGE)
-    np.savez(tmp_path / "all.npz", relu=IMAGE, **{"a/b:0": IMAGE})
+    members: dict[str, Any] = {"relu": IMAGE, "a/b:0": IMAGE}
+    np.savez(tmp_path / "all.npz", **members)
     found, formats = read(tmp_path)
     assert formats == ["numpy"]
     assert {(s.name, s.sample) for s in found} == {("conv1", 2), ("relu", None), ("a/b:0", None)}

@@ -150,13 +150,13 @@ def test_a_fixed_scale_on_the_wrong_grid_is_named(
     scale: float, zero: int, grid: Grid, *, cut: bool
 ) -> None:
     model = normal(proto("g (float[N,4] x) => (float[N,4] y) { y = Softmax(x) }"))
-    affine = Affine(grid, np.float32(scale), np.asarray(zero))
+    affine = Affine(grid, np.asarray(scale, np.float32), np.asarray(zero))
     assert codes(Parameters("test", (Entry("y", affine),)), model) == ["I032"] * cut
 
 
 @pytest.mark.parametrize(("zero", "named"), [(127, True), (128, False)])
 def test_a_middle_code_that_is_one_too_low_is_named(zero: int, *, named: bool) -> None:
-    affine = Affine(UINT8, np.float32(0.1), np.asarray(zero))
+    affine = Affine(UINT8, np.asarray(0.1, np.float32), np.asarray(zero))
     entries = tuple(Entry(name, affine) for name in "abcde")
     found = list(doubts_of_quantizers(Parameters("test", entries), None))
     assert [d.code for d in found] == ["I030"] * named
@@ -166,7 +166,7 @@ def test_a_middle_code_that_is_one_too_low_is_named(zero: int, *, named: bool) -
 def quantized_file(nodes: list[Any], weights: dict[str, Any], end: str) -> onnx.ModelProto:
     scale = {"s": np.float32(0.1), "z": np.int8(0)}
     constants = [numpy_helper.from_array(np.asarray(v), n) for n, v in {**scale, **weights}.items()]
-    shape = ["N", 4, 5, 5]
+    shape: list[str | int | None] = ["N", 4, 5, 5]
     entry = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
     result = helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, shape)
     graph = helper.make_graph(nodes, "g", [entry], [result], constants)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lostbits.verification.dumped_values import best, of_run
 from lostbits.verification.layouts import Expected, closeness, layouts
 
-STEP, ZERO = np.float64(0.05), np.float64(128)
+STEP, ZERO = np.asarray(0.05), np.asarray(128.0)
 
 
 def expected(shape: tuple[int, ...], seed: int = 0) -> Expected:

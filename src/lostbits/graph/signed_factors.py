@@ -1,5 +1,6 @@
 """Factors of channels, of both signs, right before a quantizer: OpenVINO computes them wrongly."""
 
+import numpy as np
 import onnx_ir as ir
 
 from lostbits.graph.queries import constant, name_of
@@ -26,5 +27,5 @@ def _is_signed(node: ir.Node) -> bool:
         factors = [constant(value) for value in node.inputs]
     else:
         return False
-    known = [f for f in factors if f is not None and f.size > 1]
+    known = [f.astype(np.float64) for f in factors if f is not None and f.size > 1]
     return any(bool((f > 0).any() and (f < 0).any()) for f in known)

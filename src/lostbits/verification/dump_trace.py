@@ -132,8 +132,8 @@ class DumpTrace:
         outputs = [tap.codes for tap in self.every]
         self._plain = Session(with_reals(self.model, (), [*outputs, *self.floats]), optimise=False)
 
-        outputs = (name_of(v) for node in self.model.graph for v in node.outputs)
-        self._places = {name: place for place, name in enumerate(outputs)}
+        every = (name_of(v) for node in self.model.graph for v in node.outputs)
+        self._places = {name: place for place, name in enumerate(every)}
 
     def order(self, key: str) -> int:
         """Place of a tensor in the network."""

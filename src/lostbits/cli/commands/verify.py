@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,19 +90,18 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
                     source, own, target, samples=samples, preprocess=preprocess, progress=listener
                 )
             is_folder = against is not None and os.path.isdir(against)
-            found = verified(
-                case,
-                backend or "onnxruntime",
-                data,
-                against=load(against, None, target) if is_folder else against,
-                labels=labels,
-                tolerance=tolerance,
-                progress=listener,
-                samples=samples,
-                preprocess=preprocess,
-                dumps=dumps,
-                names=names,
-            )
+            options: dict[str, Any] = {
+                "against": load(against, None, target) if is_folder else against,
+                "labels": labels,
+                "tolerance": tolerance,
+                "progress": listener,
+                "samples": samples,
+                "preprocess": preprocess,
+                "dumps": dumps,
+                "names": names,
+            }
+            found: Verification | DumpVerification
+            found = verified(case, backend or "onnxruntime", data, **options)
         if as_json is not None:
             _write_json(found, as_json)
         if as_json != "-":
