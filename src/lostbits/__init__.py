@@ -40,6 +40,7 @@ if typing.TYPE_CHECKING:
     )
     from lostbits.results.comparison import Comparison
     from lostbits.results.diagnosis import Diagnosis, Recovery
+    from lostbits.results.dumps import DumpVerification
     from lostbits.results.verification import Verification
     from lostbits.target import Arithmetic, Target
     from lostbits.targets import target as find_target
@@ -64,6 +65,7 @@ __all__ = [
     "Case",
     "Comparison",
     "Diagnosis",
+    "DumpVerification",
     "Entropy",
     "Equalization",
     "Exported",
@@ -111,6 +113,7 @@ _HOMES = {
     "Case": "case",
     "Comparison": "results.comparison",
     "Diagnosis": "results.diagnosis",
+    "DumpVerification": "results.dumps",
     "Exported": "verbs.export",
     "Inspection": "verbs.inspect",
     "LostbitsError": "errors",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeGuard, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lostbits.errors import ReadError, edge, first_line, messages
+from lostbits.errors import LostbitsError, ReadError, edge, first_line, messages
 from lostbits.graph.site import Use
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.language import Figure, Message, say
@@ -376,7 +376,7 @@ def doubt(
     return ReadError(code, where, found, tensors=tensors, **figures)
 
 
-def told(error: ReadError) -> Message:
+def told(error: LostbitsError) -> Message:
     """The whole message, for a page in any language."""
     parts = {"where": error.where, "rule": error.rule, "found": error.found, "todo": error.todo}
     return say("doubt.told", code=error.code, **parts)

@@ -12,6 +12,7 @@
     ├── ExportError     E...  a plan that a format or platform does not take
     ├── ReadError       I...  somebody else's parameters (``inspect``)
     ├── BackendError    B...  a runtime that is missing, or cannot run a file (``verify``)
+    ├── DumpError       V...  tensors that a device has put out (``verify --dumps``)
     ├── WorkerError     W...  processes and machines that share the work
     ├── MemberError     P...  a member of another package that cannot be used
     └── CommandError    U...  the use of the command line, and its last resort
@@ -133,6 +134,10 @@ class ReadError(LostbitsError):
     ) -> None:
         super().__init__(code, where, found, **figures)
         self.tensors = tuple(tensors)
+
+
+class DumpError(LostbitsError):
+    """Tensors that a device has put out are missing, damaged, or of something else."""
 
 
 class BackendError(LostbitsError):

@@ -17,8 +17,16 @@ from lostbits.case import Case, constant_of, look_at_constants
 from lostbits.data import Source
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
 from lostbits.errors import ReadError
-from lostbits.foreign.cost_of_faults import Mistake, finding, mistakes_of, placed_first
+from lostbits.foreign.cost_of_faults import (
+    Anew,
+    Mistake,
+    finding,
+    mistakes_of,
+    placed_first,
+    planned_anew,
+)
 from lostbits.foreign.file import Foreign, candidates
+from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_data, suspicions_of_graph
 from lostbits.foreign.match_names import (
     IDLE,
@@ -30,6 +38,7 @@ from lostbits.foreign.match_names import (
     without_idle,
 )
 from lostbits.foreign.own_run import OwnRun, run_beside
+from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.graph.queries import LINEAR, RECURRENT, constant, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range
@@ -63,6 +72,7 @@ class Adopted:
         ran: The file as it is written, beside the case; None of a file that is no model.
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
+        anew: What planning by the target's own rules gives, where it does not take the file.
     """
 
     case: Case
@@ -72,6 +82,7 @@ class Adopted:
     ran: OwnRun | None
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
+    anew: Anew | None = None
 
     def complete(self, found: Diagnosis, reference: Reference) -> Diagnosis:
         """The diagnosis of ``reference``, with what is to be said of the file."""
@@ -120,6 +131,7 @@ class Adopted:
             file_sqnr_db=ran.sqnr_db,
             file_samples=ran.samples,
             dynamic=list(self.foreign.parameters.dynamic),
+            anew_sqnr_db=None if self.anew is None else self.anew.after_db,
         )
 
     def _notes(self, facts: PlanFacts, quantizers: int) -> list[Message]:
@@ -142,6 +154,8 @@ class Adopted:
         notes += [say("plan.unmatched", tensor=t, why=why) for t, why in lost[:_SHOWN]]
         if len(lost) > _SHOWN:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
+        if self.anew is not None:
+            notes.append(self.anew.text(self.case.target.name))
         if quantizers:
             notes.append(say("plan.quantized"))
         if any(site.dynamic for site in self.case.sites):
@@ -190,12 +204,17 @@ def adopt(
     ran = None if own is None else run_beside(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
+    own_graph = None if foreign.graph is None else foreign.graph.graph
+    mine = doubts_of_quantizers(parameters, own_graph)
+    refused = [*mine, *doubts_of_target(parameters, case.target, own_graph, found)]
+    doubts += refused
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
     every = [*doubts, *parameters.problems]
     compared = own if ran is not None and ran.samples else None
     dear = mistakes_of(adopted, found, every, compared, source)
-    return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear))
+    anew = planned_anew(case, adopted, source) if refused else None
+    return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear), anew)
 
 
 def _along_their_axes(case: Case) -> Case:

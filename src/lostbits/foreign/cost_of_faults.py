@@ -13,11 +13,12 @@ import numpy as np
 import onnx_ir as ir
 
 from lostbits import quoting
-from lostbits.case import Case
+from lostbits.case import Case, look_at_constants
 from lostbits.data import Source
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE
 from lostbits.errors import LostbitsError, ReadError
 from lostbits.foreign.match_names import Match
+from lostbits.graph.place import place
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say, verbatim
 from lostbits.plan.ranges import plan_biases, refitted, with_biases
@@ -129,6 +130,38 @@ def _command(command: str, sites: Sequence[Site]) -> str:
 
 def _shown(db: float | None) -> Figure:
     return say("mistake.no_error") if db is None else f"{db:.1f} dB"
+
+
+@final
+@dataclass(frozen=True)
+class Anew:
+    """A plan by the target's own rules in place of a file that its platform does not take.
+
+    Attributes:
+        before_db, after_db: Output's SQNR by the file and by the rules; None where there is no
+            error.
+    """
+
+    before_db: float | None
+    after_db: float | None
+
+    def text(self, target: str) -> Message:
+        """In words."""
+        words = {"before": _shown(self.before_db), "after": _shown(self.after_db)}
+        return say("plan.anew", target=target, **words)
+
+
+def planned_anew(planned: Case, adopted: Case, source: Source) -> Anew:
+    """What the target's own rules give, beside what the file gives in the same arithmetic.
+
+    Args:
+        planned: By the rules.
+        adopted: By the file.
+        source: Samples, of which the first few are used.
+    """
+    few = source.slice(0, min(len(source), _MEASURED))
+    judge = Judge(planned.model, few, compared=planned.compared)
+    return Anew(judge(adopted).sqnr_db, judge(planned).sqnr_db)
 
 
 _Pair = tuple[Figure, Case, Case]  # where it matters, with the mistake, without
@@ -249,6 +282,16 @@ def _biases(case: Case, keys: Keys) -> list[_Pair]:
     ]
 
 
+def _axes(case: Case, keys: Keys) -> list[_Pair]:
+    """Scales along the channels that the target has them along."""
+    theirs = {site.key: site for site in place(case.model, case.target).sites}
+    other = {key: theirs[key] for key in keys if key in theirs}
+    sites = tuple(other.get(site.key, site) for site in case.placed.sites)
+    seen = {**case.seen, **look_at_constants(case.model, list(other.values()))}
+    right = replace(case, placed=replace(case.placed, sites=sites), seen=seen)
+    return [("", case, _with_ranges(right, keys, "min_max"))]
+
+
 # An unbalanced Concat (I024) is not among them: the finer input loses its bits at the output of the
 # Concat in any case, and there the diagnosis finds them by itself.
 _CURES: Mapping[str, Callable[[Case, Keys], list[_Pair]]] = {
@@ -257,4 +300,6 @@ _CURES: Mapping[str, Callable[[Case, Keys], list[_Pair]]] = {
     "I021": _ranges("min_max"),
     "I022": _biases,
     "I025": _ranges("min_max"),
+    "I031": _axes,
+    "I032": _ranges("min_max"),
 }

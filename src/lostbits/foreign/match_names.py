@@ -19,6 +19,14 @@ from lostbits.readers.onnx_model import TURNED
 from lostbits.target import Target
 from lostbits.targets.movement import MOVES_VALUES
 
+# Targets that read a format which others do not.
+_PLATFORMS = {
+    "tensorrt-cache": frozenset({"tensorrt"}),
+    "ranges": frozenset({"tensorrt"}),
+    "cambricon": frozenset({"cnrt"}),
+    "encodings": frozenset({"qnn-htp", "snpe"}),
+    "tensor-quant-overrides": frozenset({"qnn-htp"}),
+}
 IDLE = say("match.idle")
 _UNKNOWN = frozenset({"match.unknown", "match.unknown_near"})
 _LIMITS = ("Clip", "Relu")
@@ -164,7 +172,21 @@ def best_target(
         found = match(parameters, model, placed)
         found = found if own is None else without_doubled(found, parameters, own)
         tried.append((target, placed, found))
-    return max(tried, key=lambda t: (len(set(t[2].origin.values())), -len(t[2].missing)))
+    return max(tried, key=lambda t: _fit(parameters, *t))
+
+
+def _fit(
+    parameters: Parameters, target: Target, placed: Placed, found: Match
+) -> tuple[bool, int, float, int]:
+    """The format of a file that one platform alone reads, its tensors, and then its grids."""
+    rules = {
+        s.key: target.weights if s.role == "weight" else target.activations for s in placed.sites
+    }
+    pairs = [(a, rules[key]) for key, a in found.plan.items() if not key.endswith(":bias")]
+    alike = sum(a.grid.bits == r.grid.bits and a.grid.signed == r.grid.signed for a, r in pairs)
+    own = target.name in _PLATFORMS.get(parameters.format, ())
+    share = alike / max(len(pairs), 1)
+    return own, len(set(found.origin.values())), share, -len(found.missing)
 
 
 @final

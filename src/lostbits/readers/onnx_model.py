@@ -115,7 +115,7 @@ class _Walk:
     def _dequantizer(self, node: ir.Node) -> None:
         source, output = node.inputs[0], node.outputs[0]
         assert source is not None
-        quantizer = source.producer()
+        quantizer = _before_clip(source)
         if quantizer is None or quantizer.op_type != "QuantizeLinear":
             first = self.codes.setdefault(name_of(source), name_of(output))
             self._add(node, first, (*stripped(name_of(output)), *stripped(name_of(source))))
@@ -124,7 +124,23 @@ class _Walk:
         names = [name_of(_unlimited(quantizer.inputs[0])), name_of(output)]
         if output.is_graph_output():  # the user knows the output's name, not that of the float
             names.reverse()
+        self._note_clip(source, names[0])
         self._add(node, names[0], (names[1],))
+
+    def _note_clip(self, codes: ir.Value, tensor: str) -> None:
+        """A Clip of codes is part of the grid: those beyond its ends do not occur."""
+        clip, dtype = codes.producer(), codes.dtype
+        kind = _GRIDS.get(dtype) if dtype is not None else None
+        if clip is None or clip.op_type != "Clip":
+            return
+        ends = [None if v is None else constant(v) for v in (*clip.inputs[1:3], None, None)]
+        quantizer = _before_clip(codes)
+        zero = quantizer.inputs[2] if quantizer is not None and len(quantizer.inputs) > 2 else None
+        kind = _GRIDS.get(zero.dtype) if zero is not None and zero.dtype is not None else kind
+        if kind is not None and tensor not in self.narrow:
+            low = kind.qmin if ends[0] is None else max(int(ends[0]), kind.qmin)
+            high = kind.qmax if ends[1] is None else min(int(ends[1]), kind.qmax)
+            self.narrow[tensor] = narrowed(tensor, kind.bits, kind.signed, low, high)
 
     def _add(self, node: ir.Node, tensor: str, aliases: tuple[str, ...]) -> None:
         """What a quantizer or dequantizer says of ``tensor``."""
@@ -272,7 +288,17 @@ def _unlimited(value: ir.Value) -> ir.Value:
 
 
 def _dequantized(value: ir.Value) -> bool:
-    return any(u.node.op_type == "DequantizeLinear" for u in value.uses())
+    readers = [u.node for u in value.uses()]
+    clipped = (u.node for r in readers if r.op_type == "Clip" for u in r.outputs[0].uses())
+    return any(node.op_type == "DequantizeLinear" for node in (*readers, *clipped))
+
+
+def _before_clip(codes: ir.Value) -> ir.Node | None:
+    """What makes integer codes, before a Clip of them."""
+    producer = codes.producer()
+    if producer is not None and producer.op_type == "Clip" and producer.inputs[0] is not None:
+        return producer.inputs[0].producer()
+    return producer
 
 
 def _array(value: ir.Value) -> NDArray[np.generic]:

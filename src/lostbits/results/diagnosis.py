@@ -14,6 +14,7 @@ from lostbits.language import Message, say
 from lostbits.results.arithmetic import ArithmeticReport
 from lostbits.results.checks import Check
 from lostbits.results.dead_parts import DeadFigures
+from lostbits.results.dumps import DumpVerification
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
@@ -226,6 +227,7 @@ class Diagnosis:
         ledger: Attempts of a recovery, in order.
         exports: Files that were made of the case.
         verify: Runs on real runtimes.
+        dumps: What devices have put out, beside the simulation.
         notes: What a reader must know to judge the figures.
         recovered: What came of a recovery; None of a diagnosis alone.
         plan: The file that was diagnosed; None for a target's own rules.
@@ -261,6 +263,7 @@ class Diagnosis:
     ledger: list[Attempt] = field(default_factory=list)
     exports: list[ExportedFile] = field(default_factory=list)
     verify: list[Verification] = field(default_factory=list)
+    dumps: list[DumpVerification] = field(default_factory=list)
     notes: list[Message]
     recovered: Outcome | None = None
     plan: PlanFacts | None = None

@@ -180,6 +180,8 @@ class PlanFacts:
             or it was not run.
         file_samples: That it was run on.
         dynamic: Activations that the file quantizes with a scale of each run.
+        anew_sqnr_db: Of the output, planned by the target's own rules instead; None where the
+            target takes the file as it is, or there is no error.
     """
 
     path: Named
@@ -197,6 +199,7 @@ class PlanFacts:
     file_sqnr_db: float | None = None
     file_samples: Count = 0
     dynamic: list[str] = field(default_factory=list)
+    anew_sqnr_db: float | None = None
 
 
 @final

@@ -19,6 +19,7 @@ from lostbits.exporters.tensorrt import parsed_version
 from lostbits.results.facts import ExportedFile
 from lostbits.target import Target
 from lostbits.verbs.arguments import checked
+from lostbits.verbs.device_scripts import scripts
 from lostbits.verbs.origin import check_static, origin_of
 from lostbits.verbs.output import replace_file
 from lostbits.verbs.result_files import read, write
@@ -98,7 +99,9 @@ def export(
     """Write a case for platforms, each format into a folder of its name under ``out``.
 
     A format that names tensors, and holds no model, gets the float model that the names and the
-    weights belong to: after a recovery it is not the user's any more.
+    weights belong to: after a recovery it is not the user's any more. Beside the parameters of
+    platforms that do not run here lies a script that converts, runs and dumps on them, with the
+    first samples; ``verify`` reads what it dumps.
 
     Args:
         case: What is exported.
@@ -114,17 +117,20 @@ def export(
     check_static(case)
     names = [formats] if isinstance(formats, str | Exporter) else formats
     members = chosen_exporters(names, case.target, tensorrt)
-    rendered = [(member, _complete(case, member.write(case))) for member in members]
+    rendered = [(member, _complete(case, member, member.write(case))) for member in members]
     done = [_write(case, member, files, Path(out) / member.name) for member, files in rendered]
     if origin.folder is not None and os.path.isfile(origin.folder / "result.json"):
         _note(origin.folder, done)
     return done
 
 
-def _complete(case: Case, files: Files) -> Files:
-    if any(name.endswith(".onnx") for name in files):
-        return files
-    return {**files, **onnx_files(_MODEL, float_model(case))}
+def _complete(case: Case, member: Exporter, files: Files) -> Files:
+    """The files with the model that they belong to, and with what runs them on the platform."""
+    if not any(name.endswith(".onnx") for name in files):
+        files = {**files, **onnx_files(_MODEL, float_model(case))}
+    origin = origin_of(case)
+    source = None if origin.data is None else origin.judged.source
+    return {**files, **scripts(member.name, files, source)}
 
 
 def _write(case: Case, member: Exporter, files: Files, folder: Path) -> Exported:

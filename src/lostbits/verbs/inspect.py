@@ -12,8 +12,10 @@ import onnx_ir as ir
 from lostbits.arithmetics import X86_AVX2
 from lostbits.errors import ReadError, edge
 from lostbits.foreign.file import candidates, read_foreign
+from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_graph, suspicions_of_sums
 from lostbits.foreign.match_names import Match, best_target, without_folded
+from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.grid import Affine
 from lostbits.kernels.reaches import LayerReach, layer_reaches
 from lostbits.language import Message, say
@@ -132,13 +134,14 @@ def inspect(
         narrow = [] if arithmetic is None else suspicions_of_sums(sums)
         if reference is None:
             doubts = [] if graph is None else suspicions_of_graph(parameters, graph)
-            return Inspection(path, title, parameters, (*doubts, *narrow), sums=sums)
+            doubts += [*narrow, *_of_file(parameters, target, graph, None)]
+            return Inspection(path, title, parameters, tuple(doubts), sums=sums)
         floats = reference.model
         chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
-        told = (*doubts, *narrow)
-        return Inspection(path, title, parameters, told, found, chosen.name, sums)
+        doubts += [*narrow, *_of_file(parameters, target, graph, found)]
+        return Inspection(path, title, parameters, tuple(doubts), found, chosen.name, sums)
 
 
 def _sums(
@@ -150,6 +153,21 @@ def _sums(
         return ()
     found = [each for each in layer_reaches(graph, own).values() if each.reach.leaves]
     return tuple(sorted(found, key=lambda each: (-each.reach.packed, each.node)))
+
+
+def _of_file(
+    parameters: Parameters,
+    target: str | Path | Target | None,
+    graph: ir.Model | None,
+    found: Match | None,
+) -> list[ReadError]:
+    """Doubts of the quantizers, and of what the named platform takes of them."""
+    own = None if graph is None else graph.graph
+    doubts = list(doubts_of_quantizers(parameters, own))
+    if target is None:
+        return doubts
+    (chosen,) = candidates(target, parameters)
+    return [*doubts, *doubts_of_target(parameters, chosen, own, found)]
 
 
 def _named(model: str | Path | onnx.ModelProto | ir.Model) -> Path | onnx.ModelProto | ir.Model:

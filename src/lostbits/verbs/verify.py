@@ -3,10 +3,10 @@
 import hashlib
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
 import onnx
@@ -18,13 +18,10 @@ from lostbits.backends import backend as find_backend
 from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
-from lostbits.exporter import one_file, serialized
-from lostbits.exporters import exporter
-from lostbits.graph.compared_outputs import compared_outputs
-from lostbits.graph.outputs import Compared
+from lostbits.exporter import serialized
 from lostbits.graph.qdq_view import Tap, tapped, twins
-from lostbits.graph.queries import is_float, name_of
 from lostbits.language import Message, say
+from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import (
     Deviation,
     ExecutedNodes,
@@ -32,17 +29,16 @@ from lostbits.results.verification import (
     KernelsReport,
     Verification,
 )
-from lostbits.runtime.float_reference import input_specs, open_reference
-from lostbits.runtime.measured import chooses
+from lostbits.runtime.float_reference import input_specs
 from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.session import Session
-from lostbits.runtime.simulation import quantized_model
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import holds_case
-from lostbits.verbs.load import load
 from lostbits.verbs.origin import Samples, origin_of
-from lostbits.verbs.quantized_file import graph_of, in_float32, quantized_content
+from lostbits.verbs.quantized_file import graph_of, in_float32
 from lostbits.verbs.result_files import read, write
+from lostbits.verbs.verified_subject import Subject, float_of, subject_of
+from lostbits.verbs.verify_dumps import note_dumps, plan_of, verify_dumps
 from lostbits.verification.file_diff import defects_of
 from lostbits.verification.trace import SOME, Trace, first_deviation, own_deviation
 from lostbits.workers.progress import Progress, silent, tracked
@@ -55,72 +51,38 @@ Values = list[NDArray[Any]]
 _Group = tuple[Loaded, Sequence[Tap]]
 
 
-@final
-@dataclass(frozen=True)
-class Subject:
-    """What is run, and what it is compared with.
-
-    Attributes:
-        content: The file.
-        simulated: Q/DQ graph whose arithmetic is the definition.
-        floats: The float network.
-        planned: Whether ``simulated`` is a plan of its own, or the file as it is written.
-        compared: What the outputs mean; nothing where some are chosen from candidates.
-    """
-
-    content: bytes
-    simulated: ir.Model
-    floats: ir.Model
-    planned: bool
-    compared: tuple[Compared, ...] = ()
-
-    @property
-    def outputs(self) -> list[str]:
-        """Float outputs."""
-        return [name_of(v) for v in self.floats.graph.outputs if is_float(v)]
-
-
-def _subject_of(
+@overload
+def verify(
     case: Case | str | Path,
-    against: Case | str | Path | onnx.ModelProto | ir.Model | None,
-    backend: Backend,
-) -> Subject:
-    """The file, the simulation and the float network of what the user named.
-
-    Raises:
-        BackendError: B005 for a file that is no ONNX model, B006 for a baked one.
-        LostbitsError: Whatever is wrong with the parts.
-    """
-    other = against if isinstance(against, Case) or against is None else _float_of(against)
-    floats = other if isinstance(other, ir.Model) else None
-    if isinstance(case, Case):
-        return _of_case(case, _exported(case, backend), floats)
-    content = quantized_content(Path(case))
-    if isinstance(other, Case):
-        return _of_case(other, content, None)
-    own = open_reference(Path(case)).model if floats is None else floats
-    meant = _meant(compared_outputs(own.graph))
-    return Subject(content, graph_of(content), own, planned=False, compared=meant)
+    backend: str | Backend = ...,
+    data: object = ...,
+    *,
+    against: Case | str | Path | onnx.ModelProto | ir.Model | None = ...,
+    labels: object = ...,
+    tolerance: float = ...,
+    samples: int | None = ...,
+    preprocess: str | Path | Preprocess | None = ...,
+    dumps: None = ...,
+    names: str | Path | None = ...,
+    progress: Progress = ...,
+) -> Verification: ...
 
 
-def _float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Case:
-    """A float model, or the case of a recovery's folder."""
-    if not isinstance(against, str | Path):
-        return open_reference(against).model
-    return load(against) if os.path.isdir(against) else open_reference(Path(against)).model
-
-
-def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
-    parts = content, quantized_model(case), floats or case.model
-    return Subject(*parts, planned=True, compared=_meant(case.compared))
-
-
-def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:
-    return () if chooses(compared) else compared
-
-
-def _exported(case: Case, backend: Backend) -> bytes:
-    return one_file(exporter(backend.format).write(case))
+@overload
+def verify(
+    case: Case | str | Path,
+    backend: str | Backend = ...,
+    data: object = ...,
+    *,
+    against: Case | str | Path | onnx.ModelProto | ir.Model | None = ...,
+    labels: object = ...,
+    tolerance: float = ...,
+    samples: int | None = ...,
+    preprocess: str | Path | Preprocess | None = ...,
+    dumps: str | Path,
+    names: str | Path | None = ...,
+    progress: Progress = ...,
+) -> DumpVerification: ...
 
 
 @checked
@@ -134,9 +96,14 @@ def verify(  # noqa: PLR0913 - options are keywords
     tolerance: float = TOLERANCE_DB,
     samples: int | None = None,
     preprocess: str | Path | Preprocess | None = None,
+    dumps: str | Path | None = None,
+    names: str | Path | None = None,
     progress: Progress = silent,
-) -> Verification:
+) -> Verification | DumpVerification:
     """Run a case, or a quantized file, on a runtime and compare it with simulation and float.
+
+    With ``dumps`` nothing is run but the simulation: what a device has put out is compared with it,
+    tensor by tensor.
 
     Args:
         case: Of ``load`` or ``recover``, which is exported to the runtime's format; or the path of
@@ -149,21 +116,31 @@ def verify(  # noqa: PLR0913 - options are keywords
         tolerance: Least SQNR of the runtime's outputs against the simulation, in dB.
         samples: Use only the first of the data.
         preprocess: How images become values.
+        dumps: Folder with the tensors of a device, or one file; run n is of sample n of the data.
+        names: File with names of the dumps and of the model, where they differ.
         progress: Told after every batch.
 
     Raises:
         BackendError: B001 to B008.
+        DumpError: V001 and V009.
         LostbitsError: Whatever is wrong with the parts.
     """
+    folders = {f for f in map(_folder, (case, against)) if f is not None}
+    if dumps is not None:
+        plan = plan_of(case, float_of(against) if isinstance(against, str | Path) else against)
+        used = _samples(case, data, plan.floats, samples, Preprocess.of(preprocess))
+        told = verify_dumps(plan, used.source, Path(dumps), names, progress)
+        note_dumps(folders, told)
+        return told
     chosen = find_backend(backend) if isinstance(backend, str) else backend
     if not chosen.installed():
         chosen.open(b"")  # raises, before anything has cost time
-    subject = _subject_of(case, against, chosen)
-    used = _samples(case, data, subject, samples, Preprocess.of(preprocess))
+    subject = subject_of(case, against, chosen)
+    used = _samples(case, data, subject.floats, samples, Preprocess.of(preprocess))
     run = _Run(subject, chosen, used.labels(labels))
     run.compare(used.source, progress)
     found = run.verification(tolerance, used.source)
-    for folder in {f for f in map(_folder, (case, against)) if f is not None}:
+    for folder in folders:
         _note(folder, found)
     return found
 
@@ -171,14 +148,14 @@ def verify(  # noqa: PLR0913 - options are keywords
 def _samples(
     case: Case | str | Path,
     data: object,
-    subject: Subject,
+    floats: ir.Model,
     count: int | None,
     preprocess: Preprocess | None,
 ) -> Samples:
     if data is None and isinstance(case, Case):
         own = origin_of(case).judged
         return own if count is None else own.part(0, min(count, len(own.source)))
-    source = whole = open_source(data, input_specs(subject.floats), preprocess=preprocess)
+    source = whole = open_source(data, input_specs(floats), preprocess=preprocess)
     if count is not None and count < len(source):
         source = source.slice(0, count)
     return Samples(source, 0, len(whole))

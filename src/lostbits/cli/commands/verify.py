@@ -1,13 +1,15 @@
 """``lostbits verify`` and ``lostbits backends``."""
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.case import Case
+from lostbits.cli.commands.dumps import show_dumps
 from lostbits.cli.terminal import (
     DATA_HELP,
     PreprocessFile,
@@ -17,9 +19,15 @@ from lostbits.cli.terminal import (
     progress_bars,
     say,
 )
+from lostbits.errors import CommandError
+from lostbits.reporter import finite
+from lostbits.reporters.schema import plain
+from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import Verification
 from lostbits.runtime.metrics import Baseline
+from lostbits.system.streams import pour
 from lostbits.verbs.load import load
+from lostbits.verbs.output import replace_file
 from lostbits.verbs.quantized_file import is_quantized
 from lostbits.verbs.verify import TOLERANCE_DB
 from lostbits.verbs.verify import verify as verified
@@ -35,8 +43,20 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
             help="Folder of recover, Q/DQ file, or float model (planned by the target's rules).",
         ),
     ],
-    backend: Annotated[str, typer.Option(help=", ".join(BACKENDS.names))],
     data: Annotated[str, typer.Option(help=DATA_HELP)],
+    backend: Annotated[str | None, typer.Option(help=", ".join(BACKENDS.names))] = None,
+    dumps: Annotated[
+        Path | None,
+        typer.Option(help="Tensors that a device has put out: a folder, or one file."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Names of the dumps and of the model, two a line or as JSON."),
+    ] = None,
+    as_json: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the result as JSON to a file, or - to print it."),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(help="What a Q/DQ file was made from: folder of recover, or float model."),
@@ -54,9 +74,14 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
 ) -> None:
     """Run the exported file on a real runtime; exit status 1 when it is out of tolerance.
 
+    With --dumps, compare what a device has put out with the simulation, tensor by tensor; status 1
+    when a tensor differs by itself.
+
     Example: **lostbits verify recovered --backend openvino --data photos.npy**
     """
     with guarded():
+        if (backend is None) == (dumps is None):
+            raise CommandError("U020", "verify", "both" if backend is not None else "neither")
         with progress_bars() as listener:
             case: Case | Path = source
             if os.path.isdir(source) or not is_quantized(source):
@@ -65,20 +90,32 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
                     source, own, target, samples=samples, preprocess=preprocess, progress=listener
                 )
             is_folder = against is not None and os.path.isdir(against)
-            found = verified(
-                case,
-                backend,
-                data,
-                against=load(against, None, target) if is_folder else against,
-                labels=labels,
-                tolerance=tolerance,
-                progress=listener,
-                samples=samples,
-                preprocess=preprocess,
-            )
-        _show(found)
+            options: dict[str, Any] = {
+                "against": load(against, None, target) if is_folder else against,
+                "labels": labels,
+                "tolerance": tolerance,
+                "progress": listener,
+                "samples": samples,
+                "preprocess": preprocess,
+                "dumps": dumps,
+                "names": names,
+            }
+            found: Verification | DumpVerification
+            found = verified(case, backend or "onnxruntime", data, **options)
+        if as_json is not None:
+            _write_json(found, as_json)
+        if as_json != "-":
+            show_dumps(found) if isinstance(found, DumpVerification) else _show(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _write_json(found: Verification | DumpVerification, path: str) -> None:
+    content = (json.dumps(finite(plain(found))[0], indent=1, allow_nan=False) + "\n").encode()
+    if path == "-":
+        pour(content)
+    else:
+        replace_file(Path(path), content)
 
 
 def backends() -> None:

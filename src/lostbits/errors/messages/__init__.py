@@ -29,6 +29,7 @@ LETTERS: Mapping[str, str] = {
     "E": "export",
     "I": "read",
     "B": "backend",
+    "V": "dump",
     "W": "worker",
     "P": "member",
     "U": "command",
