@@ -213,6 +213,8 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     notes: list[Message] = [*_on_outputs(run)]
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
+    if run.source.skipped:
+        notes.append(say("samples.skipped", files=run.source.skipped))
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
     if run.metric is not None:

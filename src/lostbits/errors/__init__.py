@@ -45,6 +45,7 @@ class LostbitsError(Exception):
 
     Attributes:
         code: Letter and three digits alone.
+        form: With the name of the rule, as given.
         where: As given.
         rule: What must hold there.
         found: As given.
@@ -60,7 +61,7 @@ the same order'
     """
 
     def __init__(self, code: str, where: Figure, found: Figure, /, **figures: object) -> None:
-        self.code = code.partition(".")[0]
+        self.code, self.form = code.partition(".")[0], code
         self.where, self.found, self.figures = where, found, figures
         self.rule, self.todo = messages.form(code).filled(figures)
         super().__init__(visible(f"{self.code}: {where}: {self.rule}: {found}: {self.todo}"))

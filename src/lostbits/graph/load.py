@@ -14,10 +14,11 @@ from lostbits.errors import ModelError, close_match, described, edge
 from lostbits.graph.convert_opset import check_opset
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
-from lostbits.graph.invalid import invalid
+from lostbits.graph.invalid import invalid, wrong_kind
 from lostbits.graph.order import sort
 from lostbits.graph.outline import forget, outline
 from lostbits.graph.tensors import tensors_of
+from lostbits.system.file_kind import kind_by_name, kind_of
 from lostbits.system.files import PROTOBUF, read_file
 from lostbits.system.memory import excess
 
@@ -44,16 +45,24 @@ def load(source: Path | onnx.ModelProto | ir.Model) -> File:
     The large constants of a large model stay in files; see graph.large.
 
     Raises:
-        ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
-            M005 nothing to compute.
+        ModelError: M001 missing, M002 not a valid ONNX file, M003 opset, M004 external data,
+            M005 nothing to compute, M018 a file of another kind.
     """
     if not isinstance(source, Path):
         return _in_memory(source)
     _check_file(source)
-    with edge(partial(invalid, str(source))):
+    if kind := kind_of(source):
+        raise wrong_kind(source, kind)
+    with edge(partial(_unreadable, source)):
         content = read_file(source, most=PROTOBUF)
         proto = onnx.ModelProto.FromString(content)
         return _checked(proto, source, hashlib.sha256(content).hexdigest())
+
+
+def _unreadable(path: Path, found: str) -> ModelError:
+    """M018 where the name tells a format whose bytes tell nothing, else M002."""
+    kind = kind_by_name(path)
+    return invalid(str(path), found) if kind is None else wrong_kind(path, kind)
 
 
 def _in_memory(source: onnx.ModelProto | ir.Model) -> File:
