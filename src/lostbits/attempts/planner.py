@@ -133,6 +133,11 @@ class Planner:
         self.first_diagnosed = self.diagnosed
 
     @property
+    def begun(self) -> bool:
+        """Whether the case as it came was judged, so that there is something to tell."""
+        return hasattr(self, "before")
+
+    @property
     def now(self) -> Baseline:
         """Figures of the best so far."""
         return self.judged.baseline

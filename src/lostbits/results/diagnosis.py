@@ -234,6 +234,7 @@ class Diagnosis:
             the findings; None where it stands as it came.
         restore: What setting sites to float restores; None where it was not measured.
         judgement_after: Of the recovered case on the same samples.
+        next_commands: What to run next, in order: commands, or calls where samples have no path.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -266,6 +267,7 @@ class Diagnosis:
     samples: SampleCheck | None = None
     repair: Repair | None = None
     restore: RestoreCurve | None = None
+    next_commands: list[str] = field(default_factory=list)
 
     @property
     def judged_on(self) -> DataFacts:

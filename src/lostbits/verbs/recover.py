@@ -23,6 +23,7 @@ from lostbits.recovery import Recovery as Method
 from lostbits.results.diagnosis import Recovery
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
+from lostbits.verbs.added_ops import added_ops
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
@@ -30,6 +31,7 @@ from lostbits.verbs.diagnose import command_of, explained, with_loss
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, check_static, origin_of, working
 from lostbits.verbs.output import replace_file
+from lostbits.verbs.suggested import after_recovery
 from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.work_folder import NAME as WORK
@@ -116,6 +118,8 @@ def recover(  # noqa: PLR0913 - options are keywords
         seconds["calibrate"] += time.perf_counter() - start
         start = time.perf_counter()
         run = bench.run(bare, progress)
+        if run.interrupted:
+            raise KeyboardInterrupt
         seconds["diagnose"] = time.perf_counter() - start
         start = time.perf_counter()
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
@@ -134,7 +138,10 @@ def recover(  # noqa: PLR0913 - options are keywords
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
     matched = found.coverage.sites_total
     after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
+    outcome = replace(outcome, added=added_ops(case.model, best))
     report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
+    if out is not None:
+        report = replace(report, next_commands=after_recovery(best, found.command, Path(out)))
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
 
 

@@ -15,6 +15,7 @@ from lostbits.results.diagnosis import Diagnosis
 from lostbits.system.streams import pour
 from lostbits.verbs import output
 from lostbits.verbs import result_files as results
+from lostbits.verbs.case_files import kept_files
 
 _STANDARD_OUTPUT = "-"
 
@@ -67,7 +68,7 @@ class Delivery:
         written = results.write(result, out, self.formats, self.language)
         self._pipe(result)
         if not self.quiet:
-            self._show(result, written)
+            self._show(result, written, out)
         if result.data.interrupted:
             raise typer.Exit(130)
 
@@ -80,8 +81,11 @@ class Delivery:
         else:
             output.replace_file(Path(self.json), content)
 
-    def _show(self, result: Diagnosis, written: Sequence[Path]) -> None:
-        if "console" in self.formats:
-            stdout.print(screen(result), crop=False)
-        for path in written:
-            say(f"wrote {path}")
+    def _show(self, result: Diagnosis, written: Sequence[Path], out: Path) -> None:
+        if "console" not in self.formats:
+            for path in written:
+                say(str(path))
+            return
+        files = written if result.recovered is None else [*kept_files(out), *written]
+        folder = out if "json" in self.formats else None
+        stdout.print(screen(result, self.language, folder, files), crop=False)
