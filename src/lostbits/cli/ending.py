@@ -11,7 +11,6 @@
 
 import os
 import platform
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
@@ -19,8 +18,8 @@ from typing import Any
 
 import typer
 
+from lostbits.cli.spoken import command_line
 from lostbits.errors import CommandError, LostbitsError, close_match, described, first_line
-from lostbits.quoting import command
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.system.streams import lost
 
@@ -84,7 +83,7 @@ def _misused(error: Any) -> CommandError:
 
 
 def _bug(error: Exception) -> CommandError:
-    line = command(["lostbits", *sys.argv[1:]])
+    line = command_line()
     try:
         return CommandError("U004.saved", line, described(error), file=_saved(error, line))
     except OSError as failed:

@@ -1,6 +1,5 @@
 """What all commands share: consoles, options, progress bars, and what an interrupt says."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from rich.progress import (
 )
 
 from lostbits.language import Figure
-from lostbits.quoting import command, visible
+from lostbits.quoting import visible
 from lostbits.verbs import output
 from lostbits.workers.progress import Progress as Listener
 from lostbits.workers.work_folder import NAME as WORK
@@ -122,8 +121,3 @@ def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
 def listed(text: str) -> list[str]:
     """The parts of a comma-separated option."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def command_line() -> str:
-    """The command line as it can be run again."""
-    return command(["lostbits", *sys.argv[1:]])

@@ -10,17 +10,17 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.external_data import load_to_model
 
-from lostbits.errors import ModelError, close_match, described, edge
+from lostbits.errors import ModelError, edge
 from lostbits.graph.convert_opset import check_opset
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.invalid import invalid, wrong_kind
+from lostbits.graph.model_path import check_path
 from lostbits.graph.order import sort
 from lostbits.graph.outline import forget, outline
 from lostbits.graph.tensors import tensors_of
-from lostbits.system.file_kind import kind_by_name, kind_of
+from lostbits.system.file_kind import kind_by_name
 from lostbits.system.files import PROTOBUF, read_file
-from lostbits.system.memory import excess
 
 
 @final
@@ -50,9 +50,7 @@ def load(source: Path | onnx.ModelProto | ir.Model) -> File:
     """
     if not isinstance(source, Path):
         return _in_memory(source)
-    _check_file(source)
-    if kind := kind_of(source):
-        raise wrong_kind(source, kind)
+    check_path(source)
     with edge(partial(_unreadable, source)):
         content = read_file(source, most=PROTOBUF)
         proto = onnx.ModelProto.FromString(content)
@@ -99,21 +97,3 @@ def _checked(proto: onnx.ModelProto, path: Path, sha256: str) -> File:
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError("M005", str(path), "an empty graph")
     return File(path, sha256, model)
-
-
-def _check_file(path: Path) -> None:
-    """M001 unless there is a regular file that memory can hold."""
-    try:
-        found = "" if path.is_file() else "a folder" if path.is_dir() else "no such file"
-        found = found or excess(path.stat().st_size) or ""
-    except (OSError, ValueError) as error:  # a name too long, a folder without access
-        found = described(error)
-    if found:
-        raise ModelError("M001", str(path), found, advice=_near(path))
-
-
-def _near(path: Path) -> str:
-    try:
-        return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
-    except (OSError, ValueError):
-        return "check the path"

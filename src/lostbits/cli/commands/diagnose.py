@@ -20,12 +20,12 @@ from lostbits.cli.commands.options import (
     Workers,
 )
 from lostbits.cli.commands.sharing import sharing
+from lostbits.cli.spoken import command_line
 from lostbits.cli.terminal import (
     Out,
     PreprocessFile,
     Samples,
     announcer,
-    command_line,
     guarded,
     say,
 )

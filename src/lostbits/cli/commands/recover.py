@@ -24,11 +24,11 @@ from lostbits.cli.commands.options import (
     Workers,
     resources,
 )
+from lostbits.cli.spoken import command_line
 from lostbits.cli.terminal import (
     Out,
     PreprocessFile,
     announcer,
-    command_line,
     guarded,
     listed,
     progress_bars,
