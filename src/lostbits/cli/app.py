@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from lostbits import __version__
 from lostbits.cli import again, commands, ending, paths, spoken
-from lostbits.cli.helped import helped
+from lostbits.cli.helped import helped, listed_in
 from lostbits.system import process, streams
 
 _LOOKS: dict[str, Any] = {
@@ -31,6 +31,7 @@ class Verbs(TyperGroup):
         known = {**options, "prog_name": "lostbits", "standalone_mode": False}
         given = list(options.get("args") or (args[0] if args and args[0] else sys.argv[1:]))
         spoken.language.set(spoken.asked(given))
+        listed_in(self)
         run = partial(super().main, *args, **known)
         if not standalone_mode:
             return run()

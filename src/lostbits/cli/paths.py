@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lostbits.command_lines import named
-from lostbits.errors import DataError
 from lostbits.graph.model_path import check_path
 from lostbits.system.missing import missing
 
@@ -32,7 +31,6 @@ def _check_there(path: Path) -> None:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        found, advice = missing(path)
-        raise DataError("D001", str(path), found, advice=advice) from None
+        raise missing(path) from None
     except (OSError, ValueError):
         return  # what reads it says why

@@ -26,14 +26,9 @@ def existing(path: Path) -> Path:
             path.stat()
     except DataError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            raise _missing(path) from None
+            raise missing(path) from None
         raise
     return path
-
-
-def _missing(path: Path) -> DataError:
-    found, advice = missing(path)
-    return DataError("D001", str(path), found, advice=advice)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ def check_path(path: Path) -> None:
 
 def _near(path: Path) -> str:
     try:
-        return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
+        beside = [p.name for p in path.parent.glob("*.onnx")]
+        return close_match(path.name, beside) if beside else "check the path"
     except (OSError, ValueError):
         return "check the path"

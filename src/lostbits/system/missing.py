@@ -1,12 +1,12 @@
-"""What is said of a path that is not there."""
+"""The refusal of a path that is not there."""
 
 from pathlib import Path
 
-from lostbits.errors import suggestion
+from lostbits.errors import DataError, suggestion
 
 
-def missing(path: Path) -> tuple[str, str]:
-    """The first part of a path that is missing, and which names beside it are spelt alike."""
+def missing(path: Path) -> DataError:
+    """D001: the first part of a path that is missing, and which names beside it are spelt alike."""
     part = path
     while not part.parent.exists():
         part = part.parent
@@ -15,4 +15,5 @@ def missing(path: Path) -> tuple[str, str]:
     except OSError:  # no folder, or one whose names are secret
         beside = []
     advice = suggestion(part.name, beside) or "check the path"
-    return f"there is no {part.name!r} in {str(part.parent)!r}", advice
+    found = f"there is no {part.name!r} in {str(part.parent)!r}"
+    return DataError("D001", str(path), found, advice=advice)

@@ -41,7 +41,7 @@ ALL: tuple[Verb, ...] = (
     Verb(
         "recover",
         "recover",
-        "Win accuracy back: diagnose, attempt what should help, keep what does.",
+        "Recover accuracy: try fixes, keep those that help on held-out samples.",
     ),
     Verb(
         "export",
@@ -61,7 +61,7 @@ ALL: tuple[Verb, ...] = (
     Verb(
         "compare",
         "compare",
-        "Compare two sets of parameters: which tensors differ, and by how many codes.",
+        "Compare two sides: which parameters differ, and with data whose the change is.",
     ),
     Verb(
         "backends",
@@ -75,7 +75,7 @@ ALL: tuple[Verb, ...] = (
     ),
     Verb("report", "report", "Make report.html again from result.json."),
     Verb("targets", "targets", "List the platforms and what they can run."),
-    Verb("methods", "methods", "List the range methods and the recoveries."),
+    Verb("methods", "methods", "List the range methods, the recoveries and the metrics."),
     Verb(
         "explain", "explain", "Say what a message means, by its code; without one, list them all."
     ),

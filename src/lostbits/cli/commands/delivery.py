@@ -7,6 +7,7 @@ from typing import Annotated, Self, final
 
 import typer
 
+from lostbits.cli.spoken import language_of
 from lostbits.cli.terminal import listed, say, stdout
 from lostbits.language import Language
 from lostbits.reporters import Json
@@ -19,7 +20,12 @@ from lostbits.verbs.case_files import kept_files
 
 _STANDARD_OUTPUT = "-"
 
-Lang = Annotated[Language, typer.Option(help="Language that the page opens with.")]
+Lang = Annotated[
+    Language,
+    typer.Option(
+        parser=language_of, help="Language of terminal, help, errors and page: en or zh-Hant."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonTo = Annotated[
     str | None,

@@ -26,7 +26,7 @@ def inspect(
         Path | None, typer.Option(help="Float model to look for the names in.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Whose rules place the sites; default, what fits best.")
+        str | None, typer.Option(help="Target whose rules apply. Default: the one that fits best.")
     ] = None,
     as_json: Annotated[
         str | None, typer.Option("--json", help="Write it as JSON to a file, or - to print it.")
