@@ -37,7 +37,7 @@ from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.session import Session
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
-from lostbits.workers.progress import Progress, silent
+from lostbits.workers.progress import FINISH, Progress, silent
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
@@ -206,6 +206,7 @@ def recover(
     try:
         planner.run(progress)
         finish.leave_out()
+        progress(FINISH, 0, 1)
     except KeyboardInterrupt:
         if not planner.begun:
             raise

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from lostbits import __version__
-from lostbits.cli import again, commands, ending, paths, spoken
+from lostbits.cli import again, commands, ending, paths, sign, spoken
 from lostbits.cli.helped import helped, listed_in
 from lostbits.system import process, streams
 
@@ -20,6 +20,7 @@ _LOOKS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 _HELP = {"-h", "--help"}
+_SLOW = {"diagnose", "recover", "export", "verify", "compare", "demo", "inspect"}  # to import
 
 
 @final
@@ -57,6 +58,8 @@ class Verbs(TyperGroup):
             rest = again.with_earlier(str(name), with_address(rest))
             spoken.remember([str(name), *rest])
             paths.check_paths(str(name), rest)
+        if not ctx.resilient_parsing and str(name) in _SLOW:
+            sign.show_sign(rest)
         return name, opened(verbs[str(name)]), rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 
 import typer
 
+from lostbits.cli.sign import clear_sign
 from lostbits.cli.spoken import command_line
 from lostbits.errors import CommandError, LostbitsError, close_match, described, first_line
 from lostbits.system.memory import lacks_memory, out_of_memory
@@ -61,6 +62,7 @@ def _failed(error: Exception) -> int:
 
 
 def _say(line: str) -> None:
+    clear_sign()
     typer.secho(line, fg="red", bold=True, err=True)
 
 

@@ -93,11 +93,13 @@ def moved(outcome: Outcome) -> list[Message]:
         ends = (before.metric.quantized, after.metric.quantized)
         first, last = ("∞" if each is None else f"{each:.4g}" for each in ends)
         found.append(say("screen.moved_metric", name=before.metric.name, before=first, after=last))
+    shared = False  # right answers stand for equal ones, which the ledger has
     for code, first_share, last_share in (
         ("accuracy", before.accuracy_quantized, after.accuracy_quantized),
         ("agreement", before.agreement, after.agreement),
     ):
-        if first_share is not None and last_share is not None:
+        if first_share is not None and last_share is not None and not shared:
+            shared = True
             ends_told = {"before": f"{first_share:.1%}", "after": f"{last_share:.1%}"}
             found.append(say(f"screen.moved_{code}", **ends_told))
     if before.sqnr_db is not None and after.sqnr_db is not None:

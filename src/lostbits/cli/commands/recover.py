@@ -38,6 +38,7 @@ from lostbits.cli.terminal import (
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
+from lostbits.runtime.goal import seconds
 from lostbits.verbs import output
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
@@ -130,7 +131,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
         pooled = pool_of(resources(workers, threads, ray, memory))
-        with pooled as pool, progress_bars(quiet) as listener:
+        with pooled as pool, progress_bars(quiet, seconds(budget)) as listener:
             given = partial(load, model, data, target, calibration=calibration, samples=samples)
             case = given(
                 hold_out=calibration is None,
