@@ -16,6 +16,7 @@ from lostbits.results.sites import SiteReport
 
 WIDTH = 80
 _BLOCK = "█"
+_LEAST = 1e-9  # share that is drawn at all
 _GIVEN = re.compile(r"onnx::|\W*\d+$")  # what exporters call constants that have no name
 
 Align = Literal["left", "right"]
@@ -83,11 +84,11 @@ def bars(shares: Sequence[float], width: int) -> list[str]:
     >>> bars([0.6, -0.2], 8)
     ['  ██████', '██']
     """
-    finite = [share for share in shares if math.isfinite(share)]
-    left, right = -min([0.0, *finite]), max([0.0, *finite])
+    drawn = [share if _LEAST < abs(share) < math.inf else 0.0 for share in shares]
+    left, right = -min([0.0, *drawn]), max([0.0, *drawn])
     unit = width / ((left + right) or 1.0)
     before = round(left * unit)
-    return [_beside(share, unit, before) if math.isfinite(share) else "" for share in shares]
+    return [_beside(share, unit, before) for share in drawn]
 
 
 def _beside(share: float, unit: float, before: int) -> str:
