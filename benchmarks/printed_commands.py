@@ -2,8 +2,8 @@
 
     python -m benchmarks.printed_commands
 
-Each situation is a run of lostbits. All commands that its screen, its result.json and its page print
-are run in the same folder. None may fail, and no result that was there before may be lost.
+Each situation is a run of lostbits. All commands that its screen, its result.json and its page
+print are run in the same folder. None may fail, and no result that was there before may be lost.
 """
 
 import contextlib
@@ -53,7 +53,9 @@ class Session:
         if ran.exit_code not in _FINE:
             self.failed.append(f"{line}\n    {ran.exit_code}: {ran.output.strip()[-300:]}")
         after = self._results()
-        self.lost += [f"{line}\n    {name}" for name, held in before.items() if after.get(name) != held]
+        self.lost += [
+            f"{line}\n    {name}" for name, held in before.items() if after.get(name) != held
+        ]
         return ran.stdout
 
     def _results(self) -> dict[str, object]:
@@ -132,7 +134,7 @@ def _of_arrays(session: Session) -> Iterator[str]:
     names = {"lb": lb, "model": model, "data": data}
     for call in [*(f.command for f in found.findings[:2]), *found.next_commands]:
         try:
-            exec(call, names)  # noqa: S102 - what we print, in our own process
+            exec(call, names)
         except Exception as error:
             session.failed.append(f"{call}\n    {error}")
     yield from ()

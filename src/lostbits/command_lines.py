@@ -8,9 +8,7 @@ from lostbits import quoting
 
 _FLAGS = frozenset({"--quiet", "-q", "--force"})
 # What tells where results go and how; a suggestion goes elsewhere, and gates nothing.
-_DELIVERY = frozenset(
-    {"--out", "--format", "--json", "--junit", "--baseline-out", "--goal", "--quiet", "-q", "--force"}
-)  # fmt: skip
+_DELIVERY = _FLAGS | {"--out", "--format", "--json", "--junit", "--baseline-out", "--goal"}
 _DIAGNOSIS_ONLY = frozenset({"--plan", "--method", "--of", "--batch", "--permutations"})
 _RECOVERY_ONLY = frozenset({"--budget", "--methods", "--inputs", "--export", "--evaluation"})
 _ATTRIBUTED = frozenset({("--metric", "nsr"), ("--metric", "kl")})

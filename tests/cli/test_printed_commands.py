@@ -1,4 +1,4 @@
-"""Every printed command runs as it stands; benchmarks.printed_commands does all of a real network."""
+"""Every printed command runs as it stands; benchmarks.printed_commands has more situations."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.printed_commands import SITUATIONS, check
+from benchmarks.printed_commands import check
 from lostbits.command_lines import CommandLine, as_diagnosis, as_recovery, repeated, shortened
 from small_nets import cnn, samples
 
@@ -26,7 +26,9 @@ def uneven(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["few samples", "after a recovery", "odd names", "arrays from Python"])
+@pytest.mark.parametrize(
+    "name", ["few samples", "after a recovery", "odd names", "arrays from Python"]
+)
 def test_what_is_printed_runs_and_takes_nobodys_place(name: str) -> None:
     session = check(name, uneven, most=2)
     assert session.failed == []

@@ -43,12 +43,16 @@ MODELS: dict[str, tuple[str, bytes, str]] = {
     "old checkpoint": ("net.pth", pickle.dumps({"w": [1.0]}, 2), "pytorch"),
     "checkpoint renamed": ("net.onnx", pickle.dumps({"w": [1.0]}, 4), "pytorch"),
     "torchscript": ("net.pt", zipped("net/data.pkl", "net/constants.pkl"), "torchscript"),
-    "exported": ("net.pt2", zipped("net/archive_format", "net/models/model.json"), "exported_program"),
+    "exported": (
+        "net.pt2", zipped("net/archive_format", "net/models/model.json"), "exported_program"
+    ),
     "safetensors": (
-        "net.safetensors", len(SAFETENSORS).to_bytes(8, "little") + SAFETENSORS + bytes(4), "safetensors"
+        "net.safetensors",
+        len(SAFETENSORS).to_bytes(8, "little") + SAFETENSORS + bytes(4),
+        "safetensors",
     ),
     "tflite": ("net.tflite", b"\x1c\0\0\0TFL3" + bytes(64), "tflite"),
-    "openvino": ("net.xml", b'<?xml version="1.0"?>\n<net name="n" version="11"></net>', "openvino"),
+    "openvino": ("net.xml", b'<?xml version="1.0"?>\n<net name="n"></net>', "openvino"),
     "openvino weights": ("net.bin", bytes(range(1, 200)), "weights"),
     "engine": ("net.engine", b"ftrt" + bytes(200), "engine"),
     "engine of an exporter": ("net.engine", engine_with_metadata(), "engine"),

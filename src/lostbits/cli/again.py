@@ -1,7 +1,8 @@
-"""``--again DIR``: the options of the command whose result lies there, so that they are typed once."""
+"""``--again DIR``: the options of the command whose result lies there, typed only once."""
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lostbits import quoting
@@ -25,7 +26,7 @@ def with_earlier(verb: str, arguments: Sequence[str]) -> list[str]:
     if folder is None or verb not in _VERBS:
         return list(arguments)
     earlier = _earlier(verb, folder)
-    wished = {_tensor(w) for n, w in zip(given, given[1:], strict=False) if n == "--set"}
+    wished = {_tensor(w) for n, w in pairwise(given) if n == "--set"}
     kept = [
         word
         for option in earlier.options

@@ -1,5 +1,6 @@
 """Help that is read at once: options in panels, values by name, and the language that is spoken."""
 
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -84,10 +85,10 @@ def listed_in(group: Any) -> None:
 
 
 def marked(text: str) -> str:
-    """Text whose ``**bold**`` is bold, and in which no other bracket is markup.
+    r"""Text whose ``**bold**`` is bold, and in which no other bracket is markup.
 
     >>> marked("a[0] **b**")
-    'a\\\\[0] [bold]b[/bold]'
+    'a\\[0] [bold]b[/bold]'
     """
     text = re.sub(r"\[(?=[a-z0-9#/@!:-])", r"\\[", text) if "[" in text else escape(text)
     return _BOLD.sub(r"[bold]\1[/bold]", text)
@@ -116,36 +117,21 @@ def _names(given: Callable[[], Iterator[str]]) -> Callable[[Any, Any, str], list
     return complete
 
 
-def _targets() -> Iterator[str]:
-    from lostbits.targets import MEMBERS  # imports of completion alone
+def _members(module: str, *more: str) -> Callable[[], Iterator[str]]:
+    """Names of the members of a package, which is imported when they are asked for."""
 
-    yield from MEMBERS.names
+    def names() -> Iterator[str]:
+        yield from (*more, *importlib.import_module(f"lostbits.{module}").MEMBERS.names)
 
-
-def _methods() -> Iterator[str]:
-    from lostbits.recoveries import MEMBERS
-
-    yield from MEMBERS.names
-
-
-def _formats() -> Iterator[str]:
-    from lostbits.exporters import MEMBERS
-
-    yield from ("qdq", *MEMBERS.names)
-
-
-def _backends() -> Iterator[str]:
-    from lostbits.backends import MEMBERS
-
-    yield from MEMBERS.names
+    return names
 
 
 _COMPLETED = {
-    "--target": _names(_targets),
-    "--methods": _names(_methods),
-    "--to": _names(_formats),
-    "--export": _names(_formats),
-    "--backend": _names(_backends),
+    "--target": _names(_members("targets")),
+    "--methods": _names(_members("recoveries")),
+    "--to": _names(_members("exporters", "qdq")),
+    "--export": _names(_members("exporters", "qdq")),
+    "--backend": _names(_members("backends")),
     "--method": _names(lambda: iter(("auto", "aumann-shapley", "permutation"))),
     "--format": _names(lambda: iter(("console", "json", "html"))),
     "--lang": _names(lambda: iter(("en", "zh-Hant"))),

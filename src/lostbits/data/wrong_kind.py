@@ -25,7 +25,7 @@ def check_kind(path: Path) -> None:
         DataError: D003.
     """
     kind, ending = _kind(path), path.suffix.lower()
-    if ending not in _READ and kind == "empty" or ending == ".npz" and kind == "archive":
+    if (ending not in _READ and kind == "empty") or (ending == ".npz" and kind == "archive"):
         return  # the ending says more
     if kind in _MODELS or ending == ".onnx":
         kind = "model"

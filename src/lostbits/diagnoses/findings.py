@@ -360,4 +360,3 @@ def _resolution(site: SiteReport) -> Message:
         return say("because.resolution_few", levels=f"{2**site.bits}")
     fate = "_output" if site.role == "output" else ""
     return say(f"because.resolution{fate}", levels=f"{2**site.bits:,}")
-

@@ -36,7 +36,7 @@ class Treatment:
 
     @property
     def bound(self) -> bool:
-        """Whether the predicted gain is that of something better, which the remedy comes near to."""
+        """Whether the predicted gain is that of something better, to which this comes near."""
         return bool(self.methods)
 
     def command(self, base: str, tensor: str) -> str:
@@ -84,7 +84,9 @@ def _by_width(target: Target, site: Site, reason: Reason) -> Treatment:
         return Treatment(say("remedy.wide"), "16bit")
     if target.wide_bits is None:
         return Treatment(say("remedy.float"), "float")
-    return Treatment(say("remedy.tune"), _LIFTED.get(reason, "16bit"), _TUNED[site.role == "weight"])
+    return Treatment(
+        say("remedy.tune"), _LIFTED.get(reason, "16bit"), _TUNED[site.role == "weight"]
+    )
 
 
 _TUNED = {True: ("second_order", "adaround"), False: ("ranges", "reconstruction")}

@@ -17,4 +17,3 @@ def wrong_kind(path: Path, kind: str) -> ModelError:
     """M018: a file of another format, with the way from that to an ONNX file."""
     form = kind if kind not in _PICTURES else "image"
     return ModelError(f"M018.{form}", str(path), say(f"file_kind.{kind}"))
-

@@ -5,6 +5,7 @@ from typing import NamedTuple, final
 from lostbits.command_lines import CommandLine, as_recovery
 from lostbits.results.diagnosis import Diagnosis
 
+
 @final
 class Segment(NamedTuple):
     """A part of the loss: why, how much, and how long it is in the bar.

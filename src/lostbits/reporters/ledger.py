@@ -30,7 +30,9 @@ def rows(result: Diagnosis, language: Language) -> Iterator[RenderableType]:
 def _row(attempt: Attempt, language: Language) -> list[str | Text]:
     after, metric = attempt.after, attempt.after.metric
     word = told(say("recovery.kept" if attempt.kept else "recovery.dropped"), language)
-    counted = "" if metric is None else "∞" if metric.quantized is None else f"{metric.quantized:.4g}"
+    counted = (
+        "" if metric is None else "∞" if metric.quantized is None else f"{metric.quantized:.4g}"
+    )
     return [
         _name(attempt, language),
         f"{attempt.predicted_gain_db:+.1f}",

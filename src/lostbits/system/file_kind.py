@@ -28,6 +28,16 @@ def _text(*starts: bytes) -> _Test:
     return lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(starts)
 
 
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif")
+_DLC = {"model.params", "dlc.metadata"}  # names in archives
+_EXPORTED = {"archive_format", "serialized_exported_program.json"}
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(content, "little")
+
+
 # Order counts: what is told by more bytes comes first.
 _MARKS: tuple[tuple[str, _Test], ...] = (
     ("lfs", _begins(b"version https://git-lfs")),
@@ -50,12 +60,11 @@ _MARKS: tuple[tuple[str, _Test], ...] = (
     ("video", lambda head: head.startswith(b"RIFF") and head[8:12] == b"AVI "),
     ("image", _begins(b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM")),
     ("image", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
-    ("archive", _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")),
+    ("archive", _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", _ZSTD)),
     ("archive", _marked(b"ustar", 257)),
-    ("pytorch", lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")),
-    ("safetensors", lambda head: head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30),
+    ("pytorch", _begins(*(bytes((0x80, version)) for version in range(2, 6)))),  # a pickle
+    ("safetensors", lambda head: head[8:9] == b"{" and _number(head[:8]) < 1 << 30),
 )  # fmt: skip
-_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif")
 # Formats whose first bytes are their own data.
 _ENDINGS = {
     ".mnn": "mnn",
@@ -111,24 +120,20 @@ def _of_archive(path: Path) -> str:
     with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as archive:
         names = archive.namelist()[:_MOST_NAMES]
     last = {name.rsplit("/", 1)[-1] for name in names}
-    if names and all(name.endswith(".npy") for name in names):
-        return "numpy"
-    if {"model.params", "dlc.metadata"} & last or path.suffix.lower() == ".dlc":
-        return "dlc"
-    if {"archive_format", "serialized_exported_program.json"} & last or "models/model.json" in names:
-        return "exported_program"
-    if "constants.pkl" in last or any("/code/" in name for name in names):
-        return "torchscript"
-    if "data.pkl" in last:
-        return "pytorch"
-    if {"config.json", "model.weights.h5"} <= last:
-        return "keras"
-    return "archive"
+    tests = (
+        ("numpy", bool(names) and all(name.endswith(".npy") for name in names)),
+        ("dlc", bool(_DLC & last) or path.suffix.lower() == ".dlc"),
+        ("exported_program", bool(_EXPORTED & last) or "models/model.json" in names),
+        ("torchscript", "constants.pkl" in last or any("/code/" in name for name in names)),
+        ("pytorch", "data.pkl" in last),
+        ("keras", {"config.json", "model.weights.h5"} <= last),
+    )
+    return next((kind for kind, holds in tests if holds), "archive")
 
 
 def _length_and_json(head: bytes) -> bool:
     """Four bytes of length, then JSON: what an exporter puts before a TensorRT engine."""
-    length = int.from_bytes(head[:4], "little")
+    length = _number(head[:4])
     with suppress(ValueError):
         return 2 < length <= len(head) - 4 and bool(json.loads(head[4 : 4 + length]))
     return False

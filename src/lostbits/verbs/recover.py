@@ -20,7 +20,7 @@ from lostbits.metric import Metric
 from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
-from lostbits.results.diagnosis import Recovery
+from lostbits.results.diagnosis import Diagnosis, Recovery
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
 from lostbits.verbs.added_ops import added_ops
@@ -136,13 +136,29 @@ def recover(  # noqa: PLR0913 - options are keywords
             ),
         )
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
-    matched = found.coverage.sites_total
-    after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
-    outcome = replace(outcome, added=added_ops(case.model, best))
-    report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
-    if out is not None:
-        report = replace(report, next_commands=after_recovery(best, found.command, Path(out)))
-    return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+    report = replace(found, ledger=ledger, recovered=outcome)
+    return _completed(report, best, case, out, len(judges.source), around.goals)
+
+
+def _completed(
+    report: Diagnosis,
+    best: Case,
+    case: Case,
+    out: str | Path | None,
+    samples: int,
+    goals: Sequence[Goal],
+) -> Recovery:
+    """With the verdict on the best case, what it has more than the model, and what to run next."""
+    outcome = report.recovered
+    assert outcome is not None
+    after = judged(outcome.after, samples, matched=report.coverage.sites_total, goals=list(goals))
+    report = replace(
+        report,
+        recovered=replace(outcome, added=added_ops(case.model, best)),
+        judgement_after=after,
+        next_commands=[] if out is None else after_recovery(best, report.command, Path(out)),
+    )
+    return Recovery(replace(best, origin=_origin(origin_of(case), best, out)), report)
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:

@@ -96,7 +96,7 @@ def _told(command: str, origin: Provenance) -> Told:
 
 
 def _of_model(line: CommandLine, origin: Provenance) -> CommandLine:
-    """A folder has its own plan, to which no wish can be added: its model and its plan are named."""
+    """A folder takes no wish beside its own plan: its model and its plan are named instead."""
     if origin.folder is None:
         return line
     folder = origin.folder
@@ -120,7 +120,9 @@ def _tried(finding: Finding, origin: Provenance, told: Told, folder: str) -> str
     if methods is not None and _judges(origin) >= LEAST_TO_RECOVER:
         whole = as_recovery(told.line).extended(("--methods", methods))
         return str(whole.extended(("--out", folder)))
-    plain = told.line if line is None or line.value("--plan") else told.line.without(_dropped(origin))
+    plain = (
+        told.line if line is None or line.value("--plan") else told.line.without(_dropped(origin))
+    )
     if line is not None and line.value("--calibration") is None:
         plain = plain.without({"--calibration"})
     return str(plain.wishing(wishes).extended(("--out", folder)))
@@ -132,7 +134,7 @@ def _dropped(origin: Provenance) -> frozenset[str]:
 
 
 def _in_python(wishes: list[str], methods: str | None, origin: Provenance) -> str:
-    """Where samples have no path, a call in place of a command; ``model`` and ``data`` are theirs."""
+    """Where samples have no path, a call in place of a command, of ``model`` and ``data``."""
     name = origin.target.name
     if methods is not None:
         return f"lb.recover(lb.load(model, data, {name!r}), methods={methods.split(',')!r})"

@@ -43,8 +43,10 @@ from lostbits.verbs.result_kind import check_place
 
 TargetOrBest = Annotated[
     str | None,
-    typer.Option(help="Platform (see lostbits targets) or TOML file. Default: onnxruntime, or what fits "
-        "--plan best."),
+    typer.Option(
+        help="Platform (see lostbits targets) or TOML file. Default: onnxruntime, or what fits "
+        "--plan best."
+    ),
 ]
 PlanFile = Annotated[
     Path | None,
@@ -79,9 +81,13 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     target: TargetOrBest = None,
     plan: PlanFile = None,
     calibration: Calibration = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels of --data: .npy, .npz or .txt.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of --data: .npy, .npz or .txt.")
+    ] = None,
     metric: MetricOr = "nsr",
-    method: Annotated[str, typer.Option(help="Attribution method: auto, aumann-shapley or permutation.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="Attribution method: auto, aumann-shapley or permutation.")
+    ] = "auto",
     of: Of = None,
     samples: Samples = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples per run.")] = 8,

@@ -22,9 +22,15 @@ Force = Annotated[
     bool, typer.Option("--force", help="Write over a result of another kind in the folder.")
 ]
 TargetName = Annotated[
-    str, typer.Option("--target", help="Platform whose quantizer is simulated: see lostbits targets; or a TOML file.")
+    str,
+    typer.Option(
+        "--target",
+        help="Platform whose quantizer is simulated: see lostbits targets; or a TOML file.",
+    ),
 ]
-Formats = Annotated[str, typer.Option("--format", help="Reports, comma-separated: console, json, html.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Reports, comma-separated: console, json, html.")
+]
 Sets = Annotated[
     list[str],
     typer.Option(
@@ -56,9 +62,7 @@ Metric = Annotated[
         "package.module:function for (outputs, samples, labels) -> float."
     ),
 ]
-Workers = Annotated[
-    int, typer.Option(min=1, help="Worker processes; the results are the same.")
-]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes; the results are the same.")]
 Threads = Annotated[
     int, typer.Option(min=0, help="Threads per process; 0 divides the cores among them.")
 ]

@@ -58,7 +58,8 @@ GoalText = Annotated[
 Methods = Annotated[
     str,
     typer.Option(
-        "--methods", help="Recoveries to try, comma-separated; a minus sign before each leaves it out."
+        "--methods",
+        help="Recoveries to try, comma-separated; a minus sign before each leaves it out.",
     ),
 ]
 Exports = Annotated[
@@ -100,7 +101,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     evaluation: Evaluation = None,
     labels: Judging = None,
     metric: Metric = None,
-    samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N samples.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=8, help="Use only the first N samples.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     inputs: InputsOf = Inputs.RECOVERED,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
