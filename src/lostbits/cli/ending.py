@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from lostbits.cli.sign import clear_sign
-from lostbits.cli.spoken import command_line
+from lostbits.cli.spoken import command_line, language
 from lostbits.errors import CommandError, LostbitsError, close_match, described, first_line
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.system.streams import lost
@@ -50,9 +50,9 @@ def unknown(name: str, known: Iterable[str]) -> CommandError:
 
 def _failed(error: Exception) -> int:
     if isinstance(error, LostbitsError):
-        _say(str(error))
+        _say(error.told(language.get()))
     elif isinstance(error, _USAGE):
-        _say(str(_misused(error)))
+        _say(_misused(error).told(language.get()))
     elif lacks_memory(error):
         _say(str(out_of_memory(first_line(error))))
     else:

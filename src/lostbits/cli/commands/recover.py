@@ -164,7 +164,10 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 progress=listener,
             )
         delivery(better.report, out)
-        _export(out, target, listed(exports), quiet=delivery.quiet)
+        if not better.outcome.interrupted:
+            _export(out, target, listed(exports), quiet=delivery.quiet)
+    if better.outcome.interrupted:
+        raise typer.Exit(130)
     if better.goal_met is False:
         raise typer.Exit(1)
 
