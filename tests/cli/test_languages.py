@@ -47,7 +47,7 @@ def test_help_is_told_in_the_language(arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("verb", [verb for verb in commands.ALL if verb.name != "compare"])
 def test_every_option_has_a_panel_and_chinese_help(verb: object) -> None:
     assert isinstance(verb, commands.Verb)
-    for option in opened(verb).params:
+    for option in (each for each in opened(verb).params if not each.hidden):
         text = (option.help or "").replace("\\[", "[")
         assert option.param_type_name == "argument" or option.rich_help_panel in helped.PANELS
         if text and not text.startswith(COMPOSED):
