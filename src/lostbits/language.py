@@ -89,6 +89,23 @@ def catalogue(language: Language) -> Mapping[str, str]:
     }
 
 
+@cache
+def _phrases(language: Language) -> Mapping[str, str]:
+    """What is said of commands and options, by its English."""
+    file = files("lostbits").joinpath(f"languages/phrases/{language}.toml")
+    phrases: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8"))["phrases"]
+    return phrases
+
+
+def phrase(text: str, language: Language) -> str:
+    """A sentence of help or of an error in a language; English where it has none.
+
+    >>> phrase("Output", Language.ENGLISH)
+    'Output'
+    """
+    return text if language is Language.ENGLISH else _phrases(language).get(text, text)
+
+
 def listed(parts: Sequence[Message]) -> Message:
     """Messages in a row, as a language puts them.
 

@@ -23,6 +23,7 @@ from lostbits.targets import ALL as TARGETS
 from lostbits.verbs.demo import demo_files
 
 FILES = {name: str(path) for name, path in demo_files().items()}
+GIVEN = ("diagnose", FILES["model"], "--data", FILES["data"])
 
 
 def run(*arguments: str) -> Result:
@@ -141,7 +142,7 @@ def test_a_corrupt_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     result = run("diagnose", str(path), "--data", FILES["data"], "--out", str(tmp_path / "out"))
     assert result.exit_code == 2
-    assert re.search(r"M00[235]", result.stderr), result.stderr
+    assert re.search(r"M00[235]|M018", result.stderr), result.stderr
 
 
 def test_data_under_another_name_are_refused(tmp_path: Path) -> None:
@@ -366,13 +367,13 @@ def test_the_list_says_of_a_command_what_its_own_help_says(verb: commands.Verb) 
     [
         (("diagnoze",), r"U001: lostbits diagnoze: .*did you mean 'diagnose'\?"),
         (
-            ("diagnose", "x.onnx", "--smaples", "3"),
+            ("diagnose", FILES["model"], "--smaples", "3"),
             r"U001: .* --smaples: .*did you mean --samples\?",
         ),
-        (("diagnose", "x.onnx", "--data", "d", "--samples", "abc"), r"U002: .*'--samples'"),
-        (("diagnose", "x.onnx", "--data", "d", "--samples", "1" * 5000), r"U002: .*'--samples'"),
+        ((*GIVEN, "--samples", "abc"), r"U002: .*'--samples'"),
+        ((*GIVEN, "--samples", "1" * 5000), r"U002: .*'--samples'"),
         (("report", "x", "--lang", "tlh"), r"U002: .*'--lang'"),
-        (("report",), r"U003: lostbits report: .*'folder'"),
+        (("report",), r"U003: lostbits report: .*'DIR'"),
         (("report", "a", "b"), r"U003: .*\(b\)"),
     ],
 )

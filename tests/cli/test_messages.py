@@ -73,6 +73,9 @@ class Site(NamedTuple):
 def _codes(node: ast.expr) -> tuple[str, ...]:
     if isinstance(node, ast.IfExp):
         return _codes(node.body) + _codes(node.orelse)
+    if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+        start = str(node.values[0].value)  # as in f"M018.{kind}": all rules of the code
+        return tuple(form for form in FORMS if form.startswith(start))
     return (node.value,) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ()
 
 

@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import string
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import get_args
@@ -26,12 +27,37 @@ PROPER = {
     *("column.sqnr", "fact.sqnr", "chart.channel", "chart.channel_number", "summary.kl"),
     *("range_method.entropy", "range_method.aciq_laplace", "range_method.aciq_gauss"),
     *("range_method.snpe_enhanced", "recovery_name.adaround", "platform.snpe"),
-    *("platform.tensorrt", "verdict.noise", "recovered.sqnr"),
+    *("platform.tensorrt", "verdict.noise", "recovered.sqnr", "screen.sqnr", "screen.moved_sqnr"),
+    *("file_kind.dlc", "file_kind.gif", "file_kind.tiff", "file_kind.rknn", "file_kind.openvino"),
+}
+# Words of one usage, that of Hong Kong, in which the project's own vocabulary is; and others for
+# the same that are not mixed with them. A folder is 資料夾 everywhere.
+GLOSSARY = {
+    "網路": "網絡",
+    "資料(?!夾)": "數據",
+    "權重": "權值",
+    "激活": "啟用",
+    "活化": "啟用",
+    "卷積": "摺積",
+    "捲積": "摺積",
+    "占比": "佔比",
+    "部份": "部分",
+    "修正偏": "校正偏",
+    "推理庫": "執行環境",
+    "生命徵象": "關鍵指標",
+    "治療|病|處方|痊癒": "對策",
 }
 
 
 def gaps(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def phrases() -> dict[str, str]:
+    """Help and errors in Chinese, by their English."""
+    file = PACKAGE / "languages" / "phrases" / f"{Language.CHINESE}.toml"
+    found: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8"))["phrases"]
+    return found
 
 
 def source() -> str:
@@ -67,6 +93,19 @@ def test_chinese_is_chinese() -> None:
     }
     assert plain <= PROPER, plain - PROPER
     assert all(text.strip() for text in words.values())
+
+
+@pytest.mark.parametrize("other", GLOSSARY)
+def test_chinese_keeps_to_one_word_for_one_thing(other: str) -> None:
+    texts = [*catalogue(Language.CHINESE).values(), *phrases().values()]
+    texts.append((PACKAGE.parents[1] / "README.zh-Hant.md").read_text(encoding="utf-8"))
+    assert [text for text in texts if re.search(other, text)] == [], GLOSSARY[other]
+
+
+def test_chinese_has_no_half_width_marks_between_its_words() -> None:
+    mixed = re.compile(r"[\u4e00-\u9fff][,:;()](?!//)|[,:;(][\u4e00-\u9fff]")
+    texts = {**catalogue(Language.CHINESE), **phrases()}
+    assert {code: text for code, text in texts.items() if mixed.search(text)} == {}
 
 
 def test_there_is_a_file_for_every_language_and_the_other_way_round() -> None:

@@ -4,6 +4,7 @@ import base64
 import copy
 import doctest
 import hashlib
+import io
 import json
 import math
 import os
@@ -19,6 +20,8 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
 
 from benchmarks import report_speed
 from lostbits import language
@@ -26,7 +29,8 @@ from lostbits.cli import terminal
 from lostbits.errors import OutputError
 from lostbits.language import Language, say, verbatim
 from lostbits.quoting import visible
-from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
+from lostbits.reporters import ALL, Html, Json, Terminal, first_screen, lines
+from lostbits.reporters.console import screen as console_screen
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.reporters.html import embedding, formats, plots, tables
 from lostbits.reporters.html.wording import Wording
@@ -311,16 +315,59 @@ def test_names_and_files_of_reporters_differ() -> None:
     assert len({r.name for r in ALL}) == len({r.file for r in ALL}) == len(ALL)
 
 
-def test_the_first_screen_gives_verdict_findings_and_commands(result: Diagnosis) -> None:
-    text = " ".join(Terminal().render(result).split())
-    assert str(result.verdict).split(",")[0] in text
-    first = result.findings[0]
-    assert first.tensor in text
-    assert first.code == "F011"  # the demo as it is shipped has fallen
-    gain = result.findings[1].gain_db
-    assert f"predicted to win about {gain:.1f} dB" in text
-    coverage = result.coverage
-    assert f"{coverage.sites_matched} of {coverage.sites_total} sites matched" in text
+def test_the_first_screen_leads_with_grade_figures_cause_and_fix(result: Diagnosis) -> None:
+    text = Terminal().render(result)
+    first = text.split("\n\n")[0].splitlines()
+    assert len(first) <= 8
+    assert f"{result.baseline.accuracy_quantized:.1%}" in first[1]
+    assert f"{result.baseline.sqnr_db:.1f} dB" in first[1]
+    assert any(line.endswith(result.next_commands[0]) for line in first)
+    assert result.findings[0].code == "F011"  # the demo as it is shipped has fallen
+    assert result.findings[1].tensor in text
+    assert f"{result.coverage.sites_matched}" in text.splitlines()[-2]
+
+
+def commands(text: str) -> list[str]:
+    return [line for line in text.splitlines() if re.search(r"\blostbits [a-z]+ ", line)]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_no_line_but_a_command_is_wider_than_eighty_columns(
+    result: Diagnosis, language: Language
+) -> None:
+    text = Terminal(language).render(result)
+    wide = [line for line in text.splitlines() if cell_len(line) > 80]
+    assert set(wide) <= set(commands(text))
+    assert text.count("\n") <= 60
+
+
+def test_a_long_name_loses_its_middle_and_a_made_up_one_gives_way_to_its_layer() -> None:
+    name = "backbone.stages.3.blocks.11.attention.qkv.weight"
+    assert lines.short(name, 20) == "backbone.st….weight"
+    for most in range(6, 60):
+        assert cell_len(lines.short(name, most)) <= most
+        assert cell_len(lines.short("層" * 30, most)) <= most
+    assert lines.shown_name("onnx::MatMul_12", "/fc/MatMul") == "/fc/MatMul"
+
+
+@given(st.lists(st.floats(-3, 3, allow_nan=False), min_size=1, max_size=9))
+def test_bars_keep_to_their_width_and_side(shares: list[float]) -> None:
+    drawn = lines.bars(shares, 30)
+    axis = max((len(bar) for bar, s in zip(drawn, shares, strict=True) if s < 0), default=0)
+    for bar, share in zip(drawn, shares, strict=True):
+        assert len(bar) <= 31
+        assert share >= 0 or len(bar) <= axis
+        assert share <= 0 or not bar or bar.count(" ") >= axis - 1
+
+
+@pytest.mark.slow
+def test_commands_are_short_where_the_result_lies_in_a_folder(result: Diagnosis) -> None:
+    options: Any = {"markup": False, "emoji": False, "highlight": False, "width": 80}
+    console = Console(file=io.StringIO(), **options)
+    console.print(console_screen(result, folder=Path("d1")), crop=False)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all("--again d1" in line for line in commands(text))
+    assert all(len(line) < 110 for line in commands(text)[:1])
 
 
 # The page.
@@ -551,20 +598,17 @@ def test_the_loss_by_reason_is_all_that_was_attributed(result: Diagnosis) -> Non
 COMMANDS = [
     (
         "lostbits diagnose m.onnx --data d.npy --target snpe --out o --metric kl -q --quiet",
-        "lostbits recover m.onnx --data d.npy --target snpe -q --out recovered",
+        "lostbits recover m.onnx --data d.npy --target snpe --out recovered",
     ),
     (
         "lostbits diagnose 'my net.onnx' --data=judge.npz --calibration c.npz --labels l.npy",
         "lostbits recover 'my net.onnx' --data judge.npz --calibration c.npz --labels l.npy "
         "--out recovered",
     ),
-    (
-        "lostbits diagnose m.onnx --target snpe",
-        "lostbits recover m.onnx --target snpe --data DATA --out recovered",
-    ),
+    ("lostbits diagnose m.onnx --target snpe", None),  # samples that have no path
     (
         "lostbits diagnose --data d.npy -- -m.onnx",
-        "lostbits recover --data d.npy ./-m.onnx --out recovered",
+        "lostbits recover ./-m.onnx --data d.npy --out recovered",
     ),
     (
         "lostbits diagnose $'a\\012b.onnx' --data d.npy",
@@ -582,12 +626,10 @@ def test_a_diagnosis_is_followed_by_a_recovery(command: str, next_one: str | Non
 
 @pytest.mark.slow
 def test_what_is_prescribed_is_shown_until_it_is_done(result: Diagnosis) -> None:
-    command = prescription(result.command)
-    assert command is not None
+    (command,) = result.next_commands
     assert command in Html().render(result)
-    assert f"   {command}\n" in Terminal().render(result)
-    for finding in result.findings:
-        assert f"   {finding.command}\n" in Terminal().render(result)
+    for line in (command, *(finding.command for finding in result.findings[:3])):
+        assert f" {line}\n" in Terminal().render(result)
 
 
 # Languages and size.

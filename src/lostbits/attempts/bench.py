@@ -22,6 +22,7 @@ from lostbits.graph.named_parts import ALL
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import place
 from lostbits.graph.site import Role
+from lostbits.language import say
 from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
 from lostbits.recoveries.precision import by_cost, widened
@@ -36,7 +37,7 @@ from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.session import Session
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
-from lostbits.workers.progress import Progress, silent
+from lostbits.workers.progress import FINISH, Progress, silent
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
@@ -202,8 +203,14 @@ def recover(
     planner = Planner(case, first, bench.source, wishes.methods, deadline, effort, tools, *seconds)
     finish = Finish(planner, progress)
     planner.attempted = finish.again
-    planner.run(progress)
-    finish.leave_out()
+    try:
+        planner.run(progress)
+        finish.leave_out()
+        progress(FINISH, 0, 1)
+    except KeyboardInterrupt:
+        if not planner.begun:
+            raise
+        return _so_far(planner, wishes)
     met = None if wishes.goal is None else wishes.goal.met(planner.now)
     best, written = _written(planner, bench, judge, progress)
     if best is not planner.case:
@@ -218,6 +225,16 @@ def recover(
     text = in_words(*figures, wider, whole)
     outcome = Outcome(*figures, sites, text, wider, None if whole is None else written)
     return best, [_attempt(entry) for entry in planner.ledger], outcome
+
+
+def _so_far(planner: Planner, wishes: Wishes) -> tuple[Case, list[Attempt], Outcome]:
+    """What an interrupted recovery has come to, without anything that takes another run."""
+    met = None if wishes.goal is None else wishes.goal.met(planner.now)
+    bounds: dict[str, float | None] = {"weights_in_float": None, "activations_in_float": None}
+    figures = (planner.before, planner.now, say("recovered.interrupted"), met, bounds)
+    text = in_words(*figures, [], None)
+    outcome = Outcome(*figures, [], text, interrupted=True)
+    return planner.case, [_attempt(entry) for entry in planner.ledger], outcome
 
 
 def _written(

@@ -21,7 +21,7 @@ from lostbits.recovery import Change, Recovery, Sweeping, applied
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.judged import Judged, better, counting, decibels
 from lostbits.runtime.metrics import Baseline
-from lostbits.workers.progress import Progress
+from lostbits.workers.progress import ATTEMPT, Progress
 
 _ROUNDS = 3  # of a goal that is met where trials are judged, but not where the result is
 FIRST, LEFT_OUT = "first plan", "left out"  # scopes of what starts there, and of what is taken back
@@ -68,6 +68,8 @@ class Finish:
     def _afresh(self, recovery: Sweeping) -> None:
         """One attempt that starts where the recovery began."""
         planner, began = self.planner, time.perf_counter()
+        number = len(planner.ledger) + 1
+        self.progress(f"{ATTEMPT}{recovery.name}", number, number)
         try:
             change, case, judged = self._best_change(recovery)
         except (LostbitsError, ArithmeticError) as error:

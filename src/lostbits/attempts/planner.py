@@ -34,7 +34,7 @@ from lostbits.recovery import (
 from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
-from lostbits.workers.progress import Progress
+from lostbits.workers.progress import ATTEMPT, Progress
 
 LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
@@ -131,6 +131,11 @@ class Planner:
         self.pace = Pace.of_pass(self.case, self.pass_seconds)
         self.first = self.base = self.case
         self.first_diagnosed = self.diagnosed
+
+    @property
+    def begun(self) -> bool:
+        """Whether the case as it came was judged, so that there is something to tell."""
+        return hasattr(self, "before")
 
     @property
     def now(self) -> Baseline:
@@ -295,6 +300,9 @@ class Planner:
         progress: Progress,
     ) -> None:
         start, by_itself = time.perf_counter(), not self.proposed
+        number = len(self.ledger) + 1
+        more = len(self._hopeful(predicted, waiting))
+        progress(f"{ATTEMPT}{recovery.name}", number, number + more)
         try:
             change = self._proposal(recovery, predicted, waiting, progress)
             case, change, after = self._measured(recovery, change)

@@ -10,14 +10,17 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from lostbits import __version__
-from lostbits.cli import commands, ending
+from lostbits.cli import again, commands, ending, paths, sign, spoken
+from lostbits.cli.helped import helped, listed_in
 from lostbits.system import process, streams
 
 _LOOKS: dict[str, Any] = {
-    "add_completion": False,
     "pretty_exceptions_enable": False,
-    "rich_markup_mode": "markdown",
+    "rich_markup_mode": "rich",
+    "context_settings": {"help_option_names": ["-h", "--help"]},
 }
+_HELP = {"-h", "--help"}
+_SLOW = {"diagnose", "recover", "export", "verify", "compare", "demo", "inspect"}  # to import
 
 
 @final
@@ -27,6 +30,9 @@ class Verbs(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run what the arguments say; by itself it ends the process, with the status of ending."""
         known = {**options, "prog_name": "lostbits", "standalone_mode": False}
+        given = list(options.get("args") or (args[0] if args and args[0] else sys.argv[1:]))
+        spoken.language.set(spoken.asked(given))
+        listed_in(self)
         run = partial(super().main, *args, **known)
         if not standalone_mode:
             return run()
@@ -46,7 +52,15 @@ class Verbs(TyperGroup):
         if args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise ending.unknown(args[0], verbs)
         name, stub, rest = super().resolve_command(ctx, args)
-        return name, None if stub is None else opened(verbs[str(name)]), rest
+        if stub is None:
+            return name, None, rest
+        if not ctx.resilient_parsing and not _HELP & set(rest):
+            rest = again.with_earlier(str(name), with_address(rest))
+            spoken.remember([str(name), *rest])
+            paths.check_paths(str(name), rest)
+        if not ctx.resilient_parsing and str(name) in _SLOW:
+            sign.show_sign(rest)
+        return name, opened(verbs[str(name)]), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run it, and let nothing end without a word.
@@ -93,9 +107,9 @@ def with_address(arguments: list[str]) -> list[str]:
 
 def opened(verb: commands.Verb) -> Any:
     """The whole command: its options, its help, and what it does."""
-    alone = typer.Typer(**_LOOKS)
+    alone = typer.Typer(**_LOOKS, add_completion=False)
     alone.command(verb.name, cls=Command)(verb.function())
-    return get_command(alone)
+    return helped(get_command(alone))
 
 
 def _stub() -> None:

@@ -11,7 +11,6 @@
 
 import os
 import platform
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
@@ -19,8 +18,9 @@ from typing import Any
 
 import typer
 
+from lostbits.cli.sign import clear_sign
+from lostbits.cli.spoken import command_line, language
 from lostbits.errors import CommandError, LostbitsError, close_match, described, first_line
-from lostbits.quoting import command
 from lostbits.system.memory import lacks_memory, out_of_memory
 from lostbits.system.streams import lost
 
@@ -50,9 +50,9 @@ def unknown(name: str, known: Iterable[str]) -> CommandError:
 
 def _failed(error: Exception) -> int:
     if isinstance(error, LostbitsError):
-        _say(str(error))
+        _say(error.told(language.get()))
     elif isinstance(error, _USAGE):
-        _say(str(_misused(error)))
+        _say(_misused(error).told(language.get()))
     elif lacks_memory(error):
         _say(str(out_of_memory(first_line(error))))
     else:
@@ -62,6 +62,7 @@ def _failed(error: Exception) -> int:
 
 
 def _say(line: str) -> None:
+    clear_sign()
     typer.secho(line, fg="red", bold=True, err=True)
 
 
@@ -84,7 +85,7 @@ def _misused(error: Any) -> CommandError:
 
 
 def _bug(error: Exception) -> CommandError:
-    line = command(["lostbits", *sys.argv[1:]])
+    line = command_line()
     try:
         return CommandError("U004.saved", line, described(error), file=_saved(error, line))
     except OSError as failed:

@@ -1,26 +1,17 @@
 """What all commands share: consoles, options, progress bars, and what an interrupt says."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from lostbits.cli.progress import progress_line
 from lostbits.language import Figure
-from lostbits.quoting import command, visible
+from lostbits.quoting import visible
 from lostbits.verbs import output
 from lostbits.workers.progress import Progress as Listener
 from lostbits.workers.work_folder import NAME as WORK
@@ -61,26 +52,11 @@ def _left(written: Sequence[Path], out: Path | None) -> str:
     return f"interrupted; {files}; {kept}"
 
 
-@contextmanager
-def progress_bars(quiet: bool = False) -> Iterator[Listener]:
-    """A bar a stage with the time left, on standard error, gone when done; none into a file."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    shown = stderr.is_terminal and not quiet
-    with Progress(*columns, console=stderr, transient=True, disable=not shown) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield tell
+def progress_bars(
+    quiet: bool = False, budget: float | None = None
+) -> AbstractContextManager[Listener]:
+    """How far the work is, on standard error; see ``cli.progress``."""
+    return progress_line(stderr, quiet, budget)
 
 
 def announcer(style: str = "dim", quiet: bool = False) -> Callable[[str], None]:
@@ -122,8 +98,3 @@ def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
 def listed(text: str) -> list[str]:
     """The parts of a comma-separated option."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def command_line() -> str:
-    """The command line as it can be run again."""
-    return command(["lostbits", *sys.argv[1:]])

@@ -30,6 +30,17 @@ _SCALED = 12  # bytes a value: pixels as float32, and two steps of the arithmeti
 _CHANNEL_AXES = {"NCHW": 1, "NHWC": 3}
 _CHANNELS = {"GRAY": 1, "RGB": 3, "BGR": 3}
 _MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"})  # 8 bits, no alpha
+_ORIENTATION = 0x0112  # EXIF: how the camera was held
+# As viewers and OpenCV turn a photograph; what is stored may lie on its side.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 
 
@@ -71,8 +82,12 @@ class ImageReader:
     def read(self, path: Path) -> dict[str, NDArray[Any]]:
         """The image as one sample for the input."""
         with reading(str(path)), _opened(path) as image:
-            self._check_room(path, image)
-            pixels = np.asarray(self._resized(self._in_colour(path, image)), np.float32)
+            self._check_room(path, image.size)
+            coloured = self._in_colour(path, image)
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+            upright = coloured if turn is None else coloured.transpose(turn)
+            self._check_room(path, upright.size)
+            pixels = np.asarray(self._resized(upright), np.float32)
         return self._sample(pixels)
 
     def _sample(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -112,24 +127,24 @@ class ImageReader:
                 raise DataError("D013.transparent", where, found, colour=colour)
         return image.convert("L" if self.colour == "GRAY" else "RGB")
 
-    def _check_room(self, path: Path, image: Image.Image) -> None:
+    def _check_room(self, path: Path, size: tuple[int, int]) -> None:
         """Before it is decoded."""
-        check_room(str(path), "an image", _DECODED * prod(image.size))
-        check_room(str(path), "an image, resized,", _DECODED // 2 * prod(self._resized_to(image)))
+        check_room(str(path), "an image", _DECODED * prod(size))
+        check_room(str(path), "an image, resized,", _DECODED // 2 * prod(self._resized_to(size)))
 
-    def _resized_to(self, image: Image.Image) -> tuple[int, int]:
+    def _resized_to(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height, of which the centre may be cut out."""
         height, width = self.size
         if self.settings.resize == "stretch":
             return width, height
-        factor = max(width / image.width, height / image.height)
+        factor = max(width / size[0], height / size[1])
         if self.settings.shorter is not None:
-            factor = self.settings.shorter / min(image.size)
-        return max(width, round(image.width * factor)), max(height, round(image.height * factor))
+            factor = self.settings.shorter / min(size)
+        return max(width, round(size[0] * factor)), max(height, round(size[1] * factor))
 
     def _resized(self, image: Image.Image) -> Image.Image:
         height, width = self.size
-        image = image.resize(self._resized_to(image), Image.Resampling.BILINEAR)
+        image = image.resize(self._resized_to(image.size), Image.Resampling.BILINEAR)
         left, top = (image.width - width) // 2, (image.height - height) // 2
         return image.crop((left, top, left + width, top + height))
 

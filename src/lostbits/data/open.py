@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lostbits.data.arrays import arrays_in_file, arrays_in_files
@@ -14,6 +15,7 @@ from lostbits.data.paths import existing, reading
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.samples import Samples
 from lostbits.data.source import InputSpec, Source
+from lostbits.data.wrong_kind import check_kind, no_samples, skipped
 from lostbits.errors import DataError
 from lostbits.system.files import size_of
 
@@ -63,6 +65,7 @@ def _is_callable(data: str | Path) -> bool:
 def _in_path(path: Path, interface: Interface, preprocess: Preprocess | None) -> Samples:
     if path.is_dir():
         return _in_folder(path, interface, preprocess)
+    check_kind(path)
     _refuse(preprocess, str(path))
     if path.suffix.lower() in _FILES:
         return _FILES[path.suffix.lower()](path, interface)
@@ -79,14 +82,15 @@ def _in_folder(folder: Path, interface: Interface, preprocess: Preprocess | None
     if arrays and images:
         found = f"both, as {arrays[0].name!r} and {images[0].name!r}"
         raise DataError("D003.mixed", str(folder), found)
+    others = [path for path in files if path not in {*arrays, *images}]
     if images:
         spec = interface.sole(str(folder), "images")
         reader = ImageReader.for_input(_needed(preprocess, folder), spec)
-        return images_in_files(name, images, reader)
-    _refuse(preprocess, str(folder))
+        return replace(images_in_files(name, images, reader), skipped=skipped(others))
     if arrays:
-        return arrays_in_files(name, arrays, interface)
-    raise DataError("D004.folder", str(folder), _found([path.name for path in files]))
+        _refuse(preprocess, str(folder))
+        return replace(arrays_in_files(name, arrays, interface), skipped=skipped(others))
+    raise no_samples(folder, files)
 
 
 def _readable(files: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
@@ -96,10 +100,6 @@ def _readable(files: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
         with reading(str(path)):
             size_of(existing(path))
     return chosen
-
-
-def _found(names: list[str]) -> str:
-    return f"{len(names)} others, as {min(names)!r}" if names else "it is empty"
 
 
 def _needed(preprocess: Preprocess | None, folder: Path) -> Preprocess:

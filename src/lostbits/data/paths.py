@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lostbits.errors import DataError, described, edge, suggestion
+from lostbits.errors import DataError, described, edge
 from lostbits.quoting import beginning
 from lostbits.system.memory import excess
+from lostbits.system.missing import missing
 
 MOST_TEXT = 1 << 26  # bytes of a list or of labels: a million lines are some 50 MB
 _SAID = 300  # characters of what a library says
@@ -25,22 +26,9 @@ def existing(path: Path) -> Path:
             path.stat()
     except DataError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            raise _missing(path) from None
+            raise missing(path) from None
         raise
     return path
-
-
-def _missing(path: Path) -> DataError:
-    missing = path
-    while not missing.parent.exists():
-        missing = missing.parent
-    try:
-        beside = [p.name for p in missing.parent.iterdir()]
-    except OSError:  # no folder, or one whose names are secret
-        beside = []
-    found = f"there is no {missing.name!r} in {str(missing.parent)!r}"
-    advice = suggestion(missing.name, beside) or "check the path"
-    return DataError("D001", str(path), found, advice=advice)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Preprocess:
         layout: Order of the axes; None for the one that fits the model.
         colour: Channels in their order; None for GRAY or RGB, whichever fits the model.
         resize: ``stretch`` changes the aspect ratio; ``crop`` resizes the shorter side and cuts
-            out the centre. Both bilinear. EXIF rotation is not applied.
+            out the centre. Both bilinear, after EXIF's orientation was applied.
         shorter: With ``crop``, what the shorter side becomes first; None for the least that
             covers ``size``.
 

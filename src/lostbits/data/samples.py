@@ -26,6 +26,7 @@ class Samples(Source):
         start: First sample that belongs to this source.
         stop: One more than the last.
         several: Whether several passes may be under way at a time.
+        skipped: Files beside them that are no samples, counted by kind; nothing where none are.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Samples(Source):
     start: int
     stop: int
     several: bool = True
+    skipped: str = ""
 
     @classmethod
     def all_of(

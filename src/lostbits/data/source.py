@@ -87,6 +87,8 @@ class Source(abc.ABC):
     def description(self) -> str:
         """Where the samples come from and how many they are, for people to read."""
 
+    skipped = ""  # files beside the samples that are none, counted by kind
+
     @abc.abstractmethod
     def __len__(self) -> int:
         """Number of samples, known before they are read."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from lostbits.case import Case
+from lostbits.command_lines import trying
 from lostbits.data import Source
 from lostbits.diagnoses.scale_remedies import (
     SAMPLES,
@@ -17,7 +18,6 @@ from lostbits.diagnoses.scale_remedies import (
 from lostbits.graph.scale_marks import Scaling, host_lines
 from lostbits.language import Figure, Message, listed, say
 from lostbits.plan.dead_channels import DeadPart, dead_parts
-from lostbits.quoting import extended
 from lostbits.results.dead_parts import DeadFigures, Tried
 from lostbits.results.diagnosis import Attribution, Finding, NetworkReport
 from lostbits.runtime.held_out_figures import Judge
@@ -131,19 +131,19 @@ class _Measured:
             bits=part.lost_bits,
             gain_db=self.gain_db,
             remedy=self._remedy(),
-            command=extended(command, self._options()),
+            command=trying(command, self._wishes()),
             text=self._text(),
             severity="broken",
             dead=self._figures(case),
         )
 
-    def _options(self) -> list[str]:
+    def _wishes(self) -> list[str]:
         best = self.best
         if best is None:
             return []
         # What calibration decides no wish can say: one scale per channel measures the same.
         setting = "per_channel" if best.scaling is Scaling.BEFORE else setting_of(best)
-        return ["--set", f"{self.part.tensor}={setting}"]
+        return [f"{self.part.tensor}={setting}"]
 
     def _remedy(self) -> Message:
         best = self.best

@@ -8,11 +8,12 @@ from typing import final
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.command_lines import trying
 from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
+from lostbits.diagnoses.treatment import treatment
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
-from lostbits.quoting import extended
 from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
 from lostbits.results.sites import SiteReport
 
@@ -45,19 +46,7 @@ CODES: dict[Reason, str] = {
 }
 
 
-# What ``--set`` tries of a tensor. No setting of one tensor equalizes it with its input, so the
-# command for uneven input channels measures the upper bound.
-_SETTINGS: dict[Reason, str] = {
-    "granularity": "per_channel",
-    "symmetry": "asymmetric",
-    "scale_format": "float",
-    "too_wide": "mse",
-    "too_narrow": "mse",
-    "resolution": "16bit",
-    "bias_overflow": "float",
-    "changed": "float",
-}
-_EQUALIZED = "16bit"
+_CHANGED = "float"  # of a bias that is not the model's
 
 
 @final
@@ -74,16 +63,6 @@ class Verdict:
     reason: Reason
     bits: float
     inputs: bool = False
-
-    @property
-    def remedy(self) -> Message:
-        """What helps against it, in a few words."""
-        return say("remedy.equalize" if self.inputs else f"remedy.{self.reason}")
-
-    @property
-    def setting(self) -> str:
-        """What ``--set`` tries."""
-        return _EQUALIZED if self.inputs else _SETTINGS[self.reason]
 
 
 def findings(
@@ -141,7 +120,7 @@ def _changed(case: Case, network: NetworkReport, part: Attribution, command: str
         bits=0.0,
         gain_db=gain,
         remedy=remedy,
-        command=extended(command, ["--set", f"{part.tensor}={_SETTINGS['changed']}"]),
+        command=trying(command, [f"{part.tensor}={_CHANGED}"]),
         text=say(
             "finding.changed_codes" if part.key in case.plan else "finding.changed",
             tensor=part.tensor,
@@ -158,7 +137,8 @@ def _finding(
 ) -> Finding:
     place = _place(case, site)
     verdict = reason_of(site, part, uneven_inputs(case, place))
-    setting, gain = _setting(case, network, place, verdict)
+    cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs)
+    gain = max(predicted_gain(case, network, place, cure.measured), 0.0)
     return Finding(
         code=CODES[verdict.reason],
         tensor=site.tensor,
@@ -169,14 +149,15 @@ def _finding(
         share=part.share,
         bits=verdict.bits,
         gain_db=gain,
-        remedy=verdict.remedy,
-        command=extended(command, ["--set", f"{site.tensor}={setting}"]),
+        remedy=cure.remedy,
+        command=cure.command(command, site.tensor),
         text=_text(
             _name(site, corrected=bool(part.parts)),
             site,
             _share(network, part),
             verdict,
-            gain,
+            _won(gain, most=cure.bound),
+            cure.remedy,
             case,
         ),
     )
@@ -207,14 +188,6 @@ def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport
             why = reason_of(site, part, uneven[part.key]).reason
         found.append(replace(part, reason=why))
     return replace(network, attributions=found)
-
-
-def _setting(
-    case: Case, network: NetworkReport, place: Site, verdict: Verdict
-) -> tuple[str, float]:
-    """What ``--set`` shall try, and what that should win; float where the target has no rule."""
-    setting = "float" if place.role == "bias" else verdict.setting
-    return setting, max(predicted_gain(case, network, place, setting), 0.0)
 
 
 def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdict:
@@ -249,7 +222,13 @@ def reason_of(site: SiteReport, part: Attribution, inputs: float = 0.0) -> Verdi
 
 
 def _text(
-    name: Message, site: SiteReport, share: Figure, verdict: Verdict, gain: float, case: Case
+    name: Message,
+    site: SiteReport,
+    share: Figure,
+    verdict: Verdict,
+    won: Message,
+    remedy: Message,
+    case: Case,
 ) -> Message:
     cost = say("finding.cost", bits=f"{verdict.bits:.1f}") if verdict.bits >= 0.05 else ""
     return say(
@@ -258,9 +237,9 @@ def _text(
         share=share,
         because=_because(site, verdict, case),
         cost=cost,
-        remedy=verdict.remedy,
-        won=_won(gain),
-        platform=_platform(site, verdict, case),
+        remedy=remedy,
+        won=won,
+        platform="",
     )
 
 
@@ -269,12 +248,13 @@ def gain_db(share: float) -> float:
     return -10 * float(np.log10(max(1 - share, 10 ** (-_FAR / 10))))
 
 
-def _won(gain: float) -> Message:
+def _won(gain: float, *, most: bool = False) -> Message:
+    """A gain in words; of what the remedy comes near to, the most that it can be."""
     if gain < 0.05:
         return say("finding.won_nothing")
     if gain > _FAR:
         return say("finding.won_more", gain=f"{_FAR:.0f}")
-    return say("finding.won", gain=f"{gain:.1f}")
+    return say("finding.won_most" if most else "finding.won", gain=f"{gain:.1f}")
 
 
 def _name(site: SiteReport, *, corrected: bool = False) -> Message:
@@ -384,16 +364,3 @@ def _resolution(site: SiteReport) -> Message:
         return say("because.resolution_few", levels=f"{2**site.bits}")
     fate = "_output" if site.role == "output" else ""
     return say(f"because.resolution{fate}", levels=f"{2**site.bits:,}")
-
-
-def _platform(site: SiteReport, verdict: Verdict, case: Case) -> Figure:
-    """A warning where the target cannot take the remedy as such."""
-    refused = {
-        "granularity": site.role != "weight" or not case.target.weights.per_channel,
-        "symmetry": True,
-        "scale_format": True,
-        "resolution": site.role != "bias",
-    }.get(verdict.reason, False)
-    if verdict.inputs:
-        return say("finding.measures_most")
-    return say("finding.not_taken", target=case.target.name) if refused else ""

@@ -223,7 +223,7 @@ def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
 
 def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
     """What a reader must know to judge the figures."""
-    notes: list[Message] = [*_on_outputs(run)]
+    notes: list[Message] = [*_on_outputs(run), *_on_samples(run)]
     if run.interrupted:
         notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
@@ -246,6 +246,12 @@ def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool
     if run.sums.walked is not None:
         notes.append(say("note.permutations", note=network.note))
     return notes
+
+
+def _on_samples(run: Run) -> Iterator[Message]:
+    """What lay beside the samples and is none."""
+    if run.source.skipped:
+        yield say("samples.skipped", files=run.source.skipped)
 
 
 def _on_reading(reference: Reference) -> Iterator[Message]:

@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 
 from lostbits.case import Case
+from lostbits.command_lines import trying
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.restore import (
     FALLEN_DB,
@@ -18,7 +19,6 @@ from lostbits.diagnoses.restore import (
 )
 from lostbits.graph.site import Site
 from lostbits.language import Message, say
-from lostbits.quoting import extended
 from lostbits.results.diagnosis import Finding, NetworkReport
 from lostbits.results.restore import Repair, RestoreCurve
 from lostbits.results.sites import SiteReport
@@ -118,14 +118,14 @@ def repair_finding(
         bits=0.0,
         gain_db=gain,
         remedy=say("remedy.collapse"),
-        command=extended(command, _in_float(chosen)),
+        command=trying(command, _in_float(chosen)),
         text=_collapse(repair, chosen, len(places)),
     )
 
 
 def _in_float(chosen: Sequence[Site]) -> list[str]:
-    """Options that set these sites to float."""
-    return [word for site in chosen for word in ("--set", f"{site.tensor}=float")]
+    """Wishes that set these sites to float."""
+    return list(dict.fromkeys(f"{site.tensor}=float" for site in chosen))
 
 
 def _collapse(repair: Repair, chosen: Sequence[Site], every: int) -> Message:

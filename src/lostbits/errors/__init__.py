@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lostbits.errors import messages
-from lostbits.language import Figure
+from lostbits.language import Figure, Language, Message
 from lostbits.quoting import visible
 
 LARGEST_SEED = (1 << 63) - 1
@@ -46,6 +46,7 @@ class LostbitsError(Exception):
 
     Attributes:
         code: Letter and three digits alone.
+        form: With the name of the rule, as given.
         where: As given.
         rule: What must hold there.
         found: As given.
@@ -61,10 +62,21 @@ the same order'
     """
 
     def __init__(self, code: str, where: Figure, found: Figure, /, **figures: object) -> None:
-        self.code = code.partition(".")[0]
+        self.code, self.form = code.partition(".")[0], code
         self.where, self.found, self.figures = where, found, figures
         self.rule, self.todo = messages.form(code).filled(figures)
         super().__init__(visible(f"{self.code}: {where}: {self.rule}: {found}: {self.todo}"))
+
+    def told(self, language: Language) -> str:
+        """The message in a language; parts that it has not been put into are English.
+
+        >>> DataError("D004.none", "x.npy", "none").told(Language.CHINESE)[:25]
+        'D004: x.npy: 至少要有一個樣本: none'
+        """
+        rule, todo = messages.form(self.form).filled(self.figures, language)
+        parts = (self.where, rule, self.found, todo)
+        texts = (p.told(language) if isinstance(p, Message) else str(p) for p in parts)
+        return visible(": ".join((self.code, *texts)))
 
     def __reduce__(self) -> tuple[object, ...]:
         """An exception is copied by calling its class with its text alone; ours takes parts.

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from lostbits import quoting
 from lostbits.case import Case, look_at_constants
+from lostbits.command_lines import trying
 from lostbits.data import Source
 from lostbits.diagnoses.findings import CODES, LEAST_SHARE
 from lostbits.errors import LostbitsError, ReadError
@@ -122,7 +123,7 @@ def _command(command: str, sites: Sequence[Site]) -> str:
     if len(sites) <= _FEW:
         wish = {"bias": "float"}
         wishes = [f"{s.tensor}={wish.get(s.role, 'min_max')}" for s in sites]
-        return quoting.extended(command, [word for each in wishes for word in ("--set", each)])
+        return trying(command, wishes)
     words = quoting.words(command)
     kept = [w for w, before in zip(words, ["", *words], strict=False) if before != "--plan"]
     return quoting.command(w for w in kept if w != "--plan" and not w.startswith("--plan="))

@@ -10,16 +10,17 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.external_data import load_to_model
 
-from lostbits.errors import ModelError, close_match, described, edge
+from lostbits.errors import ModelError, edge
 from lostbits.graph.convert_opset import check_opset
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
-from lostbits.graph.invalid import invalid
+from lostbits.graph.invalid import invalid, wrong_kind
+from lostbits.graph.model_path import check_path
 from lostbits.graph.order import sort
 from lostbits.graph.outline import forget, outline
 from lostbits.graph.tensors import tensors_of
+from lostbits.system.file_kind import kind_by_name
 from lostbits.system.files import PROTOBUF, read_file
-from lostbits.system.memory import excess
 
 
 @final
@@ -44,16 +45,22 @@ def load(source: Path | onnx.ModelProto | ir.Model) -> File:
     The large constants of a large model stay in files; see graph.large.
 
     Raises:
-        ModelError: M001 missing, M002 not an ONNX file, M003 opset, M004 external data,
-            M005 nothing to compute.
+        ModelError: M001 missing, M002 not a valid ONNX file, M003 opset, M004 external data,
+            M005 nothing to compute, M018 a file of another kind.
     """
     if not isinstance(source, Path):
         return _in_memory(source)
-    _check_file(source)
-    with edge(partial(invalid, str(source))):
+    check_path(source)
+    with edge(partial(_unreadable, source)):
         content = read_file(source, most=PROTOBUF)
         proto = onnx.ModelProto.FromString(content)
         return _checked(proto, source, hashlib.sha256(content).hexdigest())
+
+
+def _unreadable(path: Path, found: str) -> ModelError:
+    """M018 where the name tells a format whose bytes tell nothing, else M002."""
+    kind = kind_by_name(path)
+    return invalid(str(path), found) if kind is None else wrong_kind(path, kind)
 
 
 def _in_memory(source: onnx.ModelProto | ir.Model) -> File:
@@ -90,21 +97,3 @@ def _checked(proto: onnx.ModelProto, path: Path, sha256: str) -> File:
     if not model.graph.outputs or not model.graph.inputs:
         raise ModelError("M005", str(path), "an empty graph")
     return File(path, sha256, model)
-
-
-def _check_file(path: Path) -> None:
-    """M001 unless there is a regular file that memory can hold."""
-    try:
-        found = "" if path.is_file() else "a folder" if path.is_dir() else "no such file"
-        found = found or excess(path.stat().st_size) or ""
-    except (OSError, ValueError) as error:  # a name too long, a folder without access
-        found = described(error)
-    if found:
-        raise ModelError("M001", str(path), found, advice=_near(path))
-
-
-def _near(path: Path) -> str:
-    try:
-        return close_match(path.name, (p.name for p in path.parent.glob("*.onnx")))
-    except (OSError, ValueError):
-        return "check the path"

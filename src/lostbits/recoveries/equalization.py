@@ -142,7 +142,7 @@ class _Solution:
             np.median([spread(blocks[p.first.node]) for p in self.pairs])
             for blocks in (self.weights.before, self.weights.blocks)
         ]
-        bounds = say("ledger.equalization_bounds", all=str(bounded), dropped=str(dropped))
+        bounds = say("ledger.equalization_bounds", all=str(bounded), kept=str(bounded - dropped))
         return say(
             "ledger.equalization",
             pairs=str(len(self.pairs)),

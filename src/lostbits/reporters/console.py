@@ -1,222 +1,214 @@
-"""The first screen: verdict, findings, and where the loss sits, as rich tables."""
+"""The screen of a result: verdict, cause, fix; then where the error comes from, as tables."""
 
 import io
-import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, final
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from lostbits.command_lines import shortened
 from lostbits.diagnoses.result import WORST
-from lostbits.language import Message, say
-from lostbits.quoting import visible
+from lostbits.language import Language, Message, say
 from lostbits.reporter import Reporter
-from lostbits.reporters.first_screen import loss, prescription
+from lostbits.reporters import ledger, shares
+from lostbits.reporters.first_screen import next_commands
+from lostbits.reporters.headline import (
+    expected,
+    figures,
+    graded,
+    judged_on,
+    moved,
+    reason,
+    title,
+)
+from lostbits.reporters.lines import WIDTH, pairs, told
 from lostbits.results.diagnosis import Diagnosis, Finding
-from lostbits.results.judgement import Judgement
-from lostbits.results.recovery import Outcome
-from lostbits.results.sites import STEPS
 
-_ROWS = 10
-_FINDINGS = 5
-_COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
-_WIDTH, _MOST = 30, 2.0  # letters of the bar of all of the loss, and bars that are longer
+_FINDINGS = 3
+# Notes that weaken a figure stand beside it: those of answers, and those of shares.
+_OF_FIGURES = frozenset(
+    {
+        *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
+        *("note.part_told", "samples.training", "samples.training_better", "plan.unfaithful"),
+    }
+)  # fmt: skip
+_OF_SHARES = frozenset({"note.residual", "note.permutations", "note.repaired"})
 
 
 @final
+@dataclass(frozen=True)
 class Terminal(Reporter):
     """A summary for people; the command line prints it in colour where the terminal has some."""
+
+    language: Language = Language.ENGLISH
 
     name: ClassVar[str] = "console"
     file: ClassVar[str | None] = None
 
+    def speaking(self, language: Language) -> "Terminal":
+        """Itself in another language."""
+        return Terminal(language)
+
     def render(self, result: Diagnosis) -> str:
         """The summary without colour."""
         options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-        console = Console(file=io.StringIO(), width=110, force_terminal=False, **options)
-        console.print(screen(result), crop=False)
+        console = Console(file=io.StringIO(), width=WIDTH, force_terminal=False, **options)
+        console.print(screen(result, self.language), crop=False)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
 
-def screen(result: Diagnosis) -> RenderableType:
-    """The summary as something rich can print."""
-    grades = _grade(result)
-    worst = [note for note in result.notes if note.code == WORST]
-    parts: list[RenderableType] = [*grades[:1], _text(result.verdict, style="bold")]
-    parts += [_text(note, style="bold yellow") for note in worst]
-    parts.append(Text(""))
-    if not result.healthy:
-        parts += _explained(result)
-    parts += [Text(_trust(result), style="dim")]
-    if result.recovered is not None:
-        parts += [Text(""), *_recovery(result, result.recovered), *grades[1:]]
-    elif result.treatable:
-        parts += _next(result)
-    parts += [_text(note, style="yellow") for note in result.notes if note not in worst]
-    return Group(*parts)
+def screen(
+    result: Diagnosis,
+    language: Language = Language.ENGLISH,
+    folder: Path | None = None,
+    written: Sequence[Path] = (),
+) -> RenderableType:
+    """The summary as something rich can print.
+
+    Args:
+        result: What was found.
+        language: That it is told in.
+        folder: Where the result was written, so that commands can refer to it; None: nowhere.
+        written: Files that were.
+    """
+    said = _Screen(result, language, folder, written)
+    return Group(*(said.recovered() if result.recovered is not None else said.diagnosed()))
 
 
-def _grade(result: Diagnosis) -> list[RenderableType]:
-    """The verdict in a word and its colour, by which figure, and of which samples."""
-    found = (result.judgement, result.judgement_after)
-    return [_graded(each, result.judged_on.use) for each in found if each and each.grade]
+@final
+@dataclass(frozen=True)
+class _Screen:
+    """One result, told in one language."""
 
+    result: Diagnosis
+    language: Language
+    folder: Path | None
+    written: Sequence[Path]
 
-def _graded(found: Judgement, use: str) -> Text:
-    assert found.grade is not None
-    line = Text(visible(str(say(f"grade.{found.grade}"))), style=_COLORS[found.grade])
-    return line.append(f"  {visible(str(found.why))}; {use} samples", style="default")
+    def diagnosed(self) -> Iterator[RenderableType]:
+        """Outcome first, then where the error comes from."""
+        result = self.result
+        yield title(result, self.language)
+        yield from pairs([*self._outcome(), *self._fix(), *self._files()])
+        if not result.healthy:
+            yield from self._explained()
+        yield Text("")
+        yield from self._notes(outside=_OF_FIGURES | _OF_SHARES)
+        yield self._text(shares.trust(result), "dim")
 
+    def recovered(self) -> Iterator[RenderableType]:
+        """What came out, how, what was written; then what it was like before."""
+        result = self.result
+        yield title(result, self.language)
+        yield from pairs([*self._gained(), *self._files(), *self._steps()])
+        yield Text("")
+        yield self._text(say("screen.tried"), "bold")
+        yield from ledger.rows(result, self.language)
+        if not result.healthy and not result.network.open:
+            yield Text("")
+            yield self._text(say("screen.baseline"), "bold")
+            yield from shares.tensors(result, self.language, most=5)
+        yield Text("")
+        yield from self._notes(outside=_OF_FIGURES | _OF_SHARES)
+        yield self._text(shares.trust(result), "dim")
 
-def _explained(result: Diagnosis) -> list[RenderableType]:
-    """Where the loss sits and what to do: nothing that the owner of a healthy network needs."""
-    parts: list[RenderableType] = [] if result.network.open else [_loss(result), Text("")]
-    for number, finding in enumerate(result.findings[:_FINDINGS], 1):
-        parts += [_finding(number, finding), Text("")]
-    if not result.network.open:
-        parts += [_attributions(result), Text("")]
-    return [*parts, *_restored(result), _lost_bits(result), Text("")]
+    def _outcome(self) -> Iterator[tuple[str, Text]]:
+        result = self.result
+        line = graded(result.judgement, self.language)
+        line.append("  " if line else "", style="default")
+        yield self._row("result", line.append(self._joined(figures(result.baseline))))
+        yield self._row("", self._text(judged_on(result, result.baseline), "dim"))
+        yield from self._beside_figures()
+        yield self._row("why", self._text(reason(result.verdict)))
 
+    def _beside_figures(self) -> Iterator[tuple[str, Text]]:
+        for note in self.result.notes:
+            if note.code in _OF_FIGURES:
+                yield self._row("note", self._text(note, "yellow"))
 
-def _restored(result: Diagnosis) -> list[RenderableType]:
-    """The restore curve as bars: SQNR against the number of sites in float."""
-    if result.restore is None:
-        return []
-    points = result.restore.points
-    known = [p.sqnr_db for p in points if p.sqnr_db is not None]
-    most = max([1.0, *known])
-    samples = str(result.restore.samples)
-    title = f"{say('restore.title')} ({samples} {result.data.use} samples)"
-    table = Table(title=title, title_justify="left", box=None)
-    for name in (str(say("restore.sites")), "SQNR dB", "agreement", ""):
-        table.add_column(name, justify="right" if name else "left")
-    for point in points:
-        cells = (_figure(point.sqnr_db, "{:.1f}"), _figure(point.agreement, "{:.1%}"))
-        length = max(point.sqnr_db or 0.0, 0.0) / most / _MOST
-        table.add_row(str(point.sites), *cells, Text(_bar(length), style="cyan"))
-    return [table, Text("")]
+    def _fix(self) -> Iterator[tuple[str, Text]]:
+        gain = expected(self.result.verdict)
+        for command in next_commands(self.result):
+            yield self._row("fix", self._command(command))
+            if gain is not None:
+                yield self._row("", self._text(say("screen.expected", gain=gain), "dim"))
 
+    def _files(self) -> Iterator[tuple[str, Text]]:
+        if not self.written:
+            return
+        names = [path.name for path in self.written]
+        folder = str(self.written[0].parent)
+        row = say("screen.in_folder", folder=folder, names=", ".join(names))
+        yield self._row("details" if self.result.recovered is None else "files", self._text(row))
 
-def _text(text: str | Message, style: str = "") -> Text:
-    """Text of a result as it is: no markup in it, and no letter that moves the cursor."""
-    return Text(visible(str(text)), style=style)
+    def _gained(self) -> Iterator[tuple[str, Text]]:
+        result, outcome = self.result, self.result.recovered
+        assert outcome is not None
+        line = graded(result.judgement_after, self.language)
+        line.append("  " if line else "", style="default")
+        yield self._row("result", line.append(self._joined(moved(outcome)), style="bold"))
+        yield self._row("", self._text(judged_on(result, outcome.after), "dim"))
+        yield from self._beside_figures()
+        was = graded(result.judgement, self.language)
+        was.append("  " if was else "", style="default")
+        yield self._row("was", was.append(told(reason(result.verdict), self.language)))
+        yield self._row("", self._text(ledger.ending(outcome), "dim"))
+        if outcome.added:
+            yield self._row("added", self._text(ledger.added(outcome, result.target.name)))
 
+    def _steps(self) -> Iterator[tuple[str, Text]]:
+        for command in self.result.next_commands:
+            yield self._row("next", self._command(command))
 
-def _bar(share: float) -> str:
-    """As long as a share is large, and no longer than the line; none for what is not finite."""
-    return "█" * round(_WIDTH * min(abs(share), _MOST)) if math.isfinite(share) else ""
+    def _explained(self) -> Iterator[RenderableType]:
+        """Where the error comes from, and what to do: nothing that a healthy network needs."""
+        result, language = self.result, self.language
+        if not result.network.open:
+            yield Text("")
+            yield from shares.causes(result, language)
+            yield Text("")
+            yield shares.heading(result, language)
+            yield from self._notes(inside=_OF_SHARES)
+            yield from shares.tensors(result, language)
+        if result.findings:
+            yield Text("")
+            yield self._text(say("screen.findings"), "bold")
+        for number, finding in enumerate(result.findings[:_FINDINGS], 1):
+            yield from pairs(list(self._finding(number, finding)))
+        yield from shares.restored(result, language)
 
+    def _finding(self, number: int, finding: Finding) -> Iterator[tuple[str, Text]]:
+        style = "red" if finding.severity == "broken" else ""
+        yield str(number), self._text(finding.text, style)
+        if finding.dead is not None and finding.dead.host:
+            yield "", self._text(say("findings.host"))
+            yield from (("", self._command(line)) for line in finding.dead.host)
+        yield "", self._command(finding.command)
 
-def _loss(result: Diagnosis) -> Table:
-    """The loss by its cause, each part as long as it is large."""
-    title = "The loss, split by its cause"
-    if result.network.cancelling:
-        title += " (parts of what errors add up to before they cancel)"
-    table = Table(title=title, title_justify="left", box=None)
-    table.add_column("", justify="right")
-    table.add_column("")
-    table.add_column("", overflow="fold")
-    for part in loss(result):
-        reason, bar = str(say(f"reason.{part.reason}")), Text(_bar(part.width), style="cyan")
-        table.add_row(f"{part.share:.1%}", reason, bar)
-    return table
+    def _notes(
+        self, inside: frozenset[str] | None = None, outside: frozenset[str] = frozenset()
+    ) -> Iterator[Text]:
+        for note in self.result.notes:
+            if note.code not in outside and (inside is None or note.code in inside):
+                yield self._text(note, "yellow")
 
+    def _row(self, label: str, content: Text) -> tuple[str, Text]:
+        return (told(say(f"screen.{label}"), self.language) if label else "", content)
 
-def _next(result: Diagnosis) -> list[RenderableType]:
-    """The command that treats all of it."""
-    command = prescription(result.command)
-    if command is None:
-        return []
-    return [Text(""), Text("What to run next", style="bold"), _command(command)]
+    def _joined(self, parts: Sequence[Message]) -> str:
+        return ", ".join(told(part, self.language) for part in parts)
 
+    def _text(self, text: Message | str, style: str = "") -> Text:
+        return Text(told(text, self.language), style=style)
 
-def _command(text: str) -> Text:
-    """On one line, however long: it must survive being copied, and a pipe."""
-    return Text(f"   {visible(text)}", style="green", no_wrap=True, overflow="ignore")
-
-
-def _recovery(result: Diagnosis, outcome: Outcome) -> list[RenderableType]:
-    """The ledger, and what came of it."""
-    table = Table(title="What was tried", title_justify="left", expand=False)
-    for name in ("attempt", "predicted dB", "measured dB", "SQNR dB", "agreement", ""):
-        table.add_column(name, justify="left" if name in ("attempt", "") else "right")
-    for row in result.ledger:
-        table.add_row(
-            _text(row.method),
-            f"{row.predicted_gain_db:+.1f}",
-            f"{row.gain_db:+.1f}",
-            _figure(row.after.sqnr_db, "{:.1f}"),
-            _figure(row.after.agreement, "{:.1%}"),
-            Text("kept", style="green") if row.kept else Text("dropped", style="dim"),
-        )
-    notes = [_text(f"{row.method}: {row.note}", style="dim") for row in result.ledger]
-    return [table, *notes, _text(outcome.text, style="bold")]
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
-
-
-def _finding(number: int, finding: Finding) -> RenderableType:
-    title = Text(f"{number}. ", style="bold cyan")
-    broken = finding.severity == "broken"
-    title.append(visible(str(finding.text)), style="bold red" if broken else "default")
-    host = [] if finding.dead is None else finding.dead.host
-    lines = [_text(say("findings.host")), *(_command(line) for line in host)] if host else []
-    return Group(title, *lines, _command(finding.command))
-
-
-def _attributions(result: Diagnosis) -> Table:
-    of = "the output" if result.network.of is None else visible(result.network.of)
-    title = Text(f"Where the error of {of} comes from")
-    table = Table(title=title, title_justify="left", expand=False)
-    for name, justify in (
-        ("tensor", "left"),
-        ("role", "left"),
-        ("cause", "left"),
-        ("share", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("")
-    rows = result.network.attributions
-    for row in rows[:_ROWS]:
-        role = say("role.corrected") if row.parts else row.role
-        cells = (_text(name) for name in (row.tensor, role, row.cause))
-        table.add_row(*cells, f"{row.share:.1%}", _bar(row.share))
-    rest = sum(row.share for row in rows[_ROWS:])
-    if rows[_ROWS:]:
-        table.add_row(f"{len(rows) - _ROWS} others", "", "", f"{rest:.1%}", "")
-    return table
-
-
-def _lost_bits(result: Diagnosis) -> Table:
-    table = Table(title="Bits lost by the tensors that matter most", title_justify="left")
-    table.add_column("tensor", overflow="fold")
-    for name in ("grid", *STEPS, "left"):
-        table.add_column(name.replace("_", "\n"), justify="right")
-    sites = {site.key: site for site in result.sites}
-    leading = dict.fromkeys(a.key for a in result.network.attributions)
-    # A float bias of other values than the model's carries error, and is no site.
-    for site in [sites[key] for key in leading if key in sites][:_ROWS]:
-        lost = site.lost_bits
-        steps = [""] * len(STEPS) if lost is None else [_bits(v) for v in lost.steps.values()]
-        tensor = _text(site.tensor)
-        table.add_row(tensor, site.grid, *steps, f"{site.effective_bits:.1f}")
-    return table
-
-
-def _bits(value: float) -> str:
-    return f"-{value:.1f}" if value >= 0.05 else "·"
-
-
-def _trust(result: Diagnosis) -> str:
-    coverage, network = result.coverage, result.network
-    return (
-        f"{coverage.sites_matched} of {coverage.sites_total} sites matched; attributed "
-        f"{1 + network.residual:.1%} of the output error ({network.method}, "
-        f"residual {network.residual:+.2%}); {result.data.samples} {result.data.use} samples; "
-        f"{sum(result.seconds.values()):.1f} s; "
-        f"peak memory {result.peak_memory_bytes / 2**20:.0f} MiB"
-    )
+    def _command(self, text: str) -> Text:
+        """On one line, however long: it must survive being copied, and a pipe."""
+        result = self.result
+        if self.folder is not None:
+            names = (result.command, result.target.name, str(self.folder))
+            text = shortened(text, *names)
+        return Text(told(text, self.language), style="green", no_wrap=True, overflow="ignore")

@@ -1,18 +1,9 @@
 """What the first screen says beyond the verdict, in the terminal and on the page."""
 
-from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
-from lostbits import quoting
+from lostbits.command_lines import CommandLine, as_recovery
 from lostbits.results.diagnosis import Diagnosis
-
-# Options of ``diagnose`` that ``recover`` does not have, or that must differ.
-_LEFT_OUT = {
-    *("--plan", "--method", "--of", "--batch", "--permutations"),
-    *("--out", "--format", "--lang", "--json", "--junit", "--baseline-out"),
-}
-_ATTRIBUTED = {("--metric", "nsr"), ("--metric", "kl")}
-_FLAGS = {"--quiet"}
 
 
 @final
@@ -70,31 +61,15 @@ def prescription(command: str) -> str | None:
     >>> prescription("lostbits diagnose net.onnx --data d.npy --metric kl --target snpe")
     'lostbits recover net.onnx --data d.npy --target snpe --out recovered'
     """
-    try:
-        words = quoting.words(command)
-    except ValueError:
+    line = CommandLine.parse(command)
+    if line is None or line.verb != "diagnose" or not line.value("--data"):
         return None
-    if words[:2] != ["lostbits", "diagnose"]:
-        return None
-    options = list(_options(words[2:]))
-    kept = [
-        part
-        for name, value in options
-        if name not in _LEFT_OUT and (name, value) not in _ATTRIBUTED
-        for part in ((name, value) if name else (value,))
-    ]
-    data = [] if any(name == "--data" for name, _ in options) else ["--data", "DATA"]
-    return quoting.command(["lostbits", "recover", *kept, *data, "--out", "recovered"])
+    return str(as_recovery(line).extended(("--out", "recovered")))
 
 
-def _options(words: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """Options with their values, and arguments under no name; flags are left out."""
-    waiting = iter(words)
-    for each in waiting:
-        name, equals, value = each.partition("=")
-        if each == "--":  # only arguments from here on; what is put together has options behind
-            yield from (("", quoting.operand(argument)) for argument in waiting)
-        elif not each.startswith("--"):
-            yield "", each
-        elif name not in _FLAGS:
-            yield name, value if equals else next(waiting, "")
+def next_commands(result: Diagnosis) -> list[str]:
+    """What to run next; for a result of an older version, what follows from its command."""
+    if result.next_commands or not result.treatable or result.recovered is not None:
+        return result.next_commands
+    command = prescription(result.command)
+    return [] if command is None else [command]

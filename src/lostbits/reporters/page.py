@@ -88,7 +88,7 @@ def _computed(result: Diagnosis, rows: list[Row]) -> dict[str, Any]:
         "terms": plots.TERMS,
         "floats": summary.by_reason(result.coverage.left_in_float),
         "loss": first_screen.loss(result),
-        "prescription": first_screen.prescription(result.command),
+        "prescription": next(iter(first_screen.next_commands(result)), None),
         "ledger": plots.ledger(result),
         "reached": summary.reached(result, rows),
     }

@@ -241,6 +241,7 @@ class Diagnosis:
         restore: What setting sites to float restores; None where it was not measured.
         judgement_after: Of the recovered case on the same samples.
         arithmetic: How the kernels computed; None where sums are ideal.
+        next_commands: What to run next, in order: commands, or calls where samples have no path.
     """
 
     format: Literal["lostbits-result/2"] = "lostbits-result/2"
@@ -275,6 +276,7 @@ class Diagnosis:
     repair: Repair | None = None
     restore: RestoreCurve | None = None
     arithmetic: ArithmeticReport | None = None
+    next_commands: list[str] = field(default_factory=list)
 
     @property
     def judged_on(self) -> DataFacts:

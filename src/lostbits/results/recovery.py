@@ -6,9 +6,7 @@ from typing import final
 from lostbits.graph.site import Role
 from lostbits.language import Message
 from lostbits.results.sites import Standing
-from lostbits.runtime.figure_kinds import (
-    Size,
-)
+from lostbits.runtime.figure_kinds import Count, Named, Size
 from lostbits.runtime.metrics import Baseline
 
 
@@ -67,6 +65,22 @@ class Wider:
 
 @final
 @dataclass(frozen=True)
+class AddedOps:
+    """Nodes that the recovered network has and the model has not.
+
+    Attributes:
+        op: Their type.
+        count: How many more there are.
+        in_float: Whether the target runs them in float.
+    """
+
+    op: Named
+    count: Count
+    in_float: bool
+
+
+@final
+@dataclass(frozen=True)
 class Outcome:
     """What came of all attempts.
 
@@ -78,6 +92,8 @@ class Outcome:
         wider: What more bits on the first 1, 3 and 5 tensors would give; none with a goal.
         written: Figures of what is written, where that is calibrated on all samples, those that
             judge among them; None where it is what ``after`` tells of.
+        added: Nodes that the recovered network has more.
+        interrupted: Whether it was, so that there is more to try.
     """
 
     before: Baseline
@@ -89,3 +105,5 @@ class Outcome:
     text: Message
     wider: list[Wider] = field(default_factory=list)
     written: Baseline | None = None
+    added: list[AddedOps] = field(default_factory=list)
+    interrupted: bool = False

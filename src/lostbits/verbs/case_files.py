@@ -72,6 +72,12 @@ def _model(name: str, model: ir.Model) -> dict[str, Content]:
     return {**beside, name: serialized(copy)}
 
 
+def kept_files(folder: Path) -> list[Path]:
+    """The files of a case that lie in a folder, the one for runtimes first."""
+    paths = (folder / name for name in (QUANTIZED, FLOAT, PLAN))
+    return [path for path in paths if path.is_file()]
+
+
 def holds_case(folder: Path) -> bool:
     """Whether ``folder`` is one that a recovery has written."""
     return os.path.isfile(folder / PLAN)

@@ -20,13 +20,16 @@ def demo(target: str, out: Path, command: str, progress: Progress = silent) -> R
     data, calibration, labels = paths["data"], paths["calibration"], paths["labels"]
     case = load(paths["model"], data, target, calibration=calibration, progress=progress)
     found = diagnose(case, labels=labels, command=command, progress=progress)
-    better = recover(case, labels=labels, out=out, iterations=_ITERATIONS, progress=progress)
+    better = recover(
+        case, labels=labels, out=out, iterations=_ITERATIONS, command=command, progress=progress
+    )
     won, notes = better.report, [*found.notes, demo_note(found)]
     report = replace(
         found,
         ledger=won.ledger,
         recovered=won.recovered,
         judgement_after=won.judgement_after,
+        next_commands=won.next_commands,
         notes=notes,
     )
     return replace(better, report=report)

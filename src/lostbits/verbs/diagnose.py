@@ -23,6 +23,7 @@ from lostbits.runtime.metrics import METRICS
 from lostbits.runtime.metrics import Metric as Attributed
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.origin import Provenance, adjusted, origin_of, working
+from lostbits.verbs.suggested import with_commands
 from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 
@@ -143,7 +144,7 @@ def explained(
     start = time.perf_counter()
     found = assemble(run, origin.reference, seconds, around)
     seconds["explain"] = time.perf_counter() - start
-    return origin.completed(replace(found, seconds=seconds), peaks)
+    return with_commands(origin.completed(replace(found, seconds=seconds), peaks), origin)
 
 
 def command_of(origin: Provenance, labels: object = None, metric: object = None) -> str:

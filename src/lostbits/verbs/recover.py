@@ -25,6 +25,7 @@ from lostbits.results.recovery import Outcome
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
 from lostbits.system.peak import Peak
+from lostbits.verbs.added_ops import added_ops
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
@@ -32,6 +33,7 @@ from lostbits.verbs.diagnose import command_of, explained, with_loss
 from lostbits.verbs.holdout import held_out
 from lostbits.verbs.origin import Provenance, Samples, adjusted, check_static, origin_of, working
 from lostbits.verbs.output import replace_file
+from lostbits.verbs.suggested import after_recovery
 from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.work_folder import NAME as WORK
@@ -97,7 +99,7 @@ def recover(  # noqa: PLR0913 - options are keywords
     ):
         room = _Room(origin, settings, wishes, counts, pool, peak, saver(out), progress)
         best, report = _recovered(case, labels, room)
-    return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+    return _completed(report, best, case, out)
 
 
 @final
@@ -135,6 +137,8 @@ def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis
     seconds["calibrate"] += clock() - start
     start = clock()
     run = bench.run(bare, room.progress)
+    if run.interrupted:
+        raise KeyboardInterrupt
     seconds["diagnose"] = clock() - start
     start = clock()
     best, ledger, outcome = recovered(bare, run, bench, wishes, room.save, room.progress)
@@ -168,6 +172,17 @@ def _judged(bench: Bench, outcome: Outcome) -> Judged:
     facts = samples_used(bench.judges, "evaluation", len(bench.judges))
     classes = bench.metric is None or bench.metric.labels != "any"
     return Judged(outcome.before, facts, bench.labels if classes else None)
+
+
+def _completed(report: Diagnosis, best: Case, case: Case, out: str | Path | None) -> Recovery:
+    """With what the best case has more than the model, and what to run next."""
+    assert report.recovered is not None
+    report = replace(
+        report,
+        recovered=replace(report.recovered, added=added_ops(case.model, best)),
+        next_commands=[] if out is None else after_recovery(best, report.command, Path(out)),
+    )
+    return Recovery(replace(best, origin=_origin(origin_of(case), best, out)), report)
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:

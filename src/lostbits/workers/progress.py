@@ -6,6 +6,10 @@ from typing import Protocol, TypeVar
 from lostbits.data import Batch
 
 Outcome = TypeVar("Outcome")
+# Before the name of a step that counts others: ``done`` is its number, ``total`` how many there are
+# as far as is known.
+ATTEMPT = "attempt: "
+FINISH = "finish"  # of all attempts: what follows looks at the result
 
 
 class Progress(Protocol):

@@ -41,7 +41,7 @@ ALL: tuple[Verb, ...] = (
     Verb(
         "recover",
         "recover",
-        "Win accuracy back: diagnose, attempt what should help, keep what does.",
+        "Recover accuracy: try fixes, keep those that help on held-out samples.",
     ),
     Verb(
         "export",

@@ -39,7 +39,9 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     target: Annotated[
         str | None, typer.Option(help="A name or a TOML file. Default: of the sides.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of --data: .npy, .npz or .txt.")
+    ] = None,
     metric: Annotated[str, typer.Option(help=f"What is attributed: {', '.join(METRICS)}.")] = "nsr",
     samples: Samples = None,
     preprocess: PreprocessFile = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Self, final
 
 import typer
 
+from lostbits.cli.spoken import language_of
 from lostbits.cli.terminal import listed, say, stdout
 from lostbits.language import Language
 from lostbits.reporters import Json
@@ -15,10 +16,16 @@ from lostbits.results.diagnosis import Diagnosis
 from lostbits.system.streams import pour
 from lostbits.verbs import output
 from lostbits.verbs import result_files as results
+from lostbits.verbs.case_files import kept_files
 
 _STANDARD_OUTPUT = "-"
 
-Lang = Annotated[Language, typer.Option(help="Language that the page opens with.")]
+Lang = Annotated[
+    Language,
+    typer.Option(
+        parser=language_of, help="Language of terminal, help, errors and page: en or zh-Hant."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonTo = Annotated[
     str | None,
@@ -67,7 +74,7 @@ class Delivery:
         written = results.write(result, out, self.formats, self.language)
         self._pipe(result)
         if not self.quiet:
-            self._show(result, written)
+            self._show(result, written, out)
         if result.data.interrupted:
             raise typer.Exit(130)
 
@@ -80,8 +87,11 @@ class Delivery:
         else:
             output.replace_file(Path(self.json), content)
 
-    def _show(self, result: Diagnosis, written: Sequence[Path]) -> None:
-        if "console" in self.formats:
-            stdout.print(screen(result), crop=False)
-        for path in written:
-            say(f"wrote {path}")
+    def _show(self, result: Diagnosis, written: Sequence[Path], out: Path) -> None:
+        if "console" not in self.formats:
+            for path in written:
+                say(str(path))
+            return
+        files = written if result.recovered is None else [*kept_files(out), *written]
+        folder = out if "json" in self.formats else None
+        stdout.print(screen(result, self.language, folder, files), crop=False)

@@ -4,17 +4,19 @@ from pathlib import Path
 
 from lostbits import quoting
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
-from lostbits.cli.commands.options import TargetName
+from lostbits.cli.commands.options import Force, TargetName
 from lostbits.cli.terminal import Out, guarded, progress_bars
 from lostbits.language import Language
 from lostbits.verbs import output
 from lostbits.verbs.demo import demo as demonstration
 from lostbits.verbs.demo import demo_files
+from lostbits.verbs.result_kind import check_place
 
 
 def demo(
     target: TargetName = "snpe",
     out: Out = Path("lostbits-demo"),
+    force: Force = False,
     lang: Lang = Language.ENGLISH,
     quiet: Quiet = False,
     json: JsonTo = None,
@@ -30,6 +32,8 @@ def demo(
     with guarded(out):
         delivery = Delivery.of("console,json,html", lang, quiet, json)
         output.check_writable(out)
+        if not force:
+            check_place(out, "recovery", demo_files()["model"], target)
         with progress_bars(quiet) as listener:
             better = demonstration(target, out, quoting.command(command), listener)
         delivery(better.report, out)

@@ -8,8 +8,10 @@ import typer
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.options import (
+    Again,
     ArithmeticName,
     Data,
+    Force,
     Formats,
     MaskOutputs,
     Memory,
@@ -21,12 +23,12 @@ from lostbits.cli.commands.options import (
     Workers,
 )
 from lostbits.cli.commands.sharing import sharing
+from lostbits.cli.spoken import command_line
 from lostbits.cli.terminal import (
     Out,
     PreprocessFile,
     Samples,
     announcer,
-    command_line,
     guarded,
     say,
 )
@@ -38,17 +40,21 @@ from lostbits.verbs import output
 from lostbits.verbs.baseline_file import write_baseline
 from lostbits.verbs.diagnose import diagnose as diagnosed
 from lostbits.verbs.load import load
+from lostbits.verbs.result_kind import check_place
 
 TargetOrBest = Annotated[
     str | None,
-    typer.Option(help="A name or a TOML file. Default: onnxruntime, or what fits --plan best."),
+    typer.Option(
+        help="Platform (see lostbits targets) or TOML file. Default: onnxruntime, or what fits "
+        "--plan best."
+    ),
 ]
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan", help="Diagnose this quantized model or file of parameters as it is."),
+    typer.Option("--plan", help="Quantized model or file of parameters to diagnose as it is."),
 ]
 Calibration = Annotated[
-    str | None, typer.Option(help="Samples that set the ranges, if not those of --data.")
+    str | None, typer.Option(help="Samples that set the ranges. Default: --data.")
 ]
 Of = Annotated[
     str | None,
@@ -58,7 +64,7 @@ Of = Annotated[
     ),
 ]
 Permutations = Annotated[
-    int, typer.Option(min=2, help="Orders that the permutation method walks (even).")
+    int, typer.Option(min=2, help="Orders for the permutation method (an even number).")
 ]
 
 MetricOr = Annotated[
@@ -72,23 +78,28 @@ MetricOr = Annotated[
 def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
     data: Data,
+    again: Again = None,
     target: TargetOrBest = None,
     arithmetic: ArithmeticName = None,
     plan: PlanFile = None,
     calibration: Calibration = None,
-    labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of --data: .npy, .npz or .txt.")
+    ] = None,
     metric: MetricOr = "nsr",
-    method: Annotated[str, typer.Option(help="auto, aumann-shapley or permutation.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="Attribution method: auto, aumann-shapley or permutation.")
+    ] = "auto",
     of: Of = None,
     samples: Samples = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Samples per run.")] = 8,
     permutations: Permutations = 2,
     goal: Annotated[
-        list[str], typer.Option(help="Exit status 1 unless met: agreement>=0.99, ... Repeatable.")
+        list[str], typer.Option(help="Exit status 1 unless met, e.g. agreement>=0.99. Repeatable.")
     ] = [],  # noqa: B006 - typer reads the default, nobody writes it
     junit: Junit = None,
     baseline_out: BaselineOut = None,
-    seed: Annotated[int, typer.Option(help="Of random permutations.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random permutations.")] = 0,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     outputs: Outputs = [],  # noqa: B006
     mask_outputs: MaskOutputs = [],  # noqa: B006
@@ -98,6 +109,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     memory: Memory = None,
     ray: RayAddress = None,
     out: Out = Path("lostbits-out"),
+    force: Force = False,
     formats: Formats = "console,json,html",
     lang: Lang = Language.ENGLISH,
     quiet: Quiet = False,
@@ -114,6 +126,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     with guarded(out):
         delivery = Delivery.of(formats, lang, quiet, json)
         output.check_writable(out)
+        if not force:
+            check_place(out, "diagnosis", model, target)
         for text in goal:
             Goal.parse(text)
         for file in (junit, baseline_out):

@@ -37,7 +37,10 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="Whose rules plan a MODEL; with DIR only if the recovery's was a file."),
+        typer.Option(
+            help="Target for a float MODEL. For a recovered DIR, only needed if its target was a "
+            "TOML file."
+        ),
     ] = None,
     tensorrt: Annotated[
         str | None,

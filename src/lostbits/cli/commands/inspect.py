@@ -27,7 +27,7 @@ def inspect(
         Path | None, typer.Option(help="Float model to look for the names in.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Whose rules place the sites; default, what fits best.")
+        str | None, typer.Option(help="Target whose rules apply. Default: the one that fits best.")
     ] = None,
     arithmetic: ArithmeticName = None,
     as_json: Annotated[

@@ -9,10 +9,27 @@ from lostbits.cli.terminal import DATA_HELP
 from lostbits.system.memory import set_allocator
 from lostbits.workers.pool import Resources, size
 
-Model = Annotated[Path, typer.Argument(help="ONNX file (float32, opset 11 to 23).")]
+Model = Annotated[Path, typer.Argument(help="Float ONNX file.")]
 Data = Annotated[str, typer.Option(help=DATA_HELP)]
+Again = Annotated[
+    Path | None,
+    typer.Option(
+        "--again",
+        help="Take model, data and settings from the command whose result lies in this folder.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Write over a result of another kind in the folder.")
+]
 TargetName = Annotated[
-    str, typer.Option("--target", help="A target's name, or the path of a TOML file.")
+    str,
+    typer.Option(
+        "--target",
+        help="Platform whose quantizer is simulated: see lostbits targets; or a TOML file.",
+    ),
+]
+Formats = Annotated[
+    str, typer.Option("--format", help="Reports, comma-separated: console, json, html.")
 ]
 ArithmeticName = Annotated[
     str | None,
@@ -22,58 +39,55 @@ ArithmeticName = Annotated[
         "tflite, cnnl, or a TOML file. Default: sums as wide as they need.",
     ),
 ]
-Formats = Annotated[str, typer.Option("--format", help="Comma-separated: console, json, html.")]
 Sets = Annotated[
     list[str],
     typer.Option(
         "--set",
-        help="TENSOR=SETTING tries a remedy on one tensor: float, per_channel, asymmetric, "
-        "unsigned, 16bit, or a range method; of what a Concat makes also own_scales or split. "
-        "Repeatable.",
+        help="Try a setting on one tensor: float, per_channel, asymmetric, unsigned, 16bit, or a "
+        "range method; for what a Concat makes also own_scales or split. Repeatable.",
     ),
 ]
 Outputs = Annotated[
     list[str],
     typer.Option(
         "--outputs",
-        help="NAME=KIND says what an output means: classes, sequence, embedding, image, detections "
-        "or other; or the path of a TOML file. Repeatable.",
+        help="What an output means: classes, sequence, embedding, image, detections or other; "
+        "or a TOML file. Repeatable.",
     ),
 ]
 MaskOutputs = Annotated[
     list[str],
     typer.Option(
         "--mask-output",
-        help="NAME=INPUT: the input that says which positions of an output count, a mask or "
-        "lengths; NAME=!INPUT where zeros count. Repeatable.",
+        help="Input that says which positions of an output count (a mask or lengths); "
+        "NAME=!INPUT where zeros count. Repeatable.",
     ),
 ]
 Metric = Annotated[
     str | None,
     typer.Option(
-        help="What counts, higher is better: a name (see methods), or package.module:function "
-        "for (outputs, samples, labels) -> float."
+        help="What counts, higher is better: a name (see lostbits methods), or "
+        "package.module:function for (outputs, samples, labels) -> float."
     ),
 ]
-Workers = Annotated[
-    int, typer.Option(min=1, help="Processes that share the work; results are the same.")
-]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes; the results are the same.")]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Of each process; 0 divides the cores among them.")
+    int, typer.Option(min=0, help="Threads per process; 0 divides the cores among them.")
 ]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Share the work over a Ray cluster; without an address, one is started here.",
+        help="Ray cluster to use; without an address, one is started on this machine.",
     ),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="That each process may take, such as 4GiB: smaller batches, and values in files.",
+        help="Memory limit per process, e.g. 4GiB. Lower limits mean smaller batches and "
+        "temporary files.",
     ),
 ]
 

@@ -10,8 +10,10 @@ import typer
 from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
 from lostbits.cli.commands.export import show
 from lostbits.cli.commands.options import (
+    Again,
     ArithmeticName,
     Data,
+    Force,
     Formats,
     MaskOutputs,
     Memory,
@@ -25,11 +27,11 @@ from lostbits.cli.commands.options import (
     Workers,
     resources,
 )
+from lostbits.cli.spoken import command_line
 from lostbits.cli.terminal import (
     Out,
     PreprocessFile,
     announcer,
-    command_line,
     guarded,
     listed,
     progress_bars,
@@ -37,10 +39,12 @@ from lostbits.cli.terminal import (
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
+from lostbits.runtime.goal import seconds
 from lostbits.verbs import output
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
 from lostbits.verbs.recover import recover as recovered
+from lostbits.verbs.result_kind import check_place
 from lostbits.workers.pools import pool as pool_of
 from lostbits.workers.work_folder import NAME as WORK
 from lostbits.workers.work_folder import Work
@@ -49,23 +53,24 @@ GoalText = Annotated[
     str | None,
     typer.Option(
         "--goal",
-        help="Where to stop: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, metric>=0.42, ...",
+        help="Stop when met: sqnr_db>=20, agreement>=0.95, accuracy_drop<=0.01, metric>=0.42, ...",
     ),
 ]
 Methods = Annotated[
     str,
     typer.Option(
-        "--methods", help="Comma-separated: only these, or all but those with a minus sign."
+        "--methods",
+        help="Recoveries to try, comma-separated; a minus sign before each leaves it out.",
     ),
 ]
 Exports = Annotated[
-    str, typer.Option("--export", help="Comma-separated formats to write; see export --help.")
+    str, typer.Option("--export", help="Formats to export at the end; see lostbits export --help.")
 ]
 Calibration = Annotated[
     str | None,
     typer.Option(
-        help="Samples that set ranges and teach; --data judge then. Without it, the last quarter "
-        "of --data judges."
+        help="Samples that set the ranges and train; --data then judges. Default: the last "
+        "quarter of --data judges."
     ),
 ]
 Evaluation = Annotated[str | None, typer.Option(hidden=True)]
@@ -73,14 +78,13 @@ Evaluation = Annotated[str | None, typer.Option(hidden=True)]
 InputsOf = Annotated[
     Inputs,
     typer.Option(
-        help="What enters a layer or block that is learned: what recovered ones make, one after "
-        "the other, or float values, so that workers share them."
+        help="Inputs for layer-wise learning: recovered (better, sequential) or float (parallel)."
     ),
 ]
 
 Judging = Annotated[
     Path | None,
-    typer.Option(help="Class numbers of --data, or what --metric takes: .npy, .npz or .txt."),
+    typer.Option(help="Labels of --data, or what --metric takes: .npy, .npz or .txt."),
 ]
 
 
@@ -88,17 +92,21 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     model: Model,
     data: Data,
     out: Out,
+    again: Again = None,
+    force: Force = False,
     target: TargetName = "onnxruntime",
     arithmetic: ArithmeticName = None,
     goal: GoalText = None,
-    budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Time for all attempts, e.g. 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
     calibration: Calibration = None,
     evaluation: Evaluation = None,
     labels: Judging = None,
     metric: Metric = None,
-    samples: Annotated[int | None, typer.Option(min=8, help="Use only the first N.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    samples: Annotated[
+        int | None, typer.Option(min=8, help="Use only the first N samples.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     inputs: InputsOf = Inputs.RECOVERED,
     settings: Sets = [],  # noqa: B006 - typer reads the default, nobody writes it
     outputs: Outputs = [],  # noqa: B006
@@ -114,7 +122,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     quiet: Quiet = False,
     json: JsonTo = None,
 ) -> None:
-    """Win accuracy back: diagnose, attempt what should help, keep what does.
+    """Recover accuracy: try fixes, keep those that help on held-out samples.
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
@@ -122,11 +130,13 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         output.check_writable(out)
+        if not force:
+            check_place(out, "recovery", model, target)
         announce = announcer(quiet=quiet)
         if evaluation is not None:  # as version 0.1 had it: the data taught, the evaluation judged
             data, calibration = evaluation, _only(calibration, data)
         pooled = pool_of(resources(workers, threads, ray, memory))
-        with pooled as pool, progress_bars(quiet) as listener:
+        with pooled as pool, progress_bars(quiet, seconds(budget)) as listener:
             given = partial(load, model, data, target, calibration=calibration, samples=samples)
             case = given(
                 arithmetic=arithmetic,
@@ -157,7 +167,10 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 progress=listener,
             )
         delivery(better.report, out)
-        _export(out, target, listed(exports), quiet=delivery.quiet)
+        if not better.outcome.interrupted:
+            _export(out, target, listed(exports), quiet=delivery.quiet)
+    if better.outcome.interrupted:
+        raise typer.Exit(130)
     if better.goal_met is False:
         raise typer.Exit(1)
 

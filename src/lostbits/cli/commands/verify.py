@@ -62,13 +62,16 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
         typer.Option(help="What a Q/DQ file was made from: folder of recover, or float model."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(help="Least SQNR of the runtime against our simulation, in dB.")
+        float,
+        typer.Option(help="Smallest allowed SQNR of the runtime against our simulation, in dB."),
     ] = TOLERANCE_DB,
-    target: Annotated[str | None, typer.Option(help="Whose rules plan a float model.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target for a float model.")] = None,
     calibration: Annotated[
         str | None, typer.Option(help="Samples that set the ranges of a float model.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Class numbers: .npy, .npz or .txt.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of --data: .npy, .npz or .txt.")
+    ] = None,
     samples: Samples = None,
     preprocess: PreprocessFile = None,
 ) -> None:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, final
 
-from lostbits.language import Figure, Language, catalogue, say
+from lostbits.language import Figure, Language, catalogue, phrase, say
 
 LETTERS: Mapping[str, str] = {
     "M": "model",
@@ -59,11 +59,14 @@ class Form:
     todo: str
     words: str
 
-    def filled(self, figures: Mapping[str, Any]) -> tuple[Figure, Figure]:
-        """Rule and what to do, with figures in their gaps."""
+    def filled(
+        self, figures: Mapping[str, Any], language: Language = Language.ENGLISH
+    ) -> tuple[Figure, Figure]:
+        """Rule and what to do, with figures in their gaps; English where a language has neither."""
         if self.words:
             return say(f"{self.words}_rule", **figures), say(f"{self.words}_todo", **figures)
-        return self.rule.format_map(figures), self.todo.format_map(figures)
+        rule, todo = (phrase(text, language) for text in (self.rule, self.todo))
+        return rule.format_map(figures), todo.format_map(figures)
 
     def named(self) -> tuple[str, str]:
         """Rule and what to do, with the name of a figure in its gap.

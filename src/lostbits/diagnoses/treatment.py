@@ -1,0 +1,92 @@
+"""What helps against a reason on this target: only what the target can run is a remedy."""
+
+from dataclasses import dataclass
+from typing import final
+
+from lostbits.command_lines import recovering, trying
+from lostbits.graph.site import Site
+from lostbits.language import Message, say
+from lostbits.results.diagnosis import Reason
+from lostbits.target import Target
+
+# What measures the gain of a remedy that no setting of one tensor can be: the constraint lifted.
+_LIFTED: dict[Reason, str] = {
+    "granularity": "per_channel",
+    "symmetry": "asymmetric",
+    "scale_format": "float",
+    "resolution": "16bit",
+    "bias_overflow": "float",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Treatment:
+    """A remedy, and how it is tried.
+
+    Attributes:
+        remedy: In a few words.
+        measured: Setting whose predicted gain is told.
+        methods: Recoveries that apply it; without any, ``--set`` with the setting does.
+    """
+
+    remedy: Message
+    measured: str
+    methods: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether the predicted gain is that of something better, to which this comes near."""
+        return bool(self.methods)
+
+    def command(self, base: str, tensor: str) -> str:
+        """What tries it."""
+        if self.methods:
+            return recovering(base, self.methods)
+        return trying(base, [f"{tensor}={self.measured}"])
+
+
+def treatment(target: Target, site: Site, reason: Reason, *, inputs: bool = False) -> Treatment:
+    """The remedy for a reason that makes a site cost what it costs.
+
+    Args:
+        target: Whose rules bound it.
+        site: The tensor.
+        reason: The named reason.
+        inputs: Whether it is the input channels of a weight that are uneven.
+    """
+    if inputs:  # no scale of the weight helps: its levels are spent along the other axis
+        return Treatment(say("remedy.equalize"), "16bit", ("equalization", "migration"))
+    if reason in ("too_wide", "too_narrow"):
+        return Treatment(say(f"remedy.{reason}"), "mse")
+    if site.role == "bias":
+        methods = () if target.bias_bits is None else ("analytic_bias", "bias_correction")
+        return Treatment(say(f"remedy.{reason}"), "float", methods)
+    if reason == "granularity" and site.role == "weight":
+        return _of_weight_channels(target)
+    return _by_width(target, site, reason)
+
+
+def _of_weight_channels(target: Target) -> Treatment:
+    if target.weights.per_channel:
+        return Treatment(say("remedy.granularity"), "per_channel")
+    return Treatment(say("remedy.equalize_channels"), "per_channel", ("equalization",))
+
+
+def _by_width(target: Target, site: Site, reason: Reason) -> Treatment:
+    """More bits where there are some; else what makes the most of those that there are."""
+    rule = target.weights if site.role == "weight" else target.activations
+    if reason == "symmetry" and not rule.symmetric:
+        return Treatment(say("remedy.symmetry"), "asymmetric")
+    if reason == "granularity":  # of an activation: all platforms have one scale for it
+        return Treatment(say("remedy.migrate"), "per_channel", ("migration", "equalization"))
+    if target.wide_bits == 16:
+        return Treatment(say("remedy.wide"), "16bit")
+    if target.wide_bits is None:
+        return Treatment(say("remedy.float"), "float")
+    return Treatment(
+        say("remedy.tune"), _LIFTED.get(reason, "16bit"), _TUNED[site.role == "weight"]
+    )
+
+
+_TUNED = {True: ("second_order", "adaround"), False: ("ranges", "reconstruction")}

@@ -1,0 +1,130 @@
+"""The first lines of a result: how good, why, what to do, where to read on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from lostbits.language import Language, Message, say
+from lostbits.reporters.lines import short, told
+from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.judgement import Judgement
+from lostbits.results.recovery import Outcome
+from lostbits.runtime.intervals import FEW, wilson
+from lostbits.runtime.metrics import Baseline
+
+_COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
+_NAME = 32  # columns of the model's name
+_COLLAPSE = ("screen.collapse", ("before", "count", "all", "after"))
+_MISMATCH: tuple[str, tuple[str, ...]] = ("screen.mismatch", ())
+_BRIEF = {
+    "finding.collapse": _COLLAPSE,
+    "finding.samples_inputs": _MISMATCH,
+    "finding.samples_tensors": _MISMATCH,
+}
+_TOGETHER, _BOTH, _GAIN = "verdict.together", "verdict.both", "verdict.gain"
+
+
+def title(result: Diagnosis, language: Language) -> Text:
+    """Which network on which target."""
+    model = short(Path(result.model.path).name, _NAME)
+    target = result.target.title
+    return Text(told(say("screen.on", model=model, target=target), language), style="bold")
+
+
+def judged_on(result: Diagnosis, found: Baseline) -> Message:
+    """How many samples figures are of, and how far a share of few may be off."""
+    used, labels = result.judged_on, say("screen.labels")
+    return say(
+        "screen.samples",
+        count=f"{used.samples:,}",
+        use=say(f"use.{used.use}"),
+        labels="" if found.accuracy_float is None else labels,
+        interval=_interval(found, used.samples) or "",
+    )
+
+
+def graded(found: Judgement | None, language: Language) -> Text:
+    """The verdict in a word of its colour."""
+    if found is None or found.grade is None:
+        return Text("")
+    return Text(told(say(f"grade.{found.grade}"), language), style=_COLORS[found.grade])
+
+
+def figures(found: Baseline) -> list[Message]:
+    """The figures that count, the deciding one first; decibels stand beside answers always."""
+    return [*_answers(found), *_noise(found)]
+
+
+def _answers(found: Baseline) -> Iterator[Message]:
+    if found.metric is not None:
+        both = (found.metric.quantized, found.metric.reference)
+        value, plain = ("∞" if each is None else f"{each:.4g}" for each in both)
+        yield say("screen.metric", name=found.metric.name, value=value, float=plain)
+    if found.accuracy_quantized is not None and found.accuracy_float is not None:
+        both = (found.accuracy_quantized, found.accuracy_float)
+        value, plain = (f"{each:.1%}" for each in both)
+        yield say("screen.accuracy", value=value, float=plain)
+    if found.agreement is not None:
+        yield say("screen.agreement", value=f"{found.agreement:.1%}")
+
+
+def _noise(found: Baseline) -> Iterator[Message]:
+    if found.sqnr_db is None:
+        yield say("screen.exact")
+    else:
+        yield say("screen.sqnr", value=f"{found.sqnr_db:.1f}")
+
+
+def _interval(found: Baseline, samples: int) -> Message | None:
+    share = found.agreement if found.accuracy_quantized is None else found.accuracy_quantized
+    count = (found.answers if found.accuracy_quantized is None else found.labelled) or samples
+    if share is None or not 0 < count < FEW:
+        return None
+    low, high = (f"{end:.0%}" for end in wilson(share, count))
+    return say("screen.interval", low=low, high=high)
+
+
+def moved(outcome: Outcome) -> list[Message]:
+    """The same figures before and after a recovery."""
+    before, after = outcome.before, outcome.after
+    found: list[Message] = []
+    if before.metric is not None and after.metric is not None:
+        ends = (before.metric.quantized, after.metric.quantized)
+        first, last = ("∞" if each is None else f"{each:.4g}" for each in ends)
+        found.append(say("screen.moved_metric", name=before.metric.name, before=first, after=last))
+    shared = False  # right answers stand for equal ones, which the ledger has
+    for code, first_share, last_share in (
+        ("accuracy", before.accuracy_quantized, after.accuracy_quantized),
+        ("agreement", before.agreement, after.agreement),
+    ):
+        if first_share is not None and last_share is not None and not shared:
+            shared = True
+            ends_told = {"before": f"{first_share:.1%}", "after": f"{last_share:.1%}"}
+            found.append(say(f"screen.moved_{code}", **ends_told))
+    if before.sqnr_db is not None and after.sqnr_db is not None:
+        ends_db = {"before": f"{before.sqnr_db:.1f}", "after": f"{after.sqnr_db:.1f}"}
+        found.append(say("screen.moved_sqnr", **ends_db))
+    return found
+
+
+def reason(verdict: Message) -> Message:
+    """What the verdict says beyond the figures: the cause, or what stands in its place."""
+    if verdict.code == _TOGETHER:
+        second = verdict.figures["second"]
+        return reason(second) if isinstance(second, Message) else verdict
+    if verdict.code == _BOTH:
+        cause = verdict.figures["cause"]
+        return cause if isinstance(cause, Message) else verdict
+    if verdict.code in _BRIEF:  # a whole finding, of which the screen has a line
+        code, names = _BRIEF[verdict.code]
+        return say(code, **{name: verdict.figures[name] for name in names})
+    return verdict
+
+
+def expected(verdict: Message) -> str | None:
+    """Decibels that fixing the cause should gain, as the verdict tells them; None without."""
+    if verdict.code == _GAIN:
+        return str(verdict.figures["gain"])
+    parts = (each for each in verdict.figures.values() if isinstance(each, Message))
+    return next((gain for gain in map(expected, parts) if gain is not None), None)
