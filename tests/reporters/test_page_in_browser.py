@@ -13,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from lostbits.language import Language
 from lostbits.reporters import Html
 from lostbits.reporters.html.formats import percent
 from lostbits.reporters.schema import diagnosis_of, plain
@@ -199,7 +200,13 @@ def test_the_map_has_every_layer_and_its_lines(open_page: Open, result: Diagnosi
         "(all) => all.map((b) => Number(b.style.getPropertyValue('--fill')))"
     )
     assert max(fills) == 1.0
-    assert page.locator("#map button").nth(fills.index(1.0)).get_attribute("aria-pressed") == "true"
+
+
+def test_the_page_opens_at_the_first_finding(open_page: Open, result: Diagnosis) -> None:
+    page = open_page()
+    culprit = result.findings[0]
+    assert page.locator("#detail-name").inner_text() == culprit.tensor
+    assert culprit.node in page.locator("#map [aria-pressed=true]").inner_text()
 
 
 def test_a_row_a_finding_and_the_arrows_show_a_tensor(open_page: Open, result: Diagnosis) -> None:
@@ -252,7 +259,8 @@ def test_the_switch_changes_the_language_of_everything(open_page: Open, result: 
     before = page.locator("main").inner_text()
     page.get_by_label("Language").select_option("zh-Hant")
     assert page.locator("html").get_attribute("lang") == "zh-Hant"
-    assert "的損失來自" in page.locator("#summary .lead").first.inner_text()
+    parts = [page.locator("#summary h1"), page.locator("#summary .lead").first]
+    assert "".join(p.inner_text() for p in parts) == result.verdict.told(Language.CHINESE)
     assert "的代價" in page.title()
     assert (
         page.get_by_role("searchbox").get_attribute("placeholder") == "名稱、角色或網絡層的一部份"

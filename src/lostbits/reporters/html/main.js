@@ -33,11 +33,8 @@ function drawIfAny(id, list, make, choose, height) {
   draw(id, list.length ? make : null, () => say("chart.nothing_attributed"), choose);
 }
 
-/** The layer that costs most is the first to be looked at. */
-function costliest() {
-  const most = data.sites.length ? data.map.findIndex((station) => station.sites.includes(0)) : 0;
-  return Math.max(most, 0);
-}
+/** The layer of a tensor; the first one, where none is its own. */
+const stationOf = (index) => Math.max(data.map.findIndex((station) => station.sites.includes(index)), 0);
 
 function dress(theme) {
   if (theme === "auto") delete page.dataset.theme;
@@ -62,7 +59,8 @@ document.getElementById("language").addEventListener("change", (event) => {
   drawAll();
   search(document.getElementById("search").value);
 });
-chosenStation = costliest();
+chosenSite = data.culprit;
+chosenStation = stationOf(chosenSite);
 prepareTables();
 drawAll();
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -28,7 +28,19 @@ def figures(
         "ledger": ledger(result),
         "map": [_stop(row, result.layers) for row in stops],
         "sites": [_site(row, result, wording) for row in rows],
+        "culprit": culprit(result, rows),
     }
+
+
+def culprit(result: Diagnosis, rows: Sequence[Row]) -> int:
+    """The row that the page opens at: that of the first finding, else the one that costs most.
+
+    The first finding is what must be mended first, and that may carry a small share of an error
+    that was measured with it in float.
+    """
+    keys = [f"{f.tensor}:{f.role}" for f in result.findings]
+    found = {row.site.key: row.number for row in rows}
+    return next((found[key] for key in keys if key in found), 0)
 
 
 def _attribution(rows: Sequence[Row]) -> list[dict[str, Any]]:
