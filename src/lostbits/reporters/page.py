@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from functools import partial
 from typing import Any, ClassVar, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,19 +11,33 @@ from markupsafe import Markup
 from lostbits.language import Language, catalogue
 from lostbits.reporter import Reporter
 from lostbits.reporters import first_screen
-from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
+from lostbits.reporters.html import (
+    commands,
+    embedding,
+    formats,
+    network_map,
+    outcome,
+    plots,
+    summary,
+    tables,
+)
 from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import LANGUAGES, Wording
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.sites import STEPS
 
+_SECTIONS = ("findings", "recovery", "map", "where", "layers", "sites", "trust", "target")
 _SCRIPTS = (
     "echarts.common.min.js",
     "words.js",
     "charts.js",
     "figures.js",
     "table.js",
+    "graph.js",
+    "map.js",
     "detail.js",
+    "second.js",
+    "state.js",
     "main.js",
 )
 
@@ -46,7 +61,7 @@ class Html(Reporter):
         page, wording = _environment(), Wording(self.language)
         rows = tables.rows(result)
         chart = network_map.network_map(result, rows)
-        data = plots.figures(result, rows, wording, chart.rows)
+        data = plots.figures(result, rows, wording, chart)
         script = Markup("\n").join([_asset(page, name) for name in _SCRIPTS])
 
         def everything() -> Markup:
@@ -83,13 +98,21 @@ def _words(wording: Wording) -> dict[str, Any]:
 def _computed(result: Diagnosis, rows: list[Row]) -> dict[str, Any]:
     """What the text of the page names."""
     return {
-        "columns": tables.COLUMNS,
+        "columns": tables.columns(rows),
         "steps": STEPS,
         "terms": plots.TERMS,
         "floats": summary.by_reason(result.coverage.left_in_float),
         "loss": first_screen.loss(result),
         "prescription": first_screen.prescription(result.command),
         "ledger": plots.ledger(result),
+        "figures": outcome.key_figures(result),
+        "warning": outcome.warning,
+        "metric_of": outcome.metric_of,
+        "laid_out": partial(commands.parts, usual=result.command),
+        "base_name": summary.base_name,
+        "explained": summary.explained,
+        "sections": summary.sections(result),
+        "pages": {name: f"{name}.html" for name in _SECTIONS},
         "reached": summary.reached(result, rows),
     }
 
