@@ -60,7 +60,7 @@ function depth(layers) {
     }, { trigger: "axis" }),
     xAxis: axis("category", { data: layers.map((_, i) => i + 1),
       axisLabel: { interval: every - 1, rotate: 30, hideOverlap: false, fontSize: 11, formatter: (n) => `${n} ${name(n - 1)}` } }),
-    yAxis: axis("value", { name: narrow() ? "" : say("chart.error_axis"), nameGap: 40, min: lowest, axisLabel: { formatter: (v) => `${v} dB` } }),
+    yAxis: axis("value", { name: narrow() ? "" : say("chart.error_axis"), nameGap: 40, min: lowest, startValue: lowest, axisLabel: { formatter: (v) => `${v} dB` } }),
     series: [
       series(say("chart.own"), "bar", colour("clip"), { data: clamped("own_error"), barMaxWidth: 14, barMinWidth: 1 }),
       line("inherited", "inherited_error", "round", {}),

@@ -96,7 +96,8 @@ def blocks(stops: Sequence[Stop]) -> list[Block]:
     deepest = max(map(len, paths))
     for depth in range(deepest, 0, -1):
         found = list(_runs(["/".join(path[:depth]) for path in paths]))
-        if len(found) <= _MOST and len(found) > 1:
+        largest = max(block.count for block in found)
+        if len(found) <= _MOST and largest <= len(stops) / 2:
             return [block for block in found if block.count > 1]
     return _narrow(stops)
 

@@ -14,7 +14,7 @@ from lostbits.results.sites import Bins, SiteReport, TradeOff
 from lostbits.runtime.metrics import Baseline
 
 _BARS, _LEAST = 25, 3  # tensors that the chart names one by one, at most and at least
-_SEEN = 1e-3  # share of a tensor whose bar can be seen
+_SEEN = 5e-3  # share of a tensor whose bar can be seen
 # Terms of a layer, by their names in the result and the catalogues.
 TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
