@@ -164,7 +164,8 @@ function seek(next) {
   const found = sought();
   const text = document.getElementById("seek").value.trim();
   document.getElementById("sought").textContent = text ? say("chart.found_layers", { count: found.length, all: data.map.length }) : "";
-  if (found.length) visit((next && found.find((i) => i > chosenStation)) ?? found[0], true);
+  const later = next ? found.find((i) => i > chosenStation) : undefined;
+  if (found.length) visit(later ?? found[0], true);
 }
 
 /** From one layer that costs much to the next smaller one, and round again. */

@@ -56,7 +56,11 @@ function showColumns() {
   document.getElementById("columns").textContent = rules.length ? `${rules.join(",")}{display:none}` : "";
 }
 
-const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+/** A cell of the file; what a spreadsheet would take for a formula is marked as text. */
+function quoted(text) {
+  const safe = /^[=+@-]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
 
 /** The rows that are shown, in their order, with every column; figures in full. */
 function csvOf(table) {
