@@ -75,7 +75,9 @@ def chain(names: list[str]) -> list[Stop]:
 def test_blocks_are_named_by_what_names_begin_with(form: str) -> None:
     found = blocks(chain([form.format(b, n) for b in range(10) for n in range(6)]))
     assert [(b.first, b.count) for b in found] == [(6 * b, 6) for b in range(10)]
-    assert [b.name for b in found] == [form.split("{}")[0].strip("/") + str(b) for b in range(10)]
+    assert [b.name for b in found] == [
+        form.split("{}", maxsplit=1)[0].strip("/") + str(b) for b in range(10)
+    ]
 
 
 def test_a_small_network_is_not_folded() -> None:
@@ -95,7 +97,10 @@ def test_where_names_say_nothing_blocks_end_where_the_graph_is_narrow() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=3), min_size=25, max_size=120))
 def test_blocks_are_runs_that_do_not_meet(reads: list[list[int]]) -> None:
-    named = [(f"c{n}", sorted({max(n - 1 - r, 0) for r in read} if n else set())) for n, read in enumerate(reads)]
+    named = [
+        (f"c{n}", sorted({max(n - 1 - r, 0) for r in read} if n else set()))
+        for n, read in enumerate(reads)
+    ]
     end = 0
     for block in blocks(stops(*named)):
         assert block.first >= end and block.count > 1

@@ -28,8 +28,8 @@ def parts(command: str, usual: str) -> list[Part]:
         command: To be laid out.
         usual: What made the page; parts of it are left out of the short form.
 
-    >>> [p.text for p in parts("lostbits diagnose a.onnx --set b=float", "lostbits diagnose a.onnx")]
-    ['lostbits', 'diagnose', 'a.onnx', '--set b=float']
+    >>> [(p.text, p.own) for p in parts("lostbits diagnose a --set b=float", "lostbits recover a")]
+    [('lostbits', True), ('diagnose', True), ('a', False), ('--set b=float', True)]
     """
     known = set(_grouped(usual))
     found = _grouped(command)

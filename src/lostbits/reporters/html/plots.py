@@ -19,9 +19,7 @@ _SEEN = 5e-3  # share of a tensor whose bar can be seen
 TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
 
-def figures(
-    result: Diagnosis, rows: Sequence[Row], wording: Wording, chart: Map
-) -> dict[str, Any]:
+def figures(result: Diagnosis, rows: Sequence[Row], wording: Wording, chart: Map) -> dict[str, Any]:
     """One entry a figure; ``sites`` in the order of the table, ``map`` in that of the network."""
     return {
         "attribution": _attribution(rows),

@@ -59,5 +59,5 @@ function takeUpTables(parts) {
   const wanted = order === "+" ? "ascending" : "descending";
   for (let n = 0; head && n < 2 && head.ariaSort !== wanted; n += 1) sortBy(head);
   search();
-  if (parts.get("at")) document.getElementById(parts.get("at"))?.scrollIntoView();
+  if (parts.get("at")) document.getElementById(parts.get("at"))?.scrollIntoView({ behavior: "instant" });
 }
