@@ -26,7 +26,7 @@ from lostbits.cli import terminal
 from lostbits.errors import OutputError
 from lostbits.language import Language, say, verbatim
 from lostbits.quoting import visible
-from lostbits.reporters import ALL, Html, Json, Terminal, first_screen
+from lostbits.reporters import ALL, Html, Json, Terminal, first_screen, overlay
 from lostbits.reporters.first_screen import loss, prescription
 from lostbits.reporters.html import commands, embedding, formats, plots, summary, tables
 from lostbits.reporters.html.network_map import Map
@@ -632,7 +632,7 @@ def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) ->
     assert len(Html().render(large).encode()) < 5e6
 
 
-@pytest.mark.parametrize("module", [commands, embedding, first_screen, formats, language, summary])
+@pytest.mark.parametrize("module", [commands, embedding, first_screen, formats, language, overlay, summary])
 def test_examples_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0

@@ -10,6 +10,7 @@ from lostbits.results.diagnosis import Diagnosis
 _LEFT_OUT = {
     *("--plan", "--method", "--of", "--batch", "--permutations"),
     *("--out", "--format", "--lang", "--json", "--junit", "--baseline-out"),
+    "--overlay",
 }
 _ATTRIBUTED = {("--metric", "nsr"), ("--metric", "kl")}
 _FLAGS = {"--quiet"}
