@@ -74,7 +74,7 @@ def chain(names: list[str]) -> list[Stop]:
 @pytest.mark.parametrize("form", ["/model.{}/cv{}/Conv", "block{}.part{}.Conv"])
 def test_blocks_are_named_by_what_names_begin_with(form: str) -> None:
     found = blocks(chain([form.format(b, n) for b in range(10) for n in range(6)]))
-    assert [(b.first, b.count) for b in found] == [(6 * b, 6) for b in range(10)]
+    assert [(b.first, b.size) for b in found] == [(6 * b, 6) for b in range(10)]
     assert [b.name for b in found] == [
         form.split("{}", maxsplit=1)[0].strip("/") + str(b) for b in range(10)
     ]
@@ -91,8 +91,8 @@ def test_where_names_say_nothing_blocks_end_where_the_graph_is_narrow() -> None:
         named += [(f"n{n}", [n - 1]), (f"n{n + 1}", [n]), (f"n{n + 2}", [n + 1, n - 1])]
     found = blocks(stops(*named))
     assert 20 <= len(found) <= 40
-    assert {(b.first + b.count - 1) % 3 for b in found} == {0}
-    assert found[-1].first + found[-1].count == len(named)
+    assert {(b.first + b.size - 1) % 3 for b in found} == {0}
+    assert found[-1].first + found[-1].size == len(named)
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=3), min_size=25, max_size=120))
@@ -103,6 +103,6 @@ def test_blocks_are_runs_that_do_not_meet(reads: list[list[int]]) -> None:
     ]
     end = 0
     for block in blocks(stops(*named)):
-        assert block.first >= end and block.count > 1
-        end = block.first + block.count
+        assert block.first >= end and block.size > 1
+        end = block.first + block.size
     assert end <= len(named)

@@ -632,7 +632,9 @@ def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) ->
     assert len(Html().render(large).encode()) < 5e6
 
 
-@pytest.mark.parametrize("module", [commands, embedding, first_screen, formats, language, overlay, summary])
+@pytest.mark.parametrize(
+    "module", [commands, embedding, first_screen, formats, language, overlay, summary]
+)
 def test_examples_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0

@@ -42,12 +42,12 @@ class Block(NamedTuple):
     Attributes:
         name: What the names of its layers begin with; empty where they have nothing in common.
         first: Its first stop.
-        count: How many stops it has.
+        size: How many stops it has.
     """
 
     name: str
     first: int
-    count: int
+    size: int
 
 
 @final
@@ -68,7 +68,7 @@ def network_map(result: Diagnosis, ranked: Sequence[tables.Row]) -> Map:
     inputs = [(name, "", "", list[str](), None) for name in result.model.inputs]
     layers = [(x.tensor, x.node, x.op, x.inputs, n) for n, x in enumerate(result.layers)]
     number: dict[str, int] = {}
-    stops = []
+    stops = list[Stop]()
     for tensor, node, op, read, layer in (*inputs, *layers):
         sites = _sites(tensor, node, ranked)
         share = sum(ranked[i].share for i in sites)
@@ -96,9 +96,9 @@ def blocks(stops: Sequence[Stop]) -> list[Block]:
     deepest = max(map(len, paths))
     for depth in range(deepest, 0, -1):
         found = list(_runs(["/".join(path[:depth]) for path in paths]))
-        largest = max(block.count for block in found)
+        largest = max(block.size for block in found)
         if len(found) <= _MOST and largest <= len(stops) / 2:
-            return [block for block in found if block.count > 1]
+            return [block for block in found if block.size > 1]
     return _narrow(stops)
 
 
@@ -127,4 +127,4 @@ def _narrow(stops: Sequence[Stop]) -> list[Block]:
             found.append(Block("", first, n + 1 - first))
             first = n + 1
     found.append(Block("", first, len(stops) - first))
-    return [block for block in found if block.count > 1]
+    return [block for block in found if block.size > 1]

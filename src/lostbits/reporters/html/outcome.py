@@ -18,7 +18,7 @@ class KeyFigure(NamedTuple):
         name: Of a user's metric; empty for the others, whose names the catalogues hold.
         before, after: As text; ``after`` is empty without a recovery.
         plain: Of the float network; empty where it has no figure of its own.
-        count: Answers that a share is of; 0 where it is none.
+        answers: That a share is of; 0 where it is none.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class KeyFigure(NamedTuple):
     before: str
     after: str
     plain: str
-    count: int
+    answers: int
 
 
 def key_figures(result: Diagnosis) -> list[KeyFigure]:
@@ -59,8 +59,9 @@ def _metric(before: Baseline, after: Baseline | None) -> KeyFigure | None:
     if (known := before.metric) is None:
         return None
     later = None if after is None else after.metric
-    texts = ["" if m is None else _unbounded(m.quantized) for m in (known, later)]
-    return KeyFigure("metric", known.name, *texts, _unbounded(known.reference), 0)
+    text = "" if later is None else _unbounded(later.quantized)
+    first, plain = _unbounded(known.quantized), _unbounded(known.reference)
+    return KeyFigure("metric", known.name, first, text, plain, 0)
 
 
 def _unbounded(value: float | None) -> str:

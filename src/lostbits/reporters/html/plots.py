@@ -27,7 +27,7 @@ def figures(result: Diagnosis, rows: Sequence[Row], wording: Wording, chart: Map
         "layers": _layers(result.layers),
         "ledger": ledger(result),
         "map": [_stop(stop, result.layers) for stop in chart.stops],
-        "blocks": [block._asdict() for block in chart.blocks],
+        "blocks": [{"name": b.name, "first": b.first, "count": b.size} for b in chart.blocks],
         "restore": _restore(result),
         "self": _self(result),
         "sites": [_site(row, result, wording) for row in rows],
