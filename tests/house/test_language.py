@@ -27,6 +27,7 @@ PROPER = {
     *("range_method.entropy", "range_method.aciq_laplace", "range_method.aciq_gauss"),
     *("range_method.snpe_enhanced", "recovery_name.adaround", "platform.snpe"),
     *("platform.tensorrt", "verdict.noise", "recovered.sqnr"),
+    "figure.sqnr",
 }
 
 

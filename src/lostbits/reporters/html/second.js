@@ -70,7 +70,9 @@ function changeRow({ a, b, any, moved }) {
   head.dataset.v = any.name;
   row.append(head);
   cell(say(`role.${any.role}`), any.role, "");
-  cell(percentOf(moved), moved, moved < 0 ? "figure bar below" : "figure bar");
+  cell(percentOf(moved), moved, "figure");
+  row.lastChild.classList.add("bar");
+  row.lastChild.classList.toggle("below", moved < 0);
   row.lastChild.style.setProperty("--fill", Math.min(Math.abs(moved), 1));
   for (const side of [a, b]) cell(side ? percentOf(side.value) : "–", side?.value, "figure");
   for (const side of [a, b]) cell(side ? figureText("sqnr", side.sqnr) : "–", side?.sqnr, "figure");

@@ -52,7 +52,7 @@ function fillFilters() {
 /** One rule hides a column in every row, however many there are. */
 function showColumns() {
   const hidden = [...document.querySelectorAll("[data-column]")].filter((box) => !box.checked);
-  const rules = hidden.map((box) => `#table tr > :nth-child(${box.dataset.column})`);
+  const rules = hidden.map((box) => `#table :is(th,td):nth-child(${box.dataset.column})`);
   document.getElementById("columns").textContent = rules.length ? `${rules.join(",")}{display:none}` : "";
 }
 
