@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lostbits.language import Language, catalogue
+from lostbits.language import Language, catalogue, say
 from lostbits.reporter import Reporter
 from lostbits.reporters import first_screen
 from lostbits.reporters.html import (
@@ -89,6 +89,7 @@ def _words(wording: Wording) -> dict[str, Any]:
         "parts": wording.parts,
         "attr": wording.attribute,
         "plain": wording.plain,
+        "said": say,
         "known": catalogue(wording.language),
         "language": wording.language,
         "languages": [(each, catalogue(each)["language.name"]) for each in LANGUAGES],
