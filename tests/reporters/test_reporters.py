@@ -633,7 +633,7 @@ def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) ->
 
 
 @pytest.mark.parametrize(
-    "module", [commands, embedding, first_screen, formats, language, overlay, summary]
+    "module", [commands, embedding, first_screen, formats, language, overlay, summary, tables]
 )
 def test_examples_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).attempted > 0

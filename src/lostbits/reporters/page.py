@@ -111,6 +111,7 @@ def _computed(result: Diagnosis, rows: list[Row]) -> dict[str, Any]:
         "metric_of": outcome.metric_of,
         "laid_out": partial(commands.parts, usual=result.command),
         "base_name": summary.base_name,
+        "nameless": tables.nameless,
         "explained": summary.explained,
         "sections": summary.sections(result),
         "pages": {name: f"{name}.html" for name in _SECTIONS},

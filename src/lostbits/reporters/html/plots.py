@@ -54,7 +54,7 @@ def _attribution(rows: Sequence[Row]) -> list[dict[str, Any]]:
     first, rest = ranked[:count], ranked[count:]
     bars: list[dict[str, Any]] = [
         {
-            "name": row.site.tensor,
+            "name": row.label,
             "role": row.site.role,
             "index": row.number,
             "round": row.round,

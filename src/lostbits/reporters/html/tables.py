@@ -64,6 +64,15 @@ class Column(NamedTuple):
     shown: bool
 
 
+def nameless(tensor: str) -> bool:
+    """Whether a name was made by an exporter and says nothing, so that the layer's must.
+
+    >>> nameless("onnx::Conv_911"), nameless("1234"), nameless("block1.conv.weight")
+    (True, True, False)
+    """
+    return tensor.startswith("onnx::") or tensor.isdecimal()
+
+
 def columns(ranked: "Sequence[Row]") -> list[Column]:
     """The columns; what every row has nothing to tell of is not shown at first."""
     silent = (formats.NONE, formats.bits(0.0))
@@ -72,7 +81,8 @@ def columns(ranked: "Sequence[Row]") -> list[Column]:
         for number, code in enumerate(COLUMNS[1:])
         if all(row.cells[number].text in silent for row in ranked)
     ]
-    return [_column(code, shown=code not in _EXTRA and code not in empty) for code in COLUMNS]
+    told = _EXTRA - {"column.node"} if any(nameless(r.site.tensor) for r in ranked) else _EXTRA
+    return [_column(code, shown=code not in told and code not in empty) for code in COLUMNS]
 
 
 def _column(code: str, *, shown: bool) -> Column:
@@ -95,6 +105,12 @@ class Row(NamedTuple):
     def share(self) -> float:
         """Of both causes."""
         return self.round + self.clip
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it: its layer, where its own name says nothing."""
+        site = self.site
+        return site.node if site.node and nameless(site.tensor) else site.tensor
 
     @property
     def cause(self) -> str:
