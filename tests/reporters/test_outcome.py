@@ -64,7 +64,7 @@ def test_attempts_tell_the_metric_that_decides() -> None:
     page = Html().render(recovered(before, after, ledger=[Attempt(*row)]))
     assert "<dt>mine:mAP</dt><dd>0.25 → 0.45</dd>" in page
     plain = Attempt(*row[:3], BEFORE, AFTER, *row[5:])
-    assert "mAP" not in Html().render(recovered(BEFORE, AFTER, ledger=[plain]))
+    assert "mine:mAP" not in Html().render(recovered(BEFORE, AFTER, ledger=[plain]))
 
 
 WORD = st.from_regex(r"(--)?[a-z][a-z0-9./=]{0,8}", fullmatch=True) | st.just('"a b"')
