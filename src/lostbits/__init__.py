@@ -49,6 +49,7 @@ if typing.TYPE_CHECKING:
     from lostbits.verbs.export import Exported, export
     from lostbits.verbs.inspect import Inspection, inspect
     from lostbits.verbs.load import load
+    from lostbits.verbs.overlay import overlay
     from lostbits.verbs.recover import recover
     from lostbits.verbs.result_files import read, write
     from lostbits.verbs.verify import verify
@@ -100,6 +101,7 @@ __all__ = [
     "find_target",
     "inspect",
     "load",
+    "overlay",
     "read",
     "recover",
     "verify",
@@ -128,6 +130,7 @@ _HOMES = {
     "find_target": "targets:target",
     "inspect": "verbs.inspect",
     "load": "verbs.load",
+    "overlay": "verbs.overlay",
     "read": "verbs.result_files",
     "recover": "verbs.recover",
     "verify": "verbs.verify",

@@ -8,7 +8,15 @@ from lostbits import quoting
 
 _FLAGS = frozenset({"--quiet", "-q", "--force"})
 # What tells where results go and how; a suggestion goes elsewhere, and gates nothing.
-_DELIVERY = _FLAGS | {"--out", "--format", "--json", "--junit", "--baseline-out", "--goal"}
+_DELIVERY = _FLAGS | {
+    "--out",
+    "--format",
+    "--json",
+    "--junit",
+    "--baseline-out",
+    "--goal",
+    "--overlay",
+}
 _DIAGNOSIS_ONLY = frozenset({"--plan", "--method", "--of", "--batch", "--permutations"})
 _RECOVERY_ONLY = frozenset({"--budget", "--methods", "--inputs", "--export", "--evaluation"})
 _ATTRIBUTED = frozenset({("--metric", "nsr"), ("--metric", "kl")})

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -71,3 +72,26 @@ def test_what_a_recovery_has_no_option_for_is_left_out_of_its_command() -> None:
     assert prescription(given) == (
         "lostbits recover n.onnx --data d.npy --outputs y=other --out recovered"
     )
+
+
+# What other viewers read.
+
+
+def test_an_overlay_is_written(command: list[str], tmp_path: Path) -> None:
+    place = tmp_path / "view" / "net.json"
+    assert run(*command, "--overlay", str(place)).exit_code == 0
+    results = json.loads(place.read_text("utf-8"))["results"]
+    nodes = {node.name for node in onnx.load(place.with_name("net.netron.onnx")).graph.node}
+    assert results and {name for name in results if not name.startswith("[io]")} <= nodes
+
+
+def test_an_overlay_without_a_place_is_refused_at_once(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "net.json").mkdir()
+    found = run(*command, "--overlay", str(tmp_path / "net.json"))
+    assert found.exit_code == 2 and "O001" in found.output
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_a_recovery_does_not_write_over_an_overlay() -> None:
+    given = "lostbits diagnose n.onnx --data d.npy --overlay n.json"
+    assert prescription(given) == "lostbits recover n.onnx --data d.npy --out recovered"

@@ -13,9 +13,9 @@ from lostbits.language import Language, phrase
 PANELS: dict[str, tuple[str, ...]] = {
     "Data": (
         *("--data", "--calibration", "--labels", "--samples", "--batch", "--preprocess"),
-        *("--outputs", "--mask-output", "--again", "--against", "--model"),
+        *("--outputs", "--mask-output", "--again", "--against", "--model", "--dumps", "--names"),
     ),
-    "Target": ("--target", "--plan", "--set", "--backend", "--tensorrt", "--to"),
+    "Target": ("--target", "--plan", "--set", "--arithmetic", "--backend", "--tensorrt", "--to"),
     "Method": (
         *("--metric", "--method", "--methods", "--of", "--permutations", "--seed", "--inputs"),
         *("--budget", "--goal", "--gate", "--tolerance"),
@@ -41,6 +41,9 @@ _METAVARS = {
     "--target": "NAME|FILE",
     "--plan": "FILE",
     "--set": "TENSOR=SETTING",
+    "--arithmetic": "NAME|FILE",
+    "--dumps": "DIR",
+    "--names": "FILE",
     "--backend": "NAME",
     "--to": "FORMAT,...",
     "--metric": "NAME",
@@ -61,6 +64,7 @@ _METAVARS = {
     "--junit": "FILE",
     "--baseline-out": "FILE",
     "--html": "FILE",
+    "--overlay": "FILE",
     "--lang": "LANGUAGE",
 }
 _ARGUMENTS = {"model": "MODEL", "file": "FILE", "folder": "DIR", "code": "[CODE]", "old": "OLD"}

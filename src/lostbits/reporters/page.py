@@ -2,27 +2,42 @@
 
 import base64
 import hashlib
+from functools import partial
 from typing import Any, ClassVar, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lostbits.language import Language, catalogue
+from lostbits.language import Language, catalogue, say
 from lostbits.reporter import Reporter
 from lostbits.reporters import first_screen
-from lostbits.reporters.html import embedding, formats, network_map, plots, summary, tables
+from lostbits.reporters.html import (
+    commands,
+    embedding,
+    formats,
+    network_map,
+    outcome,
+    plots,
+    summary,
+    tables,
+)
 from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import LANGUAGES, Wording
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.sites import STEPS
 
+_SECTIONS = ("findings", "recovery", "map", "where", "layers", "sites", "trust", "target")
 _SCRIPTS = (
     "echarts.common.min.js",
     "words.js",
     "charts.js",
     "figures.js",
     "table.js",
+    "graph.js",
+    "map.js",
     "detail.js",
+    "second.js",
+    "state.js",
     "main.js",
 )
 
@@ -46,7 +61,7 @@ class Html(Reporter):
         page, wording = _environment(), Wording(self.language)
         rows = tables.rows(result)
         chart = network_map.network_map(result, rows)
-        data = plots.figures(result, rows, wording, chart.rows)
+        data = plots.figures(result, rows, wording, chart)
         script = Markup("\n").join([_asset(page, name) for name in _SCRIPTS])
 
         def everything() -> Markup:
@@ -74,6 +89,7 @@ def _words(wording: Wording) -> dict[str, Any]:
         "parts": wording.parts,
         "attr": wording.attribute,
         "plain": wording.plain,
+        "said": say,
         "known": catalogue(wording.language),
         "language": wording.language,
         "languages": [(each, catalogue(each)["language.name"]) for each in LANGUAGES],
@@ -83,13 +99,22 @@ def _words(wording: Wording) -> dict[str, Any]:
 def _computed(result: Diagnosis, rows: list[Row]) -> dict[str, Any]:
     """What the text of the page names."""
     return {
-        "columns": tables.COLUMNS,
+        "columns": tables.columns(rows),
         "steps": STEPS,
         "terms": plots.TERMS,
         "floats": summary.by_reason(result.coverage.left_in_float),
         "loss": first_screen.loss(result),
         "prescription": next(iter(first_screen.next_commands(result)), None),
         "ledger": plots.ledger(result),
+        "figures": outcome.key_figures(result),
+        "warning": outcome.warning,
+        "metric_of": outcome.metric_of,
+        "laid_out": partial(commands.parts, usual=result.command),
+        "base_name": summary.base_name,
+        "nameless": tables.nameless,
+        "explained": summary.explained,
+        "sections": summary.sections(result),
+        "pages": {name: f"{name}.html" for name in _SECTIONS},
         "reached": summary.reached(result, rows),
     }
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self, final
 
 import typer
 
+from lostbits.case import Case
 from lostbits.cli.spoken import language_of
 from lostbits.cli.terminal import listed, say, stdout
 from lostbits.language import Language
@@ -17,6 +18,7 @@ from lostbits.system.streams import pour
 from lostbits.verbs import output
 from lostbits.verbs import result_files as results
 from lostbits.verbs.case_files import kept_files
+from lostbits.verbs.overlay import overlay
 
 _STANDARD_OUTPUT = "-"
 
@@ -35,6 +37,15 @@ JsonTo = Annotated[
         help="Write the result here too; - is standard output, where nothing else goes then.",
     ),
 ]
+OverlayTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--overlay",
+        metavar="FILE",
+        help="Write node data for Model Explorer into FILE.json, and beside it a copy of the "
+        "model, FILE.netron.onnx, that shows the figures in Netron.",
+    ),
+]
 
 
 @final
@@ -47,15 +58,24 @@ class Delivery:
         language: Of the page.
         quiet: Whether nothing is printed.
         json: One more file for the result, or ``-``.
+        overlay: File for other viewers, if any.
     """
 
     formats: tuple[str, ...]
     language: Language
     quiet: bool
     json: str | None
+    overlay: Path | None = None
 
     @classmethod
-    def of(cls, formats: str, language: Language, quiet: bool, json: str | None) -> Self:
+    def of(
+        cls,
+        formats: str,
+        language: Language,
+        quiet: bool,
+        json: str | None,
+        overlay: Path | None = None,
+    ) -> Self:
         """From the options; every report must exist.
 
         Raises:
@@ -67,11 +87,21 @@ class Delivery:
             results.reporter(name)
         if json not in (None, _STANDARD_OUTPUT):
             output.check_replaceable(Path(json))
-        return cls(names, language, quiet or json == _STANDARD_OUTPUT, json)
+        if overlay is not None:
+            output.check_replaceable(overlay)
+        return cls(names, language, quiet or json == _STANDARD_OUTPUT, json, overlay)
 
-    def __call__(self, result: Diagnosis, out: Path) -> None:
-        """Write, then print, what was asked for; an interrupted run ends with its own status."""
+    def __call__(self, result: Diagnosis, out: Path, case: Case | None = None) -> None:
+        """Write, then print, what was asked for; an interrupted run ends with its own status.
+
+        Args:
+            result: That is delivered.
+            out: Folder of its reports.
+            case: That it is of, for an overlay.
+        """
         written = results.write(result, out, self.formats, self.language)
+        if self.overlay is not None and case is not None:
+            written += overlay(case, result, self.overlay)
         self._pipe(result)
         if not self.quiet:
             self._show(result, written, out)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
-from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, OverlayTo, Quiet
 from lostbits.cli.commands.options import (
     Again,
     ArithmeticName,
@@ -114,6 +114,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     lang: Lang = Language.ENGLISH,
     quiet: Quiet = False,
     json: JsonTo = None,
+    overlay: OverlayTo = None,
 ) -> None:
     """Explain where, why and how much accuracy a target's quantizer loses.
 
@@ -124,7 +125,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
     For a program: **lostbits diagnose net.onnx --data photos.npy --quiet --json -**
     """
     with guarded(out):
-        delivery = Delivery.of(formats, lang, quiet, json)
+        delivery = Delivery.of(formats, lang, quiet, json, overlay)
         output.check_writable(out)
         if not force:
             check_place(out, "diagnosis", model, target)
@@ -164,7 +165,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one parameter per option of the comman
                     command=command_line(),
                     progress=shared["progress"],
                 )
-            delivery(found, out)
+            delivery(found, out, case)
             if baseline_out is not None:
                 write_baseline(side_of_diagnosis(found), baseline_out)
     for check in () if delivery.quiet else found.checks:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, OverlayTo, Quiet
 from lostbits.cli.commands.export import show
 from lostbits.cli.commands.options import (
     Again,
@@ -121,13 +121,14 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     lang: Lang = Language.ENGLISH,
     quiet: Quiet = False,
     json: JsonTo = None,
+    overlay: OverlayTo = None,
 ) -> None:
     """Recover accuracy: try fixes, keep those that help on held-out samples.
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
     with guarded(out):
-        delivery = Delivery.of(formats, lang, quiet, json)
+        delivery = Delivery.of(formats, lang, quiet, json, overlay)
         chosen_exporters(listed(exports))
         output.check_writable(out)
         if not force:
@@ -166,7 +167,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
                 command=command_line(),
                 progress=listener,
             )
-        delivery(better.report, out)
+        delivery(better.report, out, case)
         if not better.outcome.interrupted:
             _export(out, target, listed(exports), quiet=delivery.quiet)
     if better.outcome.interrupted:

@@ -105,5 +105,9 @@ function axis(type, rest) {
   };
 }
 
-/** The end of a long name says most. */
-const shortened = (name, most) => (name.length <= most ? name : `…${name.slice(1 - most)}`);
+/** Both ends of a long name tell it from its like. */
+function shortened(name, most) {
+  if (name.length <= most) return name;
+  const head = Math.floor((most - 1) * 0.45);
+  return `${name.slice(0, head)}…${name.slice(head + 1 - most)}`;
+}

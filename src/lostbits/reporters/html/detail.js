@@ -1,7 +1,6 @@
-// The panels of one tensor and of one layer.
+// The panel of one tensor.
 
 let chosenSite = 0;
-let chosenStation = 0;
 
 function fill(id, made) {
   document.getElementById(id).replaceChildren(...made);
@@ -41,7 +40,6 @@ function show(index, move) {
   const where = { role: say(`role.${site.role}`), node: site.node, op: site.op, share: site.share };
   document.getElementById("detail-name").textContent = site.name;
   document.getElementById("detail-where").textContent = say(site.node ? "where.layer" : "where.input", where);
-  document.getElementById("focus").value = String(index);
   for (const row of document.querySelectorAll("#table tbody tr")) {
     row.classList.toggle("chosen", row.dataset.site === String(index));
   }
@@ -49,44 +47,17 @@ function show(index, move) {
   fill("detail-meters", site.meters.map(meter));
   fill("detail-facts", site.facts.map(fact));
   if (document.getElementById("detail-compared")) fill("detail-compared", (site.compared || []).map(comparison));
-  drawIf("waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
   drawIf("detail_waterfall", site.waterfall, (bars) => waterfall(bars, site.grid), "chart.exact");
   drawIf("histogram", site.histogram, histogram, "chart.no_values");
   drawIf("levels", site.levels, levels, "chart.no_values");
   drawIf("trade_off", site.trade_off, tradeOff, "chart.no_trade_off");
   drawIf("channels", site.channels, channels, "chart.no_channels");
   drawIf("by_channel", site.by_channel, byChannel, "chart.few_only");
+  keep();
   if (move) moveTo(document.getElementById("detail"));
 }
 
 function moveTo(panel) {
   panel.focus({ preventScroll: true });
   panel.scrollIntoView();
-}
-
-/** A tensor of a layer, leading to its details. */
-function siteOf(index) {
-  const site = data.sites[index];
-  const row = element("li");
-  const button = element("button", undefined, "pick");
-  button.type = "button";
-  button.append(element("span", site.name));
-  button.addEventListener("click", () => show(index, true));
-  row.append(element("b", site.share), button, element("small", `${say(`role.${site.role}`)}, ${site.grid}`));
-  return row;
-}
-
-/** Shows a layer of the map beside it. */
-function visit(index) {
-  const station = data.map[index];
-  if (!station) return;
-  chosenStation = index;
-  for (const button of document.querySelectorAll("[data-station]")) {
-    button.setAttribute("aria-pressed", String(Number(button.dataset.station) === index));
-  }
-  document.getElementById("station-name").textContent = station.op ? `${station.name} (${station.op})` : station.name;
-  document.getElementById("station-own").textContent = station.errors[0];
-  document.getElementById("station-inherited").textContent = station.errors[1];
-  const none = () => [element("li", say("chart.none_quantized"))];
-  fill("station-sites", station.sites.length ? station.sites.map(siteOf) : none());
 }

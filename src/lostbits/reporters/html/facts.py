@@ -24,7 +24,7 @@ def facts(row: Row) -> list[Fact]:
         ("fact.range", _range(site)),
         ("fact.scale", _scale(site)),
         ("fact.zero_point", formats.several(site.zero_point)),
-        ("fact.group", site.group),
+        ("fact.group", say("fact.alone") if site.group == site.tensor else site.group),
         ("fact.sqnr", _signal(site.sqnr_db)),
         ("fact.mse", formats.number(site.mse)),
         ("fact.mse_round", formats.number(site.mse_round)),

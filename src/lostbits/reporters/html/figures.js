@@ -4,7 +4,7 @@ const series = (name, kind, hue, rest) => ({ name, type: kind, itemStyle: { colo
 
 /** Bars of shares, stacked by cause. */
 function shares(bars) {
-  const most = narrow() ? 16 : 40;
+  const most = narrow() ? 20 : 40;
   const names = bars.map((b) => (b.others ? say("chart.others", { count: b.others }) : b.name || say(`role.${b.role}`)));
   const causes = bars.some((b) => b.accumulate) ? ["round", "clip", "accumulate"] : ["round", "clip"];
   const stacked = (cause) => series(say(`chart.${cause}`), "bar", colour(cause), {
@@ -42,23 +42,49 @@ function waterfall(bars, grid) {
   });
 }
 
-/** Own, inherited and whole error along the network. */
+const decibels = (v) => (v === null || v === undefined ? "–" : `${v.toFixed(1)} dB`);
+
+/** Own error of every layer as a bar, inherited and whole as lines, in dB; what is less stands at the floor. */
 function depth(layers) {
+  const floor = -80;
+  const clamped = (kind) => layers.map((l) => (l[kind] === null ? null : Math.max(l[kind], floor)));
   const line = (name, kind, hue, rest) => series(say(`chart.${name}`), "line", colour(hue), {
-    data: layers.map((l) => l[kind]), lineStyle: { color: colour(hue), width: 2 }, symbolSize: 6, ...rest });
+    data: clamped(kind), lineStyle: { color: colour(hue), width: 2 }, symbol: "none", ...rest });
+  const lowest = Math.max(floor, 10 * Math.floor(Math.min(0, ...layers.flatMap((l) => [l.own_error, l.error]).filter((v) => v !== null)) / 10));
+  const name = (i) => (layers[i] ? shortened(layers[i].name, 14) : "");
+  const every = Math.max(1, Math.ceil(layers.length / (narrow() ? 5 : 14)));
   return base({
     tooltip: tooltip((hits) => {
       const layer = layers[hits[0].dataIndex];
-      return [`${hits[0].dataIndex + 1}. ${layer.name} (${layer.op})`, `${say("chart.own")} ${figure(layer.own_error)}`,
-        `${say("chart.inherited")} ${figure(layer.inherited_error)}`, `${say("chart.whole")} ${figure(layer.error)}`];
+      return [`${hits[0].dataIndex + 1}. ${layer.name} (${layer.op})`, `${say("chart.own")} ${decibels(layer.own_error)}`,
+        `${say("chart.inherited")} ${decibels(layer.inherited_error)}`, `${say("chart.whole")} ${decibels(layer.error)}`];
     }, { trigger: "axis" }),
-    xAxis: axis("category", { data: layers.map((_, i) => i + 1), name: say("chart.layer_axis"), nameGap: 26 }),
-    yAxis: axis("log", { name: narrow() ? "" : say("chart.error_axis"), nameGap: 44, axisLabel: { formatter: power } }),
+    xAxis: axis("category", { data: layers.map((_, i) => i + 1),
+      axisLabel: { interval: every - 1, rotate: 30, hideOverlap: false, fontSize: 11, formatter: (n) => `${n} ${name(n - 1)}` } }),
+    yAxis: axis("value", { name: narrow() ? "" : say("chart.error_axis"), nameGap: 40, min: lowest, startValue: lowest, axisLabel: { formatter: (v) => `${v} dB` } }),
     series: [
-      line("own", "own_error", "clip", { symbol: "diamond" }),
-      line("inherited", "inherited_error", "round", { symbol: "circle" }),
-      line("whole", "error", "total", { symbol: "none", lineStyle: { color: colour("total"), width: 1.5, type: "dashed" } }),
+      series(say("chart.own"), "bar", colour("clip"), { data: clamped("own_error"), barMaxWidth: 14, barMinWidth: 1 }),
+      line("inherited", "inherited_error", "round", {}),
+      line("whole", "error", "total", { lineStyle: { color: colour("total"), width: 1.5, type: "dashed" } }),
     ],
+  });
+}
+
+/** Figures of the output against the number of sites that are in float, the most costly first. */
+function restore(points) {
+  const right = ["accuracy", "agreement"].find((kind) => points.some((p) => p[kind] !== null));
+  const shown = (kind, hue, rest) => series(say(`figure.${kind}`), "line", colour(hue), {
+    data: points.map((p) => p[kind]), lineStyle: { color: colour(hue), width: 2.5 }, symbol: "circle", symbolSize: 7, ...rest });
+  return base({
+    tooltip: tooltip((hits) => {
+      const p = points[hits[0].dataIndex];
+      return [say("chart.in_float", { count: p.sites }), `${say("figure.sqnr")} ${decibels(p.sqnr)}`,
+        ...["accuracy", "agreement"].filter((kind) => p[kind] !== null).map((kind) => `${say(`figure.${kind}`)} ${percent(p[kind])}`)];
+    }, { trigger: "axis" }),
+    xAxis: axis("category", { data: points.map((p) => p.sites), name: say("chart.sites_in_float"), nameGap: 26 }),
+    yAxis: [axis("value", { axisLabel: { formatter: (v) => `${v} dB` } }),
+      ...(right ? [axis("value", { max: 1, splitLine: { show: false }, axisLabel: { formatter: tick } })] : [])],
+    series: [shown("sqnr", "round", {}), ...(right ? [shown(right, "left", { yAxisIndex: 1, symbol: "diamond" })] : [])],
   });
 }
 
@@ -112,25 +138,26 @@ function tradeOff(shown) {
   });
 }
 
+/** Width of every channel, on a logarithmic axis, with that of the range in use and of one level. */
 function channels(shown) {
-  const lines = (shown.range || []).map((v, i) => ({
-    yAxis: v, name: say(i ? "chart.highest" : "chart.lowest"), label: { position: i ? "insideEndTop" : "insideEndBottom" } }));
+  const marks = [["chart.range_width", shown.range], ["chart.level_size", shown.level]].filter(([, v]) => v > 0);
+  const lines = marks.map(([code, v]) => ({ yAxis: v, name: say(code, { value: figure(v) }), label: { position: "insideEndTop" } }));
+  const widths = shown.width.filter((v) => v !== null);
+  const floor = 10 ** Math.floor(Math.log10(Math.min(...widths, ...marks.map(([, v]) => v))) - 0.01);
   return base({
     legend: { show: false },
     grid: { left: 8, right: 20, top: 20, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "all" },
     tooltip: tooltip(([hit]) => {
       const i = hit.dataIndex;
       return [say("chart.channel_number", { number: shown.index[i] }),
-        say("chart.span", { lo: figure(shown.lo[i]), hi: figure(shown.lo[i] + shown.extent[i]) })];
+        say("chart.span", { lo: figure(shown.lo[i]), hi: figure(shown.hi[i]) }),
+        ...(shown.level && shown.width[i] ? [say("chart.levels_of", { count: figure(Math.max(1, shown.width[i] / shown.level)) })] : [])];
     }, { trigger: "axis", axisPointer: { type: "shadow" } }),
-    xAxis: axis("category", { data: shown.index, name: say("chart.channel"), nameGap: 26 }),
-    yAxis: axis("value", { axisLabel: { formatter: figure } }),
-    series: [
-      { type: "bar", stack: "range", stackStrategy: "all", silent: true, itemStyle: { color: "transparent" }, data: shown.lo },
-      series("", "bar", colour("round"), { stack: "range", stackStrategy: "all", barCategoryGap: "15%", data: shown.extent,
-        markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
-          label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: lines } }),
-    ],
+    xAxis: axis("category", { data: shown.index, name: say("chart.channel_sorted"), nameGap: 26 }),
+    yAxis: axis("log", { min: floor, startValue: floor, axisLabel: { formatter: power } }),
+    series: [series("", "bar", colour("round"), { barCategoryGap: "15%", data: shown.width,
+      markLine: { symbol: "none", silent: true, lineStyle: { color: colour("clip"), width: 2, type: "solid" },
+        label: { formatter: "{b}", color: colour("text"), fontSize: 11 }, data: lines } })],
   });
 }
 

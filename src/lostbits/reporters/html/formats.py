@@ -1,5 +1,6 @@
 """Numbers as a reader wants them; all are filters of the templates."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,21 @@ def signed(value: float | None) -> str:
     return NONE if value is None else f"{value:+z.1f}"
 
 
+def level_db(value: float | None) -> float | None:
+    """A ratio of powers in dB; None where it has none."""
+    return 10 * math.log10(value) if value is not None and value > 0 else None
+
+
+def level(value: float | None) -> str:
+    """The same with its unit, as a reader wants it.
+
+    >>> level(0.001), level(0.0), level(None)
+    ('-30.0 dB', '–', '–')
+    """
+    found = level_db(value)
+    return NONE if found is None else f"{found:z.1f} dB"
+
+
 def bits(value: float | None) -> str:
     """One decimal; a loss that rounds to nothing is a dot."""
     return NONE if value is None else f"{value:z.1f}" if abs(value) >= 0.05 else "·"
@@ -98,6 +114,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "decibel": decibel,
     "bits": bits,
+    "level": level,
+    "level_db": level_db,
     "signed": signed,
     "memory": memory,
     "seconds": seconds,

@@ -1,7 +1,7 @@
 // Starts the page.
 
 async function copy(button) {
-  const text = button.parentNode.querySelector("pre");
+  const text = button.closest(".command").querySelector("pre");
   try {
     await navigator.clipboard.writeText(text.textContent);
   } catch {
@@ -12,20 +12,35 @@ async function copy(button) {
   setTimeout(() => { button.textContent = say("chart.copy"); }, 1500);
 }
 
+/** Only what a command has of its own, or all of it. */
+function abridge(button, short) {
+  button.closest(".command").classList.toggle("short", short);
+  button.setAttribute("aria-expanded", String(!short));
+}
+
 function choose(hit) {
   const bar = data.attribution[hit.dataIndex];
   if (bar && bar.index !== null) show(bar.index, true);
 }
 
+function chooseLayer(hit) {
+  const index = data.map.findIndex((stop) => stop.layer === hit.dataIndex);
+  if (index < 0) return;
+  visit(index, true);
+  document.getElementById("map").scrollIntoView();
+}
+
 function drawAll() {
   const bars = data.attribution;
   const rows = data.ledger;
+  if (data.restore) draw("restore", () => restore(data.restore));
   drawIfAny("attribution", bars, () => shares(bars), choose, 4 + 1.55 * bars.length);
   drawIfAny("roles", data.roles, () => shares(data.roles));
-  if (data.layers.length) draw("depth", () => depth(data.layers));
+  if (data.layers.length) draw("depth", () => depth(data.layers), undefined, chooseLayer);
   if (rows.length) drawIfAny("ledger", rows, () => ledger(rows), undefined, 5 + 2.2 * rows.length);
   show(chosenSite, false);
-  visit(chosenStation);
+  drawMap();
+  visit(chosenStation, true);
 }
 
 function drawIfAny(id, list, make, choose, height) {
@@ -39,31 +54,57 @@ const stationOf = (index) => Math.max(data.map.findIndex((station) => station.si
 function dress(theme) {
   if (theme === "auto") delete page.dataset.theme;
   else page.dataset.theme = theme;
-  redraw();
+}
+
+/** Everything that is written by the script, in the language of the page. */
+function rewrite() {
+  drawAll();
+  fillFilters();
+  search();
+  seek(false);
+  showSecond();
+}
+
+/** The section that is being read, in the list of sections. */
+function watchSections() {
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.getAttribute("href").slice(1), link]));
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) links.get(target.id).toggleAttribute("aria-current", isIntersecting);
+  }, { rootMargin: "-30% 0px -65% 0px" });
+  for (const id of links.keys()) watcher.observe(document.getElementById(id));
 }
 
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }
+for (const button of document.querySelectorAll("button.unfold")) {
+  button.addEventListener("click", () => abridge(button, button.getAttribute("aria-expanded") === "true"));
+  abridge(button, true);
+}
 for (const link of document.querySelectorAll("a.more")) {
   link.addEventListener("click", () => show(Number(link.dataset.site), false));
 }
-for (const button of document.querySelectorAll("[data-station]")) {
-  button.addEventListener("click", () => visit(Number(button.dataset.station)));
-}
-document.querySelector(".map").addEventListener("keydown", (event) => step(event, "[data-station]"));
-document.getElementById("focus").addEventListener("change", (event) => show(Number(event.target.value), false));
-document.getElementById("theme").addEventListener("change", (event) => dress(event.target.value));
-document.getElementById("language").addEventListener("change", (event) => {
-  speak(event.target.value);
-  drawAll();
-  search(document.getElementById("search").value);
+document.getElementById("theme").addEventListener("change", (event) => { dress(event.target.value); redraw(); keep(); });
+document.getElementById("language").addEventListener("change", (event) => { speak(event.target.value); rewrite(); keep(); });
+document.getElementById("print").addEventListener("click", () => window.print());
+window.addEventListener("hashchange", () => {
+  const at = decodeURIComponent(location.hash.slice(1));
+  if (at && document.getElementById(at)) keep(at);
 });
-chosenSite = data.culprit;
-chosenStation = stationOf(chosenSite);
 prepareTables();
+prepareMap();
+prepareSecond();
+fillFilters();
+const taken = takeUp();
+dress(value("theme"));
+showColumns();
+if (value("language") !== page.lang) speak(value("language"));
 drawAll();
+takeUpTables(taken);
+fillFilters();
+watchSections();
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 window.matchMedia("(max-width: 639px)").addEventListener("change", redraw);
 window.matchMedia("print").addEventListener("change", redraw);
+kept = true;
 page.dataset.ready = "true";

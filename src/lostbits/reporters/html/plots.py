@@ -6,27 +6,30 @@ from typing import Any
 
 from lostbits.grid import Grid
 from lostbits.reporters.html import facts, formats
-from lostbits.reporters.html.network_map import Stop
+from lostbits.reporters.html.network_map import Map, Stop
 from lostbits.reporters.html.tables import Row
 from lostbits.reporters.html.wording import Wording
 from lostbits.results.diagnosis import Diagnosis, LayerReport, NetworkReport
 from lostbits.results.sites import Bins, SiteReport, TradeOff
+from lostbits.runtime.metrics import Baseline
 
-_BARS = 25  # tensors that the chart names one by one
+_BARS, _LEAST = 25, 3  # tensors that the chart names one by one, at most and at least
+_SEEN = 5e-3  # share of a tensor whose bar can be seen
 # Terms of a layer, by their names in the result and the catalogues.
 TERMS = ("weight", "activation", "interaction", "bias", "accumulate", "output")
 
 
-def figures(
-    result: Diagnosis, rows: Sequence[Row], wording: Wording, stops: Sequence[Stop]
-) -> dict[str, Any]:
-    """One entry a figure; ``sites`` in the order of the table, ``map`` in that of the map."""
+def figures(result: Diagnosis, rows: Sequence[Row], wording: Wording, chart: Map) -> dict[str, Any]:
+    """One entry a figure; ``sites`` in the order of the table, ``map`` in that of the network."""
     return {
         "attribution": _attribution(rows),
         "roles": _roles(rows),
         "layers": _layers(result.layers),
         "ledger": ledger(result),
-        "map": [_stop(row, result.layers) for row in stops],
+        "map": [_stop(stop, result.layers) for stop in chart.stops],
+        "blocks": [{"name": b.name, "first": b.first, "count": b.size} for b in chart.blocks],
+        "restore": _restore(result),
+        "self": _self(result),
         "sites": [_site(row, result, wording) for row in rows],
         "culprit": culprit(result, rows),
     }
@@ -44,12 +47,14 @@ def culprit(result: Diagnosis, rows: Sequence[Row]) -> int:
 
 
 def _attribution(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The largest tensors, and all others as one bar."""
+    """The largest tensors, and all others as one bar; what is too small to be seen has none."""
     ranked = sorted(rows, key=lambda row: -abs(row.share))
-    first, rest = ranked[:_BARS], ranked[_BARS:]
+    seen = sum(abs(row.share) >= _SEEN for row in ranked)
+    count = min(max(seen, _LEAST), _BARS)
+    first, rest = ranked[:count], ranked[count:]
     bars: list[dict[str, Any]] = [
         {
-            "name": row.site.tensor,
+            "name": row.label,
             "role": row.site.role,
             "index": row.number,
             **_causes([row]),
@@ -85,17 +90,48 @@ def _causes(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def _layers(layers: Sequence[LayerReport]) -> list[dict[str, Any]]:
-    """Errors along the depth; a logarithmic axis has no place for zero."""
+    """Errors along the depth, in dB of the power of the float output."""
+    kinds = ("own_error", "inherited_error", "error")
     return [
         {
             "name": layer.node or layer.tensor,
             "op": layer.op,
-            "own_error": _positive(layer.own_error),
-            "inherited_error": _positive(layer.inherited_error),
-            "error": _positive(layer.error),
+            **{kind: formats.level_db(getattr(layer, kind)) for kind in kinds},
         }
         for layer in layers
     ]
+
+
+def _restore(result: Diagnosis) -> list[dict[str, Any]] | None:
+    if result.restore is None:
+        return None
+    return [
+        {"sites": p.sites, "sqnr": p.sqnr_db, "agreement": p.agreement, "accuracy": p.accuracy}
+        for p in result.restore.points
+    ]
+
+
+def _self(result: Diagnosis) -> dict[str, Any]:
+    """What a second result is compared with, beside the sites."""
+    outcome = result.recovered
+    before, after = (result.baseline, None) if outcome is None else (outcome.before, outcome.after)
+    return {
+        "sha": result.model.sha256,
+        "data": result.judged_on.sha256,
+        "target": result.target.name,
+        "total": result.network.total,
+        "before": _key(before),
+        "after": None if after is None else _key(after),
+    }
+
+
+def _key(figures: Baseline) -> dict[str, float | None]:
+    return {
+        "accuracy": figures.accuracy_quantized,
+        "agreement": figures.agreement,
+        "sqnr": figures.sqnr_db,
+        "kl": figures.kl,
+    }
 
 
 def _positive(value: float) -> float | None:
@@ -128,8 +164,15 @@ def _stop(row: Stop, layers: Sequence[LayerReport]) -> dict[str, Any]:
     """What the panel beside the map says of a layer."""
     layer = None if row.layer is None else layers[row.layer]
     both = (None, None) if layer is None else (layer.own_error, layer.inherited_error)
-    errors = [formats.brief(error) for error in both]
-    return {"name": row.name, "op": row.op, "sites": row.sites, "errors": errors}
+    return {
+        "name": row.name,
+        "op": row.op,
+        "share": row.share,
+        "sites": row.sites,
+        "inputs": row.inputs,
+        "layer": row.layer,
+        "errors": [formats.level(error) for error in both],
+    }
 
 
 def _site(row: Row, result: Diagnosis, wording: Wording) -> dict[str, Any]:
@@ -142,6 +185,8 @@ def _site(row: Row, result: Diagnosis, wording: Wording) -> dict[str, Any]:
         "op": site.op,
         "grid": site.grid,
         "share": formats.percent(row.share),
+        "value": row.share,
+        "sqnr": site.sqnr_db,
         "findings": [wording.number(f.text) for f in mine],
         "facts": facts.facts(row),
         "compared": compared(result, site),
@@ -224,15 +269,21 @@ def _trade_off(known: TradeOff | None) -> dict[str, Any] | None:
 
 
 def _channels(site: SiteReport) -> dict[str, Any] | None:
-    """Lowest value, extent and number of each channel, with the range in use."""
+    """Ends, width and number of each channel; of the range in use its width, and that of a level.
+
+    A channel that is constant has no width, and none has a place on a logarithmic axis.
+    """
     known = site.channel_range
-    if not known:
+    if not known or not any(hi > lo for _, lo, hi in known):
         return None
+    one = site.axis is None
     return {
         "index": [c for c, _, _ in known],
         "lo": [lo for _, lo, _ in known],
-        "extent": [hi - lo for _, lo, hi in known],
-        "range": (site.lo, site.hi) if site.axis is None else None,
+        "hi": [hi for _, _, hi in known],
+        "width": [_positive(hi - lo) for _, lo, hi in known],
+        "range": site.hi - site.lo if one else None,
+        "level": site.scale[0] if one and site.scale else None,
     }
 
 

@@ -1,9 +1,11 @@
 """The sums that the text of the page names."""
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
+from lostbits.errors import messages
 from lostbits.language import Message
 from lostbits.reporters.html.tables import Row
 from lostbits.results.diagnosis import Diagnosis
@@ -11,6 +13,10 @@ from lostbits.results.facts import Reasoned
 from lostbits.results.sites import SiteReport
 
 _FIRST = 5
+_REST = (
+    *(("map", "map"), ("where", "origin"), ("layers", "depth"), ("sites", "sites")),
+    *(("detail", "detail"), ("trust", "trust"), ("target", "target")),
+)
 
 
 @final
@@ -36,6 +42,29 @@ class Reached(NamedTuple):
     finding_sites: list[int | None]
     seconds: float
     halves: Halves | None
+
+
+def sections(result: Diagnosis) -> list[tuple[str, str]]:
+    """What the page consists of, in its order: element, and code of its heading."""
+    found = [("findings", "findings.title")]
+    if result.recovered is not None:
+        found = [("recovery", "recovery.title"), ("findings", "findings.title_before")]
+    return found + [(element, f"{code}.title") for element, code in _REST]
+
+
+def base_name(path: str) -> str:
+    """The last part of a path, of whatever system it comes from.
+
+    >>> base_name("models/net.onnx"), base_name("a model")
+    ('net.onnx', 'a model')
+    """
+    return re.split(r"[/\\]", path.rstrip("/"))[-1] or path
+
+
+def explained(code: str) -> str:
+    """What a finding's code means; empty for one of another version."""
+    entry = messages.all_entries().get(code)
+    return "" if entry is None else " ".join(entry.explanation.replace("`", "").split())
 
 
 def by_reason(left: Iterable[Reasoned]) -> dict[Message, list[str]]:

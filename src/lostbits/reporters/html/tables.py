@@ -1,6 +1,6 @@
 """The rows of the page's tables, laid out and sorted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 from lostbits.reporters.html import formats
@@ -26,6 +26,7 @@ class Cell(NamedTuple):
     word: str = ""
 
 
+_NAMES = tuple(f"column.{name}" for name in ("tensor", "role", "node", "grid"))
 # Codes of the headings; what they mean stands under the same names in the ``_hint`` section.
 COLUMNS: tuple[str, ...] = (
     *(f"column.{name}" for name in ("tensor", "role", "node", "grid", "share", "sqnr")),
@@ -35,6 +36,59 @@ COLUMNS: tuple[str, ...] = (
     "column.reached",
     "column.stability",
 )
+
+
+# Of these the low figures are the bad ones, so that a first click sorts upwards.
+_LOW = {f"column.{name}" for name in ("sqnr", "bits_left", "codes", "reached", "stability")}
+# What a table of that many columns can do without at first sight; the rest is a click away.
+_EXTRA = {
+    f"column.{name}"
+    for name in ("node", "mse", "round", "clip", "dead_zone", "reached", "stability")
+}
+
+
+@final
+class Column(NamedTuple):
+    """A heading of the table of tensors.
+
+    Attributes:
+        code: Of the catalogues.
+        figure: Whether numbers stand below it.
+        first: How a first click sorts: what is worst comes first.
+        shown: Whether it is shown before a reader has chosen.
+    """
+
+    code: str
+    figure: bool
+    first: str
+    shown: bool
+
+
+def nameless(tensor: str) -> bool:
+    """Whether a name was made by an exporter and says nothing, so that the layer's must.
+
+    >>> nameless("onnx::Conv_911"), nameless("1234"), nameless("block1.conv.weight")
+    (True, True, False)
+    """
+    return tensor.startswith("onnx::") or tensor.isdecimal()
+
+
+def columns(ranked: "Sequence[Row]") -> list[Column]:
+    """The columns; what every row has nothing to tell of is not shown at first."""
+    silent = (formats.NONE, formats.bits(0.0))
+    empty = [
+        code
+        for number, code in enumerate(COLUMNS[1:])
+        if all(row.cells[number].text in silent for row in ranked)
+    ]
+    told = _EXTRA - {"column.node"} if any(nameless(r.site.tensor) for r in ranked) else _EXTRA
+    return [_column(code, shown=code not in told and code not in empty) for code in COLUMNS]
+
+
+def _column(code: str, *, shown: bool) -> Column:
+    figure = code not in _NAMES
+    up = code in _LOW or not figure
+    return Column(code, figure, "ascending" if up else "descending", shown)
 
 
 @final
@@ -52,6 +106,17 @@ class Row(NamedTuple):
     def share(self) -> float:
         """Of all causes."""
         return self.round + self.clip + self.accumulate
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it: its layer, where its own name says nothing."""
+        site = self.site
+        return site.node if site.node and nameless(site.tensor) else site.tensor
+
+    @property
+    def cause(self) -> str:
+        """The larger one."""
+        return "clip" if abs(self.clip) > abs(self.round) else "round"
 
 
 def rows(result: Diagnosis) -> list[Row]:
@@ -79,7 +144,7 @@ def _cells(site: SiteReport, share: float, role: str) -> list[Cell]:
         Cell(role, role, "name", word=f"role.{role}"),
         Cell(site.node or formats.NONE, site.node, "name long", long=True),
         Cell(site.grid, site.bits, "name"),
-        Cell(formats.percent(share), share, "figure bar", formats.fill(share)),
+        _share(share),
         _figure(site.sqnr_db, formats.decibel),
         Cell(f"{site.effective_bits:.1f}", site.effective_bits),
         *_lost(site.lost_bits),
@@ -92,6 +157,12 @@ def _cells(site: SiteReport, share: float, role: str) -> list[Cell]:
         _figure(None if used is None else used.range_share, formats.percent),
         _figure(None if stable is None else stable.ratio, formats.brief),
     ]
+
+
+def _share(share: float) -> Cell:
+    """What cancels error of others has the colour of that."""
+    kind = "figure bar below" if share < 0 else "figure bar"
+    return Cell(formats.percent(share), share, kind, formats.fill(abs(share)))
 
 
 def _figure(value: float | None, text: Any) -> Cell:

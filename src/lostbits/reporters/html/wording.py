@@ -8,7 +8,10 @@ from lostbits.language import Figure, Language, Message, catalogue, say
 
 LANGUAGES = tuple(Language)
 # Sections of the catalogues that the scripts take words from.
-_SCRIPTED = ("chart", "fact", "meter", "where", "role", "step", "range_method", "recovery_name")
+_SCRIPTED = (
+    *("chart", "fact", "meter", "where", "role", "step", "range_method", "recovery_name"),
+    *("figure", "second"),
+)
 
 
 @final
