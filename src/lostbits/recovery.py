@@ -27,6 +27,7 @@ from lostbits.plan.ranges import plan_biases, widened
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge, Judges
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -114,6 +115,7 @@ class Effort:
         goal: What is enough, for those that spend only as much as it takes.
         pool: Who works.
         inputs: Of the layers and blocks that are learned.
+        deadline: When a sweep has to end; what it has decided by then counts.
     """
 
     seed: int = 0
@@ -123,6 +125,7 @@ class Effort:
     goal: Goal | None = None
     pool: Pool = field(default_factory=InProcess)
     inputs: Inputs = Inputs.RECOVERED
+    deadline: Deadline = NEVER
 
     def __post_init__(self) -> None:
         """Refuse numbers that nobody can mean.

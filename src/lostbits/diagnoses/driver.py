@@ -27,6 +27,7 @@ from lostbits.results.sites import SiteReport, Standing
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Baseline, Focus
 from lostbits.runtime.output_figures import MetricFigures
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -35,12 +36,13 @@ from lostbits.workers.progress import Progress
 
 # Part of the total that gradients may miss: where functions have no slope, and elsewhere.
 _OPEN, _LOST = 0.05, 0.5
+LARGEST = 16  # samples of a batch
 COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
-def fitting(room: float, each: float) -> int:
+def fitting(room: float, each: float, most: int = LARGEST) -> int:
     """Samples of a batch that is attributed, where each of them takes so much of the room."""
-    return int(np.clip(room // max(each, 1), 1, 16))
+    return int(np.clip(room // max(each, 1), 1, most))
 
 
 @final
@@ -58,6 +60,8 @@ class Run:
         interrupted: Whether the user stopped it before the last sample.
         sums: All that was measured so far.
         metric: What decides, measured on the samples beside all this; None without one.
+        deadline: After which no other batch is waited for; one always is.
+        largest: Samples of a batch at most.
     """
 
     case: Case
@@ -69,6 +73,8 @@ class Run:
     interrupted: bool = False
     sums: Measured = field(init=False)
     metric: MetricFigures | None = None
+    deadline: Deadline = NEVER
+    largest: int = LARGEST
 
     def __post_init__(self) -> None:
         self.case = measured(self.case)
@@ -84,6 +90,11 @@ class Run:
         """Samples that the figures stand for."""
         return self.sums.samples
 
+    @property
+    def late(self) -> bool:
+        """Whether the deadline came before the last sample."""
+        return self.deadline != NEVER and not self.interrupted and self.done < len(self.source)
+
     def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
         """Stream the data once; an interrupt keeps what is finished.
 
@@ -94,14 +105,15 @@ class Run:
         told = self.settings
         looked_at = told.of, told.metric, told.batch
         self.focus = focus_of(self.case, self.source, *looked_at, pool, progress)
-        folding = Folding(pool, progress, self._checkpoint())
+        folding = Folding(pool, progress, self._checkpoint(), self.deadline)
         job = Measurement.of(self.case, self.source, told, self.labels, self._batch(), self.focus)
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
             folding.run("diagnosis", job, chunks, self.sums, fits)
             for turn in count(1):
-                if not (finer := self._attributed.unsettled(self.tolerance)):
+                finer = self._attributed.unsettled(self.tolerance)
+                if not finer or self.deadline.passed:
                     break
                 again = [s for s in chunks if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
@@ -152,7 +164,7 @@ class Run:
         if any(site.dynamic for site in self.case.sites):
             return 1
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
-        return fitting(self.settings.room, each)
+        return fitting(self.settings.room, each, self.largest)
 
     def sites(self) -> list[SiteReport]:
         """One report a site, in the order of the plan."""

@@ -82,7 +82,15 @@ class AdaRound(Sweeping):
         effort, source, progress = context.effort, context.source, context.progress
         solver = _Solver(case, self, effort)
         cache = effort.kept(case, source, self)
-        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
+        written = sweep(
+            case,
+            source,
+            solver,
+            pool=effort.pool,
+            cache=cache,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
 
@@ -109,7 +117,9 @@ class _Solver:
     def __init__(self, case: Case, settings: AdaRound, effort: Effort) -> None:
         self.case, self.settings = case, settings
         self.apart = effort.inputs is Inputs.FLOAT
-        self.how = Reconstruction(iterations=settings.iterations, seed=effort.seed)
+        self.how = Reconstruction(
+            iterations=settings.iterations, seed=effort.seed, deadline=effort.deadline
+        )
         self.losses: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
 

@@ -46,6 +46,7 @@ _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
 Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
+_TRIALS = 0.5  # part of the time that is left, where it is bounded, in which choices are judged
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
 
 
@@ -87,8 +88,16 @@ class Ranges(Sweeping):
         """Try all candidates at every layer; one range for all tensors that share it."""
         trial = _Trial(case, self)
         few = context.source.slice(0, min(self.samples, len(context.source)))
-        pool, progress = context.effort.pool, context.progress
-        sweep(case, few, trial, pool=pool, correct_biases=False, progress=progress)
+        effort, progress = context.effort, context.progress
+        sweep(
+            case,
+            few,
+            trial,
+            pool=effort.pool,
+            correct_biases=False,
+            progress=progress,
+            deadline=effort.deadline.part(1 - _TRIALS),
+        )
         plan, names = self._best(case, trial, context)
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
@@ -107,13 +116,18 @@ class Ranges(Sweeping):
         that none of them shows.
         """
         choices = [trial.choices(), *(trial.of_one(m.name) for m in trial.methods)]
-        judge = context.judge(case, self.samples)
-
-        def score(choice: Choice) -> tuple[float, float]:
+        new = [choice for choice in choices if choice[0]]
+        if not new:
+            return choices[0]
+        judge, best, most = context.judge(case, self.samples), new[0], (-np.inf, -np.inf)
+        for choice in new:
+            if context.effort.deadline.passed:
+                break
             found = judge(applied(case, Change(self.name, say("ledger.none"), plan=choice[0])))
-            return counting(found)(found), decibels(found)
-
-        return max((choice for choice in choices if choice[0]), key=score, default=choices[0])
+            score = counting(found)(found), decibels(found)
+            if score > most:
+                best, most = choice, score
+        return best
 
 
 @final

@@ -85,7 +85,15 @@ class SecondOrder(Sweeping):
         solver = _Solver(case, self.positions, context.effort.seed)
         effort, source, progress = context.effort, context.source, context.progress
         cache = effort.kept(case, source, self)
-        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
+        written = sweep(
+            case,
+            source,
+            solver,
+            pool=effort.pool,
+            cache=cache,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
 
 

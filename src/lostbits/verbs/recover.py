@@ -1,14 +1,14 @@
 """The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lostbits.attempts.bench import Bench, Save, Wishes
-from lostbits.attempts.bench import recover as recovered
 from lostbits.attempts.ledger import Entry
+from lostbits.attempts.recover import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
@@ -21,8 +21,10 @@ from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
 from lostbits.results.diagnosis import Recovery
+from lostbits.results.samples import SampleCheck
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
+from lostbits.system.deadline import Deadline
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
 from lostbits.verbs.choice import choose
@@ -34,6 +36,8 @@ from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.work_folder import NAME as WORK
 from lostbits.workers.work_folder import Work
+
+_LOOK = 0.3  # part of the time that the first attribution may take
 
 
 @checked
@@ -61,7 +65,8 @@ def recover(  # noqa: PLR0913 - options are keywords
             alone, the last quarter of them judges (of few, up to a half), and the plan is made anew
             from the others; what is written is made on all of them.
         goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
-        budget: Seconds for all attempts, or text such as ``10m``.
+        budget: Seconds for all of it, diagnoses included, or text such as ``10m``. What has begun
+            ends at the border of a layer, and keeps what is done.
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign
             before each, for all others.
         labels: Class numbers of the data, or what the metric takes: a path or an array.
@@ -82,15 +87,16 @@ def recover(  # noqa: PLR0913 - options are keywords
     """
     origin = origin_of(case)
     check_static(case)
-    settings = adjusted(origin.settings, workers, threads)
-    settings = replace(settings, command=command or command_of(origin))
+    settings = _told(origin, workers, threads, command)
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
     settings, effort = _kept(settings, effort, out)
+    given = parsed(budget) if isinstance(budget, str) else budget
     wishes = Wishes(
         goal=Goal.parse(goal) if isinstance(goal, str) else goal,
-        budget=parsed(budget) if isinstance(budget, str) else budget,
+        budget=given,
         methods=choose(methods, iterations),
         effort=effort,
+        deadline=Deadline.after(given),
     )
     judges, teaching = _parts(origin)
     counts = None if metric is None else chosen_metric(metric)
@@ -115,16 +121,16 @@ def recover(  # noqa: PLR0913 - options are keywords
         )
         seconds["calibrate"] += time.perf_counter() - start
         start = time.perf_counter()
-        run = bench.run(bare, progress)
+        run = bench.run(bare, progress, deadline=wishes.deadline.part(_LOOK))
         seconds["diagnose"] = time.perf_counter() - start
-        start = time.perf_counter()
+        start, wishes = time.perf_counter(), replace(wishes, took=dict(seconds))
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
-        plain = origin.reference.plain
+        in_time = wishes.deadline.left > _passes(seconds)
         around = Circumstances(
             adopted=origin.adopted is not None,
             goals=[] if wishes.goal is None else [wishes.goal],
-            check=sample_check(bare, plain, judges.source, teaching.source, pool),
+            check=_check(bare, origin, judges, teaching, pool) if in_time else None,
             judges=Judged(
                 outcome.before,
                 samples_used(judges.source, "evaluation", len(judges.source)),
@@ -136,6 +142,26 @@ def recover(  # noqa: PLR0913 - options are keywords
     after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
     report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
+
+
+def _told(
+    origin: Provenance, workers: int | Pool | None, threads: int | None, command: str
+) -> Settings:
+    """The settings of the case, with what this verb was told."""
+    settings = adjusted(origin.settings, workers, threads)
+    return replace(settings, command=command or command_of(origin))
+
+
+def _check(
+    case: Case, origin: Provenance, judges: Samples, teaching: Samples, pool: Pool
+) -> SampleCheck:
+    """What both kinds of samples say of themselves."""
+    return sample_check(case, origin.reference.plain, judges.source, teaching.source, pool)
+
+
+def _passes(seconds: Mapping[str, float]) -> float:
+    """Seconds that a look at all samples takes, about: less than calibrating on them."""
+    return seconds["calibrate"]
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:

@@ -1,5 +1,6 @@
 """``lostbits recover``."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,8 @@ from lostbits.cli.terminal import (
 from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
+from lostbits.runtime.goal import seconds as parsed
+from lostbits.system.deadline import Deadline
 from lostbits.verbs import output
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
@@ -82,6 +85,8 @@ Judging = Annotated[
     typer.Option(help="Class numbers of --data, or what --metric takes: .npy, .npz or .txt."),
 ]
 
+_WRITING, _LEAST = 2.0, 1.0  # seconds: of writing what was found; that a recovery has at least
+
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
@@ -89,7 +94,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     out: Out,
     target: TargetName = "onnxruntime",
     goal: GoalText = None,
-    budget: Annotated[str, typer.Option(help="Time for all attempts: 90s, 10m, 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Time for the whole run: 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
     calibration: Calibration = None,
     evaluation: Evaluation = None,
@@ -116,7 +121,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
+    began = time.monotonic() - time.process_time()  # loading the program takes time as well
     with guarded(out):
+        until = Deadline(began + parsed(budget) - _WRITING)
         delivery = Delivery.of(formats, lang, quiet, json)
         chosen_exporters(listed(exports))
         output.check_writable(out)
@@ -142,7 +149,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             better = recovered(
                 case,
                 goal=goal,
-                budget=budget,
+                budget=max(until.left, _LEAST),
                 methods=listed(methods),
                 labels=labels,
                 metric=metric,
