@@ -16,7 +16,7 @@ from lostbits.diagnoses.focus import focus_of
 from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import layer_reports
 from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
-from lostbits.diagnoses.permutation import walked_report
+from lostbits.diagnoses.permutation import affordable, walked_report
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteFigures
 from lostbits.diagnoses.worker import PERMUTED_SAMPLES, Measured, Measurement, orders
@@ -62,6 +62,7 @@ class Run:
         metric: What decides, measured on the samples beside all this; None without one.
         deadline: After which no other batch is waited for; one always is.
         largest: Samples of a batch at most.
+        unwalked: Whether permutations were left out where gradients miss much.
     """
 
     case: Case
@@ -75,6 +76,7 @@ class Run:
     metric: MetricFigures | None = None
     deadline: Deadline = NEVER
     largest: int = LARGEST
+    unwalked: bool = False
 
     def __post_init__(self) -> None:
         self.case = measured(self.case)
@@ -118,8 +120,10 @@ class Run:
                 again = [s for s in chunks if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
                 folding.run(f"refinement {turn}", job, again, self.sums, fits)
-            if self._open():
-                few = [s for s in chunks if s.start < PERMUTED_SAMPLES]
+            walk = self._open()
+            self.unwalked = walk and not self._walks
+            if walk and self._walks:
+                few = [s for s in chunks if s.start < self._walks]
                 folding.run("permutations", replace(job, finer={}, walk=True), few, self.sums, fits)
         except KeyboardInterrupt:
             if not self.done:
@@ -132,6 +136,13 @@ class Run:
             return False
         most = _OPEN if self.sums.pointed else _LOST
         return abs(self._by_gradients().residual) > max(most, self.tolerance)
+
+    @property
+    def _walks(self) -> int:
+        """Samples over which permutations are worth their time, if any."""
+        if self.deadline.passed:
+            return 0
+        return min(affordable(self.case, orders(self.settings)), PERMUTED_SAMPLES)
 
     @property
     def _attributed(self) -> Attributed:

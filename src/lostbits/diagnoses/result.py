@@ -256,6 +256,8 @@ def _cut_short(run: Run) -> Iterator[Message]:
         yield say("note.interrupted", **counts)
     elif run.late:
         yield say("note.late", **counts)
+    if run.unwalked:
+        yield say("note.unwalked", runs=str(2 * len(run.case.attributed_sites)))
 
 
 def _on_outputs(run: Run) -> Iterator[Message]:
