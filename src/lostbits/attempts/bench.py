@@ -17,6 +17,7 @@ from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.settings import Settings
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import place
+from lostbits.graph.products import products
 from lostbits.graph.site import Role
 from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
@@ -38,7 +39,9 @@ _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attr
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 2e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
-_BATCH_SECONDS = 4.0  # of a batch that is attributed, at whose end it may stop
+# Of a batch that is attributed, at whose end it may stop; and of a product of weight and value, of
+# which an attribution computes a dozen for one of the network.
+_BATCH_SECONDS, _PRODUCT_SECONDS = 8.0, 1e-9
 # Of attributions between attempts: samples, and what they may miss the total by. They choose the
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
 _BETWEEN, ROUGHLY = 8, 0.1
@@ -132,7 +135,7 @@ class Bench:
         """
         few = self.source.slice(0, min(self._few(case), most))
         told = replace(self.settings, of=of or self.settings.of)
-        batch = int(np.clip(_BATCH_SECONDS // max(_each(case), 1e-9), 1, LARGEST))
+        batch = int(np.clip(_BATCH_SECONDS // _with_products(case), 1, LARGEST))
         part = case.over(len(few))
         run = Run(part, few, told, None, tolerance, deadline=deadline, largest=batch)
         run.diagnose(progress, self.pool)
@@ -205,6 +208,11 @@ def site_changes(before: Run, after: Run) -> list[SiteChange]:
         SiteChange(tensor, cast(Role, role), old.get(key), new.get(key))
         for key, (tensor, _, role) in parts.items()
     ]
+
+
+def _with_products(case: Case) -> float:
+    """Seconds that attributing one sample takes where weights are many, about."""
+    return max(_each(case) + _PRODUCT_SECONDS * products(case.model.graph), 1e-9)
 
 
 def _each(case: Case) -> float:

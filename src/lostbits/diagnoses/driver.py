@@ -109,6 +109,7 @@ class Run:
         self.focus = focus_of(self.case, self.source, *looked_at, pool, progress)
         folding = Folding(pool, progress, self._checkpoint(), self.deadline)
         job = Measurement.of(self.case, self.source, told, self.labels, self._batch(), self.focus)
+        job = replace(job, deadline=self.deadline)
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:

@@ -49,6 +49,7 @@ _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
 # Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
 _SOLUTIONS, _PRODUCT = 8, 0.25
+_MEANLESS = "InstanceNormalization"  # its output does not depend on the means of its channels
 _ENTRIES = 1 << 25  # of second moments: 256 MiB, of which ten are alive at once
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
 
@@ -134,6 +135,7 @@ class _Solver:
 
     def __init__(self, case: Case, positions: int, seed: int) -> None:
         self.powers = case.target.weights.power_of_two
+        self.biased = {s.scales[1] for s in case.placed.biases if s.scales is not None}
         self.positions, self.seed = positions, seed
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
@@ -178,9 +180,18 @@ class _Solver:
         rest, held = _summed(known, weights.shape[-1])
         rows = weights.shape[1]
         grid = RowGrid.of(layer.affine, matrix.groups, rows).repeated(matrix.blocks)
-        problem = Problem(weights, rest, held, grid, self._search(layer.affine, matrix, rows))
+        search = self._search(layer.affine, matrix, rows)
+        problem = Problem(weights, rest, held, grid, search, self._free_of_means(layer))
         values, grid = self._solve(problem, job)
-        return Solved(matrix.join(values), _rescaled(layer.affine, grid))
+        affine = None if search is None else _rescaled(layer.affine, grid)
+        return Solved(matrix.join(values), affine)
+
+    def _free_of_means(self, layer: Layer) -> bool:
+        """Whether a bias takes up the mean of the error, or the next node takes it away."""
+        if layer.weight.key in self.biased:
+            return True
+        readers = [s for s in layer.executor.steps if layer.step.outputs[0] in s.inputs]
+        return bool(readers) and all(s.operator.op_type == _MEANLESS for s in readers)
 
     def _search(self, affine: Affine, matrix: Matrix, rows: int) -> ScaleSearch | None:
         """With few bits clipping the tails of the weights pays; with many the search finds none.
