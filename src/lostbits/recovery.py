@@ -55,15 +55,22 @@ class Diagnosed:
         network: The attribution.
         layers: Errors layer by layer.
         missing_db: What the output's SQNR lacks to the goal; None without a goal.
+        unreached: Keys of weights that no sweep over layers comes to: those of recurrent nodes, and
+            tables of rows.
     """
 
     network: NetworkReport
     layers: tuple[LayerReport, ...]
     missing_db: float | None = None
+    unreached: frozenset[str] = frozenset()
 
     def share(self, role: str) -> float:
-        """Part of the output error that sites of a role carry; cancelling ones count as nothing."""
-        return sum(max(a.share, 0.0) for a in self.network.attributions if a.role == role)
+        """Part of the output error that sites of a role carry; cancelling ones count as nothing.
+
+        Without those that are out of reach.
+        """
+        known = (a for a in self.network.attributions if a.key not in self.unreached)
+        return sum(max(a.share, 0.0) for a in known if a.role == role)
 
     @property
     def constant_share(self) -> float:

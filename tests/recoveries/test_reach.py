@@ -8,19 +8,30 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from lostbits.attempts.bench import diagnosed
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Grid, affine_from_range
+from lostbits.language import verbatim
+from lostbits.plan.ranges import replanned
+from lostbits.plan.tensor_settings import Override
 from lostbits.recoveries import second_order
+from lostbits.recoveries.named_ranges import NamedRanges
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.second_order import SecondOrder
-from lostbits.recovery import applied
+from lostbits.recovery import Context, Diagnosed, applied
+from lostbits.results.diagnosis import Attribution, NetworkReport
 from lostbits.rounding.row_grid import RowGrid
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.sweep import layer_as_matrix
 from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix
 from lostbits.sweep.layers import sweep
+from lostbits.sweep.twin_networks import unread_weights
+from lostbits.workers.progress import silent
+from recurrent_nets import sequences, tagger
 from runs import divided
 from small_nets import change_by, coarse_weights, make, narrowed, samples
 from text_models import proto, random
@@ -182,3 +193,29 @@ def test_a_layer_without_bias_is_rounded_for_the_mean_as_well(tmp_path: Path) ->
     before = judge(case).sqnr_db
     after = judge(applied(case, change_by(SecondOrder(), case, source))).sqnr_db
     assert before is not None and after is not None and after > before + 6
+
+
+def test_weights_of_recurrent_nodes_are_passed_over_by_name(tmp_path: Path) -> None:
+    source, case = make(tmp_path, tagger(), sequences(), "qnn-htp")
+    recurrent = {s.tensor for s, op in unread_weights(case) if op == "LSTM"}
+    assert recurrent
+    skipped = change_by(SecondOrder(), case, source).skipped
+    assert {t for t, why in skipped.items() if why.code == "skipped.other_node"} == recurrent
+
+
+def test_no_gain_is_promised_of_weights_out_of_reach() -> None:
+    parts = [Attribution(name, "weight", "round", 0.0, 0.5) for name in ("a", "b")]
+    network = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 1.0, parts, {}, verbatim(""))
+    every, some = Diagnosed(network, ()), Diagnosed(network, (), unreached=frozenset({"a:weight"}))
+    assert (every.share("weight"), some.share("weight")) == (1.0, 0.5)
+
+
+def test_ranges_that_findings_name_are_those_of_their_commands(tmp_path: Path) -> None:
+    source, case = _made(tmp_path, "3-D convolution")
+    wide = narrowed(case, "x:activation", 10.0)
+    run = Run(wide.over(len(source)), source, Settings(), None)
+    run.diagnose(silent)
+    change = NamedRanges().change(wide, Context(source, diagnosed(run)))
+    told = replanned(wide, [case.sites[0]], Override("x", method="mse"))
+    assert change.plan["x:activation"] == told["x:activation"]
+    assert NamedRanges().gain(diagnosed(run)) > 0.05

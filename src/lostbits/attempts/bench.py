@@ -29,6 +29,7 @@ from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.measured import measured_model
 from lostbits.runtime.session import Session
+from lostbits.sweep.twin_networks import unread_weights
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -138,6 +139,7 @@ class Bench:
         batch = int(np.clip(_BATCH_SECONDS // _with_products(case), 1, LARGEST))
         part = case.over(len(few))
         run = Run(part, few, told, None, tolerance, deadline=deadline, largest=batch)
+        run.wanted = min(most, len(self.source))
         run.diagnose(progress, self.pool)
         return run
 
@@ -222,4 +224,5 @@ def _each(case: Case) -> float:
 
 def diagnosed(run: Run) -> Diagnosed:
     """What recoveries may know of a diagnosis."""
-    return Diagnosed(run.network(), tuple(run.layers()))
+    unreached = frozenset(site.key for site, _ in unread_weights(run.case))
+    return Diagnosed(run.network(), tuple(run.layers()), unreached=unreached)

@@ -62,6 +62,7 @@ class Run:
         metric: What decides, measured on the samples beside all this; None without one.
         deadline: After which no other batch is waited for; one always is.
         largest: Samples of a batch at most.
+        wanted: Samples that it would have looked at with more time.
         unwalked: Whether permutations were left out where gradients miss much.
     """
 
@@ -76,6 +77,7 @@ class Run:
     metric: MetricFigures | None = None
     deadline: Deadline = NEVER
     largest: int = LARGEST
+    wanted: int = 0
     unwalked: bool = False
 
     def __post_init__(self) -> None:
@@ -94,8 +96,8 @@ class Run:
 
     @property
     def late(self) -> bool:
-        """Whether the deadline came before the last sample."""
-        return self.deadline != NEVER and not self.interrupted and self.done < len(self.source)
+        """Whether there was no time for all samples."""
+        return not self.interrupted and self.done < self.wanted
 
     def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
         """Stream the data once; an interrupt keeps what is finished.

@@ -251,11 +251,11 @@ def _on_reading(reference: Reference) -> Iterator[Message]:
 
 def _cut_short(run: Run) -> Iterator[Message]:
     """That not all samples were looked at, and why."""
-    counts = {"done": str(run.done), "all": str(len(run.source))}
+    done = str(run.done)
     if run.interrupted:
-        yield say("note.interrupted", **counts)
+        yield say("note.interrupted", done=done, all=str(len(run.source)))
     elif run.late:
-        yield say("note.late", **counts)
+        yield say("note.late", done=done, all=str(run.wanted))
     if run.unwalked:
         yield say("note.unwalked", runs=str(2 * len(run.case.attributed_sites)))
 

@@ -9,6 +9,7 @@ from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.input_scaling import InputScaling
 from lostbits.recoveries.migration import Migration
+from lostbits.recoveries.named_ranges import NamedRanges
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.reconstruction import BlockReconstruction
@@ -27,6 +28,7 @@ ALL: tuple[Recovery, ...] = (
     Absorption(),
     Migration(),
     Splitting(),
+    NamedRanges(),
     Ranges(),
     AnalyticBias(),
     BiasCorrection(),
@@ -56,6 +58,7 @@ __all__ = [
     "FloatOutput",
     "InputScaling",
     "Migration",
+    "NamedRanges",
     "OwnScales",
     "Precision",
     "Ranges",

@@ -18,7 +18,7 @@ from lostbits.language import say
 from lostbits.plan.chosen import Written
 from lostbits.sweep.layer import Layer, Place, Shard, places, shards, view, whole
 from lostbits.sweep.shards import Decision, Look, MeanError, Sweep, Task
-from lostbits.sweep.twin_networks import Array, Networks
+from lostbits.sweep.twin_networks import Array, Networks, unread_weights
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Arrays, Cache
 from lostbits.workers.pool import Opened, Pool
@@ -133,6 +133,8 @@ class _Sweep:
     def run(self, correct_biases: bool, progress: Progress) -> Written:
         """Decide on layer after layer."""
         every = places(self.networks.executor)
+        for site, op in unread_weights(self.networks.case):
+            self.networks.written.skipped[site.tensor] = say("skipped.other_node", op=op)
         if self.solver.apart:
             self._solve_apart(every, progress)
         for place in every:
