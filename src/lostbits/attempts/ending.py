@@ -100,7 +100,7 @@ class Ending:
 
     def last(self, best: Case, of: str, judging: float) -> Run | None:
         """The attribution of what is written; None where there is no time for it."""
-        if self._deadline.left < self._look + judging:
+        if self._deadline.left < 2 * self._look + judging:  # what is said of it takes as long
             return None
         until = self._deadline.part(_PART)
         return self.bench.run(best, self.progress, ROUGHLY, of=of, deadline=until)

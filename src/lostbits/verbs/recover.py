@@ -1,10 +1,12 @@
 """The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from lostbits.attempts.bench import Bench, Save, Wishes
 from lostbits.attempts.ledger import Entry
@@ -20,10 +22,12 @@ from lostbits.metric import Metric
 from lostbits.metrics import metric as chosen_metric
 from lostbits.recovery import Effort, Inputs
 from lostbits.recovery import Recovery as Method
-from lostbits.results.diagnosis import Recovery
+from lostbits.results.diagnosis import Diagnosis, Recovery
+from lostbits.results.recovery import Outcome
 from lostbits.results.samples import SampleCheck
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
+from lostbits.runtime.metrics import Baseline
 from lostbits.system.deadline import Deadline
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import files_of
@@ -87,25 +91,15 @@ def recover(  # noqa: PLR0913 - options are keywords
     """
     origin = origin_of(case)
     check_static(case)
-    settings = _told(origin, workers, threads, command)
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
-    settings, effort = _kept(settings, effort, out)
-    given = parsed(budget) if isinstance(budget, str) else budget
-    wishes = Wishes(
-        goal=Goal.parse(goal) if isinstance(goal, str) else goal,
-        budget=given,
-        methods=choose(methods, iterations),
-        effort=effort,
-        deadline=Deadline.after(given),
-    )
+    settings, effort = _kept(_told(origin, workers, threads, command), effort, out)
+    wishes = _wishes(goal, budget, choose(methods, iterations), effort)
     judges, teaching = _parts(origin)
     counts = None if metric is None else chosen_metric(metric)
     settings = with_loss(settings, counts)
     seconds = {"calibrate": origin.seconds}
-    with working(settings, settings.resources.workers if workers is None else workers) as (
-        pool,
-        peak,
-    ):
+    workers = settings.resources.workers if workers is None else workers
+    with working(settings, workers) as (pool, peak):
         start = time.perf_counter()
         bare = _taught(case, origin, teaching.source, progress, pool)
         truth = judges.labels(labels, counts)
@@ -126,21 +120,13 @@ def recover(  # noqa: PLR0913 - options are keywords
         start, wishes = time.perf_counter(), replace(wishes, took=dict(seconds))
         best, ledger, outcome = recovered(bare, run, bench, wishes, saver(out), progress)
         seconds["recover"] = time.perf_counter() - start
-        in_time = wishes.deadline.left > _passes(seconds)
-        around = Circumstances(
-            adopted=origin.adopted is not None,
-            goals=[] if wishes.goal is None else [wishes.goal],
-            check=_check(bare, origin, judges, teaching, pool) if in_time else None,
-            judges=Judged(
-                outcome.before,
-                samples_used(judges.source, "evaluation", len(judges.source)),
-                None if counts is not None and counts.labels == "any" else truth,
-            ),
-        )
+        check = None
+        if wishes.deadline.left > seconds["calibrate"]:  # it takes less than a calibration
+            check = sample_check(bare, origin.reference.plain, judges.source, teaching.source, pool)
+        labelled = None if counts is not None and counts.labels == "any" else truth
+        around = _around(origin, wishes, check, _judged(judges, outcome.before, labelled))
         found = explained(run, origin, settings, seconds, (peak.bytes, pool.peak), around)
-    matched = found.coverage.sites_total
-    after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
-    report = replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
+    report = _report(replace(found, ledger=ledger), outcome, len(judges.source), around.goals)
     return Recovery(replace(best, origin=_origin(origin, best, out)), report)
 
 
@@ -152,6 +138,21 @@ def _told(
     return replace(settings, command=command or command_of(origin))
 
 
+def _wishes(
+    goal: str | Goal | None, budget: str | float, methods: tuple[Method, ...], effort: Effort
+) -> Wishes:
+    """What was asked for; from now on its time runs."""
+    given = parsed(budget) if isinstance(budget, str) else budget
+    aim = Goal.parse(goal) if isinstance(goal, str) else goal
+    return Wishes(methods, aim, given, effort, Deadline.after(given))
+
+
+def _judged(judges: Samples, before: Baseline, labels: NDArray[Any] | None) -> Judged:
+    """Figures of the case as it came, on the samples that judge."""
+    used = samples_used(judges.source, "evaluation", len(judges.source))
+    return Judged(before, used, labels)
+
+
 def _check(
     case: Case, origin: Provenance, judges: Samples, teaching: Samples, pool: Pool
 ) -> SampleCheck:
@@ -159,9 +160,23 @@ def _check(
     return sample_check(case, origin.reference.plain, judges.source, teaching.source, pool)
 
 
-def _passes(seconds: Mapping[str, float]) -> float:
-    """Seconds that a look at all samples takes, about: less than calibrating on them."""
-    return seconds["calibrate"]
+def _report(found: Diagnosis, outcome: Outcome, count: int, goals: Sequence[Goal]) -> Diagnosis:
+    """The diagnosis of the case as it came, with what has become of it, on so many samples."""
+    matched = found.coverage.sites_total
+    after = judged(outcome.after, count, matched=matched, goals=goals)
+    return replace(found, recovered=outcome, judgement_after=after)
+
+
+def _around(
+    origin: Provenance, wishes: Wishes, check: SampleCheck | None, judges: Judged
+) -> Circumstances:
+    """What is to be told besides the first diagnosis."""
+    return Circumstances(
+        adopted=origin.adopted is not None,
+        goals=[] if wishes.goal is None else [wishes.goal],
+        check=check,
+        judges=judges,
+    )
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:
