@@ -40,9 +40,9 @@ _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attr
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 2e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
-# Of a batch that is attributed, at whose end it may stop; and of a product of weight and value, of
-# which an attribution computes a dozen for one of the network.
-_BATCH_SECONDS, _PRODUCT_SECONDS = 8.0, 1e-9
+# Of a batch that is attributed, at whose end it may stop: at most, and as a part of the time; and
+# of a product of weight and value, of which an attribution computes a dozen for one of a run.
+_BATCH_SECONDS, _BATCH_SHARE, _PRODUCT_SECONDS = 8.0, 0.05, 1e-9
 # Of attributions between attempts: samples, and what they may miss the total by. They choose the
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
 _BETWEEN, ROUGHLY = 8, 0.1
@@ -136,7 +136,8 @@ class Bench:
         """
         few = self.source.slice(0, min(self._few(case), most))
         told = replace(self.settings, of=of or self.settings.of)
-        batch = int(np.clip(_BATCH_SECONDS // _with_products(case), 1, LARGEST))
+        longest = min(_BATCH_SECONDS, _BATCH_SHARE * self.budget)
+        batch = int(np.clip(longest // _with_products(case), 1, LARGEST))
         part = case.over(len(few))
         run = Run(part, few, told, None, tolerance, deadline=deadline, largest=batch)
         run.wanted = min(most, len(self.source))
