@@ -27,6 +27,7 @@ from lostbits.plan.ranges import plan_biases, widened
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge, Judges
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -54,15 +55,22 @@ class Diagnosed:
         network: The attribution.
         layers: Errors layer by layer.
         missing_db: What the output's SQNR lacks to the goal; None without a goal.
+        unreached: Keys of weights that no sweep over layers comes to: those of recurrent nodes, and
+            tables of rows.
     """
 
     network: NetworkReport
     layers: tuple[LayerReport, ...]
     missing_db: float | None = None
+    unreached: frozenset[str] = frozenset()
 
     def share(self, role: str) -> float:
-        """Part of the output error that sites of a role carry; cancelling ones count as nothing."""
-        return sum(max(a.share, 0.0) for a in self.network.attributions if a.role == role)
+        """Part of the output error that sites of a role carry; cancelling ones count as nothing.
+
+        Without those that are out of reach.
+        """
+        known = (a for a in self.network.attributions if a.key not in self.unreached)
+        return sum(max(a.share, 0.0) for a in known if a.role == role)
 
     @property
     def constant_share(self) -> float:
@@ -114,6 +122,7 @@ class Effort:
         goal: What is enough, for those that spend only as much as it takes.
         pool: Who works.
         inputs: Of the layers and blocks that are learned.
+        deadline: When a sweep has to end; what it has decided by then counts.
     """
 
     seed: int = 0
@@ -123,6 +132,7 @@ class Effort:
     goal: Goal | None = None
     pool: Pool = field(default_factory=InProcess)
     inputs: Inputs = Inputs.RECOVERED
+    deadline: Deadline = NEVER
 
     def __post_init__(self) -> None:
         """Refuse numbers that nobody can mean.

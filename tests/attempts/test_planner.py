@@ -1,6 +1,7 @@
 """The planner: which attempts it makes, in which order, and which it keeps."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,10 +136,12 @@ def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Cas
     ("seconds", "order"),
     [
         (1000, ["early", "quick", "slow"]),  # the earliest stage first, then decibels a second
-        (90, ["early", "slow"]),  # "quick" would go for the error that "slow" is to take
-        (65, ["slow"]),  # the others promise less together
-        (45, ["early", "quick"]),
-        (25, ["quick"]),  # "early" fits as well, and would leave no time for it
+        # "quick" would go for the error that "slow" is to take. What does not end in time is begun
+        # where nothing else does, the cheapest first.
+        (90, ["early", "slow", "quick"]),
+        (65, ["slow", "quick"]),  # the others promise less together
+        (45, ["early", "quick", "slow"]),
+        (25, ["quick", "early"]),  # "early" fits as well, and would leave no time for it
     ],
 )
 def test_the_attempts_that_promise_most_together_share_the_time(
@@ -153,6 +156,16 @@ def test_the_attempts_that_promise_most_together_share_the_time(
         attempt.planner = planner
     planner.run(silent)
     assert [e.method for e in planner.ledger] == order
+
+
+def _judging(planner: Planner, seconds: float) -> Callable[[float], float]:
+    """Lets a planner believe that judging takes so many seconds, and keeps none for the end."""
+
+    def closing(measured: float) -> float:
+        planner.judging = seconds
+        return 0.0
+
+    return closing
 
 
 class _Timed(Fixed):
@@ -219,6 +232,7 @@ def test_what_was_asked_side_by_side_takes_no_more_time(small: tuple[Source, Cas
             save(case, ledger)
 
         planner.tools = replace(planner.tools, save=later)
+        planner.closing = _judging(planner, 100.0)
         planner.run(silent)
         assert len(planner.ledger) == workers
 
@@ -272,10 +286,23 @@ def test_what_is_predicted_to_win_nothing_is_not_tried(small: tuple[Source, Case
     assert planner.stopped == say("recovered.nothing", names=names)
 
 
-def test_what_does_not_fit_into_the_time_is_not_started(small: tuple[Source, Case]) -> None:
+def test_what_does_not_fit_into_the_time_is_begun_where_nothing_does(
+    small: tuple[Source, Case],
+) -> None:
+    """The cheapest of them; what it has done by the deadline counts."""
+    source, case = small
+    none = Change("none", verbatim(""))
+    slow, slower = Fixed("slow", none, 1.0), Fixed("slower", none, 9.0, seconds=2.0)
+    planner, _ = _planner(source, case, [slower, slow], seconds=60, pace=100.0)
+    planner.run(silent)
+    assert [entry.method for entry in planner.ledger] == ["slow", "slower"]
+
+
+def test_nothing_is_begun_that_there_is_no_time_to_judge(small: tuple[Source, Case]) -> None:
     source, case = small
     slow = Fixed("slow", Change("slow", verbatim("")), 9.0)
     planner, _ = _planner(source, case, [slow], seconds=60, pace=100.0)
+    planner.closing = _judging(planner, 100.0)
     planner.run(silent)
     assert not planner.ledger
     assert planner.stopped == say("recovered.no_fit", needs="slow about 100 s")

@@ -58,7 +58,7 @@ def test_the_sums_are_those_of_their_definitions() -> None:
 
 def test_blocks_of_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Gram(2, 3).update(batch(0, 50))
-    monkeypatch.setattr(gram, "_BLOCK", 7)
+    monkeypatch.setattr(gram, "BLOCK", 7)
     assert_same(Gram(2, 3).update(batch(0, 50)), whole)
 
 

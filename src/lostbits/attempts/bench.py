@@ -1,52 +1,51 @@
-"""The verb ``recover``: diagnosis, attempts, and the best case on disk at any time."""
+"""What every attempt is measured with: samples, judges, attributions, the clock."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast, final
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.attempts.all_samples import made_again, on_all_samples
-from lostbits.attempts.finish import Finish, at_least
-from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
-from lostbits.attempts.planner import Planner, Tools
 from lostbits.case import Case
 from lostbits.data import Source
-from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.driver import LARGEST, Run
 from lostbits.diagnoses.network import CLOSURE
 from lostbits.diagnoses.settings import Settings
-from lostbits.graph.named_parts import ALL
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import place
+from lostbits.graph.products import products
 from lostbits.graph.site import Role
-from lostbits.language import say
 from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
-from lostbits.recoveries.precision import by_cost, widened
-from lostbits.recovery import Diagnosed, Effort, Recovery, applied
-from lostbits.results.recovery import Attempt, Outcome, SiteChange, Wider
+from lostbits.recovery import Diagnosed, Effort, Recovery
+from lostbits.results.recovery import SiteChange
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.equality import relative_error
 from lostbits.runtime.goal import Goal
-from lostbits.runtime.held_out_figures import Judge, Judges
+from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.measured import measured_model
-from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.session import Session
+from lostbits.sweep.twin_networks import unread_weights
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
-from lostbits.workers.progress import FINISH, Progress, silent
+from lostbits.workers.progress import Progress, silent
 
 _DIAGNOSED, _LEAST_DIAGNOSED = 16, 4  # samples that the first and the last attribution look at
 # Seconds that attributing one activation of one sample takes, on two cores. Not measured anew in a
 # run, because then two runs with one seed could look at different samples.
 _DIAGNOSIS_SECONDS = 2e-8
 _DIAGNOSIS_SHARE = 0.25  # part of the time that one may take
+# Of a batch that is attributed, at whose end it may stop: at most, and as a part of the time; and
+# of a product of weight and value, of which an attribution computes a dozen for one of a run.
+_BATCH_SECONDS, _BATCH_SHARE, _PRODUCT_SECONDS = 8.0, 0.05, 1e-9
 # Of attributions between attempts: samples, and what they may miss the total by. They choose the
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
-_BETWEEN, _ROUGHLY = 8, 0.1
+_BETWEEN, ROUGHLY = 8, 0.1
 # Runs that a pass is timed by: a neighbour's work makes single ones half as long again.
 _LEAST_TIMED, _TIMED, _TIMING_SECONDS = 4, 12, 1.0
 
@@ -61,7 +60,10 @@ class Wishes:
     Attributes:
         methods: What may be tried.
         goal: Where to stop; None tries everything that there is time for.
-        budget: Seconds that the attempts may take together.
+        budget: Seconds that everything may take together.
+        deadline: When that time is over.
+        took: Seconds that were measured before the attempts, by stage: ``calibrate``, on the
+            samples to work on, and ``diagnose``.
         effort: How hard to try.
     """
 
@@ -69,6 +71,8 @@ class Wishes:
     goal: Goal | None = None
     budget: float = 600.0
     effort: Effort = field(default_factory=Effort)
+    deadline: Deadline = NEVER
+    took: Mapping[str, float] = field(default_factory=dict)
 
 
 @final
@@ -124,11 +128,19 @@ class Bench:
         tolerance: float = CLOSURE,
         most: int = _DIAGNOSED,
         of: str | None = None,
+        deadline: Deadline = NEVER,
     ) -> Run:
-        """A diagnosis of the first samples; ``of`` is what is attributed, see ``Settings``."""
+        """A diagnosis of the first samples; ``of`` is what is attributed, see ``Settings``.
+
+        What is not in time is left out, batch by batch.
+        """
         few = self.source.slice(0, min(self._few(case), most))
+        told = replace(self.settings, of=of or self.settings.of)
+        longest = min(_BATCH_SECONDS, _BATCH_SHARE * self.budget)
+        batch = int(np.clip(longest // _with_products(case), 1, LARGEST))
         part = case.over(len(few))
-        run = Run(part, few, replace(self.settings, of=of or self.settings.of), None, tolerance)
+        run = Run(part, few, told, None, tolerance, deadline=deadline, largest=batch)
+        run.wanted = min(most, len(self.source))
         run.diagnose(progress, self.pool)
         return run
 
@@ -137,9 +149,9 @@ class Bench:
         affordable = _DIAGNOSIS_SHARE * self.budget / max(_each(case), 1e-9)
         return int(min(max(affordable, _LEAST_DIAGNOSED), _DIAGNOSED, len(self.source)))
 
-    def diagnose(self, case: Case) -> Diagnosed:
+    def diagnose(self, case: Case, deadline: Deadline = NEVER) -> Diagnosed:
         """Where its error comes from."""
-        return _diagnosed(self.run(case, tolerance=_ROUGHLY, most=_BETWEEN))
+        return diagnosed(self.run(case, tolerance=ROUGHLY, most=_BETWEEN, deadline=deadline))
 
     def look_seconds(self, case: Case) -> float:
         """How long ``diagnose`` takes, about."""
@@ -190,97 +202,6 @@ class Bench:
         return distance
 
 
-def recover(
-    case: Case, run: Run, bench: Bench, wishes: Wishes, save: Save, progress: Progress = silent
-) -> tuple[Case, list[Attempt], Outcome]:
-    """Win back what can be won of a case, which ``run`` has diagnosed: the best, and how."""
-    judge = bench.panel.judge(case)
-    judges, distance = bench.trials(wishes.goal), bench.distance(case.model, case.compared)
-    tools = Tools(judge.judged, bench.diagnose, bench.recalibrate, distance, save, judges)
-    deadline = time.monotonic() + wishes.budget
-    effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
-    first, seconds = _diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
-    planner = Planner(case, first, bench.source, wishes.methods, deadline, effort, tools, *seconds)
-    finish = Finish(planner, progress)
-    planner.attempted = finish.again
-    try:
-        planner.run(progress)
-        finish.leave_out()
-        progress(FINISH, 0, 1)
-    except KeyboardInterrupt:
-        if not planner.begun:
-            raise
-        return _so_far(planner, wishes)
-    met = None if wishes.goal is None else wishes.goal.met(planner.now)
-    best, written = _written(planner, bench, judge, progress)
-    if best is not planner.case:
-        save(best, [])
-    same = ALL if run.focus is None else run.focus.name
-    last = bench.run(best, progress, _ROUGHLY, of=same)
-    sites, bounds = site_changes(run, last), floors(planner.case, judge)
-    wider = [] if wishes.goal is not None else with_more_bits(planner.case, last, judge)
-    stopped = planner.reason_to_stop()
-    figures = (planner.before, planner.now, stopped, met, bounds)
-    whole = bench.whole if best is not planner.case else None
-    text = in_words(*figures, wider, whole)
-    outcome = Outcome(*figures, sites, text, wider, None if whole is None else written)
-    return best, [_attempt(entry) for entry in planner.ledger], outcome
-
-
-def _so_far(planner: Planner, wishes: Wishes) -> tuple[Case, list[Attempt], Outcome]:
-    """What an interrupted recovery has come to, without anything that takes another run."""
-    met = None if wishes.goal is None else wishes.goal.met(planner.now)
-    bounds: dict[str, float | None] = {"weights_in_float": None, "activations_in_float": None}
-    figures = (planner.before, planner.now, say("recovered.interrupted"), met, bounds)
-    text = in_words(*figures, [], None)
-    outcome = Outcome(*figures, [], text, interrupted=True)
-    return planner.case, [_attempt(entry) for entry in planner.ledger], outcome
-
-
-def _written(
-    planner: Planner, bench: Bench, judge: Judge, progress: Progress
-) -> tuple[Case, Baseline | None]:
-    """What is written: the best, made on all samples, and no worse than the plan on those."""
-    if bench.whole is None or bench.planned is None:
-        return planner.case, None
-    base = plan = bench.planned()
-    if planner.base is not planner.first:
-        base = bench.recalibrate(planner.base, planner.base.model, bench.whole)
-    rivals = [on_all_samples(planner.base, base, planner.steps)]
-    if planner.steps:
-        context = replace(planner.context(planner.diagnosed, progress), source=bench.whole)
-        rivals += [made_again(planner, base, context), planner.case, plan]
-    return best_of(rivals, judge)
-
-
-def best_of(cases: Sequence[Case], judge: Judge) -> tuple[Case, Baseline]:
-    """The best, and of equals the first."""
-    judged = [judge.judged(case) for case in cases]
-    best = 0
-    for number in range(1, len(cases)):
-        if not at_least(judged[best], judged[number]):
-            best = number
-    return cases[best], judged[best].baseline
-
-
-_WIDER = (1, 3, 5)
-
-
-def with_more_bits(case: Case, run: Run, judge: Judge) -> list[Wider]:
-    """What the wide grid, or float, on the tensors that cost most would give."""
-    order = by_cost(case, _diagnosed(run))
-    found = []
-    for count in sorted({min(count, len(order)) for count in _WIDER}):
-        change = widened(case, order[:count])
-        tensors = [group[0].tensor for step in order[:count] for group in step]
-        found.append(Wider(tensors, judge(applied(case, change))))
-    return found
-
-
-def _attempt(entry: Entry) -> Attempt:
-    return Attempt(**vars(entry), gain_db=entry.gain_db)
-
-
 def site_changes(before: Run, after: Run) -> list[SiteChange]:
     """Every site of two diagnoses of the same samples, before and after."""
     error = before.network().total
@@ -292,14 +213,9 @@ def site_changes(before: Run, after: Run) -> list[SiteChange]:
     ]
 
 
-def floors(case: Case, judge: Callable[[Case], Baseline]) -> dict[str, float | None]:
-    """Decibels that the output would have with one role in float: what no rounding can beat."""
-    activations = {s.key: case.plan[s.key] for s in case.sites if s.streams}
-    constants = {key: a for key, a in case.plan.items() if key not in activations}
-    return {
-        "weights_in_float": judge(replace(case, plan=activations, written={})).sqnr_db,
-        "activations_in_float": judge(replace(case, plan=constants)).sqnr_db,
-    }
+def _with_products(case: Case) -> float:
+    """Seconds that attributing one sample takes where weights are many, about."""
+    return max(_each(case) + _PRODUCT_SECONDS * products(case.model.graph), 1e-9)
 
 
 def _each(case: Case) -> float:
@@ -307,5 +223,7 @@ def _each(case: Case) -> float:
     return _DIAGNOSIS_SECONDS * case.values(case.sites)
 
 
-def _diagnosed(run: Run) -> Diagnosed:
-    return Diagnosed(run.network(), tuple(run.layers()))
+def diagnosed(run: Run) -> Diagnosed:
+    """What recoveries may know of a diagnosis."""
+    unreached = frozenset(site.key for site, _ in unread_weights(run.case))
+    return Diagnosed(run.network(), tuple(run.layers()), unreached=unreached)

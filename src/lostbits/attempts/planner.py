@@ -34,10 +34,12 @@ from lostbits.recovery import (
 from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
+from lostbits.system.deadline import Deadline
 from lostbits.workers.progress import ATTEMPT, Progress
 
 LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
+_CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
 
@@ -91,8 +93,8 @@ class Planner:
         diagnosed: Where its error comes from.
         source: Samples to work on.
         recoveries: What may be tried.
-        deadline: ``time.monotonic()`` before which an attempt should end; one that would end later
-            by its cost does not start.
+        deadline: ``time.monotonic()`` at which attempts end; one that would end later by its cost
+            starts only where none would end before, and stops at the border of a layer.
         effort: How hard each may try, and the goal at which to stop.
         tools: See Tools.
         pass_seconds: How long the float network takes over the samples to work on.
@@ -107,6 +109,10 @@ class Planner:
         steps: Changes that were kept since, by name.
         judged: Figures of the best so far.
         attempted: Told after every attempt; may put another case in the place of the best.
+        closing: Seconds that must be left for what comes after the attempts, from the seconds that
+            judging one takes.
+        calibrating: Seconds that another form of the network takes to be calibrated.
+        judging: Seconds that judging a case takes.
     """
 
     case: Case
@@ -126,6 +132,9 @@ class Planner:
     attempted: Callable[[Recovery], None] = lambda recovery: None
     considered: dict[str, Proposal] = field(default_factory=dict)
     proposed: dict[str, Change] = field(default_factory=dict)
+    closing: Callable[[float], float] = lambda judging: 0.0
+    calibrating: float = 0.0
+    judging: float = 0.0
 
     def __post_init__(self) -> None:
         self.pace = Pace.of_pass(self.case, self.pass_seconds)
@@ -144,7 +153,11 @@ class Planner:
 
     def run(self, progress: Progress) -> None:
         """Attempt until the goal is met, the time is up, or nothing is left to try."""
+        start = time.perf_counter()
         self.judged = self.tools.judge(self.case)
+        self.judging = time.perf_counter() - start
+        left = max(self.deadline - time.monotonic(), 0.0)
+        self.deadline -= min(self.closing(self.judging), _CLOSING * left)
         self.before = self.judged.baseline
         self.tools.save(self.case, self.ledger)
         waiting, case = list(self.recoveries), None
@@ -240,7 +253,21 @@ class Planner:
         possible = self._hopeful(predicted, waiting)
         options = [self._option(r, predicted[r.name]) for r in possible]
         room = self.deadline - time.monotonic() - spent
-        return tuple(possible[i] for i in best(options, room))
+        fitting = best(options, room)
+        if not fitting and not spent:
+            fitting = self._cheapest(possible, options, room)
+        return tuple(possible[i] for i in fitting)
+
+    def _cheapest(
+        self, possible: Sequence[Recovery], options: Sequence[Option], room: float
+    ) -> tuple[int, ...]:
+        """The one that takes least, though it may not end in time: what it does by then counts.
+
+        What is said of its time is said in advance, and too much for small networks.
+        """
+        least = {True: self.judging + self.calibrating, False: self.judging}
+        begun = [i for i, r in enumerate(possible) if room > least[r.stage in FORMS]]
+        return tuple(sorted(begun, key=lambda i: (options[i].cost, i))[:1])
 
     def _option(self, recovery: Recovery, forecast: Forecast) -> Option:
         """What was proposed beside another one costs no time any more."""
@@ -259,7 +286,9 @@ class Planner:
 
     def context(self, diagnosed: Diagnosed, progress: Progress) -> Context:
         """What a sweep may work with."""
-        return Context(self.source, diagnosed, self.effort, progress, self.tools.judges)
+        until = Deadline(self.deadline).sooner(self.judging)
+        effort = replace(self.effort, deadline=until)
+        return Context(self.source, diagnosed, effort, progress, self.tools.judges)
 
     def _proposal(
         self,

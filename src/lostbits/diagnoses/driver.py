@@ -16,7 +16,7 @@ from lostbits.diagnoses.focus import focus_of
 from lostbits.diagnoses.kept import check
 from lostbits.diagnoses.layers import layer_reports
 from lostbits.diagnoses.network import CLOSURE, Attributed, attributed_report
-from lostbits.diagnoses.permutation import walked_report
+from lostbits.diagnoses.permutation import affordable, walked_report
 from lostbits.diagnoses.settings import Settings
 from lostbits.diagnoses.sites import SiteFigures
 from lostbits.diagnoses.worker import PERMUTED_SAMPLES, Measured, Measurement, orders
@@ -27,6 +27,7 @@ from lostbits.results.sites import SiteReport, Standing
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Baseline, Focus
 from lostbits.runtime.output_figures import MetricFigures
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.checkpoint import NOWHERE, Checkpoint, Folding
 from lostbits.workers.pool import Pool
@@ -35,12 +36,13 @@ from lostbits.workers.progress import Progress
 
 # Part of the total that gradients may miss: where functions have no slope, and elsewhere.
 _OPEN, _LOST = 0.05, 0.5
+LARGEST = 16  # samples of a batch
 COPIES = 10  # of a float32 activation that are alive at once while it is attributed
 
 
-def fitting(room: float, each: float) -> int:
+def fitting(room: float, each: float, most: int = LARGEST) -> int:
     """Samples of a batch that is attributed, where each of them takes so much of the room."""
-    return int(np.clip(room // max(each, 1), 1, 16))
+    return int(np.clip(room // max(each, 1), 1, most))
 
 
 @final
@@ -58,6 +60,10 @@ class Run:
         interrupted: Whether the user stopped it before the last sample.
         sums: All that was measured so far.
         metric: What decides, measured on the samples beside all this; None without one.
+        deadline: After which no other batch is waited for; one always is.
+        largest: Samples of a batch at most.
+        wanted: Samples that it would have looked at with more time.
+        unwalked: Whether permutations were left out where gradients miss much.
     """
 
     case: Case
@@ -69,6 +75,10 @@ class Run:
     interrupted: bool = False
     sums: Measured = field(init=False)
     metric: MetricFigures | None = None
+    deadline: Deadline = NEVER
+    largest: int = LARGEST
+    wanted: int = 0
+    unwalked: bool = False
 
     def __post_init__(self) -> None:
         self.case = measured(self.case)
@@ -84,6 +94,11 @@ class Run:
         """Samples that the figures stand for."""
         return self.sums.samples
 
+    @property
+    def late(self) -> bool:
+        """Whether there was no time for all samples."""
+        return not self.interrupted and self.done < self.wanted
+
     def diagnose(self, progress: Progress, pool: Pool | None = None) -> None:
         """Stream the data once; an interrupt keeps what is finished.
 
@@ -94,20 +109,24 @@ class Run:
         told = self.settings
         looked_at = told.of, told.metric, told.batch
         self.focus = focus_of(self.case, self.source, *looked_at, pool, progress)
-        folding = Folding(pool, progress, self._checkpoint())
+        folding = Folding(pool, progress, self._checkpoint(), self.deadline)
         job = Measurement.of(self.case, self.source, told, self.labels, self._batch(), self.focus)
+        job = replace(job, deadline=self.deadline)
         chunks = self.source.chunks(job.batch, 1)
         fits = partial(check, case=self.case, samples=len(self.source))
         try:
             folding.run("diagnosis", job, chunks, self.sums, fits)
             for turn in count(1):
-                if not (finer := self._attributed.unsettled(self.tolerance)):
+                finer = self._attributed.unsettled(self.tolerance)
+                if not finer or self.deadline.passed:
                     break
                 again = [s for s in chunks if any(first in s for first in finer)]
                 job = replace(job, finer=finer)
                 folding.run(f"refinement {turn}", job, again, self.sums, fits)
-            if self._open():
-                few = [s for s in chunks if s.start < PERMUTED_SAMPLES]
+            walk = self._open()
+            self.unwalked = walk and not self._walks
+            if walk and self._walks:
+                few = [s for s in chunks if s.start < self._walks]
                 folding.run("permutations", replace(job, finer={}, walk=True), few, self.sums, fits)
         except KeyboardInterrupt:
             if not self.done:
@@ -120,6 +139,13 @@ class Run:
             return False
         most = _OPEN if self.sums.pointed else _LOST
         return abs(self._by_gradients().residual) > max(most, self.tolerance)
+
+    @property
+    def _walks(self) -> int:
+        """Samples over which permutations are worth their time, if any."""
+        if self.deadline.passed:
+            return 0
+        return min(affordable(self.case, orders(self.settings)), PERMUTED_SAMPLES)
 
     @property
     def _attributed(self) -> Attributed:
@@ -154,7 +180,7 @@ class Run:
         if any(site.dynamic for site in self.case.sites):
             return 1
         each = 4 * COPIES * self.case.values(self.case.placed.sites)
-        return fitting(self.settings.room, each)
+        return fitting(self.settings.room, each, self.largest)
 
     def sites(self) -> list[SiteReport]:
         """One report a site, in the order of the plan."""

@@ -35,6 +35,7 @@ from lostbits.runtime.metrics import Metric, Value
 from lostbits.runtime.path_gradients import Key, Vector, slopes
 from lostbits.runtime.simulation import Frozen
 from lostbits.statistic import RecordSum
+from lostbits.system.deadline import NEVER, Deadline
 
 CLOSURE = 0.02  # part of the total that the residual of all batches may reach
 # What one batch misses another often gains, so each by itself may miss so many times as much.
@@ -160,6 +161,7 @@ class NetworkErrors:
         value: The scalar to attribute.
         tolerance: Part of the total that the residual of all batches may reach.
         rules: The coarsest and the finest one.
+        deadline: After which a batch gets no finer one.
 
     Attributes:
         sums: What was attributed.
@@ -172,9 +174,10 @@ class NetworkErrors:
         value: Value,
         tolerance: float = CLOSURE,
         rules: tuple[int, int] = (1, FINEST),
+        deadline: Deadline = NEVER,
     ) -> None:
         self.case, self.executor, self.value = case, executor, value
-        self.tolerance, self.rules = tolerance, rules
+        self.tolerance, self.rules, self.deadline = tolerance, rules, deadline
         self.sums = Attributed()
 
     def update(
@@ -199,7 +202,8 @@ class NetworkErrors:
         rule, finest = self.rules
         integral = self._integrals(part, frozen, floats)
         sums = integral(rule)
-        while rule < finest and abs(_sum(sums) - total) > _EACH * self.tolerance * abs(total):
+        limit = _EACH * self.tolerance * abs(total)
+        while rule < finest and abs(_sum(sums) - total) > limit and not self.deadline.passed:
             rule += 1
             sums = integral(rule)
         self.sums.include(sums)

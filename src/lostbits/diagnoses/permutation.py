@@ -28,7 +28,21 @@ from lostbits.runtime.metrics import Metric, Value
 from lostbits.runtime.session import Session
 from lostbits.statistic import RecordSum
 
+# Values that all runs together may compute, some 10 seconds of an ONNX graph that is run as it is
+# written, and how many of them the call of a kernel is worth.
+_WALKED, _NODE = 1e9, 2e3
+
 CAUSES: tuple[Cause, Cause] = ("clip", "round")  # the order of a site's two attributed_sites
+
+
+def affordable(case: Case, orders: int) -> int:
+    """Samples over which so many permutations can be walked in some seconds; maybe none.
+
+    A formula of the case, so that two runs look at the same samples.
+    """
+    runs = 2 * len(case.attributed_sites) * orders
+    nodes = sum(1 for _ in case.model.graph)
+    return int(_WALKED // (runs * (case.values(case.sites) + _NODE * nodes)))
 
 
 @final

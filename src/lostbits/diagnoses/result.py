@@ -223,9 +223,7 @@ def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
 
 def _notes(run: Run, reference: Reference, network: NetworkReport, adopted: bool) -> list[Message]:
     """What a reader must know to judge the figures."""
-    notes: list[Message] = [*_on_outputs(run), *_on_samples(run)]
-    if run.interrupted:
-        notes.append(say("note.interrupted", done=str(run.done), all=str(len(run.source))))
+    notes: list[Message] = [*_on_outputs(run), *_on_samples(run), *_cut_short(run)]
     if run.labels is not None and run.done and not run.sums.comparison.labelled:
         notes.append(say("note.labels_unused"))
     if run.metric is not None:
@@ -269,6 +267,17 @@ def _on_reading(reference: Reference) -> Iterator[Message]:
         yield say("note.branches", nodes=", ".join(changes.assumed))
     if changes.control_flow:
         yield say("note.control_flow", nodes=", ".join(changes.control_flow))
+
+
+def _cut_short(run: Run) -> Iterator[Message]:
+    """That not all samples were looked at, and why."""
+    done = str(run.done)
+    if run.interrupted:
+        yield say("note.interrupted", done=done, all=str(len(run.source)))
+    elif run.late:
+        yield say("note.late", done=done, all=str(run.wanted))
+    if run.unwalked:
+        yield say("note.unwalked", runs=str(2 * len(run.case.attributed_sites)))
 
 
 def _on_outputs(run: Run) -> Iterator[Message]:

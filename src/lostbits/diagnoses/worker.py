@@ -26,6 +26,7 @@ from lostbits.runtime.metrics import Comparison, Focus, Outputs, Value
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 from lostbits.statistic import RecordSum, join_all, joined
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.handover import by_threads
 from lostbits.workers.work_folder import nobody
 
@@ -94,6 +95,7 @@ class Measurement:
             Where there are any, nothing else is measured.
         walk: Whether permutations are walked, and nothing else is measured.
         focus: What alone is attributed; None: the error of all outputs.
+        deadline: After which no batch is attributed by a finer rule.
     """
 
     case: Case
@@ -104,6 +106,7 @@ class Measurement:
     finer: Mapping[int, int] = field(default_factory=dict)
     walk: bool = False
     focus: Focus | None = None
+    deadline: Deadline = NEVER
 
     @classmethod
     def of(
@@ -259,7 +262,8 @@ class _Measuring:
         if settings.method == "permutation" or (settings.method == "auto" and opaque):
             self.permutation = permutations(self.case, self.value, settings)
         else:
-            self.gradient = NetworkErrors(self.case, self.executor, self.value)
+            until = self.job.deadline
+            self.gradient = NetworkErrors(self.case, self.executor, self.value, deadline=until)
 
 
 def permutations(case: Case, value: Value, settings: Settings) -> PermutationErrors:

@@ -10,6 +10,7 @@ from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.input_scaling import InputScaling
 from lostbits.recoveries.kernel_sums import FewerBits, HalfStep, UnsignedWeights
 from lostbits.recoveries.migration import Migration
+from lostbits.recoveries.named_ranges import NamedRanges
 from lostbits.recoveries.precision import Precision
 from lostbits.recoveries.ranges import Ranges
 from lostbits.recoveries.reconstruction import BlockReconstruction
@@ -31,6 +32,7 @@ ALL: tuple[Recovery, ...] = (
     UnsignedWeights(),
     FewerBits(),
     HalfStep(),
+    NamedRanges(),
     Ranges(),
     AnalyticBias(),
     BiasCorrection(),
@@ -62,6 +64,7 @@ __all__ = [
     "HalfStep",
     "InputScaling",
     "Migration",
+    "NamedRanges",
     "OwnScales",
     "Precision",
     "Ranges",

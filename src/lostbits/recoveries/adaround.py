@@ -46,6 +46,7 @@ _SAMPLES = 4  # of a step
 # With 256 positions a step a depthwise layer ends at 0.434 of nearest's error instead of 0.422; all
 # 1,568 of a batch give 0.424, four times as slow.
 _POSITIONS = 512
+_ENTRIES = 1 << 25  # of second moments, at most: 256 MiB
 _USUAL = 0.8  # part of the weights' error that stays after second-order rounding has been there
 
 
@@ -82,7 +83,15 @@ class AdaRound(Sweeping):
         effort, source, progress = context.effort, context.source, context.progress
         solver = _Solver(case, self, effort)
         cache = effort.kept(case, source, self)
-        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
+        written = sweep(
+            case,
+            source,
+            solver,
+            pool=effort.pool,
+            cache=cache,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
 
@@ -109,7 +118,9 @@ class _Solver:
     def __init__(self, case: Case, settings: AdaRound, effort: Effort) -> None:
         self.case, self.settings = case, settings
         self.apart = effort.inputs is Inputs.FLOAT
-        self.how = Reconstruction(iterations=settings.iterations, seed=effort.seed)
+        self.how = Reconstruction(
+            iterations=settings.iterations, seed=effort.seed, deadline=effort.deadline
+        )
         self.losses: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
 
@@ -163,9 +174,14 @@ def problem(
     matrix = Matrix.of(layer)
     if matrix is not None and drawn(layer):
         return _drawn(layer, matrix, positions, seed)
-    if matrix is not None and layer.activation is None:
+    if matrix is not None and layer.activation is None and not _too_wide(matrix):
         return _straight(layer, matrix)
     return _whole(layer, samples)
+
+
+def _too_wide(matrix: Matrix) -> bool:
+    """Whether second moments of its inputs take more memory than the layer's own outputs."""
+    return matrix.groups * matrix.columns**2 > _ENTRIES
 
 
 def drawn(layer: Layer) -> bool:

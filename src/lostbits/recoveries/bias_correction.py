@@ -38,8 +38,15 @@ class BiasCorrection(Sweeping):
 
     def change(self, case: Case, context: Context) -> Change:
         """One sweep over the layers, weights as they are."""
-        pool, progress = context.effort.pool, context.progress
-        written = sweep(case, context.source, _Keep(), pool=pool, progress=progress)
+        effort, progress = context.effort, context.progress
+        written = sweep(
+            case,
+            context.source,
+            _Keep(),
+            pool=effort.pool,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         known = case.written
         biases = sum(
             tensor not in known or not np.array_equal(values, known[tensor])

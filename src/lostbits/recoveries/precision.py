@@ -16,6 +16,7 @@ from lostbits.language import Message, say
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, applied, walk_cost
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.progress import Progress, silent
 
 Group = tuple[Site, ...]  # sites that share a scale, or a single one
@@ -58,7 +59,8 @@ class Precision(Sweeping):
             return goal.met(judge(applied(case, widened(case, steps))))
 
         order = by_cost(case, context.diagnosed)
-        return widened(case, fewest(order, enough, context.progress, self.trials))
+        until = context.effort.deadline
+        return widened(case, fewest(order, enough, context.progress, self.trials, until))
 
 
 def fewest(
@@ -66,13 +68,14 @@ def fewest(
     enough: Callable[[Sequence[Step]], bool],
     progress: Progress = silent,
     trials: int = 40,
+    until: Deadline = NEVER,
 ) -> list[Step]:
     """Few steps that are enough; all of them where not even those are.
 
     The least number from the front is looked for. The last of them is needed whatever comes before
     it, so it moves to the very front, and the search starts again among those before. A step that
     matters, but was attributed little, thus costs one round instead of everything ahead of it.
-    After ``trials`` runs the last round's answer stands.
+    After ``trials`` runs, or when there is no more time, the last round's answer stands.
 
     >>> fewest("abcdef", lambda steps: {"b", "e"} <= set(steps))
     ['e', 'b']
@@ -86,10 +89,12 @@ def fewest(
     def met(number: int) -> bool:
         nonlocal runs
         runs += 1
+        if until.passed:  # what has not been tried may not be enough
+            return False
         progress("precision", min(runs, trials), trials)
         return enough([*needed, *rest[:number]])
 
-    while runs < trials:
+    while runs < trials and not until.passed:
         count = _least(len(rest), met)
         if not count:
             return needed

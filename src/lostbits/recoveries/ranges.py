@@ -3,6 +3,8 @@
 Every method's range, and fractions of the full one, are tried on every activation. What counts is
 not the tensor's own error but the error of its readers' outputs relative to their power: a rare
 outlier in a channel that a layer hardly weighs may be clipped, one that decides a logit may not.
+A tensor that no layer with a constant weight reads is added, multiplied or handed on: what its
+range does to its own values is what it does to the next ones.
 
 References:
     Banner et al., 2019, arXiv:1810.05723 (ACIQ); Migacz, 2017 (KL); Wu et al., EasyQuant, 2020,
@@ -38,6 +40,7 @@ from lostbits.recovery import (
 from lostbits.runtime.judged import counting, decibels
 from lostbits.runtime.memory_layout import dot
 from lostbits.runtime.simulation import fake_quantize
+from lostbits.statistics.histogram import Density
 from lostbits.sweep.layer import Layer
 from lostbits.sweep.layers import OpenJob, sweep
 
@@ -46,6 +49,7 @@ _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
 Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
+_TRIALS = 0.5  # part of the time that is left, where it is bounded, in which choices are judged
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
 
 
@@ -87,8 +91,16 @@ class Ranges(Sweeping):
         """Try all candidates at every layer; one range for all tensors that share it."""
         trial = _Trial(case, self)
         few = context.source.slice(0, min(self.samples, len(context.source)))
-        pool, progress = context.effort.pool, context.progress
-        sweep(case, few, trial, pool=pool, correct_biases=False, progress=progress)
+        effort, progress = context.effort, context.progress
+        sweep(
+            case,
+            few,
+            trial,
+            pool=effort.pool,
+            correct_biases=False,
+            progress=progress,
+            deadline=effort.deadline.part(1 - _TRIALS),
+        )
         plan, names = self._best(case, trial, context)
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
@@ -106,14 +118,22 @@ class Ranges(Sweeping):
         A layer's output is a forecast of the network's, and so many choices may add up to a loss
         that none of them shows.
         """
-        choices = [trial.choices(), *(trial.of_one(m.name) for m in trial.methods)]
-        judge = context.judge(case, self.samples)
-
-        def score(choice: Choice) -> tuple[float, float]:
+        at_layers, others = trial.at_layers(), trial.by_own_error()
+        every = ({**at_layers[0], **others[0]}, [*at_layers[1], *others[1]])
+        choices = [every, *(trial.of_one(m.name) for m in trial.methods)]
+        choices += [at_layers] if others[0] else []
+        new = [choice for choice in choices if choice[0]]
+        if not new:
+            return choices[0]
+        judge, best, most = context.judge(case, self.samples), new[0], (-np.inf, -np.inf)
+        for choice in new:
+            if context.effort.deadline.passed:
+                break
             found = judge(applied(case, Change(self.name, say("ledger.none"), plan=choice[0])))
-            return counting(found)(found), decibels(found)
-
-        return max((choice for choice in choices if choice[0]), key=score, default=choices[0])
+            score = counting(found)(found), decibels(found)
+            if score > most:
+                best, most = choice, score
+        return best
 
 
 @final
@@ -131,9 +151,6 @@ class _Trial:
         for site in case.sites:
             if site.streams:
                 self.groups.setdefault(site.group, []).append(site)
-        self.readers = {
-            s.scales[1]: s.scales[0] for s in case.placed.biases if s.scales is not None
-        }
         self.candidates = {g: self._candidates(mates) for g, mates in self.groups.items()}
         self.costs: dict[str, dict[Figure, float]] = {}
 
@@ -156,8 +173,7 @@ class _Trial:
 
     def look(self, layer: Layer) -> tuple[float, dict[Figure, float]] | None:
         """Power of the layer's output, and the error of each candidate of its input."""
-        group = self.readers.get(layer.weight.key)
-        if group not in self.candidates:
+        if (group := _group(layer)) not in self.candidates:
             return None
         weight = torch.from_numpy(layer.values)
         power = sum(_energy(layer.output(x, weight)) for x in layer.inputs)
@@ -174,7 +190,7 @@ class _Trial:
         known = [pair for pair in found if pair is not None]
         if not known:
             return
-        group = self.readers[layer.weight.key]
+        group = _group(layer) or ""
         costs = self.costs.setdefault(group, dict.fromkeys(self.candidates[group], 0.0))
         power = max(sum(power for power, _ in known), 1e-30)
         for name in costs:
@@ -186,19 +202,31 @@ class _Trial:
         changes = (fake_quantize(x, affine).sub_(x) for x in layer.inputs)
         return sum(_energy(layer.output(e, weight)) for e in changes)
 
-    def choices(self) -> Choice:
-        """The cheapest candidate of every group, where it is clearly better, and their names."""
+    def at_layers(self) -> Choice:
+        """The cheapest candidate of every group that a layer reads, where it is clearly better."""
+        return self._cheapest(self.costs)
+
+    def by_own_error(self) -> Choice:
+        """The same of the other groups, by the squared error of their own values."""
+        others = (group for group in self.groups if group not in self.costs)
+        return self._cheapest({group: self._own(group) for group in others})
+
+    def _own(self, group: str) -> dict[Figure, float]:
+        """Squared error of all tensors of a group under every candidate."""
+        seen = [self.case.seen[site.key] for site in self.groups[group]]
+        candidates = self.candidates[group].items()
+        whole = self.candidates[group]["in use"].axis is None
+        rows = [(each.whole if whole else each.channels).density() for each in seen]
+        return {n: sum(_squared(each, affine) for each in rows) for n, affine in candidates}
+
+    def _cheapest(self, costs: Mapping[str, Mapping[Figure, float]]) -> Choice:
         plan: dict[str, Affine | None] = {}
         names: list[Figure] = []
-        for group, mates in self.groups.items():
-            if group not in self.costs:
-                self.skipped[group] = say("skipped.range_kept")
-                continue
-            costs = self.costs[group]
-            best = min(costs, key=costs.__getitem__)
-            if costs[best] < _CLEAR * costs["in use"]:
+        for group, each in costs.items():
+            best = min(each, key=each.__getitem__)
+            if each[best] < _CLEAR * each["in use"]:
                 names.append(best)
-                plan |= {s.key: self.candidates[group][best] for s in mates}
+                plan |= {s.key: self.candidates[group][best] for s in self.groups[group]}
         return plan, names
 
     def of_one(self, method: str) -> Choice:
@@ -207,6 +235,17 @@ class _Trial:
         new = {g: a for g, a in found.items() if a != self.candidates[g]["in use"]}
         plan = {s.key: a for g, a in new.items() for s in self.groups[g]}
         return dict(plan), [method] * len(new)
+
+
+def _group(layer: Layer) -> str | None:
+    """The group of the tensor that a layer multiplies with its weight; None for one in float."""
+    site = layer.executor.reader_site(layer.step.name, 1 - layer.index)
+    return None if site is None or not site.streams else site.group
+
+
+def _squared(rows: Density, affine: Affine) -> float:
+    ends = (np.atleast_1d(v) for v in (affine.lo, affine.hi, affine.scale))
+    return float(rows.error(*ends).sum())
 
 
 def _energy(y: torch.Tensor) -> float:

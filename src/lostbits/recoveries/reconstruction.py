@@ -23,6 +23,7 @@ from lostbits.recovery import (
     Change,
     Context,
     Diagnosed,
+    Effort,
     Inputs,
     Stage,
     Sweeping,
@@ -69,10 +70,18 @@ class BlockReconstruction(Sweeping):
     def change(self, case: Case, context: Context) -> Change:
         """One sweep over the blocks."""
         effort, source, progress = context.effort, context.source, context.progress
-        solver = _Solver(case, self, effort.seed)
+        solver = _Solver(case, self, effort)
         cache = effort.kept(case, source, self)
         pool = effort.pool if effort.inputs is Inputs.FLOAT else None
-        written = sweep_blocks(case, source, solver, pool=pool, cache=cache, progress=progress)
+        written = sweep_blocks(
+            case,
+            source,
+            solver,
+            pool=pool,
+            cache=cache,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         return swept(self.name, solver.summary(), len(solver.losses), written, solver.skipped)
 
 
@@ -80,9 +89,14 @@ class BlockReconstruction(Sweeping):
 class _Solver:
     """Learns block after block."""
 
-    def __init__(self, case: Case, settings: BlockReconstruction, seed: int) -> None:
+    def __init__(self, case: Case, settings: BlockReconstruction, effort: Effort) -> None:
         self.case, self.samples = case, settings.samples
-        self.how = Reconstruction(iterations=settings.iterations, checks=_CHECKS, seed=seed)
+        self.how = Reconstruction(
+            iterations=settings.iterations,
+            checks=_CHECKS,
+            seed=effort.seed,
+            deadline=effort.deadline,
+        )
         self.losses: list[tuple[float, float]] = []
         self.moved: list[float] = []
         self.skipped: dict[str, Message] = {}

@@ -49,6 +49,8 @@ _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
 # Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
 _SOLUTIONS, _PRODUCT = 8, 0.25
+_MEANLESS = "InstanceNormalization"  # its output does not depend on the means of its channels
+_ENTRIES = 1 << 25  # of second moments: 256 MiB, of which ten are alive at once
 _USUAL = 0.2  # part of the weights' error that stays, by experience on mobile networks
 
 
@@ -85,7 +87,15 @@ class SecondOrder(Sweeping):
         solver = _Solver(case, self.positions, context.effort.seed)
         effort, source, progress = context.effort, context.source, context.progress
         cache = effort.kept(case, source, self)
-        written = sweep(case, source, solver, pool=effort.pool, cache=cache, progress=progress)
+        written = sweep(
+            case,
+            source,
+            solver,
+            pool=effort.pool,
+            cache=cache,
+            progress=progress,
+            deadline=effort.deadline,
+        )
         return swept(self.name, solver.summary(), len(solver.errors), written, solver.skipped)
 
 
@@ -103,7 +113,7 @@ class _Moments(NamedTuple):
 
 
 def _nothing(matrix: Matrix, columns: int) -> Gram:
-    return Gram(matrix.groups, columns, paired=True)
+    return Gram(matrix.groups * matrix.blocks, columns, paired=True)
 
 
 def _summed(found: Sequence[_Moments], columns: int) -> tuple[Gram, Gram]:
@@ -125,24 +135,28 @@ class _Solver:
 
     def __init__(self, case: Case, positions: int, seed: int) -> None:
         self.powers = case.target.weights.power_of_two
+        self.biased = {s.scales[1] for s in case.placed.biases if s.scales is not None}
         self.positions, self.seed = positions, seed
         self.errors: list[tuple[float, float]] = []
         self.skipped: dict[str, Message] = {}
 
-    def look(self, layer: Layer) -> _Moments | None:
-        """None for a layer that is no ``W x``."""
-        matrix = Matrix.of(layer)
+    def look(self, layer: Layer) -> _Moments | Message:
+        """Why there are none of a layer that is no ``W x``, or has too many columns."""
+        whole = Matrix.of(layer)
+        matrix = whole and whole.fitting(_ENTRIES)
         if matrix is None:
-            return None
-        columns = matrix.split(layer.values).shape[-1]
+            no_rows = say("skipped.no_rows", op=layer.step.operator.op_type)
+            return no_rows if whole is None else say("skipped.too_wide")
+        columns = matrix.columns // matrix.blocks
         rest, held = (_nothing(matrix, columns) for _ in range(2))
         enough = min(self.positions, enough_positions(columns))
         batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
         for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
             most = max(enough * part.size // layer.shard.total, 1)
             positions = matrix.sample(floats, most, self._random(layer, part))
-            x, z = matrix.pairs(floats, quantized, positions)
-            (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
+            for some in matrix.parts(floats, positions):
+                x, z = matrix.pairs(floats, quantized, some)
+                (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
         return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
 
     def _random(self, layer: Layer, part: Batch) -> torch.Generator:
@@ -151,24 +165,41 @@ class _Solver:
         (seed,) = np.random.SeedSequence([self.seed, layer.number, first]).generate_state(1)
         return torch.Generator().manual_seed(int(seed))
 
-    def solve(self, layer: Layer, found: Sequence[_Moments | None], job: OpenJob) -> Solved | None:
+    def solve(
+        self, layer: Layer, found: Sequence[_Moments | Message], job: OpenJob
+    ) -> Solved | None:
         """From the moments of all shards, added in their order."""
-        known = [moments for moments in found if moments is not None]
+        known = [moments for moments in found if isinstance(moments, _Moments)]
         if not known:
-            op = layer.step.operator.op_type
-            self.skipped[layer.weight.tensor] = say("skipped.no_rows", op=op)
+            self.skipped[layer.weight.tensor] = next(m for m in found if isinstance(m, Message))
             return None
         matrix = known[0].matrix
+        if matrix.blocks > 1:
+            self.skipped[layer.weight.tensor] = say("skipped.in_blocks", count=str(matrix.blocks))
         weights = matrix.split(layer.values)
         rest, held = _summed(known, weights.shape[-1])
-        grid = RowGrid.of(layer.affine, *weights.shape[:2])
-        problem = Problem(weights, rest, held, grid, self._search(layer.affine))
+        rows = weights.shape[1]
+        grid = RowGrid.of(layer.affine, matrix.groups, rows).repeated(matrix.blocks)
+        search = self._search(layer.affine, matrix, rows)
+        problem = Problem(weights, rest, held, grid, search, self._free_of_means(layer))
         values, grid = self._solve(problem, job)
-        return Solved(matrix.join(values), _rescaled(layer.affine, grid))
+        affine = None if search is None else _rescaled(layer.affine, grid)
+        return Solved(matrix.join(values), affine)
 
-    def _search(self, affine: Affine) -> ScaleSearch | None:
-        """With few bits clipping the tails of the weights pays; with many the search finds none."""
-        if affine.grid.bits > _FEW_BITS or self.powers:
+    def _free_of_means(self, layer: Layer) -> bool:
+        """Whether a bias takes up the mean of the error, or the next node takes it away."""
+        if layer.weight.key in self.biased:
+            return True
+        readers = [s for s in layer.executor.steps if layer.step.outputs[0] in s.inputs]
+        return bool(readers) and all(s.operator.op_type == _MEANLESS for s in readers)
+
+    def _search(self, affine: Affine, matrix: Matrix, rows: int) -> ScaleSearch | None:
+        """With few bits clipping the tails of the weights pays; with many the search finds none.
+
+        Nor is there one where rows of several matrices share a scale.
+        """
+        shared = affine.axis is not None and affine.scale.size != matrix.groups * rows
+        if affine.grid.bits > _FEW_BITS or self.powers or shared or matrix.blocks > 1:
             return None
         return ScaleSearch(per_row=affine.axis is not None)
 

@@ -11,7 +11,7 @@ from lostbits.statistic import RunningSum
 Floats = NDArray[np.float64]
 # Positions multiplied at once in the inputs' own precision, which costs half of float64; blocks add
 # up in float64, so that the sum of many is as good as that of one.
-_BLOCK = 4096
+BLOCK = 4096
 
 
 class Moments(NamedTuple):
@@ -67,8 +67,8 @@ class Gram(RunningSum[Moments]):
             raise ValueError("Gram.update: give a reference if and only if paired")
         x = x[None] if x.ndim == 2 else x
         partner = None if reference is None else reference.reshape(x.shape)
-        for first in range(0, x.shape[1], _BLOCK):
-            part = slice(first, first + _BLOCK)
+        for first in range(0, x.shape[1], BLOCK):
+            part = slice(first, first + BLOCK)
             self._add(x[:, part], None if partner is None else partner[:, part])
         return self
 

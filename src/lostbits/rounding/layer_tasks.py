@@ -60,6 +60,7 @@ class Problem:
         rest, held: Moments of the samples to learn from and of those to judge by, paired.
         grid: Before a scale is looked for.
         search: How to look for one; None keeps the grid.
+        centred: Whether a bias, or a normalisation behind, takes care of the mean of the error.
     """
 
     weights: Floats
@@ -67,6 +68,7 @@ class Problem:
     held: Gram
     grid: RowGrid
     search: ScaleSearch | None = None
+    centred: bool = True
 
     @cached_property
     def parts(self) -> list[Part]:
@@ -75,12 +77,15 @@ class Problem:
 
     @cached_property
     def every(self) -> Gram:
-        """Of all samples, about the means: the bias takes care of those."""
-        return deepcopy(self.rest).merge(self.held).centred()
+        """Of all samples, about the means where something takes care of those."""
+        return self._about_means(deepcopy(self.rest).merge(self.held))
 
     @cached_property
     def _apart(self) -> tuple[Gram, Gram]:
-        return self.rest.centred(), self.held.centred()
+        return self._about_means(self.rest), self._about_means(self.held)
+
+    def _about_means(self, gram: Gram) -> Gram:
+        return gram.centred() if self.centred else gram
 
     @cached_property
     def _learned(self) -> Ridge:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from lostbits.errors import RecoveryError
 from lostbits.rounding.row_grid import Codes
 from lostbits.rounding.soft_rounding import RoundedWeight, SoftWeight
+from lostbits.system.deadline import NEVER, Deadline
 
 Input = TypeVar("Input")
 Forward = Callable[[Input, Mapping[str, Tensor]], Tensor]
@@ -42,6 +43,7 @@ class Reconstruction:
         patience: Checks in a row without a gain that end the learning, once 95 % have decided.
         seed: Of the order of the batches.
         others_rate: Of Adam, on what else is learned.
+        deadline: After which no other step is taken.
     """
 
     iterations: int = 1000
@@ -53,6 +55,7 @@ class Reconstruction:
     patience: int = 3
     seed: int = 0
     others_rate: float = 1e-3
+    deadline: Deadline = NEVER
 
     def exponent(self, iteration: int) -> float | None:
         """Of the regulariser at this iteration; None before it sets in."""
@@ -209,6 +212,8 @@ def _learn(learner: _Learner, batches: "Batches[Any]", best: Rounded) -> Rounded
     how, idle, lowest = learner.how, 0, math.inf
     every = max(1, how.iterations // how.checks)
     for iteration, index in enumerate(_shuffled(len(batches), how)):
+        if how.deadline.passed:
+            break
         with torch.enable_grad():
             learner.step(*batches[index], iteration)
         done = iteration + 1

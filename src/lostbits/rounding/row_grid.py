@@ -33,18 +33,25 @@ class RowGrid:
     def of(cls, affine: Affine, groups: int, rows: int) -> "RowGrid":
         """Rows in the order of ``weight.reshape(groups, rows, -1)``; ``affine.axis`` is theirs.
 
+        In a stack of matrices, rows of one number share a scale.
+
         Raises:
-            ValueError: when there is neither one scale nor one for each of groups * rows.
+            ValueError: when there is neither one scale nor one for each of groups * rows, or rows.
         """
-        if affine.scale.size not in (1, groups * rows):
+        if affine.scale.size not in (1, rows, groups * rows):
             raise ValueError(f"RowGrid.of: {affine.scale.size} scales for {groups} x {rows} rows")
 
         def spread(values: NDArray[Any]) -> Floats:
-            every = np.broadcast_to(values.ravel(), (groups * rows,))
-            return every.astype(np.float64).reshape(groups, rows)
+            each = values.reshape((groups, rows) if values.size == groups * rows else (1, -1))
+            return np.broadcast_to(each, (groups, rows)).astype(np.float64)
 
         ends = affine.grid.qmin, affine.grid.qmax
         return cls(spread(affine.scale), spread(affine.zero_point), *ends)
+
+    def repeated(self, times: int) -> "RowGrid":
+        """Every group so many times, one after the other."""
+        scale, zero = (np.repeat(v, times, axis=0) for v in (self.scale, self.zero_point))
+        return RowGrid(scale, zero, self.qmin, self.qmax)
 
     @property
     def ends(self) -> tuple[Floats, Floats]:

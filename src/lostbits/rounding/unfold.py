@@ -63,6 +63,12 @@ def patches(x: Tensor, window: Window, positions: Tensor | None = None) -> Tenso
     return taken.reshape(taken.shape[0], window.groups, -1).transpose(0, 1).contiguous()
 
 
+def count_positions(x: Tensor, window: Window) -> int:
+    """Of all samples together."""
+    view = window.windows(x[:1])
+    return x.shape[0] * math.prod(view.shape[1 : 1 + len(window.kernel)])
+
+
 def sample_positions(
     x: Tensor, window: Window, limit: int, generator: torch.Generator
 ) -> Tensor | None:
@@ -70,8 +76,7 @@ def sample_positions(
 
     To be chosen once for an input and its float counterpart, which then give pairs.
     """
-    view = window.windows(x[:1])
-    count = x.shape[0] * math.prod(view.shape[1 : 1 + len(window.kernel)])
+    count = count_positions(x, window)
     if count <= limit:
         return None
     return torch.randperm(count, generator=generator)[:limit].sort().values

@@ -5,7 +5,7 @@ other's errors, and a residual connection is seen by those that it spans (Li et 
 2021, arXiv:2102.05426).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, final
 
@@ -24,6 +24,7 @@ from lostbits.sweep.layer import Shard, whole
 from lostbits.sweep.layers import OpenJob, check_grid, check_values
 from lostbits.sweep.shards import Decision, Sweep, Worker
 from lostbits.sweep.twin_networks import Array, Networks, quantized_weight
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Arrays, Cache
 from lostbits.workers.pool import Pool
 from lostbits.workers.pools import InProcess
@@ -141,15 +142,16 @@ def sweep_blocks(
     pool: Pool | None = None,
     cache: Cache | None = None,
     progress: Progress = silent,
+    deadline: Deadline = NEVER,
 ) -> Written:
     """Let ``solver`` choose for every block, in topological order; see ``layerwise.sweep``.
 
     Without a pool a block sees what the blocks before it have become. With one it sees what they
     are in the float network, so that none has to wait for another, and a free worker takes
-    the next.
+    the next. Blocks that are not done by the deadline stay as they are, by name.
     """
     with (pool or InProcess()).open(Sweep(case, source, solver.look)) as job:
-        return _Blocks(case, source, solver, job, cache).run(pool is None, progress)
+        return _Blocks(case, source, solver, job, cache, deadline).run(pool is None, progress)
 
 
 @final
@@ -192,9 +194,10 @@ class _Blocks:
         solver: BlockSolver,
         job: OpenJob,
         cache: Cache | None,
+        deadline: Deadline,
     ) -> None:
         self.networks = Networks(case, None)
-        self.solver, self.job, self.cache = solver, job, cache
+        self.solver, self.job, self.cache, self.deadline = solver, job, cache, deadline
         (self.shard,) = whole(source)
         self.parts = list(segments(self.networks.executor))
 
@@ -208,9 +211,20 @@ class _Blocks:
             if number in known:
                 if in_order and known[number] is None:
                     outcomes = self.job.map(self._tasks([number], apart=False))
-                self._decide(number, known[number] or self._new(number, outcomes), in_order)
+                solved = known[number] or self._new(number, outcomes)
+                if solved is None:
+                    self._pass_over(n for n in asked if n >= number)
+                    break
+                self._decide(number, solved, in_order)
             progress("blocks", number, len(self.parts))
         return self.networks.written
+
+    def _pass_over(self, late: Iterable[int]) -> None:
+        """Note the weights of blocks that there is no time for."""
+        for number in late:
+            weights, _ = _sites(self.networks.executor, self.parts[number - 1])
+            names = (site.tensor for site in weights.values())
+            self.networks.written.skipped |= dict.fromkeys(names, say("skipped.late"))
 
     def _tasks(self, numbers: Sequence[int], *, apart: bool) -> list[Rebuild]:
         return [Rebuild(number, self.shard, apart) for number in numbers]
@@ -242,8 +256,11 @@ class _Blocks:
 
         return None if self.cache is None else self.cache.load(number, read)
 
-    def _new(self, number: int, outcomes: Iterator[Reconstructed]) -> Reconstructed:
-        solved = next(outcomes)
+    def _new(self, number: int, outcomes: Iterator[Reconstructed]) -> Reconstructed | None:
+        """What the solver makes of a block; None where that is not in time."""
+        solved = None if self.deadline.passed else next(outcomes)
+        if solved is None or self.deadline.passed:
+            return None
         self.solver.take(solved)
         if self.cache is not None:
             values = {key: array.astype(np.float32) for key, array in solved.values.items()}

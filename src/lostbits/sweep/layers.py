@@ -18,7 +18,8 @@ from lostbits.language import say
 from lostbits.plan.chosen import Written
 from lostbits.sweep.layer import Layer, Place, Shard, places, shards, view, whole
 from lostbits.sweep.shards import Decision, Look, MeanError, Sweep, Task
-from lostbits.sweep.twin_networks import Array, Networks
+from lostbits.sweep.twin_networks import Array, Networks, unread_weights
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Arrays, Cache
 from lostbits.workers.pool import Opened, Pool
 from lostbits.workers.pools import InProcess
@@ -70,7 +71,7 @@ class Solver(Protocol):
         ...
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - options are keywords
     case: Case,
     source: Source,
     solver: Solver,
@@ -79,17 +80,23 @@ def sweep(
     correct_biases: bool = True,
     cache: Cache | None = None,
     progress: Progress = silent,
+    deadline: Deadline = NEVER,
 ) -> Written:
     """Let ``solver`` choose the weights of every layer, in topological order.
 
     With ``correct_biases`` each layer's bias then takes up the mean error that is left per output
     channel (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical form). Layers found in
-    ``cache`` are not solved again. Without a pool this process does it all.
+    ``cache`` are not solved again. Without a pool this process does it all. Layers that are not
+    done by the deadline stay as they are, by name.
     """
     several = pool if pool is not None and (solver.apart or not solver.whole) else InProcess()
     parts = whole(source) if solver.whole else shards(source)
     with several.open(Sweep(case, source, solver.look)) as job:
-        return _Sweep(case, solver, parts, job, cache).run(correct_biases, progress)
+        return _Sweep(case, solver, parts, job, cache, deadline).run(correct_biases, progress)
+
+
+class _LateError(Exception):
+    """There is no time for another layer."""
 
 
 @final
@@ -103,9 +110,11 @@ class _Sweep:
         parts: Sequence[Shard],
         job: OpenJob,
         cache: Cache | None,
+        deadline: Deadline,
     ) -> None:
         self.networks = Networks(case, None)
         self.solver, self.parts, self.job, self.cache = solver, parts, job, cache
+        self.deadline = deadline
         self.affinities = [shard.number for shard in parts]
         self.known: dict[int, Solved | None] = {}
 
@@ -115,23 +124,58 @@ class _Sweep:
         looks = [Look(place.number, shard, apart=True) for place in asked for shard in self.parts]
         told = self.job.map(looks)
         for place in asked:
+            if self.deadline.passed:
+                break
             self.known[place.number] = self._new(place, [next(told) for _ in self.parts])
             progress("layers apart", len(self.known), len(asked))
+        told.close()
 
     def run(self, correct_biases: bool, progress: Progress) -> Written:
         """Decide on layer after layer."""
         every = places(self.networks.executor)
+        for site, op in unread_weights(self.networks.case):
+            self.networks.written.skipped[site.tensor] = say("skipped.other_node", op=op)
         if self.solver.apart:
             self._solve_apart(every, progress)
         for place in every:
-            solved = self._solved(place)
-            if solved is not None:
-                grids = {} if solved.affine is None else {place.weight.key: solved.affine}
-                self._decide("weight", place, Decision({place.weight.key: solved.values}, grids))
-            if correct_biases:
-                self._correct_bias(place)
+            try:
+                self._layer(place, correct_biases)
+            except _LateError:
+                late = {p.weight.tensor: say("skipped.late") for p in every[place.number - 1 :]}
+                self.networks.written.skipped |= late
+                break
             progress("layers", place.number, len(every))
         return self.networks.written
+
+    def _layer(self, place: Place, correct_biases: bool) -> None:
+        """Weight and bias of one layer.
+
+        Raises:
+            _LateError: Where the deadline passes before it is decided. A weight that is decided
+                gets its bias, without which it may be worse than before.
+        """
+        solved = self._solved(place)
+        if solved is not None:
+            grids = {} if solved.affine is None else {place.weight.key: solved.affine}
+            self._decide("weight", place, Decision({place.weight.key: solved.values}, grids))
+        if correct_biases:
+            self._correct_bias(place)
+
+    def _told(self, tasks: Sequence[Task]) -> list[Any]:
+        """What the shards answer, one task each; in time, or not at all."""
+        found, answers = [], self.job.map(tasks, self.affinities)
+        try:
+            for _ in tasks:
+                self._check_time()
+                found.append(next(answers))
+        finally:
+            answers.close()
+        self._check_time()
+        return found
+
+    def _check_time(self) -> None:
+        if self.deadline.passed:
+            raise _LateError
 
     def _decide(self, what: str, place: Place, decision: Decision) -> None:
         decision.apply(self.networks)
@@ -144,8 +188,7 @@ class _Sweep:
         if (found := self._kept(place)) is not None:
             self.networks.written.cached += 1
             return found
-        looks = [Look(place.number, shard) for shard in self.parts]
-        return self._new(place, list(self.job.map(looks, self.affinities)))
+        return self._new(place, self._told([Look(place.number, shard) for shard in self.parts]))
 
     def _new(self, place: Place, told: Sequence[Any]) -> Solved | None:
         """What the solver makes of what it was told of a layer."""

@@ -7,7 +7,7 @@ lets what one layer cannot repair be seen, and made good, by the next.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
-from lostbits.graph.queries import LINEAR
+from lostbits.graph.queries import LINEAR, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.plan.chosen import Written
@@ -45,6 +45,15 @@ def quantized_weight(executor: Executor, step: Step) -> tuple[int, Site] | None:
         if site is not None and site.role == "weight" and site.uses[0].node == step.name:
             return index, site
     return None
+
+
+def unread_weights(case: Case) -> Iterator[tuple[Site, str]]:
+    """Weights that no linear step reads first, with the type of the node that does."""
+    ops = {node_name(node): node.op_type for node in case.model.graph}
+    for site in case.sites:
+        op = ops.get(site.uses[0].node, "") if site.uses else ""
+        if site.role == "weight" and site.axis is not None and op not in LINEAR:
+            yield site, op
 
 
 @final

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, final
 
 from lostbits.attempts.bench import Bench, Save, Wishes
-from lostbits.attempts.bench import recover as recovered
 from lostbits.attempts.ledger import Entry
+from lostbits.attempts.recover import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
@@ -24,6 +24,7 @@ from lostbits.results.diagnosis import Diagnosis, Recovery
 from lostbits.results.recovery import Outcome
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.goal import seconds as parsed
+from lostbits.system.deadline import Deadline
 from lostbits.system.peak import Peak
 from lostbits.verbs.added_ops import added_ops
 from lostbits.verbs.arguments import checked
@@ -38,6 +39,8 @@ from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.work_folder import NAME as WORK
 from lostbits.workers.work_folder import Work
+
+_LOOK = 0.3  # part of the time that the first attribution may take
 
 
 @checked
@@ -65,7 +68,8 @@ def recover(  # noqa: PLR0913 - options are keywords
             alone, the last quarter of them judges (of few, up to a half), and the plan is made anew
             from the others; what is written is made on all of them.
         goal: Where to stop, such as ``sqnr_db>=20``; default, try all that there is time for.
-        budget: Seconds for all attempts, or text such as ``10m``.
+        budget: Seconds for all of it, diagnoses included, or text such as ``10m``. What has begun
+            ends at the border of a layer, and keeps what is done.
         methods: Recoveries, by name or made with settings: only these; or names with a minus sign
             before each, for all others.
         labels: Class numbers of the data, or what the metric takes: a path or an array.
@@ -86,10 +90,8 @@ def recover(  # noqa: PLR0913 - options are keywords
     """
     origin = origin_of(case)
     check_static(case)
-    settings = adjusted(origin.settings, workers, threads)
-    settings = replace(settings, command=command or command_of(origin))
     effort = Effort(iterations=iterations, seed=seed, inputs=_inputs(inputs))
-    settings, effort = _kept(settings, effort, out)
+    settings, effort = _kept(_told(origin, workers, threads, command), effort, out)
     wishes = _wishes(goal, budget, choose(methods, iterations), effort)
     counts = None if metric is None else chosen_metric(metric)
     settings = with_loss(settings, counts)
@@ -136,17 +138,20 @@ def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis
     bench = _of_all(bench, judges, teaching, origin, labels, room.progress)
     seconds["calibrate"] += clock() - start
     start = clock()
-    run = bench.run(bare, room.progress)
+    run = bench.run(bare, room.progress, deadline=wishes.deadline.part(_LOOK))
     if run.interrupted:
         raise KeyboardInterrupt
     seconds["diagnose"] = clock() - start
-    start = clock()
+    start, wishes = clock(), replace(wishes, took=dict(seconds))
     best, ledger, outcome = recovered(bare, run, bench, wishes, room.save, room.progress)
     seconds["recover"] = clock() - start
+    check = None
+    if wishes.deadline.left > seconds["calibrate"]:  # it takes less than a calibration
+        check = sample_check(bare, origin.reference.plain, judges.source, teaching.source, pool)
     around = Circumstances(
         adopted=origin.adopted is not None,
         goals=[] if wishes.goal is None else [wishes.goal],
-        check=sample_check(bare, origin.reference.plain, judges.source, teaching.source, pool),
+        check=check,
         judges=_judged(bench, outcome),
     )
     peaks = (room.peak.bytes, pool.peak)
@@ -159,12 +164,10 @@ def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis
 def _wishes(
     goal: str | Goal | None, budget: str | float, methods: tuple[Method, ...], effort: Effort
 ) -> Wishes:
-    return Wishes(
-        goal=Goal.parse(goal) if isinstance(goal, str) else goal,
-        budget=parsed(budget) if isinstance(budget, str) else budget,
-        methods=methods,
-        effort=effort,
-    )
+    """What was asked for; from now on its time runs."""
+    given = parsed(budget) if isinstance(budget, str) else budget
+    aim = Goal.parse(goal) if isinstance(goal, str) else goal
+    return Wishes(methods, aim, given, effort, Deadline.after(given))
 
 
 def _judged(bench: Bench, outcome: Outcome) -> Judged:
@@ -183,6 +186,14 @@ def _completed(report: Diagnosis, best: Case, case: Case, out: str | Path | None
         next_commands=[] if out is None else after_recovery(best, report.command, Path(out)),
     )
     return Recovery(replace(best, origin=_origin(origin_of(case), best, out)), report)
+
+
+def _told(
+    origin: Provenance, workers: int | Pool | None, threads: int | None, command: str
+) -> Settings:
+    """The settings of the case, with what this verb was told."""
+    settings = adjusted(origin.settings, workers, threads)
+    return replace(settings, command=command or command_of(origin))
 
 
 def _kept(settings: Settings, effort: Effort, out: str | Path | None) -> tuple[Settings, Effort]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar, final
 
 from lostbits.statistic import RunningSum
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Arrays, Cache
 from lostbits.workers.pool import Job, Pool
 from lostbits.workers.progress import Progress, gathered
@@ -66,11 +67,13 @@ class Folding:
         pool: Who works.
         progress: Told after each chunk.
         checkpoint: Where the sums are kept.
+        deadline: After which no other chunk is waited for; one is always added.
     """
 
     pool: Pool
     progress: Progress
     checkpoint: Checkpoint = NOWHERE
+    deadline: Deadline = NEVER
 
     def run(
         self,
@@ -110,5 +113,7 @@ class Folding:
                 if number == done + len(rest) or time.monotonic() - kept > _EVERY:
                     self.checkpoint.keep(stage, number, sums)
                     kept = time.monotonic()
+                if self.deadline.passed:
+                    return
         finally:
             outcomes.close()

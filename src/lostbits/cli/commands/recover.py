@@ -1,5 +1,6 @@
 """``lostbits recover``."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ from lostbits.errors import CommandError
 from lostbits.language import Language
 from lostbits.recovery import Inputs
 from lostbits.runtime.goal import seconds
+from lostbits.runtime.goal import seconds as parsed
+from lostbits.system.deadline import Deadline
 from lostbits.verbs import output
 from lostbits.verbs.export import chosen_exporters, export
 from lostbits.verbs.load import load
@@ -87,6 +90,8 @@ Judging = Annotated[
     typer.Option(help="Labels of --data, or what --metric takes: .npy, .npz or .txt."),
 ]
 
+_WRITING, _LEAST = 2.0, 1.0  # seconds: of writing what was found; that a recovery has at least
+
 
 def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command line
     model: Model,
@@ -97,7 +102,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     target: TargetName = "onnxruntime",
     arithmetic: ArithmeticName = None,
     goal: GoalText = None,
-    budget: Annotated[str, typer.Option(help="Time for all attempts, e.g. 90s, 10m, 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Time for the whole run, e.g. 90s, 10m, 1h.")] = "10m",
     methods: Methods = "",
     calibration: Calibration = None,
     evaluation: Evaluation = None,
@@ -127,7 +132,9 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
 
     Example: **lostbits recover net.onnx --data photos.npy --target snpe --out recovered**
     """
+    began = time.monotonic() - time.process_time()  # loading the program takes time as well
     with guarded(out):
+        until = Deadline(began + parsed(budget) - _WRITING)
         delivery = Delivery.of(formats, lang, quiet, json, overlay)
         chosen_exporters(listed(exports))
         output.check_writable(out)
@@ -156,7 +163,7 @@ def recover(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             better = recovered(
                 case,
                 goal=goal,
-                budget=budget,
+                budget=max(until.left, _LEAST),
                 methods=listed(methods),
                 labels=labels,
                 metric=metric,
