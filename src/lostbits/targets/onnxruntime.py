@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 # Read from onnxruntime/quantization/registry.py: the op types that quantize_static takes on by
@@ -52,6 +52,8 @@ ONNXRUNTIME = Target(
         fusing_ops=_OPS,
         shared_scale=frozenset({"AveragePool", "Resize"}),
         passes_through=MOVES_VALUES | {"TopK"},
+        in_float=REGIONS,
+        gives_float=frozenset({"Gemm", "MatMul"}),
     ),
     takes=say("takes.onnxruntime"),
     sources=(

@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 OPENVINO = Target(
@@ -65,6 +65,7 @@ OPENVINO = Target(
         shared_scale=frozenset({"Concat"}),
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
+        in_float=REGIONS,
     ),
     qdq="qdq-openvino",
     takes=say("takes.openvino"),

@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 _MODEL_OPTIMIZER = "NVIDIA Model Optimizer, modelopt/onnx/quantization"
@@ -36,6 +36,7 @@ TENSORRT = Target(
         shared_scale=frozenset({"Concat"}),
         passes_through=MOVES_VALUES,
         fused_residual_add=True,
+        in_float=REGIONS,
     ),
     qdq="qdq-tensorrt",
     takes=say("takes.tensorrt"),
