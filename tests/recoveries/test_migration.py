@@ -59,7 +59,7 @@ def attention(norm: str, *, residual: bool = False) -> onnx.ModelProto:
 @pytest.mark.parametrize("norm", NORMS)
 def test_normalizations_take_the_factors_up(tmp_path: Path, norm: str) -> None:
     case = case_of(attention(norm), TOKENS, tmp_path, "qnn-htp")
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     assert change.summary.code == "ledger.migration"
     figures = change.summary.figures
     assert (figures["count"], figures["norms"]) == ("1", "1")
@@ -94,7 +94,7 @@ def test_a_shared_gain_becomes_two(tmp_path: Path) -> None:
     x = net.add("MatMul", [net.add("Mul", ["x", shared]), net.normal(8, 8)])
     x = net.add("MatMul", [net.add("Mul", [net.add("Tanh", [x]), shared]), net.normal(8, 4)])
     case = case_of(net.model([5, 8], x, rank=3), TOKENS, tmp_path)
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     assert change.summary.figures["norms"] == "2"
     assert drift(case, change, TOKENS) < 1e-5
 
@@ -123,7 +123,7 @@ def _batch_norm(net: Uneven, x: str) -> str:
 )
 def test_convolutions(tmp_path: Path, middle: Any, count: int, behind: int) -> None:
     case = case_of(_images(middle), IMAGES, tmp_path)
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     figures = change.summary.figures
     assert (figures["count"], figures["norms"]) == (f"{count}", f"{behind}")
     assert drift(case, change, 3 * IMAGES) < 1e-5

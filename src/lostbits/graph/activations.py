@@ -11,7 +11,7 @@ from lostbits.graph.float_regions import float_nodes
 from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
-from lostbits.graph.scale_marks import Scaling, apart, runs_before, scaling, unrounded
+from lostbits.graph.scale_marks import Scaling, apart, plain, runs_before, scaling, unrounded
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
 from lostbits.target import Placement
@@ -85,13 +85,13 @@ class _Walk:
 
     def __init__(self, graph: ir.Graph, rules: Placement) -> None:
         self.graph, self.rules = graph, rules
-        self.live = _live_tensors(graph)
+        self.live = live_tensors(graph)
         self.fused = fused_tensors(graph, rules)
         self.unrounded = residual_edges(graph) if rules.fused_residual_add else set()
         norms = list(layer_norm_nodes(graph))
         self.inside = set().union(*map(interior, norms))
         self.norms = {node_name(node) for body in norms for node in body}
-        self.regions = _in_float(graph, rules, self.live)
+        self.regions = nodes_in_float(graph, rules)
         self.floats = self.norms | self.regions
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
@@ -225,7 +225,8 @@ class _Walk:
         return say("left.unread")
 
 
-def _live_tensors(graph: ir.Graph) -> set[str]:
+def live_tensors(graph: ir.Graph) -> set[str]:
+    """Tensors whose values, not only shapes, come from the inputs of the graph."""
     live = {name_of(v) for v in graph.inputs}
     for node in graph:
         if node.op_type not in _COUNTS and any(
@@ -235,8 +236,11 @@ def _live_tensors(graph: ir.Graph) -> set[str]:
     return live
 
 
-def _in_float(graph: ir.Graph, rules: Placement, live: Set[str]) -> frozenset[str]:
-    """Nodes of regions in float, but for what a convolution has absorbed."""
+def nodes_in_float(graph: ir.Graph, rules: Placement) -> frozenset[str]:
+    """Names of the nodes that are marked, and of those in regions of the kinds that run in float.
+
+    What a convolution has absorbed stays a part of it.
+    """
     absorbed = {
         node_name(node)
         for node in graph
@@ -245,7 +249,8 @@ def _in_float(graph: ir.Graph, rules: Placement, live: Set[str]) -> frozenset[st
         and (made := source.producer()) is not None
         and made.op_type in ("Conv", "ConvTranspose")
     }
-    return float_nodes(graph, rules.in_float, live) - absorbed
+    marked = {node_name(node) for node in graph if plain(node)}
+    return (float_nodes(graph, rules.in_float, live_tensors(graph)) - absorbed) | marked
 
 
 def _computed_weight(node: ir.Node) -> bool:
