@@ -54,11 +54,13 @@ class Diagnosed:
         network: The attribution.
         layers: Errors layer by layer.
         missing_db: What the output's SQNR lacks to the goal; None without a goal.
+        floatable: Keys of the sites that only ops read which the target may as well run in float.
     """
 
     network: NetworkReport
     layers: tuple[LayerReport, ...]
     missing_db: float | None = None
+    floatable: frozenset[str] = frozenset()
 
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing."""

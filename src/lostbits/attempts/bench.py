@@ -24,6 +24,7 @@ from lostbits.graph.place import place
 from lostbits.graph.site import Role
 from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
+from lostbits.recoveries.float_ops import floatable
 from lostbits.recoveries.precision import by_cost, widened
 from lostbits.recovery import Diagnosed, Effort, Recovery, applied
 from lostbits.results.recovery import Attempt, Outcome, SiteChange, Wider
@@ -291,4 +292,4 @@ def _each(case: Case) -> float:
 
 
 def _diagnosed(run: Run) -> Diagnosed:
-    return Diagnosed(run.network(), tuple(run.layers()))
+    return Diagnosed(run.network(), tuple(run.layers()), floatable=floatable(run.case))

@@ -7,6 +7,7 @@ from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
+from lostbits.recoveries.float_ops import FloatOps
 from lostbits.recoveries.input_scaling import InputScaling
 from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.precision import Precision
@@ -23,6 +24,7 @@ ALL: tuple[Recovery, ...] = (
     WideScale(),
     SplitOutput(),
     InputScaling(),
+    FloatOps(),
     Equalization(),
     Absorption(),
     Migration(),
@@ -53,6 +55,7 @@ __all__ = [
     "BiasCorrection",
     "BlockReconstruction",
     "Equalization",
+    "FloatOps",
     "FloatOutput",
     "InputScaling",
     "Migration",
