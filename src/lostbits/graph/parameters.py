@@ -53,7 +53,9 @@ def find_parameters(graph: ir.Graph, target: Target, activations: Activations) -
     search = _Search(graph, target, activations)
     for node in graph:
         search.visit(node)
-    sites = [s for s in search.found.values() if s.role != "bias" or target.bias_bits is not None]
+    floats = activations.floats  # an Add in float takes the bias as it is
+    rounded = target.bias_bits is not None
+    sites = [s for s in search.found.values() if s.role != "bias" or (rounded and s.node not in floats)]
     biases = [s for s in search.found.values() if s not in sites]
     return Parameters(sites, biases, search.left)
 

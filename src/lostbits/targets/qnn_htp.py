@@ -28,7 +28,7 @@ QNN_HTP = Target(
     placement=Placement(
         mode="tensors",
         ops=frozenset(),
-        fused_activations=frozenset({"Clip", "HardSwish", "LeakyRelu", "PRelu", "Relu"}),
+        fused_activations=frozenset({"Clip", "Relu"}),
         fusing_ops=frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul"}),
         # A Relu that nothing absorbs shares the scale of its input, negative half and all.
         shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
