@@ -64,6 +64,8 @@ class Placement:
             ``normalization``, ``attention``, ``activation``; see ``lostbits.graph.float_regions``.
         gives_float: Op types whose integer kernels can hand out float: what only ops in float
             read of them is not rounded.
+        whole: Weights with one scale where others have one per channel: ``first_operand`` of
+            matrix products, ``grouped`` ones of ConvTranspose.
     """
 
     mode: Literal["tensors", "inputs", "inputs_outputs"]
@@ -75,6 +77,7 @@ class Placement:
     fused_residual_add: bool = False
     in_float: frozenset[str] = frozenset()
     gives_float: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
 
 
 @final

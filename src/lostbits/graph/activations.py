@@ -9,6 +9,7 @@ import onnx_ir as ir
 from lostbits.graph.channel_axis import channel_axis
 from lostbits.graph.float_regions import float_nodes
 from lostbits.graph.fusion import fused_tensors, residual_edges
+from lostbits.graph.match_gelu import gelu_nodes
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
 from lostbits.graph.scale_marks import Scaling, apart, plain, runs_before, scaling, unrounded
@@ -91,8 +92,10 @@ class _Walk:
         norms = list(layer_norm_nodes(graph))
         self.inside = set().union(*map(interior, norms))
         self.norms = {node_name(node) for body in norms for node in body}
+        gelus = [body for body, _ in gelu_nodes(graph)] if rules.mode == "tensors" else []
+        self.gelus = set().union(*map(interior, gelus))
         self.regions = nodes_in_float(graph, rules)
-        self.floats = self.norms | self.regions
+        self.floats = self.norms | self.regions | {node_name(n) for body in gelus for n in body}
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
         self.wide: set[str] = set()  # one of each group that has the wide grid
@@ -108,6 +111,8 @@ class _Walk:
             self.left[name] = say(FUSED)
         elif name in self.inside:
             self.left[name] = say("left.layer_norm")
+        elif name in self.gelus:
+            self.left[name] = say("left.gelu")
         elif node is not None and self._inherits(node, name):
             self.left[name] = say("left.on_grid")
         elif unrounded(node):

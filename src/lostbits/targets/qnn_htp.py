@@ -33,6 +33,7 @@ QNN_HTP = Target(
         # A Relu that nothing absorbs shares the scale of its input, negative half and all.
         shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
         passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
+        whole=frozenset({"first_operand", "grouped"}),
     ),
     qdq="qdq-qnn",
     takes=say("takes.qnn_htp"),

@@ -236,6 +236,7 @@ _READERS: Mapping[str, _Reader] = {
             "passes_through",
             "in_float",
             "gives_float",
+            "whole",
         ),
         _op_types,
     ),
