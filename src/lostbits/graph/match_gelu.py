@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from lostbits.graph.queries import constant, sole_consumer
+from lostbits.graph.queries import constant, opset, sole_consumer
 
 _MOST = 10  # nodes between the input and the error function, or Tanh
+_STANDARD = 20  # opset that has the op
 _INNER = frozenset({"Add", "Div", "Mul", "Pow"})
 
 
@@ -96,3 +97,22 @@ def _closed(nodes: list[ir.Node]) -> bool:
     return not any(
         o.is_graph_output() or any(reader not in nodes for reader, _ in o.uses()) for o in inner
     )
+
+
+def fuse_gelus(model: ir.Model) -> None:
+    """Write each as one op, in place: that of ONNX where the opset has it, else Microsoft's."""
+    graph = model.graph
+    domain = "" if opset(model) >= _STANDARD else "com.microsoft"
+    for body, source in list(gelu_nodes(graph)):
+        last, tanh = body[-1], any(node.op_type == "Tanh" for node in body)
+        if tanh and domain:
+            continue  # Microsoft's has the error function alone
+        how = {"approximate": "tanh"} if tanh else {}
+        fused = ir.node("Gelu", [source], how, domain=domain, name=last.name)
+        old, made = last.outputs[0], fused.outputs[0]
+        made.name, made.type, made.shape = old.name, old.type, old.shape
+        old.replace_all_uses_with(made, replace_graph_outputs=True)
+        graph.insert_before(last, fused)
+        graph.remove(body, safe=True)
+        if domain:
+            model.opset_imports.setdefault(domain, 1)
