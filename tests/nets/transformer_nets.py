@@ -111,7 +111,7 @@ def _constants() -> dict[str, NDArray[np.generic]]:
     scalars = {k: np.array(v, np.float32) for k, v in numbers.items()}
     scalars |= {"small": np.array(0.044715, np.float32), "none": np.array(0, np.float32)}
     triangle = np.tril(np.ones((TOKENS, TOKENS), bool))
-    masks = {
+    masks: dict[str, NDArray[np.generic]] = {
         "mask": np.where(triangle, 0, -1e9).astype(np.float32),
         "seen": triangle,
         "least": np.array(-np.inf, np.float32),

@@ -69,7 +69,11 @@ def _multiplied(case: Case) -> float:
     total = 0.0
     for site in case.sites:
         source = read.get(site.node)
-        if site.role == "weight" and source is not None and {site.key, source.key} <= set(case.seen):
+        if (
+            site.role == "weight"
+            and source is not None
+            and {site.key, source.key} <= set(case.seen)
+        ):
             channels = case.seen[source.key].channels.hi.size
             total += case.values([source]) * case.seen[site.key].whole.size / channels
     return total

@@ -58,9 +58,9 @@ class QnnHtp(Backend):
 
 
 def reasons(log: str) -> str:
-    """Which node the provider refuses, and why, in its own words; empty where the log has none.
+    r"""Which node the provider refuses, and why, in its own words; empty where the log has none.
 
-    >>> reasons("Operator type: Erf Node name: e Node index: 3\\n  REASON : not supported")
+    >>> reasons("Operator type: Erf Node name: e Node index: 3\n  REASON : not supported")
     "Erf 'e': not supported"
     """
     found = [f"{op} {node!r}: {why}" for op, node, why in _REFUSED.findall(log)]
@@ -78,7 +78,7 @@ def _log(model: onnx.ModelProto) -> str:
         os.dup2(file.fileno(), _ERRORS)
         try:
             ort.InferenceSession(model.SerializeToString(), options)
-        except Exception:  # noqa: BLE001 - it is the one that is explained
+        except Exception:
             pass
         finally:
             os.dup2(kept, _ERRORS)

@@ -17,7 +17,6 @@ from lostbits.graph.activations import nodes_in_float
 from lostbits.graph.queries import (
     add_initializer,
     constant,
-    name_of,
     node_name,
     rank,
     values_by_name,
@@ -96,5 +95,3 @@ def _is_float(value: ir.Value, floats: frozenset[str]) -> bool:
         return False
     product = node.op_type == "MatMul" and constant(node.inputs[1]) is None
     return product or node_name(node) in floats
-
-

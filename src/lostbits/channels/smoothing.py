@@ -81,4 +81,6 @@ def power_of(channels: Histogram) -> Doubles:
     """Mean square of each channel, from the middles of its bins."""
     middles = (channels.edges[:, 1:] + channels.edges[:, :-1]) / 2
     counts = channels.live
-    return np.asarray((counts * middles**2).sum(axis=1) / np.maximum(channels.counts.sum(axis=1), 1))
+    return np.asarray(
+        (counts * middles**2).sum(axis=1) / np.maximum(channels.counts.sum(axis=1), 1)
+    )

@@ -107,24 +107,26 @@ class _Walk:
         name = value.name
         if not name or name not in self.live or not is_float(value):
             return
-        if name in self.fused:
-            self.left[name] = say(FUSED)
-        elif name in self.inside:
-            self.left[name] = say("left.layer_norm")
-        elif name in self.gelus:
-            self.left[name] = say("left.gelu")
-        elif node is not None and self._inherits(node, name):
-            self.left[name] = say("left.on_grid")
-        elif unrounded(node):
-            self.left[name] = say("left.unrounded")
-        elif self._wanted(value, node):
+        reason = self._within(name) or self._given(node, name)
+        if reason is None and self._wanted(value, node):
             self.placed[name] = value
             self.on_grid[name] = name
             self._share(node, name)
         else:
-            self.left[name] = self._reason(value)
+            self.left[name] = reason or self._reason(value)
         if scaling(node) is Scaling.WIDE and name in self.on_grid:
             self.wide.add(self.on_grid[name])
+
+    def _within(self, name: str) -> Message | None:
+        """Which group of nodes that a platform runs as one a tensor is inside of."""
+        inside = ((self.fused, FUSED), (self.inside, "left.layer_norm"), (self.gelus, "left.gelu"))
+        return next((say(code) for names, code in inside if name in names), None)
+
+    def _given(self, node: ir.Node | None, name: str) -> Message | None:
+        """Why what a node gives needs no rounding of its own, or must not have one."""
+        if node is not None and self._inherits(node, name):
+            return say("left.on_grid")
+        return say("left.unrounded") if unrounded(node) else None
 
     def site(self, value: ir.Value, group: str, wide: Set[str]) -> Site:
         """The site of a tensor that got one."""

@@ -35,11 +35,11 @@ def _ahead(core: ir.Node) -> tuple[list[ir.Node], ir.Value] | None:
     nodes, source, half, value = [core, add], None, False, add.outputs[0]
     while source is None or not half:
         product = sole_consumer(value)
-        if product is None or product.op_type != "Mul" or len(nodes) > 4:  # noqa: PLR2004
+        if product is None or product.op_type != "Mul" or len(nodes) > 4:
             return None
         other = _other(product, value)
         halved = None if half else _halved(other)
-        if _number(other) == 0.5 and not half:  # noqa: PLR2004 - of the formula
+        if _number(other) == 0.5 and not half:
             half = True
         elif halved is not None and source is None:
             nodes.append(halved[0])
@@ -60,7 +60,7 @@ def _halved(value: ir.Value | None) -> tuple[ir.Node, ir.Value] | None:
         return None
     for index in (0, 1):
         source = node.inputs[1 - index]
-        if _number(node.inputs[index]) == 0.5 and source is not None:  # noqa: PLR2004
+        if _number(node.inputs[index]) == 0.5 and source is not None:
             return node, source
     return None
 

@@ -44,6 +44,6 @@ def _of(node: ir.Node, shapes: Shapes) -> int:
         of = shapes[name_of(first)] if node.op_type == "ConvTranspose" and first else made
         return math.prod(of) * math.prod(weight.shape[1:])
     array = constant(first)
-    operand = shapes[name_of(first)] if array is None and first is not None else array.shape
-    transposed = node.op_type == "Gemm" and node.attributes.get_int("transA", 0)
-    return math.prod(made) * (operand[0] if transposed else operand[-1]) if operand else 0
+    operand = array.shape if array is not None else shapes[name_of(first)] if first else ()
+    transposed = node.op_type == "Gemm" and bool(node.attributes.get_int("transA", 0))
+    return math.prod(made) * operand[0 if transposed else -1] if operand else 0
