@@ -120,6 +120,9 @@ def _constants() -> dict[str, NDArray[np.generic]]:
         "heads": np.array([0, TOKENS, HEADS, EACH]),
         "flat": np.array([0, TOKENS, WIDTH]),
     }
-    gains = {"gain": 1 + random(WIDTH, seed=30) / 4, "shift": random(WIDTH, seed=31)}
+    gains: dict[str, NDArray[np.generic]] = {
+        "gain": 1 + random(WIDTH, seed=30) / 4,
+        "shift": random(WIDTH, seed=31),
+    }
     more = {"gate": random(16, 16, seed=32)}
     return {**square, **vectors, **wide, **biases, **scalars, **masks, **shapes, **gains, **more}
