@@ -23,6 +23,8 @@ def counted(compared: Sequence[Compared], part: Batch, x: torch.Tensor) -> Count
         part: The batch.
         x: Samples first, those that fill the batch up last; they never count.
     """
+    if x.shape[0] != (part.filled or part.size):
+        return None  # axis 0 counts no samples
     shape = (part.size, *x.shape[1:])
     masked = [replace(each, told=False) for each in compared if each.mask is not None]
     known = (found for found in counting(masked, part, [shape] * len(masked)))
