@@ -67,7 +67,9 @@ def test_multiplications_are_those_of_the_formulas(tmp_path: Path) -> None:
         c = Conv <strides = [2,2], pads = [1,1,1,1], group = 2> (x, k)
         r = Reshape (c, s)  m = MatMul (r, w)  y = MatMul (r, m) }"""
     weights = {"k": random(10, 2, 3, 3), "s": np.array([0, 5, 50]), "w": random(50, 50)}
-    wide = text.replace("y = MatMul (r, m)", "t = Transpose <perm = [0,2,1]> (m)  y = MatMul (r, t)")
+    wide = text.replace(
+        "y = MatMul (r, m)", "t = Transpose <perm = [0,2,1]> (m)  y = MatMul (r, t)"
+    )
     source, case = built(
         proto(wide, **weights), random(2, 4, 9, 9), lb_target("onnxruntime"), tmp_path
     )

@@ -63,6 +63,13 @@ ONNXRUNTIME = Target(
             "1.32",
         ),
         Source(
+            "normalization, attention's Softmax, GELU and residuals run as fused float kernels; "
+            "MatMul and Gemm of integers hand out float (MatMulIntegerToFloat, QGemm)",
+            "ONNX Runtime, core/optimizer (layer_norm_fusion, skip_layer_norm_fusion, gelu_fusion, "
+            "qdq_transformer/selectors_actions); the optimised graph",
+            "1.32",
+        ),
+        Source(
             "int8 weights symmetric with scale amax/127; uint8 activations asymmetric; min-max",
             "ONNX Runtime, quantization/quant_utils.py, quantize.py (quantize_static)",
             "1.32",

@@ -81,6 +81,13 @@ OPENVINO = Target(
             "3.4",
         ),
         Source(
+            "in transformers only what matrix products read is quantized: Add, Mul, Sub, Div, Pow, "
+            "Sqrt and means are left out, as layer normalization and Softmax are",
+            "NNCF, quantization/algorithms/min_max/onnx_backend.py, get_ignored_metatypes, "
+            "model_type TRANSFORMER",
+            "3.4",
+        ),
+        Source(
             "weights symmetric per channel, activations asymmetric per tensor, Concat unified",
             "NNCF, common/hardware/setups/cpu.py, preset MIXED",
             "3.4",

@@ -51,6 +51,13 @@ QNN_HTP = Target(
             "2.42",
         ),
         Source(
+            "a convolution takes Relu and a Clip from zero up into its node unit, and is rounded "
+            "before PRelu, LeakyRelu and HardSwish; one scale for a grouped ConvTranspose and for "
+            "a constant first operand of MatMul; GELU as one op",
+            "measured on the emulation of onnxruntime-qnn",
+            "2.7",
+        ),
+        Source(
             "int32 bias with scale s_x * s_w, added to the accumulator",
             "AIMET, aimet_onnx/quantsim.py, notes on HTP accumulators",
             "2.42",
@@ -84,7 +91,7 @@ QNN_HTP = Target(
         "was calibrated; that is not simulated",
         "recurrent ops": "states inside an LSTM, GRU or RNN and its gates are not rounded in the "
         "simulation; its inputs, outputs and weights are",
-        "fusion": "HardSwish, LeakyRelu and PRelu are absorbed by Conv only, Clip by Conv; after "
-        "other ops the simulation has one rounding too few",
+        "fusion": "AIMET's configuration has HardSwish, LeakyRelu and PRelu absorbed by Conv; Q/DQ "
+        "files with nothing rounded between the two are refused, so here it is",
     },
 )

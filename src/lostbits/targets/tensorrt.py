@@ -63,6 +63,13 @@ TENSORRT = Target(
             "0.47",
         ),
         Source(
+            "attention's Softmax and layer normalization are partitions that are not quantized; "
+            "GELU and the Adds around are fused into them",
+            f"{_MODEL_OPTIMIZER}/int8.py, partitioning.py, "
+            "find_non_quantizable_partitions_from_patterns",
+            "0.47",
+        ),
+        Source(
             "LSTM, GRU and RNN, which become loops, have no calibration: float",
             "TensorRT, answer to issue 1572",
             "8.x",
