@@ -57,12 +57,14 @@ class Diagnosed:
         missing_db: What the output's SQNR lacks to the goal; None without a goal.
         unreached: Keys of weights that no sweep over layers comes to: those of recurrent nodes, and
             tables of rows.
+        floatable: Keys of the sites that only ops read which the target may as well run in float.
     """
 
     network: NetworkReport
     layers: tuple[LayerReport, ...]
     missing_db: float | None = None
     unreached: frozenset[str] = frozenset()
+    floatable: frozenset[str] = frozenset()
 
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing.

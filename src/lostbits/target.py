@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
 from lostbits.grid import Grid
 from lostbits.language import Figure
 
 if TYPE_CHECKING:  # what computes ranges brings SciPy, which a list of targets does without
     from lostbits.estimator import Estimator
+
+NORMALIZATION: Final = "normalization"
+ATTENTION: Final = "attention"
+ACTIVATION: Final = "activation"
+REGIONS = frozenset({NORMALIZATION, ATTENTION, ACTIVATION})
 
 
 @final
@@ -55,6 +60,12 @@ class Placement:
         passes_through: Op types that only move values: their output needs no rounding of its own.
         fused_residual_add: The input of an Add that a convolution feeds directly stays
             unquantized, because the Add is fused into that convolution.
+        in_float: Regions between linear layers that run in float, by what they hold:
+            ``normalization``, ``attention``, ``activation``; see ``lostbits.graph.float_regions``.
+        gives_float: Op types whose integer kernels can hand out float: what only ops in float
+            read of them is not rounded.
+        whole: Weights with one scale where others have one per channel: ``first_operand`` of
+            matrix products, ``grouped`` ones of ConvTranspose.
     """
 
     mode: Literal["tensors", "inputs", "inputs_outputs"]
@@ -64,6 +75,9 @@ class Placement:
     shared_scale: frozenset[str]
     passes_through: frozenset[str]
     fused_residual_add: bool = False
+    in_float: frozenset[str] = frozenset()
+    gives_float: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
 
 
 @final

@@ -10,13 +10,17 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lostbits.channels.norm_gains import find_norms
-from lostbits.channels.smoothing import smoothing
+from lostbits.channels.smoothing import STRENGTHS, Operands, best_smoothing, smoothing
+from lostbits.graph.place import place
+from lostbits.graph.scale_marks import Scaling, scaling
 from lostbits.language import say
 from lostbits.recoveries.migration import Migration
 from rescalable_nets import Uneven, case_of, change_of, diagnosed, drift, of_nodes, samples
 from text_models import normal
+from transformer_nets import layer
 
 TOKENS = samples(0, 6, 5, 8) * 10.0 ** np.linspace(-1, 1, 8, dtype=np.float32)
 IMAGES = samples(0, 6, 3, 8, 8)
@@ -59,7 +63,7 @@ def attention(norm: str, *, residual: bool = False) -> onnx.ModelProto:
 @pytest.mark.parametrize("norm", NORMS)
 def test_normalizations_take_the_factors_up(tmp_path: Path, norm: str) -> None:
     case = case_of(attention(norm), TOKENS, tmp_path, "qnn-htp")
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     assert change.summary.code == "ledger.migration"
     figures = change.summary.figures
     assert (figures["count"], figures["norms"]) == ("1", "1")
@@ -94,7 +98,7 @@ def test_a_shared_gain_becomes_two(tmp_path: Path) -> None:
     x = net.add("MatMul", [net.add("Mul", ["x", shared]), net.normal(8, 8)])
     x = net.add("MatMul", [net.add("Mul", [net.add("Tanh", [x]), shared]), net.normal(8, 4)])
     case = case_of(net.model([5, 8], x, rank=3), TOKENS, tmp_path)
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     assert change.summary.figures["norms"] == "2"
     assert drift(case, change, TOKENS) < 1e-5
 
@@ -123,7 +127,7 @@ def _batch_norm(net: Uneven, x: str) -> str:
 )
 def test_convolutions(tmp_path: Path, middle: Any, count: int, behind: int) -> None:
     case = case_of(_images(middle), IMAGES, tmp_path)
-    change = change_of(Migration(), case)
+    change = change_of(Migration(strength=0.5), case)
     figures = change.summary.figures
     assert (figures["count"], figures["norms"]) == (f"{count}", f"{behind}")
     assert drift(case, change, 3 * IMAGES) < 1e-5
@@ -187,3 +191,59 @@ def test_factors_are_finite_and_dead_channels_stay(
     factors = smoothing(peaks, ranges, strength)
     assert ((factors >= 2.0**-8 - 1e-9) & (factors <= 2.0**8 + 1e-9)).all()
     np.testing.assert_array_equal(factors[(peaks == 0) | (ranges == 0)], 1)
+
+
+# Tensors that nothing folds factors into -----------------------------------------------------
+
+
+def _with_outliers(samples: int) -> NDArray[np.float32]:
+    x = np.random.default_rng(3).standard_normal((samples, 6, 8)).astype(np.float32)
+    x[:, :, 5] *= 20
+    return x
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt"])
+def test_a_mul_in_float_divides_what_a_residual_reads_too(name: str, tmp_path: Path) -> None:
+    case = case_of(layer("fused", "gated", "divided"), _with_outliers(8), tmp_path, name)
+    change = change_of(Migration(), case)
+    assert change.model is not None and drift(case, change, _with_outliers(8)) < 1e-4
+    added = [n for n in change.model.graph if scaling(n) is Scaling.PLAIN]
+    assert added and {n.op_type for n in added} == {"Mul"}
+    for node in added:
+        assert {reader.op_type for reader, _ in node.outputs[0].uses()} <= {"MatMul", "Gemm"}
+    placed_again = place(change.model, case.target)
+    made = {n.outputs[0].name for n in added}
+    assert made <= {s.tensor for s in placed_again.sites}
+    assert not made & {u.node for s in placed_again.sites for u in s.uses}
+
+
+def test_platforms_without_float_get_no_mul(tmp_path: Path) -> None:
+    case = case_of(layer("fused", "gated", "divided"), _with_outliers(8), tmp_path, "qnn-htp")
+    change = change_of(Migration(), case)
+    assert change.model is None or all(scaling(n) is None for n in change.model.graph)
+
+
+@given(seed=st.integers(0, 2**16), symmetric=st.booleans(), per_row=st.booleans())
+def test_the_chosen_strength_is_the_best_of_all_by_the_noise_at_the_outputs(
+    seed: int, *, symmetric: bool, per_row: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((64, 5)) * np.exp(rng.normal(0, 2, 5))
+    weight = rng.standard_normal((1, 3, 5, 1)) * np.exp(rng.normal(0, 1, (1, 1, 5, 1)))
+    power = np.square(x).mean(axis=0)
+    ends = x.min(axis=0), x.max(axis=0)
+    operands = Operands(*ends, power, [weight], (255, 127), symmetric=symmetric, per_row=per_row)
+
+    def by_hand(s: NDArray[np.float64]) -> float:
+        z, w = x / s, weight[0, :, :, 0] * s
+        lo, hi = min(z.min(), 0), max(z.max(), 0)
+        step = (2 * max(-lo, hi) if symmetric else hi - lo) / 255
+        rows = np.abs(w).max(axis=1, keepdims=True) if per_row else np.abs(w).max()
+        weights = np.broadcast_to(np.square(rows / 127), w.shape) * np.square(z).mean(axis=0)
+        return float((step**2 * np.square(w).sum() + weights.sum()) / 12)
+
+    peaks, ranges = np.abs(x).max(axis=0), np.abs(weight).max(axis=(0, 1, 3))
+    chosen = best_smoothing(operands, peaks, ranges)
+    tried = [np.ones(5), *(smoothing(peaks, ranges, a) for a in STRENGTHS)]
+    assert operands.noise(chosen) == pytest.approx(by_hand(chosen))
+    assert by_hand(chosen) == pytest.approx(min(map(by_hand, tried)))

@@ -21,6 +21,7 @@ from lostbits.graph.products import products
 from lostbits.graph.site import Role
 from lostbits.metric import Metric
 from lostbits.plan.calibrated import calibrated
+from lostbits.recoveries.float_ops import floatable
 from lostbits.recovery import Diagnosed, Effort, Recovery
 from lostbits.results.recovery import SiteChange
 from lostbits.runtime.calibration import trimmed
@@ -226,4 +227,5 @@ def _each(case: Case) -> float:
 def diagnosed(run: Run) -> Diagnosed:
     """What recoveries may know of a diagnosis."""
     unreached = frozenset(site.key for site, _ in unread_weights(run.case))
-    return Diagnosed(run.network(), tuple(run.layers()), unreached=unreached)
+    free, layers = floatable(run.case), tuple(run.layers())
+    return Diagnosed(run.network(), layers, unreached=unreached, floatable=free)

@@ -13,6 +13,9 @@ from lostbits.recovery import FORMS, Recovery, sweep_cost, walk_cost
 # Operations of a pass of the optimised float network: it computes a value five times as fast as
 # anything that looks at the values, or quantizes them.
 _OPTIMISED = 0.2
+# And operations of a multiplication in it, which decide where there are hundreds for each value:
+# in transformers, and networks of large kernels.
+_MULTIPLIED = 0.003
 _JUDGED = 3  # samples to work on for one that judges
 
 
@@ -35,7 +38,8 @@ class Pace:
     @classmethod
     def of_pass(cls, case: Case, seconds: float) -> "Pace":
         """What a pass of the float network over the samples to work on tells."""
-        operations = max(_OPTIMISED * walk_cost(case, case.samples), 1.0)
+        values = _OPTIMISED * walk_cost(case, case.samples)
+        operations = max(values, _MULTIPLIED * case.samples * _multiplied(case), 1.0)
         return cls(operations, seconds, seconds / operations)
 
     def learn(self, operations: float, seconds: float) -> None:
@@ -53,3 +57,23 @@ def attempt_cost(recovery: Recovery, case: Case) -> float:
     anew = sweep_cost(case) if recovery.stage in FORMS else 0.0
     judged = walk_cost(case, case.samples) / _JUDGED
     return max(recovery.cost(case) + anew + judged, 1.0)
+
+
+def _multiplied(case: Case) -> float:
+    """Multiplications of the layers a sample: each value of a channel meets that one's weights.
+
+    Windows that step over positions take fewer. Layers whose input has no axis of channels, or
+    another name by then, are left out.
+    """
+    read = {u.node: s for s in case.sites if s.streams and s.axis is not None for u in s.uses}
+    total = 0.0
+    for site in case.sites:
+        source = read.get(site.node)
+        if (
+            site.role == "weight"
+            and source is not None
+            and {site.key, source.key} <= set(case.seen)
+        ):
+            channels = case.seen[source.key].channels.hi.size
+            total += case.values([source]) * case.seen[site.key].whole.size / channels
+    return total

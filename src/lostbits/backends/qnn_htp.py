@@ -1,5 +1,8 @@
 """Qualcomm's HTP by onnxruntime-qnn, whose x86-64 build emulates the device bit by bit."""
 
+import os
+import re
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
@@ -15,6 +18,10 @@ from lostbits.kernels.qnn_htp import in_fixed_point
 from lostbits.runtime.ort import ort
 from lostbits.targets.movement import MOVES_VALUES
 
+_ERRORS = 2  # descriptor of the error stream
+_REFUSED = re.compile(
+    r"Operator type: (\S+) Node name: (.*?) Node index:[^\n]*\n\s*REASON : ([^\n]+)"
+)
 _PROVIDER = "QNNExecutionProvider"
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -46,8 +53,38 @@ class QnnHtp(Backend):
         try:
             session = ort.InferenceSession(model.SerializeToString(), _options())
         except Exception as error:  # ONNX Runtime has a dozen classes of its own for this
-            raise refused(self.name, first_line(error)) from error
+            raise refused(self.name, reasons(_log(model)) or first_line(error)) from error
         return Running(self.name, session, _executed(model), "float16")
+
+
+def reasons(log: str) -> str:
+    r"""Which node the provider refuses, and why, in its own words; empty where the log has none.
+
+    >>> reasons("Operator type: Erf Node name: e Node index: 3\n  REASON : not supported")
+    "Erf 'e': not supported"
+    """
+    found = [f"{op} {node!r}: {why}" for op, node, why in _REFUSED.findall(log)]
+    several = dict.fromkeys(found)
+    more = f" (and {len(several) - 1} more nodes)" if len(several) > 1 else ""
+    return f"{next(iter(several))}{more}" if several else ""
+
+
+def _log(model: onnx.ModelProto) -> str:
+    """What a session says at its most talkative, which goes to the error stream alone."""
+    options = _options()
+    options.log_severity_level = 0
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(_ERRORS)
+        os.dup2(file.fileno(), _ERRORS)
+        try:
+            ort.InferenceSession(model.SerializeToString(), options)
+        except Exception:
+            pass
+        finally:
+            os.dup2(kept, _ERRORS)
+            os.close(kept)
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
 
 @cache

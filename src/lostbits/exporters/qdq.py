@@ -11,6 +11,7 @@ from lostbits.case import Case
 from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, Kind, Takes, float_model, onnx_files
 from lostbits.graph.instrument import repeat_pairs
+from lostbits.graph.match_gelu import fuse_gelus
 from lostbits.graph.qdq import qdq_model
 from lostbits.graph.site import Site
 from lostbits.grid import Grid
@@ -31,7 +32,8 @@ class Qdq(Exporter):
 
     Attributes:
         float_weights: Keep weights in float behind pairs of their own, instead of as integers.
-        repeated: Whether nodes that only move values have a pair behind them as well.
+        repeated: Whether nodes that only move values have a pair behind them as well, and a
+            written-out GELU is one op, as integer platforms want it.
 
     Names stay those of the float model: weights keep theirs, and so do the graph's outputs. A
     grid that does not fill its integer type (7 bits in int8) is limited by a Clip before the pair
@@ -51,6 +53,7 @@ class Qdq(Exporter):
         model = qdq_model(float_model(case), sites, case.plan, float_weights=self.float_weights)
         if self.repeated:
             repeat_pairs(model.graph, case.target.placement.passes_through)
+            fuse_gelus(model)
         grids = {s.tensor: case.plan[s.key].grid for s in sites}
         narrow = {t: _fields(g) for t, g in grids.items() if g.bits not in (8, 16, 32)}
         if narrow:

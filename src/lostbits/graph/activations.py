@@ -7,10 +7,12 @@ from typing import final
 import onnx_ir as ir
 
 from lostbits.graph.channel_axis import channel_axis
+from lostbits.graph.float_regions import float_nodes
 from lostbits.graph.fusion import fused_tensors, residual_edges
+from lostbits.graph.match_gelu import gelu_nodes
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
-from lostbits.graph.scale_marks import Scaling, apart, runs_before, scaling, unrounded
+from lostbits.graph.scale_marks import Scaling, apart, plain, runs_before, scaling, unrounded
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
 from lostbits.target import Placement
@@ -31,7 +33,8 @@ class Activations:
         sites: In topological order.
         groups: Every tensor whose values lie on a grid, sites and those that inherit one, with
             the group whose grid it is.
-        floats: Nodes that a platform runs in float as part of a written-out layer normalization.
+        floats: Nodes that a platform runs in float, in such a region or as part of a written-out
+            layer normalization.
         live: Tensors whose values, not only shapes, come from the inputs of the graph.
         left: Float tensors without a site, with the reason.
     """
@@ -83,12 +86,16 @@ class _Walk:
 
     def __init__(self, graph: ir.Graph, rules: Placement) -> None:
         self.graph, self.rules = graph, rules
-        self.live = _live_tensors(graph)
+        self.live = live_tensors(graph)
         self.fused = fused_tensors(graph, rules)
         self.unrounded = residual_edges(graph) if rules.fused_residual_add else set()
         norms = list(layer_norm_nodes(graph))
         self.inside = set().union(*map(interior, norms))
-        self.floats = {node_name(node) for body in norms for node in body}
+        self.norms = {node_name(node) for body in norms for node in body}
+        gelus = [body for body, _ in gelu_nodes(graph)] if rules.mode == "tensors" else []
+        self.gelus = set().union(*map(interior, gelus))
+        self.regions = nodes_in_float(graph, rules)
+        self.floats = self.norms | self.regions | {node_name(n) for body in gelus for n in body}
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
         self.wide: set[str] = set()  # one of each group that has the wide grid
@@ -100,22 +107,26 @@ class _Walk:
         name = value.name
         if not name or name not in self.live or not is_float(value):
             return
-        if name in self.fused:
-            self.left[name] = say(FUSED)
-        elif name in self.inside:
-            self.left[name] = say("left.layer_norm")
-        elif node is not None and self._inherits(node, name):
-            self.left[name] = say("left.on_grid")
-        elif unrounded(node):
-            self.left[name] = say("left.unrounded")
-        elif self._wanted(value, node):
+        reason = self._within(name) or self._given(node, name)
+        if reason is None and self._wanted(value, node):
             self.placed[name] = value
             self.on_grid[name] = name
             self._share(node, name)
         else:
-            self.left[name] = self._reason(value)
+            self.left[name] = reason or self._reason(value)
         if scaling(node) is Scaling.WIDE and name in self.on_grid:
             self.wide.add(self.on_grid[name])
+
+    def _within(self, name: str) -> Message | None:
+        """Which group of nodes that a platform runs as one a tensor is inside of."""
+        inside = ((self.fused, FUSED), (self.inside, "left.layer_norm"), (self.gelus, "left.gelu"))
+        return next((say(code) for names, code in inside if name in names), None)
+
+    def _given(self, node: ir.Node | None, name: str) -> Message | None:
+        """Why what a node gives needs no rounding of its own, or must not have one."""
+        if node is not None and self._inherits(node, name):
+            return say("left.on_grid")
+        return say("left.unrounded") if unrounded(node) else None
 
     def site(self, value: ir.Value, group: str, wide: Set[str]) -> Site:
         """The site of a tensor that got one."""
@@ -157,13 +168,25 @@ class _Walk:
             return False
         if self.rules.mode == "tensors" or any(self._reads(u.node, u.idx) for u in value.uses()):
             return True
-        return self.rules.mode == "inputs_outputs" and node is not None and self._computes(node)
+        return self._rounded(value, node)
+
+    def _rounded(self, value: ir.Value, node: ir.Node | None) -> bool:
+        """Whether what makes a value gives integers, so that every reader sees them."""
+        if self.rules.mode == "inputs_outputs" and node is not None and self._computes(node):
+            return node.op_type not in self.rules.gives_float or not any(self._floats(value))
+        return False
+
+    def _floats(self, value: ir.Value) -> Iterator[bool]:
+        """Of each reader, whether it is in a region that runs in float."""
+        return (node_name(reader) in self.regions for reader, _ in value.uses())
 
     def _reads(self, node: ir.Node, index: int) -> bool:
         """Whether ``node`` takes this input as integers, or hands it on to one that does."""
         if index not in dict(data_inputs(node)) or runs_before(node):
             return False
-        if node_name(node) in self.floats:
+        if node_name(node) in self.regions:
+            return False
+        if node_name(node) in self.norms:
             return "LayerNormalization" in self.rules.ops
         if node.op_type in self.rules.passes_through and node.op_type not in self.rules.ops:
             return any(self._reads(u.node, u.idx) for o in node.outputs for u in o.uses())
@@ -173,7 +196,9 @@ class _Walk:
         """Whether ``node``, or the one it is fused to, gives its output as integers."""
         if runs_before(node):
             return False
-        if node_name(node) in self.floats:
+        if node_name(node) in self.regions:
+            return False
+        if node_name(node) in self.norms:
             return "LayerNormalization" in self.rules.ops
         if node.op_type in self.rules.ops:
             return not _computed_weight(node)
@@ -185,24 +210,30 @@ class _Walk:
 
         An input that is an output as well goes out as it came: nothing computes it.
         """
+        made = value.producer()
+        floats = set() if self._rounded(value, made) else self.regions
         for reader, index in value.uses():
             use = Use(node_name(reader), index)
             data = index in dict(data_inputs(reader)) and reader.op_type not in _SHAPES
-            data = data and not runs_before(reader)
+            data = data and not runs_before(reader) and use.node not in floats
             if data and use not in self.unrounded:
                 yield use
-        if self.rules.mode != "inputs" and not value.is_graph_input():
-            for index, output in enumerate(self.graph.outputs):
-                if output is value:
-                    yield Use("", index)
+        if made is None or self.rules.mode == "inputs" or node_name(made) in floats:
+            return
+        for index, output in enumerate(self.graph.outputs):
+            if output is value:
+                yield Use("", index)
 
     def _reason(self, value: ir.Value) -> Message:
         if any(Use(node_name(u.node), u.idx) in self.unrounded for u in value.uses()):
             return say("left.residual")
+        if any(self._floats(value)):
+            return say("left.float_region")
         return say("left.unread")
 
 
-def _live_tensors(graph: ir.Graph) -> set[str]:
+def live_tensors(graph: ir.Graph) -> set[str]:
+    """Tensors whose values, not only shapes, come from the inputs of the graph."""
     live = {name_of(v) for v in graph.inputs}
     for node in graph:
         if node.op_type not in _COUNTS and any(
@@ -210,6 +241,23 @@ def _live_tensors(graph: ir.Graph) -> set[str]:
         ):
             live |= {o.name for o in node.outputs if o.name}
     return live
+
+
+def nodes_in_float(graph: ir.Graph, rules: Placement) -> frozenset[str]:
+    """Names of the nodes that are marked, and of those in regions of the kinds that run in float.
+
+    What a convolution has absorbed stays a part of it.
+    """
+    absorbed = {
+        node_name(node)
+        for node in graph
+        if node.op_type in rules.fused_activations
+        and (source := node.inputs[0]) is not None
+        and (made := source.producer()) is not None
+        and made.op_type in ("Conv", "ConvTranspose")
+    }
+    marked = {node_name(node) for node in graph if plain(node)}
+    return (float_nodes(graph, rules.in_float, live_tensors(graph)) - absorbed) | marked
 
 
 def _computed_weight(node: ir.Node) -> bool:

@@ -53,7 +53,10 @@ def find_parameters(graph: ir.Graph, target: Target, activations: Activations) -
     search = _Search(graph, target, activations)
     for node in graph:
         search.visit(node)
-    sites = [s for s in search.found.values() if s.role != "bias" or target.bias_bits is not None]
+    floats = activations.floats  # an Add in float takes the bias as it is
+    rounded = target.bias_bits is not None
+    every = search.found.values()
+    sites = [s for s in every if s.role != "bias" or (rounded and s.node not in floats)]
     biases = [s for s in search.found.values() if s not in sites]
     return Parameters(sites, biases, search.left)
 
@@ -100,12 +103,19 @@ class _Search:
         known = [group for group in groups if group is not None]
         if len(weights) != 1 or len(known) != 1 or not _is_weight(node, weights[0]):
             return self._leave(node)
-        weight = self._add(node, weights[0], "weight", weight_axis(node, weights[0]))
+        axis, whole = weight_axis(node, weights[0]), self._whole(node, weights[0])
+        weight = self._add(node, weights[0], "weight", axis, whole=whole)
         edge = _bias(node)
         if weight is not None and edge is not None:
             reader = self.nodes[edge.node]
             self._add(reader, edge.index, "bias", None, (known[0], weight.key))
         return None
+
+    def _whole(self, node: ir.Node, index: int) -> bool:
+        """Whether the platform has one scale for this weight although its rule is per channel."""
+        kinds = self.target.placement.whole
+        grouped = node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) > 1
+        return ("grouped" in kinds and grouped) or ("first_operand" in kinds and index == 0)
 
     def _recurrent(self, node: ir.Node) -> None:
         """Both weights, each with one scale for all gates; the rest goes into wide sums."""

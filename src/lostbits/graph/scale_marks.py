@@ -23,6 +23,7 @@ class Scaling(StrEnum):
     WIDE = "wide"  # the grid of the target's wide bits, for all that share the scale
     FLOAT = "float"  # computed from quantized operands, and not rounded afterwards
     SPLIT = "split"  # not computed at all: the operands of a Concat are outputs of the network
+    PLAIN = "plain"  # a node that reads and gives float, whatever the target does with its kind
     BEFORE = "before"  # runs before the network, in float, on an input that is not rounded
 
 
@@ -45,6 +46,11 @@ def apart(node: ir.Node) -> bool:
 def runs_before(node: ir.Node | None) -> bool:
     """Whether a node belongs to the preprocessing, although the network has it."""
     return scaling(node) is Scaling.BEFORE
+
+
+def plain(node: ir.Node) -> bool:
+    """Whether a node is left in float, what it reads and what it gives."""
+    return scaling(node) is Scaling.PLAIN
 
 
 def unrounded(node: ir.Node | None) -> bool:

@@ -7,6 +7,7 @@ from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.analytic_bias import AnalyticBias
 from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
+from lostbits.recoveries.float_ops import FloatOps
 from lostbits.recoveries.input_scaling import InputScaling
 from lostbits.recoveries.kernel_sums import FewerBits, HalfStep, UnsignedWeights
 from lostbits.recoveries.migration import Migration
@@ -25,6 +26,7 @@ ALL: tuple[Recovery, ...] = (
     WideScale(),
     SplitOutput(),
     InputScaling(),
+    FloatOps(),
     Equalization(),
     Absorption(),
     Migration(),
@@ -60,6 +62,7 @@ __all__ = [
     "BlockReconstruction",
     "Equalization",
     "FewerBits",
+    "FloatOps",
     "FloatOutput",
     "HalfStep",
     "InputScaling",

@@ -10,6 +10,7 @@ from lostbits.data import Batch, Source
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.sweep.padding import counted, held, share
 from lostbits.sweep.twin_networks import BATCH, Array, Networks, quantized_weight
 
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Sigmoid", "HardSigmoid")
@@ -59,8 +60,10 @@ class Layer:
         affine: The grid that its codes lie on.
         shard: Which of the samples are here.
         parts: Their batches; none where a layer is meant without its samples.
-        inputs: What it reads in the float network, one tensor a batch.
+        inputs: What it reads in the float network, one tensor a batch; zeros at positions that are
+            padding.
         quantized_inputs: What it reads in the quantized one.
+        shares: Of each batch, the part of the positions that is no padding.
         bias: The float bias that the node itself adds.
         activation: The activation function that alone reads its output, or None.
         executor: To evaluate it.
@@ -76,6 +79,7 @@ class Layer:
     parts: Sequence[Batch]
     inputs: Sequence[torch.Tensor]
     quantized_inputs: Sequence[torch.Tensor]
+    shares: Sequence[float]
     bias: torch.Tensor | None
     activation: Step | None
     executor: Executor
@@ -150,6 +154,12 @@ def view(networks: Networks, place: Place, shard: Shard, *, apart: bool = False)
         return values if site is None else [networks.quantize(site, x) for x in values]
 
     floats = data(networks.plain)
+    pairs = zip(networks.parts, floats, strict=True)
+    counts = [counted(networks.case.compared, part, x) for part, x in pairs]
+
+    def tokens(values: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [held(x, c) for x, c in zip(values, counts, strict=True)]
+
     return Layer(
         place.number,
         step,
@@ -159,8 +169,9 @@ def view(networks: Networks, place: Place, shard: Shard, *, apart: bool = False)
         networks.plan[place.weight.key],
         shard,
         networks.parts,
-        floats,
-        on_grid(floats) if apart else data(networks.quantized),
+        tokens(floats),
+        tokens(on_grid(floats) if apart else data(networks.quantized)),
+        [share(c, part) for c, part in zip(counts, networks.parts, strict=True)],
         _bias(executor, step),
         _activation(executor, step),
         executor,

@@ -182,10 +182,11 @@ class MeanError:
         weight = networks.constant(layer.weight)
         floats = networks.executor.constants[layer.weight.tensor]
         total: NDArray[np.float64] | float = 0.0
-        for part, x, z in zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True):
+        inputs = zip(layer.inputs, layer.quantized_inputs, layer.shares, strict=True)
+        for part, (x, z, share) in zip(layer.parts, inputs, strict=True):
             error = part.real(layer.output(x, floats) - layer.output(z, weight))
             axes = [d for d in range(error.ndim) if d != layer.channel_axis % error.ndim]
-            total = total + error.double().mean(axes).numpy() * part.size
+            total = total + error.double().mean(axes).numpy() * (part.size / max(share, 1e-9))
         return np.asarray(total)
 
 

@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 # Read from onnxruntime/quantization/registry.py: the op types that quantize_static takes on by
@@ -52,12 +52,21 @@ ONNXRUNTIME = Target(
         fusing_ops=_OPS,
         shared_scale=frozenset({"AveragePool", "Resize"}),
         passes_through=MOVES_VALUES | {"TopK"},
+        in_float=REGIONS,
+        gives_float=frozenset({"Gemm", "MatMul"}),
     ),
     takes=say("takes.onnxruntime"),
     sources=(
         Source(
             "which ops are quantized, and which keep the scale of their input",
             "ONNX Runtime, quantization/registry.py, operators/direct_q8.py",
+            "1.32",
+        ),
+        Source(
+            "normalization, attention's Softmax, GELU and residuals run as fused float kernels; "
+            "MatMul and Gemm of integers hand out float (MatMulIntegerToFloat, QGemm)",
+            "ONNX Runtime, core/optimizer (layer_norm_fusion, skip_layer_norm_fusion, gelu_fusion, "
+            "qdq_transformer/selectors_actions); the optimised graph",
             "1.32",
         ),
         Source(

@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 OPENVINO = Target(
@@ -65,6 +65,7 @@ OPENVINO = Target(
         shared_scale=frozenset({"Concat"}),
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
+        in_float=REGIONS,
     ),
     qdq="qdq-openvino",
     takes=say("takes.openvino"),
@@ -77,6 +78,13 @@ OPENVINO = Target(
         Source(
             "linear ops absorb arithmetic, both absorb activations",
             "NNCF, onnx/hardware/fused_patterns.py",
+            "3.4",
+        ),
+        Source(
+            "in transformers only what matrix products read is quantized: Add, Mul, Sub, Div, Pow, "
+            "Sqrt and means are left out, as layer normalization and Softmax are",
+            "NNCF, quantization/algorithms/min_max/onnx_backend.py, get_ignored_metatypes, "
+            "model_type TRANSFORMER",
             "3.4",
         ),
         Source(

@@ -28,11 +28,12 @@ QNN_HTP = Target(
     placement=Placement(
         mode="tensors",
         ops=frozenset(),
-        fused_activations=frozenset({"Clip", "HardSwish", "LeakyRelu", "PRelu", "Relu"}),
+        fused_activations=frozenset({"Clip", "Relu"}),
         fusing_ops=frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul"}),
         # A Relu that nothing absorbs shares the scale of its input, negative half and all.
         shared_scale=frozenset({"AveragePool", "Concat", "Relu", "Resize", "Upsample"}),
         passes_through=MOVES_VALUES | {"ReduceMax", "ReduceMin", "TopK"},
+        whole=frozenset({"first_operand", "grouped"}),
     ),
     qdq="qdq-qnn",
     takes=say("takes.qnn_htp"),
@@ -48,6 +49,13 @@ QNN_HTP = Target(
             "grid",
             "AIMET, aimet_onnx/quantsim.py, common/onnx/_utils.py",
             "2.42",
+        ),
+        Source(
+            "a convolution takes Relu and a Clip from zero up into its node unit, and is rounded "
+            "before PRelu, LeakyRelu and HardSwish; one scale for a grouped ConvTranspose and for "
+            "a constant first operand of MatMul; GELU as one op",
+            "measured on the emulation of onnxruntime-qnn",
+            "2.7",
         ),
         Source(
             "int32 bias with scale s_x * s_w, added to the accumulator",
@@ -83,7 +91,7 @@ QNN_HTP = Target(
         "was calibrated; that is not simulated",
         "recurrent ops": "states inside an LSTM, GRU or RNN and its gates are not rounded in the "
         "simulation; its inputs, outputs and weights are",
-        "fusion": "HardSwish, LeakyRelu and PRelu are absorbed by Conv only, Clip by Conv; after "
-        "other ops the simulation has one rounding too few",
+        "fusion": "AIMET's configuration has HardSwish, LeakyRelu and PRelu absorbed by Conv; Q/DQ "
+        "files with nothing rounded between the two are refused, so here it is",
     },
 )

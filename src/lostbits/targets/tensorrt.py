@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import Placement, Rule, Source, Target
+from lostbits.target import REGIONS, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 _MODEL_OPTIMIZER = "NVIDIA Model Optimizer, modelopt/onnx/quantization"
@@ -36,6 +36,7 @@ TENSORRT = Target(
         shared_scale=frozenset({"Concat"}),
         passes_through=MOVES_VALUES,
         fused_residual_add=True,
+        in_float=REGIONS,
     ),
     qdq="qdq-tensorrt",
     takes=say("takes.tensorrt"),
@@ -59,6 +60,13 @@ TENSORRT = Target(
         Source(
             "which inputs are quantized; bias stays float; Concat shares one scale",
             f"{_MODEL_OPTIMIZER}/int8.py, ort_utils.py, graph_utils.py",
+            "0.47",
+        ),
+        Source(
+            "attention's Softmax and layer normalization are partitions that are not quantized; "
+            "GELU and the Adds around are fused into them",
+            f"{_MODEL_OPTIMIZER}/int8.py, partitioning.py, "
+            "find_non_quantizable_partitions_from_patterns",
             "0.47",
         ),
         Source(

@@ -295,7 +295,17 @@ _READERS: Mapping[str, _Reader] = {
         ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "together"), _flag
     ),
     **dict.fromkeys(
-        ("ops", "fused_activations", "fusing_ops", "shared_scale", "passes_through"), _op_types
+        (
+            "ops",
+            "fused_activations",
+            "fusing_ops",
+            "shared_scale",
+            "passes_through",
+            "in_float",
+            "gives_float",
+            "whole",
+        ),
+        _op_types,
     ),
     **dict.fromkeys(("weights", "activations"), _rule),
     "placement": _placement,
