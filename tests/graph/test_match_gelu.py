@@ -1,5 +1,7 @@
 """Written-out GELU: found as one op, without taking in what else is read."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -30,7 +32,7 @@ FORMS = {
 
 def net(form: str, opset: int = 17, more: str = "", out: str = "") -> onnx.ModelProto:
     text = f"g (float[2,3,4] x) => (float[2,3,4] y{out}) {{ {FORMS[form]} {more} }}"
-    used = {k: v for k, v in NUMBERS.items() if f" {k})" in text or f"({k}," in text}
+    used: Any = {k: v for k, v in NUMBERS.items() if f" {k})" in text or f"({k}," in text}
     return proto(text, opset=opset, **used)
 
 

@@ -63,7 +63,7 @@ def test_attempts_tell_the_metric_that_decides() -> None:
     row: Any = ("ranges", "network", 1.0, before, after, True, 1.0, verbatim("."), {}, 1.0)
     page = Html().render(recovered(before, after, ledger=[Attempt(*row)]))
     assert "<dt>mine:mAP</dt><dd>0.25 → 0.45</dd>" in page
-    plain = Attempt(*row[:3], BEFORE, AFTER, *row[5:])
+    plain = replace(Attempt(*row), before=BEFORE, after=AFTER)
     assert "mine:mAP" not in Html().render(recovered(BEFORE, AFTER, ledger=[plain]))
 
 
