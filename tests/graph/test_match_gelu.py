@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 
 from lostbits.graph.match_gelu import fuse_gelus, gelu_nodes
 from text_models import normal, outputs, proto, random
 
 X = random(2, 3, 4, seed=5)
 ROOT = np.array(2**0.5, np.float32)
-NUMBERS = {
+NUMBERS: dict[str, NDArray[Any]] = {
     "root": ROOT,
     "part": 1 / ROOT,
     "one": np.array(1, np.float32),

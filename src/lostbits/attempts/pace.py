@@ -69,11 +69,8 @@ def _multiplied(case: Case) -> float:
     total = 0.0
     for site in case.sites:
         source = read.get(site.node)
-        if (
-            site.role == "weight"
-            and source is not None
-            and {site.key, source.key} <= set(case.seen)
-        ):
+        known = source is not None and source.key in case.seen and site.key in case.seen
+        if site.role == "weight" and source is not None and known:
             channels = case.seen[source.key].channels.hi.size
             total += case.values([source]) * case.seen[site.key].whole.size / channels
     return total

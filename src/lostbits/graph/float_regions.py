@@ -168,7 +168,7 @@ def _one_axis(mean: ir.Node) -> bool:
 
 
 def _cubic(node: ir.Node) -> bool:
-    """The third power within the Tanh of GELU, as ``Pow(x, 3)``; or the Tanh of three products."""
+    """The third power within the Tanh of GELU."""
     exponent = constant(node.inputs[1]) if node.op_type == "Pow" else None
     return exponent is not None and exponent.size == 1 and float(exponent.ravel()[0]) == _CUBE
 
