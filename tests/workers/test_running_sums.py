@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lostbits.diagnoses.layers import TERMS, LayerSum
+from lostbits.diagnoses.left_sums import LeftSum
 from lostbits.diagnoses.network import Attributed, Gap
 from lostbits.diagnoses.permutation import Walked
 from lostbits.diagnoses.sites import SiteSum
@@ -45,6 +46,10 @@ def site_sum(number: int) -> SiteSum:
     v = sizes(number)
     parts: list[float] = v[:5].tolist()
     return SiteSum(parts[0], parts[1], parts[2], parts[3], parts[4], 20, v[5:9].reshape(2, 2))
+
+
+def left_sum(number: int) -> LeftSum:
+    return LeftSum(np.arange(3) + number, 10 + number, 100 * number)
 
 
 def layer_sum(number: int) -> LayerSum:
@@ -138,6 +143,7 @@ MEMBERS: dict[type[Sum], Member] = {
     Comparison: Member(Comparison, compared),
     SiteSum: Member(SiteSum, site_sum),
     LayerSum: Member(lambda: LayerSum("y"), layer_sum),
+    LeftSum: Member(LeftSum, left_sum),
     Attributed: Member(Attributed, attributed),
     Walked: Member(lambda: Walked(0.0, 0, 0, np.zeros(6)), walked),
     Counted: Member(lambda: Counted.empty(SITES), counted, True),

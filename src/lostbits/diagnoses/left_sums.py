@@ -34,7 +34,8 @@ class LeftSum(RecordSum):
 
     def merge(self, other: Self) -> Self:
         """Add those of other samples."""
-        self.left = other.left.copy() if not self.left.size else self.left + other.left
+        if other.left.size:  # nothing where no sample was seen
+            self.left = self.left + other.left if self.left.size else other.left.copy()
         self.count += other.count
         self.most = max(self.most, other.most)
         return self
