@@ -60,10 +60,10 @@ def test_without_answers_the_output_itself_is_told() -> None:
 
 def test_attempts_tell_the_metric_that_decides() -> None:
     before, after = replace(BEFORE, metric=metric(0.25)), replace(AFTER, metric=metric(0.45))
-    row: Any = ("ranges", "network", 1.0, before, after, True, 1.0, verbatim("."), {}, 1.0)
-    page = Html().render(recovered(before, after, ledger=[Attempt(*row)]))
+    attempt = Attempt("ranges", "network", 1.0, before, after, True, 1.0, verbatim("."), {}, 1.0)
+    page = Html().render(recovered(before, after, ledger=[attempt]))
     assert "<dt>mine:mAP</dt><dd>0.25 → 0.45</dd>" in page
-    plain = replace(Attempt(*row), before=BEFORE, after=AFTER)
+    plain = replace(attempt, before=BEFORE, after=AFTER)
     assert "mine:mAP" not in Html().render(recovered(BEFORE, AFTER, ledger=[plain]))
 
 
