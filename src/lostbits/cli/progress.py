@@ -123,6 +123,6 @@ def progress_line(
     if quiet or not console.is_terminal:
         yield line
         return
-    spinner = Spinner("dots", text=line)  # type: ignore[arg-type]
+    spinner = Spinner("dots", text=line)
     with Live(spinner, console=console, refresh_per_second=_PER_SECOND, transient=True):
         yield line
