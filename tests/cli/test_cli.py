@@ -61,7 +61,7 @@ def test_the_first_finding_of_the_demo_is_the_depthwise_weight(
 ) -> None:
     found = json.loads((finished[0] / "result.json").read_text())["findings"][0]
     assert (found["tensor"], found["reason"]) == ("block2.depthwise.conv.weight", "granularity")
-    assert "--set block2.depthwise.conv.weight=per_channel" in found["command"]
+    assert "--methods equalization" in found["command"]
 
 
 @pytest.mark.slow
