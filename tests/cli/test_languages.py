@@ -17,13 +17,13 @@ from lostbits.verbs.demo import demo_files
 FILES = {name: str(path) for name, path in demo_files().items()}
 HAN = re.compile("[\u4e00-\u9fff]")
 # Lists of names that other packages may add to, and what is a name in any language.
-COMPOSED: tuple[str, ...] = (
+COMPOSED = (
     "Comma-separated: qdq",
     "What is attributed: ",
     "Measure both on",
     "onnxruntime, ",
+    "Samples that set the ranges of a",
 )
-COMPOSED += ("Samples that set the ranges of a",)
 
 
 def run(*arguments: str) -> Result:

@@ -192,6 +192,19 @@ def _commands() -> dict[str, Any]:
     return {verb.name: opened(verb) for verb in commands.ALL}
 
 
+def test_both_readmes_show_one_run_of_the_demo_that_fits_a_terminal() -> None:
+    blocks_of = [
+        text(ROOT / name).split("<!-- demo:begin -->")[1].split("<!-- demo:end -->")[0]
+        for name in ("README.md", "README.zh-Hant.md")
+    ]
+    figures = [re.findall(r"-?\d+\.\d+", block) for block in blocks_of]
+    assert sorted(figures[0]) == sorted(figures[1]) != []
+    for block in blocks_of:
+        lines = block.split("```text\n")[1].split("```")[0].splitlines()
+        assert len(lines) <= 60
+        assert all(len(line) <= 80 for line in lines if "lostbits " not in line)
+
+
 def test_the_readme_lists_every_command() -> None:
     line = re.compile(r"^lostbits (\w+)(?: [A-Z].*)? {3,}\w", re.MULTILINE)
     listed = line.findall(text(ROOT / "README.md"))
@@ -208,6 +221,8 @@ def test_the_chinese_readme_knows_all_commands_and_targets() -> None:
 def test_pages_mention_existing_options_only() -> None:
     known = {o for c in _commands().values() for p in c.params for o in p.opts}
     known |= {"--help", "--constraint", "--head"}  # of pip to install, and of ray start
+    known |= {"--install-completion", "--version"}  # of lostbits itself
+    known |= {"--graphdef", "--saved-model", "--save", "--tflite", "--output"}  # of tf2onnx
     for page in (ROOT / "README.md", *(DOCS / f"{n}.md" for n in ("messages", "how-it-works"))):
         options = set(re.findall(r"(?<![\w<!-])--[a-z][a-z-]*", text(page)))
         assert options <= known, f"{page.name}: {options - known}"

@@ -6,7 +6,6 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -99,11 +98,11 @@ def test_what_only_ends_too_early_is_damaged(tmp_path: Path) -> None:
     assert caught.value.form == "M002.invalid"
 
 
-def picture(path: Path, **options: Any) -> None:
+def picture(path: Path) -> None:
     """Six by four pixels, left half black, right half white."""
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[:, 3:] = 255
-    Image.fromarray(pixels).save(path, **options)
+    Image.fromarray(pixels).save(path)
 
 
 def many(name: str) -> Callable[[Path], Path]:

@@ -60,7 +60,8 @@ def treatment(target: Target, site: Site, reason: Reason, *, inputs: bool = Fals
     if reason in ("too_wide", "too_narrow"):
         return Treatment(say(f"remedy.{reason}"), "mse")
     if site.role == "bias":
-        methods = () if target.bias_bits is None else ("analytic_bias", "bias_correction")
+        corrected = reason == "resolution" and target.bias_bits is not None
+        methods = ("analytic_bias", "bias_correction") if corrected else ()
         return Treatment(say(f"remedy.{reason}"), "float", methods)
     if reason == "granularity" and site.role == "weight":
         return _of_weight_channels(target)

@@ -117,7 +117,7 @@ def _leading(parts: Sequence[Attribution]) -> _Led:
 def _cause(led: _Led, sites: Sequence[SiteReport], network: NetworkReport) -> Message:
     """Where errors cancel, parts of them are more than the whole: then there is no share."""
     tensors = dict.fromkeys(part.tensor for part in led.parts)
-    share, blame = f"{led.share:.0%}", _blame(led, sites)
+    share, blame = f"{min(led.share, 1.0):.0%}", _blame(led, sites)
     if network.cancelling:
         roles = say(f"roles.{led.role}")
         return say("verdict.cause_cancelling", count=str(len(tensors)), roles=roles, blame=blame)

@@ -70,8 +70,8 @@ the same order'
     def told(self, language: Language) -> str:
         """The message in a language; parts that it has not been put into are English.
 
-        >>> DataError("D004.none", "x.npy", "none").told(Language.CHINESE)[:25]
-        'D004: x.npy: 至少要有一個樣本: none'
+        >>> DataError("D004.none", "x.npy", "none").told(Language.CHINESE)[:28]
+        'D004: x.npy: 至少要有一個樣本: none:'
         """
         rule, todo = messages.form(self.form).filled(self.figures, language)
         parts = (self.where, rule, self.found, todo)

@@ -23,6 +23,7 @@ from lostbits.reporters.headline import (
     moved,
     reason,
     title,
+    tried,
 )
 from lostbits.reporters.lines import WIDTH, pairs, told
 from lostbits.results.diagnosis import Diagnosis, Finding
@@ -66,6 +67,7 @@ def screen(
     language: Language = Language.ENGLISH,
     folder: Path | None = None,
     written: Sequence[Path] = (),
+    before: Diagnosis | None = None,
 ) -> RenderableType:
     """The summary as something rich can print.
 
@@ -74,8 +76,9 @@ def screen(
         language: That it is told in.
         folder: Where the result was written, so that commands can refer to it; None: nowhere.
         written: Files that were.
+        before: The result whose suggestion this one has tried.
     """
-    said = _Screen(result, language, folder, written)
+    said = _Screen(result, language, folder, written, before)
     return Group(*(said.recovered() if result.recovered is not None else said.diagnosed()))
 
 
@@ -88,6 +91,7 @@ class _Screen:
     language: Language
     folder: Path | None
     written: Sequence[Path]
+    before: Diagnosis | None
 
     def diagnosed(self) -> Iterator[RenderableType]:
         """Outcome first, then where the error comes from."""
@@ -106,11 +110,15 @@ class _Screen:
         yield title(result, self.language)
         yield from pairs([*self._gained(), *self._files(), *self._steps()])
         yield Text("")
-        yield self._text(say("screen.tried"), "bold")
+        yield self._text(say("screen.attempts"), "bold")
         yield from ledger.rows(result, self.language)
+        yield self._text(ledger.ending(result), "dim")
+        yield Text("")
+        yield self._text(say("screen.baseline"), "bold")
+        was = graded(result.judgement, self.language)
+        was.append("  " if was else "", style="default")
+        yield was.append(told(reason(result.verdict), self.language))
         if not result.healthy and not result.network.open:
-            yield Text("")
-            yield self._text(say("screen.baseline"), "bold")
             yield from shares.tensors(result, self.language, most=5)
         yield Text("")
         yield from self._notes(outside=_OF_FIGURES | _OF_SHARES)
@@ -122,6 +130,8 @@ class _Screen:
         line.append("  " if line else "", style="default")
         yield self._row("result", line.append(self._joined(figures(result.baseline))))
         yield self._row("", self._text(judged_on(result, result.baseline), "dim"))
+        if self.before is not None and (parts := tried(self.before, result)):
+            yield self._row("tried", Text(self._joined(parts), style="bold"))
         yield from self._beside_figures()
         yield self._row("why", self._text(reason(result.verdict)))
 
@@ -140,7 +150,7 @@ class _Screen:
     def _files(self) -> Iterator[tuple[str, Text]]:
         if not self.written:
             return
-        names = [path.name for path in self.written]
+        names = [path.name for path in self.written if path.name != "result.json"]
         folder = str(self.written[0].parent)
         row = say("screen.in_folder", folder=folder, names=", ".join(names))
         yield self._row("details" if self.result.recovered is None else "files", self._text(row))
@@ -153,10 +163,6 @@ class _Screen:
         yield self._row("result", line.append(self._joined(moved(outcome)), style="bold"))
         yield self._row("", self._text(judged_on(result, outcome.after), "dim"))
         yield from self._beside_figures()
-        was = graded(result.judgement, self.language)
-        was.append("  " if was else "", style="default")
-        yield self._row("was", was.append(told(reason(result.verdict), self.language)))
-        yield self._row("", self._text(ledger.ending(outcome), "dim"))
         if outcome.added:
             yield self._row("added", self._text(ledger.added(outcome, result.target.name)))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from lostbits.command_lines import CommandLine
 from lostbits.language import Language, Message, say
 from lostbits.reporters.lines import short, told
 from lostbits.results.diagnosis import Diagnosis
@@ -87,24 +88,42 @@ def _interval(found: Baseline, samples: int) -> Message | None:
 
 def moved(outcome: Outcome) -> list[Message]:
     """The same figures before and after a recovery."""
-    before, after = outcome.before, outcome.after
+    return _moved(outcome.before, outcome.after)
+
+
+def tried(before: Diagnosis, after: Diagnosis) -> list[Message]:
+    """What settings have changed, measured and predicted; nothing where samples or model differ."""
+    same = (before.model.sha256, before.judged_on.sha256, before.target.name)
+    if same != (after.model.sha256, after.judged_on.sha256, after.target.name):
+        return []
+    wishes = _wishes(after.command)
+    predicted = [f.gain_db for f in before.findings if wishes and _wishes(f.command) == wishes]
+    found = _moved(before.baseline, after.baseline)
+    return [*found, *(say("screen.predicted", gain=f"{gain:+.1f}") for gain in predicted[:1])]
+
+
+def _wishes(command: str) -> frozenset[str]:
+    line = CommandLine.parse(command)
+    return frozenset(v for n, v in line.options if n == "--set") if line else frozenset()
+
+
+def _moved(before: Baseline, after: Baseline) -> list[Message]:
+    """Figures that both have; right answers stand for equal ones, which tables have."""
     found: list[Message] = []
     if before.metric is not None and after.metric is not None:
         ends = (before.metric.quantized, after.metric.quantized)
         first, last = ("∞" if each is None else f"{each:.4g}" for each in ends)
         found.append(say("screen.moved_metric", name=before.metric.name, before=first, after=last))
-    shared = False  # right answers stand for equal ones, which the ledger has
-    for code, first_share, last_share in (
+    shares = (
         ("accuracy", before.accuracy_quantized, after.accuracy_quantized),
         ("agreement", before.agreement, after.agreement),
-    ):
-        if first_share is not None and last_share is not None and not shared:
-            shared = True
-            ends_told = {"before": f"{first_share:.1%}", "after": f"{last_share:.1%}"}
-            found.append(say(f"screen.moved_{code}", **ends_told))
+    )
+    known = [(code, a, b) for code, a, b in shares if a is not None and b is not None]
+    for code, a, b in known[:1]:
+        found.append(say(f"screen.moved_{code}", before=f"{a:.1%}", after=f"{b:.1%}"))
     if before.sqnr_db is not None and after.sqnr_db is not None:
-        ends_db = {"before": f"{before.sqnr_db:.1f}", "after": f"{after.sqnr_db:.1f}"}
-        found.append(say("screen.moved_sqnr", **ends_db))
+        told = {"before": f"{before.sqnr_db:.1f}", "after": f"{after.sqnr_db:.1f}"}
+        found.append(say("screen.moved_sqnr", **told))
     return found
 
 

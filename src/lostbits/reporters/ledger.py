@@ -35,8 +35,8 @@ def _row(attempt: Attempt, language: Language) -> list[str | Text]:
     )
     return [
         _name(attempt, language),
-        f"{attempt.predicted_gain_db:+.1f}",
-        f"{attempt.gain_db:+.1f}",
+        _gain(attempt.predicted_gain_db),
+        _gain(attempt.gain_db),
         _figure(after.sqnr_db, "{:.1f}"),
         counted,
         _figure(after.agreement, "{:.1%}"),
@@ -49,12 +49,23 @@ def _name(attempt: Attempt, language: Language) -> str:
     return short(attempt.method, _NAME)
 
 
+def _gain(value: float) -> str:
+    """Decibels with their sign; what rounds to nothing gains nothing.
+
+    >>> _gain(-0.01), _gain(2.0)
+    ('+0.0', '+2.0')
+    """
+    return f"{round(value, 1) + 0.0:+.1f}"
+
+
 def _figure(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
-def ending(outcome: Outcome) -> Message:
+def ending(result: Diagnosis) -> Message:
     """Why no more was tried, what bounds it, and what more bits would give."""
+    outcome = result.recovered
+    assert outcome is not None
     parts = outcome.text.figures
     if not {"stopped", "goal", "limit"} <= parts.keys():  # told by an older version
         return outcome.text

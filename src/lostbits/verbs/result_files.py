@@ -14,6 +14,7 @@ from lostbits.system import files
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.output import replace_file
 
+TRIED = "tried"  # what folders of suggestions are called, before their number
 _MOST = 1 << 28  # bytes of a result: some MB a thousand tensors
 
 
@@ -82,6 +83,16 @@ def read(folder: str | Path) -> Diagnosis:
         raise OutputError("O002.format", str(path), str(form), format=FORMAT)
     with edge(lambda found: OutputError("O002.fields", str(path), found)):
         return diagnosis_of(content)
+
+
+def tried_of(folder: Path) -> Diagnosis | None:
+    """The result whose suggestion went to ``folder``, which lies in its own; None without one."""
+    if not folder.name.startswith(TRIED) or not (folder.parent / "result.json").is_file():
+        return None
+    try:
+        return read(folder.parent)
+    except OutputError:
+        return None
 
 
 def shown_again(folder: Path, language: Language = Language.ENGLISH) -> list[Path]:

@@ -19,9 +19,10 @@ from lostbits.quoting import operand
 from lostbits.results.diagnosis import Diagnosis, Finding
 from lostbits.verbs.export import chosen_exporters
 from lostbits.verbs.origin import Provenance
+from lostbits.verbs.result_files import TRIED
 
 _OUT = "lostbits-out"  # where a diagnosis goes by itself
-_RECOVERED, _EXPORTED, _TRIED = "recovered", "exported", "tried"
+_RECOVERED, _EXPORTED = "recovered", "exported"
 _ENCODINGS = {"snpe": "encodings-1.0.0", "qnn-htp": "encodings-1.0.0", "cnrt": "cambricon"}
 _USUAL_BACKEND = "onnxruntime"
 _OF_VERIFY = frozenset({"--data", "--samples", "--labels", "--preprocess"})
@@ -106,7 +107,7 @@ def _of_model(line: CommandLine, origin: Provenance) -> CommandLine:
 
 def _fresh_folders(told: Told, number: int) -> list[str]:
     """One for each command, so that none of them takes the place of another's result."""
-    names = (f"{told.out}/{_TRIED}-{n}" for n in count(1))
+    names = (f"{told.out}/{TRIED}-{n}" for n in count(1))
     free = (name for name in names if not _exists(name))
     return [next(free) for _ in range(number)]
 

@@ -124,4 +124,5 @@ class Delivery:
             return
         files = written if result.recovered is None else [*kept_files(out), *written]
         folder = out if "json" in self.formats else None
-        stdout.print(screen(result, self.language, folder, files), crop=False)
+        shown = screen(result, self.language, folder, files, results.tried_of(out))
+        stdout.print(shown, crop=False)
