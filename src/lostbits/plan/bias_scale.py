@@ -12,9 +12,11 @@ _TINY = float(np.finfo(np.float32).tiny)
 def bias_affine(x: Affine, w: Affine, size: int, bits: int) -> Affine:
     """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator.
 
-    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias.
+    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias. No kernel
+    adds up inputs of several scales; where a trial has them, the coarsest is that of the bias, as it
+    would be with one for all.
     """
-    scale = np.maximum(x.scale * w.scale, _TINY).astype(np.float32)
+    scale = np.maximum(x.scale.max() * w.scale, _TINY).astype(np.float32)
     axis = None if scale.ndim == 0 else 0
     scale = scale if axis is None else np.tile(scale, size // scale.size)
     return Affine(Grid.of(bits, signed=True), scale, np.zeros(scale.shape, np.int64), axis)
