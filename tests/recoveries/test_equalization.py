@@ -224,7 +224,7 @@ def test_ranges_of_a_depthwise_triple_become_equal(tmp_path: Path) -> None:
 
 
 def bounds(change: Change) -> Mapping[str, Figure]:
-    """How many bounds there were, and how many are gone."""
+    """How many bounds there were, and how many are left."""
     said = change.summary.figures["bounds"]
     assert isinstance(said, Message) and said.code == "ledger.equalization_bounds"
     return said.figures
@@ -238,7 +238,7 @@ def test_bounds_that_are_met_become_one_for_each_channel(tmp_path: Path) -> None
     assert drift(case, change, 3 * samples(9, 6, 3, 8, 8)) < 1e-5, "on any input"
     names = [{o.name for n in m.graph for o in n.outputs} for m in (case.model, change.model)]
     assert names[0] < names[1], "every tensor of before is still there"
-    assert bounds(change) == {"all": "2", "dropped": "0"}
+    assert bounds(change) == {"all": "2", "kept": "2"}
 
 
 def test_bounds_that_are_never_met_go(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_bounds_that_are_never_met_go(tmp_path: Path) -> None:
     assert change.model is not None
     assert [n.op_type for n in change.model.graph] == ["Conv", "Relu", "Conv", "Relu", "Conv"]
     assert drift(case, change, IMAGES) < 1e-5
-    assert bounds(change) == {"all": "2", "dropped": "2"}
+    assert bounds(change) == {"all": "2", "kept": "0"}
 
 
 @pytest.mark.parametrize(("part", "op"), [(0.89, "Relu"), (0.91, "Clip")])

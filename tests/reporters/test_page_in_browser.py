@@ -162,10 +162,15 @@ def test_the_page_leads_with_the_outcome(open_page: Open, result: Diagnosis) -> 
 
 
 def test_a_command_shows_what_it_has_of_its_own_and_copies_all(
-    open_page: Open, result: Diagnosis
+    open_page: Open, result: Diagnosis, tmp_path: Path
 ) -> None:
-    page = open_page()
-    finding = result.findings[0]
+    usual = "lostbits diagnose digits.onnx --data d.npz --labels l.npy --target snpe --out d1"
+    tried = usual.replace("--out d1", "--set w=float --out d1-tried-1")
+    first = replace(result.findings[0], command=tried)
+    result = replace(result, command=usual, findings=[first, *result.findings[1:]])
+    path = tmp_path / "commands.html"
+    path.write_text(Html().render(result), encoding="utf-8")
+    page, finding = open_page(path), first
     box = page.locator("#findings .command").first
     assert box.locator("pre").text_content() == finding.command
     shown = box.locator("pre").inner_text()

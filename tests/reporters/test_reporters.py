@@ -656,8 +656,8 @@ def test_a_page_opens_with_the_language_that_was_asked_for(result: Diagnosis) ->
     page = Html().speaking(Language.CHINESE).render(result)
     assert '<html lang="zh-Hant">' in page
     head = page.partition("<main>")[2].partition("</ul>")[0]
-    assert "答對" in head
-    assert "correctly" not in head
+    assert "準確率" in head
+    assert "accuracy" not in head.lower()
 
 
 @pytest.mark.slow

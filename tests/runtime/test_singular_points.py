@@ -91,10 +91,10 @@ def test_diagnoses_are_finite_and_close(name: str, target: str, tmp_path: Path) 
 def test_permutations_take_over_where_gradients_do_not_close(tmp_path: Path) -> None:
     """Rows without variance become whole signals as soon as anything is added to them."""
     model, data = NETWORKS["bytes, cancelling"]
-    network = diagnosed(saved(model, tmp_path), data).network
+    network = diagnosed(saved(model, tmp_path), data, "snpe").network
     assert network.method == "permutation" and "basis.open" in codes(network.note)
     assert network.residual == pytest.approx(0, abs=1e-9)
-    asked = diagnosed(saved(model, tmp_path), data, method="aumann-shapley")
+    asked = diagnosed(saved(model, tmp_path), data, "snpe", method="aumann-shapley")
     assert asked.network.method == "aumann-shapley"
     assert "note.residual" in {note.code for note in asked.notes}
 

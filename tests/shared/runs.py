@@ -76,10 +76,10 @@ def divided(source: Source) -> tuple[Source, Source]:
 
 
 def figures(found: Diagnosis) -> Diagnosis:
-    """Without what a clock, the memory or the command line decides; equal ones are equal."""
+    """Without what a clock, memory, folder or command line decides; equal ones are equal."""
     ledger = [replace(attempt, seconds=0.0) for attempt in found.ledger]
     same = replace(found, created="", seconds={}, peak_memory_bytes=0, command="", ledger=ledger)
-    return replace(same, memory=None)
+    return replace(same, memory=None, next_commands=[])
 
 
 def assert_valid(found: Diagnosis) -> None:

@@ -93,6 +93,6 @@ def test_what_is_no_metric_here_is_refused(net: lb.Case, options: Any, code: str
 
 def test_what_is_written_is_made_on_all_samples(net: lb.Case) -> None:
     """Nothing is kept: what remains is the plan of all samples, as ``load`` makes it."""
-    found = lb.recover(net, budget=0)
+    found = lb.recover(net, methods=["fewer_bits"])
     assert found.case.plan == net.plan and found.before == found.after
     assert found.outcome.written is not None and len(found.outcome.wider) == 3
