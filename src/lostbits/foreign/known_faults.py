@@ -42,7 +42,7 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
 def suspicions_of_sums(sums: Sequence[LayerReach]) -> list[ReadError]:
     """Doubts about layers whose sums can leave their range, one for each kind of sum."""
     found = []
-    for kind, code in (("pairs", "I040"), ("sums", "I041")):
+    for kind in ("pairs", "sums"):
         some = [each for each in sums if each.kind == kind]
         if some:
             written = max(some, key=lambda each: each.reach.written)
@@ -50,7 +50,8 @@ def suspicions_of_sums(sums: Sequence[LayerReach]) -> list[ReadError]:
             figures |= {"worst": f"{some[0].reach.packed:,}", "limit": f"{some[0].reach.limit:,}"}
             figures |= {"written": f"{written.reach.written:,}", "other": repr(written.node)}
             weights = [each.weight for each in some]
-            found.append(doubt(code, say("doubt.node", name=repr(some[0].node)), figures, weights))
+            where = say("doubt.node", name=repr(some[0].node))
+            found.append(doubt("I040" if kind == "pairs" else "I041", where, figures, weights))
     return found
 
 

@@ -4,7 +4,6 @@ The tables are those of its exporter, which own files are held to before they ar
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import final
 
 import onnx_ir as ir
@@ -17,7 +16,7 @@ from lostbits.foreign.match_names import Match
 from lostbits.graph.queries import LINEAR, constant, name_of
 from lostbits.graph.signed_factors import signed_before_quantizers
 from lostbits.grid import Affine
-from lostbits.language import Figure, say
+from lostbits.language import Figure, Message, say
 from lostbits.reader import Entry, Parameters, doubt
 from lostbits.target import Rule, Target
 
@@ -93,29 +92,21 @@ def _stored(graph: ir.Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-@final
-@dataclass(frozen=True)
-class _Refusal:
-    """A kind of parameters that a platform does not take, and the first of them in figures."""
-
-    code: str
-    entries: list[Entry]
-    figures: Mapping[str, Figure]
-
-    def told(self, target: Target) -> Iterator[ReadError]:
-        if self.entries:
-            tensors = [entry.tensor for entry in self.entries]
-            figures = {**self.figures, "count": str(len(tensors)), "names": some(tensors)}
-            where = say("doubt.for_target", target=target.name)
-            yield doubt(self.code, where, figures, tensors)
+def _all_of(
+    entries: Sequence[Entry], target: Target, figures: Mapping[str, Figure]
+) -> tuple[Message, dict[str, Figure], list[str]]:
+    """What a doubt says of parameters of a kind that a platform does not take."""
+    tensors = [entry.tensor for entry in entries]
+    where = say("doubt.for_target", target=target.name)
+    return where, {**figures, "count": str(len(tensors)), "names": some(tensors)}, tensors
 
 
 def _refused(kinds: _Kinds, target: Target) -> Iterator[ReadError]:
     """By the table of the exporter."""
     takes = exporter_of(target).takes
     biases = list(kinds.of("bias"))
-    if "bias" not in takes:
-        yield from _Refusal("I036", biases, {}).told(target)
+    if biases and "bias" not in takes:
+        yield doubt("I036", *_all_of(biases, target, {}))
     for kind in _BOTH:
         if kind in takes:
             yield from _of_kind(kind, list(kinds.of(kind)), takes[kind], target)
@@ -126,12 +117,16 @@ def _of_kind(
 ) -> Iterator[ReadError]:
     words: dict[str, Figure] = {"kind": say(f"role.{kind}")}
     grids = [e for e in entries if e.affine.grid.name not in takes.grids]
-    known = {"grids": ", ".join(sorted(takes.grids)), **_first_grid(grids)}
-    yield from _Refusal("I033", grids, {**words, **known}).told(target)
+    if grids:
+        known = {"grids": ", ".join(sorted(takes.grids)), "found": grids[0].affine.grid.name}
+        yield doubt("I033", *_all_of(grids, target, {**words, **known}))
     zeros = [e for e in entries if not _takes_zero(e.affine, takes)]
-    yield from _Refusal("I034", zeros, {**words, **_first_zero(zeros)}).told(target)
+    if zeros:
+        first = str(int(zeros[0].affine.zero_point.ravel()[0]))
+        yield doubt("I034", *_all_of(zeros, target, {**words, "found": first}))
     several = [e for e in entries if e.affine.axis is not None and takes.per_channel == "no"]
-    yield from _Refusal("I035", several, words).told(target)
+    if several:
+        yield doubt("I035", *_all_of(several, target, words))
 
 
 def _takes_zero(affine: Affine, takes: Takes) -> bool:
@@ -142,24 +137,16 @@ def _takes_zero(affine: Affine, takes: Takes) -> bool:
     return middle or affine.grid.name not in takes.symmetric
 
 
-def _first_grid(entries: Sequence[Entry]) -> dict[str, str]:
-    return {"found": entries[0].affine.grid.name if entries else ""}
-
-
-def _first_zero(entries: Sequence[Entry]) -> dict[str, str]:
-    found = entries[0].affine.zero_point.ravel()[0] if entries else 0
-    return {"found": str(int(found))}
-
-
 def _unlike(kinds: _Kinds, target: Target) -> Iterator[ReadError]:
     """What the platform takes, but would not have chosen: widths and granularity."""
     for kind in _BOTH:
         rule = target.weights if kind == "weight" else target.activations
         others = [e for e in kinds.of(kind) if not _has_width(e.affine, rule, target)]
-        figures: dict[str, Figure] = {"kind": say(f"role.{kind}")}
-        figures["wanted"] = str(rule.grid.bits)
-        figures["found"] = str(others[0].affine.grid.bits) if others else ""
-        yield from _Refusal("I037", others, figures).told(target)
+        if others:
+            figures: dict[str, Figure] = {"kind": say(f"role.{kind}")}
+            figures["wanted"] = str(rule.grid.bits)
+            figures["found"] = str(others[0].affine.grid.bits)
+            yield doubt("I037", *_all_of(others, target, figures))
 
 
 def _has_width(affine: Affine, rule: Rule, target: Target) -> bool:

@@ -93,10 +93,8 @@ def misfit(where: str, content: Content, expected: Expected) -> DumpError:
     if isinstance(content, bytes):
         least = count * (4 if expected.kind is None else expected.kind.itemsize)
         short = len(content) < least or (least < len(content) < 4 * count)
-        if short or len(content) % least:
-            code = "V005" if short else "V004"
-            return DumpError(code, where, f"{len(content)} bytes", count=count)
-        return DumpError("V004", where, f"{len(content)} bytes", count=count)
+        found = f"{len(content)} bytes"
+        return DumpError("V005" if short else "V004", where, found, count=count)
     return DumpError("V004", where, f"{content.dtype} of shape {content.shape}", count=count)
 
 
