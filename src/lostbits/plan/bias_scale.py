@@ -12,9 +12,9 @@ _TINY = float(np.finfo(np.float32).tiny)
 def bias_affine(x: Affine, w: Affine, size: int, bits: int) -> Affine:
     """int32 with scale ``s_x * s_w``: what an integer kernel adds to its accumulator.
 
-    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias. No kernel
-    adds up inputs of several scales; where a trial has them, the coarsest is that of the bias, as it
-    would be with one for all.
+    Groups of a ConvTranspose share the scales of its weight, so they repeat along the bias. No
+    kernel adds up inputs of several scales; where a trial has them, the coarsest is that of the
+    bias, as it would be with one for all.
     """
     scale = np.maximum(x.scale.max() * w.scale, _TINY).astype(np.float32)
     axis = None if scale.ndim == 0 else 0
