@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lostbits.arithmetics import arithmetic as find_arithmetic
 from lostbits.backends import ALL as BACKENDS
 from lostbits.cli import commands
 from lostbits.cli.app import opened
@@ -17,6 +16,7 @@ from lostbits.data import Preprocess
 from lostbits.errors import messages
 from lostbits.target import Arithmetic, Placement, Rule, Target
 from lostbits.targets import ALL, target
+from lostbits.targets.toml_file import read_arithmetic
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lostbits"
@@ -177,7 +177,7 @@ def test_the_complete_example_has_every_key() -> None:
 def test_the_example_of_an_arithmetic_has_every_key_with_its_default(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(OF_ARITHMETIC, encoding="utf-8")
-    read, table = find_arithmetic(str(path)), tomllib.loads(OF_ARITHMETIC)
+    read, table = read_arithmetic(path), tomllib.loads(OF_ARITHMETIC)
     known = Arithmetic.__dataclass_fields__
     assert set(table) == {"base", *known} - {"fitted"}  # kernels of ours, not for files
     told = {key for key, line in _lines(OF_ARITHMETIC).items() if "default none" in line}
