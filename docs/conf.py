@@ -16,8 +16,9 @@ nitpicky = True  # a reference that leads nowhere is a warning, and a warning fa
 # Types of other packages are named, not linked: their documentation is not at hand.
 # Nor are the types of what users hold but never make.
 _OTHERS = r"(collections|numpy|onnx|onnx_ir|pathlib|typing)\..*|optional"
+_IN_OVERLOADS = r"Path|ir\.Model"  # these stand there as in the source
 _HELD = r"lostbits\.(case\.Origin|backend\.Loaded|members\.M)"
-nitpick_ignore_regex = [("py:.*", f"{_OTHERS}|{_HELD}")]
+nitpick_ignore_regex = [("py:.*", f"{_OTHERS}|{_HELD}|{_IN_OVERLOADS}")]
 suppress_warnings = ["config.cache"]
 
 myst_heading_anchors = 3  # links to headings work as they do on code hosts

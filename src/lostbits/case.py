@@ -132,7 +132,7 @@ class Case:
 
     @property
     def error_sites(self) -> tuple[Site, ...]:
-        """Everywhere where an error enters: those, and the sums of kernels that stay float."""
+        """All places where an error enters, the sums of kernels that stay float among them."""
         if self.target.arithmetic is None:
             return self.attributed_sites
         return (*self.attributed_sites, *sum_sites(self.model.graph, self.sites))

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from lostbits.cli import commands
 from lostbits.cli.app import opened
 from lostbits.data import Preprocess
 from lostbits.errors import messages
-from lostbits.target import Placement, Rule, Target
+from lostbits.target import Arithmetic, Placement, Rule, Target
 from lostbits.targets import ALL, target
+from lostbits.targets.toml_file import read_arithmetic
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lostbits"
@@ -149,7 +151,10 @@ def test_the_table_of_targets_is_that_of_the_code() -> None:
     assert shown == _target_table(), f"the table should read\n{_target_table()}"
 
 
-@pytest.mark.parametrize("example", blocks(DOCS / "targets.md", "toml"))
+*EXAMPLES, OF_ARITHMETIC = blocks(DOCS / "targets.md", "toml")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_of_targets_can_be_read(example: str, tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(example, encoding="utf-8")
@@ -159,7 +164,7 @@ def test_examples_of_targets_can_be_read(example: str, tmp_path: Path) -> None:
 
 
 def test_the_complete_example_has_every_key() -> None:
-    complete = tomllib.loads(blocks(DOCS / "targets.md", "toml")[-1])
+    complete = tomllib.loads(EXAMPLES[-1])
     kinds: list[tuple[Any, Any]] = [
         (Target, complete),
         (Rule, complete["weights"]),
@@ -167,6 +172,23 @@ def test_the_complete_example_has_every_key() -> None:
     ]
     for kind, table in kinds:
         assert set(table) == set(kind.__dataclass_fields__)
+
+
+def test_the_example_of_an_arithmetic_has_every_key_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(OF_ARITHMETIC, encoding="utf-8")
+    read, table = read_arithmetic(path), tomllib.loads(OF_ARITHMETIC)
+    known = Arithmetic.__dataclass_fields__
+    assert set(table) == {"base", *known} - {"fitted"}  # kernels of ours, not for files
+    told = {key for key, line in _lines(OF_ARITHMETIC).items() if "default none" in line}
+    for key, field in known.items():
+        if key not in told and field.default is not MISSING:
+            assert getattr(read, key) == field.default, key
+
+
+def _lines(example: str) -> dict[str, str]:
+    """By the key that each gives."""
+    return {line.split(" = ")[0]: line for line in example.splitlines() if " = " in line}
 
 
 def test_the_page_has_every_placement_mode() -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lostbits.diagnoses.result import rule_facts
+from lostbits.diagnoses.fact_sheets import rule_facts
 from lostbits.graph.simplify import Normalisation
 from lostbits.graph.site import Role
 from lostbits.language import verbatim

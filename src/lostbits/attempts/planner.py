@@ -1,13 +1,14 @@
 """From a diagnosis to an ordered list of attempts; each is judged on samples it has not seen."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
 import onnx_ir as ir
 
-from lostbits.attempts.knapsack import Option, best, worth
+from lostbits.attempts.forecasts import Forecast, Forecasts, promise
+from lostbits.attempts.knapsack import Option, best
 from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
@@ -42,23 +43,6 @@ _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attribut
 _CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 _SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
-
-
-@final
-@dataclass(frozen=True)
-class Forecast:
-    """What is expected of an attempt at the present case.
-
-    Attributes:
-        gain: Decibels.
-        cost: Operations.
-    """
-
-    gain: float
-    cost: float
-
-
-Forecasts = Mapping[str, Forecast]  # by the names of recoveries
 
 
 @final
@@ -179,7 +163,7 @@ class Planner:
         if not self.moved:
             return
         whole, rest = (self._best(predicted, waiting, spent) for spent in (0.0, self.look_seconds))
-        if rest and _promise(rest, predicted) >= _promise(whole, predicted):
+        if rest and promise(rest, predicted) >= promise(whole, predicted):
             self.diagnosed, self.moved = self.tools.diagnose(self.case), False
 
     def _predicted(self, waiting: Sequence[Recovery]) -> Forecasts:
@@ -409,15 +393,6 @@ class Planner:
     def _in_another_form(self, recovery: Recovery, model: ir.Model) -> Case:
         distance = self.tools.distance(model)
         if recovery.keeps_function and not distance < _SAME_FUNCTION:
-            raise RecoveryError(
-                "R003",
-                f"recovery {recovery.name!r}",
-                f"its outputs moved by {distance:.1e}",
-                name=recovery.name,
-            )
+            where, found = f"recovery {recovery.name!r}", f"its outputs moved by {distance:.1e}"
+            raise RecoveryError("R003", where, found, name=recovery.name)
         return self.tools.recalibrate(self.case, model)
-
-
-def _promise(some: Sequence[Recovery], predicted: Forecasts) -> float:
-    """Decibels of several; those of one stage fight the same error: the best of them counts."""
-    return worth([Option(r.stage, predicted[r.name].gain, 0.0) for r in some])

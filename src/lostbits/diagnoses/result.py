@@ -15,6 +15,7 @@ from lostbits.diagnoses.arithmetic_findings import arithmetic_findings, with_ari
 from lostbits.diagnoses.cancelling import together
 from lostbits.diagnoses.dead_findings import dead_findings, with_dead
 from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.fact_sheets import model_facts, target_facts
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
 from lostbits.diagnoses.focus import far_below
@@ -23,9 +24,9 @@ from lostbits.diagnoses.left_sums import arithmetic_report, left_out
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
-from lostbits.graph.queries import name_of, opset
+from lostbits.graph.queries import opset
 from lostbits.graph.weight_values import weight_values
-from lostbits.language import Message, listed, say, verbatim
+from lostbits.language import Message, listed, say
 from lostbits.plan.ranges import least_scales, unfit
 from lostbits.quoting import command as quoted
 from lostbits.quoting import operand
@@ -33,10 +34,7 @@ from lostbits.results.diagnosis import Diagnosis, Finding, NetworkReport
 from lostbits.results.facts import (
     Coverage,
     DataFacts,
-    ModelFacts,
     Reasoned,
-    RuleFacts,
-    TargetFacts,
     Use,
 )
 from lostbits.results.samples import SampleCheck
@@ -46,7 +44,6 @@ from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
 from lostbits.runtime.metrics import Baseline
 from lostbits.system.peak import peak_memory
-from lostbits.target import Rule, Target
 
 WORST = "note.worst"  # code of the note that a part is far below the whole
 QUANTIZERS = "note.quantizers"  # code of the note that Q/DQ pairs were taken out
@@ -142,9 +139,9 @@ def assemble(
         restore=steps.restore,
         arithmetic=arithmetic,
         evaluation=None if judges is None else judges.data,
-        model=_model(reference, len(sites)),
+        model=model_facts(reference, len(sites)),
         data=_data(run, around.unseen),
-        target=_target(case.target),
+        target=target_facts(case.target),
         coverage=coverage,
         baseline=baseline,
         sites=sites,
@@ -368,42 +365,3 @@ def _counted(channels: Mapping[str, int]) -> Message:
     """The first few tensors, with how many channels each."""
     live = [(key.removesuffix(":weight"), n) for key, n in channels.items() if n]
     return _first([say("note.channels", count=str(n), tensor=t) for t, n in live])
-
-
-def _model(reference: Reference, sites: int) -> ModelFacts:
-    graph = reference.model.graph
-    return ModelFacts(
-        path=str(reference.path),
-        sha256=reference.sha256,
-        inputs=[name_of(v) for v in graph.inputs],
-        outputs=[name_of(v) for v in graph.outputs],
-        nodes=graph.num_nodes(),
-        sites=sites,
-        normalised=reference.changes,
-        metadata=dict(reference.plain.metadata_props),
-    )
-
-
-def rule_facts(rule: Rule) -> RuleFacts:
-    """The rule of one role; a method that is no built-in one stands by its name."""
-    method = rule.method_name
-    return RuleFacts(
-        rule.grid,
-        rule.symmetric,
-        rule.per_channel,
-        method,
-        rule.power_of_two,
-        rule.minimum_range,
-    )
-
-
-def _target(target: Target) -> TargetFacts:
-    return TargetFacts(
-        name=target.name,
-        title=verbatim(target.title),
-        weights=rule_facts(target.weights),
-        activations=rule_facts(target.activations),
-        bias_bits=target.bias_bits,
-        takes=verbatim(target.takes),
-        sources=list(target.sources),
-    )

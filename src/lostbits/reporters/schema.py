@@ -110,8 +110,23 @@ class _Decoder:
         if kind is not Message:
             raise NotImplementedError(f"no {kind.__name__} in JSON")
         if isinstance(value, str):
-            return _message(self.known[value]) if value in self.known else verbatim(value)
+            return _retold(value, self.known[value]) if value in self.known else verbatim(value)
         return _message(value)
+
+
+def _retold(text: str, entry: Any) -> Message:
+    """The message of an old text; one with parts that this version has no words for stays."""
+    return (
+        _message(entry) if _codes(entry) <= catalogue(Language.ENGLISH).keys() else verbatim(text)
+    )
+
+
+def _codes(entry: Any) -> set[str]:
+    """Of a message and of its parts."""
+    match entry:
+        case {"code": str(code), "figures": dict(figures)}:
+            return {code}.union(*(_codes(f) for f in figures.values() if not isinstance(f, str)))
+    return set()
 
 
 def _message(entry: Any) -> Message:
