@@ -13,6 +13,7 @@ from jsonschema import validate
 from onnxruntime.quantization import QuantFormat, QuantType
 from typer.testing import CliRunner
 
+import lostbits as lb
 import test_readers
 from exported_nets import net
 from lostbits.case import Case, constant_of
