@@ -28,6 +28,7 @@ _SURROUNDINGS = {
     "PYTHONUTF8": "1",
     "NO_COLOR": "1",
 }
+_SHORT = ("--budget", "3s", "--threads", "1")
 _SPAWN = get_context("spawn")
 # A class, the seed of a try or the try itself, and the program that is tried.
 Request = tuple[str, str | Try, str]
@@ -80,10 +81,9 @@ def _surroundings() -> Iterator[None]:
 def _commands(root: Path) -> list[tuple[str, ...]]:
     """What loads the compiled loops and whatever else is loaded when it is first needed."""
     words = (str(root / "work" / MODEL), "--data", str(root / "work" / DATA))
-    out = ("--threads", "1", "--out", str(root / "out"), "--quiet")
     return [
-        ("diagnose", *words, *BRIEF, *out[2:]),
-        ("recover", *words, "--budget", "3s", *out),
+        ("diagnose", *words, *BRIEF, "--out", str(root / "diagnosis"), "--quiet"),
+        ("recover", *words, *_SHORT, "--out", str(root / "recovery"), "--quiet"),
     ]
 
 

@@ -191,7 +191,7 @@ def test_a_scale_of_zero(bench: Bench, scale: float) -> None:
     found = first(bench.diagnosed(bench.by_onnxruntime(dead)), "I005", 0.95)
     assert (found.tensor, found.role) == ("r", "activation")
     assert found.gain_db > 20
-    assert found.command.endswith("--set r=min_max")
+    assert found.command.endswith("overrides=['r=min_max']))")
 
 
 def test_the_maximum_in_place_of_the_largest_magnitude(bench: Bench) -> None:
@@ -207,7 +207,7 @@ def test_a_bias_off_the_scale_of_the_accumulator(bench: Bench) -> None:
 
     found = first(bench.diagnosed(bench.by_onnxruntime(rescaled)), "I022", 0.9)
     assert (found.tensor, found.role) == ("a", "bias")
-    assert found.command.endswith("--set a=float")
+    assert found.command.endswith("overrides=['a=float']))")
 
 
 def test_a_bias_that_only_integer_kernels_read_wrongly(bench: Bench) -> None:
@@ -242,7 +242,7 @@ def test_one_shared_initializer_with_two_scales(bench: Bench) -> None:
 def test_ranges_of_another_model(bench: Bench, factor: float) -> None:
     file = bench.cache(lambda lo, hi: factor * absolute(lo, hi))
     found = first(bench.diagnosed(file, "tensorrt"), "I025")
-    assert "--plan" not in found.command
+    assert "plan=" not in found.command
 
 
 def test_entropy_that_cut_nothing_off(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ class Run:
         """Whether gradients miss so much that permutations, which miss nothing, are worth it."""
         if self.settings.method != "auto" or self.sums.walked is not None:
             return False
+        if not self.case.attributed_sites:  # all that broke it is in float: nothing is left to walk
+            return False
         most = _OPEN if self.sums.pointed else _LOST
         return abs(self._by_gradients().residual) > max(most, self.tolerance)
 

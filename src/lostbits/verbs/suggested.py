@@ -114,9 +114,9 @@ def _fresh_folders(told: Told, number: int) -> list[str]:
 
 def _tried(finding: Finding, origin: Provenance, told: Told, folder: str) -> str:
     line = CommandLine.parse(finding.command)
-    wishes = [v for n, v in line.options if n == "--set"] if line else []
     if not told.line.value("--data"):
-        return _in_python(wishes, line and line.value("--methods"), origin)
+        return _in_python(line, origin)
+    wishes = _wishes(line)
     methods = None if line is None else line.value("--methods")
     if methods is not None and _judges(origin) >= LEAST_TO_RECOVER:
         whole = as_recovery(told.line).extended(("--methods", methods))
@@ -134,12 +134,21 @@ def _dropped(origin: Provenance) -> frozenset[str]:
     return frozenset() if origin.folder is not None else frozenset({"--plan"})
 
 
-def _in_python(wishes: list[str], methods: str | None, origin: Provenance) -> str:
+def _wishes(line: CommandLine | None) -> list[str]:
+    return [value for name, value in line.options if name == "--set"] if line else []
+
+
+def _in_python(line: CommandLine | None, origin: Provenance) -> str:
     """Where samples have no path, a call in place of a command, of ``model`` and ``data``."""
-    name = origin.target.name
+    given = f"model, data, {origin.target.name!r}"
+    if origin.arithmetic:
+        given += f", arithmetic={origin.arithmetic!r}"
+    methods, plan = (line and line.value(name) for name in ("--methods", "--plan"))
     if methods is not None:
-        return f"lb.recover(lb.load(model, data, {name!r}), methods={methods.split(',')!r})"
-    return f"lb.diagnose(lb.load(model, data, {name!r}, overrides={wishes!r}))"
+        return f"lb.recover(lb.load({given}), methods={methods.split(',')!r})"
+    if plan:
+        given += f", plan={plan!r}"
+    return f"lb.diagnose(lb.load({given}, overrides={_wishes(line)!r}))"
 
 
 def _judges(origin: Provenance) -> int:
