@@ -62,7 +62,7 @@ def test_four_workers_find_what_one_process_finds(alone: Diagnosis) -> None:
     assert alone.data.samples == 72
 
 
-@pytest.mark.parametrize("wanted", ["statistics", "diagnosis"])
+@pytest.mark.parametrize("wanted", ["diagnosis"])
 def test_a_worker_that_is_killed_in_a_stage_changes_nothing(alone: Diagnosis, wanted: str) -> None:
     killed: list[int] = []
 
