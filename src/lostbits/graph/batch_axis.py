@@ -2,8 +2,9 @@
 
 import onnx_ir as ir
 
+from lostbits.graph.queries import RECURRENT
+
 _NAMES = frozenset({"bs", "bsz", "bsize", "nbatch"})  # beside batch...; N may be points
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _STATES = (0, 5, 6)  # inputs of a recurrent op that have a batch axis: data and states
 _SECOND = 1  # where that is, if its layout is not another
 
@@ -30,4 +31,4 @@ def _is_named(dim: object) -> bool:
 
 def _takes_second(node: ir.Node, index: int) -> bool:
     rows = node.attributes.get_int("layout", 0) == 0
-    return node.op_type in _RECURRENT and rows and index in _STATES
+    return node.op_type in RECURRENT and rows and index in _STATES

@@ -12,7 +12,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from lostbits.graph.queries import constant, rank
+from lostbits.graph.queries import RECURRENT, constant, rank
 
 _SECOND = frozenset(
     {
@@ -30,7 +30,6 @@ _SECOND = frozenset(
     }
 )
 _LAST = frozenset({"Gemm", "LayerNormalization", "RMSNormalization"})
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 # The axes of what they read are those of what they make.
 _KEEPS = frozenset(
     [
@@ -123,7 +122,7 @@ def _of_input(node: ir.Node, index: int, axes: int) -> int | None:
         return 1
     if node.op_type in _LAST and index == 0:
         return axes - 1
-    if node.op_type in _RECURRENT and index == 0:
+    if node.op_type in RECURRENT and index == 0:
         return axes - 1
     return _of_product(node, axes, index) if node.op_type == "MatMul" else None
 
@@ -131,7 +130,7 @@ def _of_input(node: ir.Node, index: int, axes: int) -> int | None:
 def _of_output(node: ir.Node, value: ir.Value, axes: int) -> int | None:
     if node.op_type in _SECOND and value is node.outputs[0]:
         return 1
-    if node.op_type in _LAST | _RECURRENT:
+    if node.op_type in _LAST | RECURRENT:
         return axes - 1
     return _of_product(node, axes, None) if node.op_type == "MatMul" else None
 

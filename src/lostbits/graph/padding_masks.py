@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 import onnx_ir as ir
 
-from lostbits.graph.queries import constant, name_of, rank
+from lostbits.graph.queries import RECURRENT, constant, name_of, rank
 
 _LAYOUT = frozenset(
     {
@@ -20,7 +20,6 @@ _LAYOUT = frozenset(
     }
 )
 _LARGE = 20.0  # of what is added to scores to make them vanish
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _LENGTHS = 4  # input of a recurrent op
 _FALLS, _GROWS, _ADDED = -1, 1, 2
 
@@ -156,7 +155,7 @@ def _lengths(value: ir.Value) -> Mask | None:
     waiting, seen = [value], {value}
     while waiting:
         for use in waiting.pop().uses():
-            if use.node.op_type in _RECURRENT and use.idx == _LENGTHS:
+            if use.node.op_type in RECURRENT and use.idx == _LENGTHS:
                 return Mask(name_of(value), "lengths")
             if _counts(use.node):
                 return Mask(name_of(value), "lengths")

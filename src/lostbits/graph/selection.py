@@ -10,7 +10,7 @@ from typing import NamedTuple, final
 
 import onnx_ir as ir
 
-from lostbits.graph.queries import LINEAR, constant
+from lostbits.graph.queries import LINEAR, RECURRENT, constant
 
 _SELECTING = frozenset(
     {"ArgMax", "ArgMin", "Hardmax", "NonMaxSuppression", "NonZero", "TopK", "Unique"}
@@ -24,7 +24,6 @@ _INDEXED = {  # which input holds the indices
     "ScatterND": 1,
 }
 _OF_SHAPES = frozenset({"Shape", "Size"})
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 # What these make of a tensor shows nothing that the tensor does not show.
 _PLAIN = frozenset(
     {
@@ -157,7 +156,7 @@ def _learned_behind(node: ir.Node) -> bool:
 
 
 def _learned(node: ir.Node) -> bool:
-    if node.op_type in _RECURRENT:
+    if node.op_type in RECURRENT:
         return True
     return node.op_type in LINEAR and any(constant(v) is not None for v in node.inputs[:2])
 
