@@ -51,9 +51,14 @@ def rewritten(
     model: ir.Model, floats: Collection[str], kernels: Mapping[str, "Kernel"]
 ) -> tuple[ir.Model, int]:
     """A copy whose layers between quantizers are these kernels, by op; see ``in_integers``."""
+    return copied(model, lambda graph: replaced(graph, floats, kernels))
+
+
+def copied(model: ir.Model, put_into: Callable[[ir.Graph], int]) -> tuple[ir.Model, int]:
+    """A copy with types into whose graph kernels were put, and how many; nothing unread is left."""
     copy = model.clone()
     infer(copy)
-    done = replaced(copy.graph, floats, kernels)
+    done = put_into(copy.graph)
     common.RemoveUnusedNodesPass()(copy)
     return copy, done
 

@@ -10,15 +10,14 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import common
 
-from lostbits.graph.inference import infer
 from lostbits.graph.queries import constant, sole_consumer
 from lostbits.kernels.onnxruntime import (
     SUMS,
     Writer,
     affine,
     coded,
+    copied,
     linear_parts,
     over_channels,
     put_in_place,
@@ -36,11 +35,7 @@ def accumulated(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple
         model: Q/DQ graph.
         floats: Names of nodes that the runtime left in float although it might not have.
     """
-    copy = model.clone()
-    infer(copy)
-    done = put_into(copy.graph, floats)
-    common.RemoveUnusedNodesPass()(copy)
-    return copy, done
+    return copied(model, lambda graph: put_into(graph, floats))
 
 
 def put_into(graph: ir.Graph, floats: Collection[str]) -> int:

@@ -14,9 +14,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common
 
-from lostbits.graph.inference import infer
 from lostbits.kernels.onnxruntime import (
     SUMS,
     Codes,
@@ -24,6 +22,7 @@ from lostbits.kernels.onnxruntime import (
     Kernel,
     Writer,
     affine,
+    copied,
     linear_parts,
     over_channels,
     put_in_place,
@@ -46,11 +45,7 @@ def in_fixed_point(model: ir.Model, floats: Collection[str] = frozenset()) -> tu
         model: Q/DQ graph.
         floats: Names of nodes that the runtime left in float although it might not have.
     """
-    copy = model.clone()
-    infer(copy)
-    done = put_into(copy.graph, floats)
-    common.RemoveUnusedNodesPass()(copy)
-    return copy, done
+    return copied(model, lambda graph: put_into(graph, floats))
 
 
 def put_into(graph: ir.Graph, floats: Collection[str]) -> int:
