@@ -302,8 +302,8 @@ print(opened["net.onnx"], opened["model_qdq.onnx"], opened["labels.npy"])
 def test_model_plan_and_labels_are_read_once(net: Path, case: lb.Case, tmp_path: Path) -> None:
     """In ``diagnose --plan`` without ``--target``, which must fit one to the plan.
 
-    The first bytes of the model are looked at twice more: before any runtime is imported, and where
-    it is loaded, which Python does as well.
+    The first bytes of the model are looked at twice more, by the same check: on the command line
+    before any runtime is imported, and in ``load``, which callers from Python come to directly.
     """
     lb.export(case, "qdq", tmp_path)
     np.save(tmp_path / "data.npy", DATA)
