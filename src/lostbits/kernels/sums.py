@@ -93,7 +93,7 @@ def added(
     total = values + start[..., None]
     if adder.pairs == "none":
         left += ((total < adder.ends[0]) | (total > adder.ends[1])).sum(2)
-    return Sums(_within(adder, total), left, count, most)
+    return Sums(within(adder, total), left, count, most)
 
 
 def _axes(weights: Integers, inputs: Integers) -> tuple[tuple[Integers, int], ...]:
@@ -101,7 +101,8 @@ def _axes(weights: Integers, inputs: Integers) -> tuple[tuple[Integers, int], ..
     return (weights, 2), (inputs, 1)
 
 
-def _within(adder: Adder, total: Integers) -> Integers:
+def within(adder: Adder, total: Integers) -> Integers:
+    """Sums as the accumulator holds them."""
     low, high = adder.ends
     if adder.saturates:
         return np.clip(total, low, high)

@@ -14,6 +14,7 @@ from lostbits.graph.given_values import given_real
 from lostbits.graph.qdq_view import Operand
 from lostbits.graph.queries import add_initializer, name_of
 from lostbits.grid import along
+from lostbits.kernels.sums import Adder, added, within
 from lostbits.language import Message, say
 from lostbits.rounding.unfold import Window, patches
 from lostbits.runtime.rules.rule import Operator
@@ -26,7 +27,7 @@ _WIDTHS = range(12, 29)  # bits of an accumulator, the narrowest first
 _ACTIVATIONS = frozenset({"Clip", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Tanh"})
 _FITTED = 0.75  # codes: root of the mean square of a fit that explains all but the rounding
 _MOST_PRODUCTS = 1 << 29  # of one run
-_AT_ONCE = 1 << 22
+_WIDE, _PAIRS = Adder(bits=48), Adder(bits=48, pairs="saturate")
 _SPARE = 8  # equations more than unknowns
 _MOST_ROWS = 20_000
 _SLOPES = (0.01, 0.1, 0.2)
@@ -124,15 +125,13 @@ def accumulator(evidence: Evidence) -> Iterator[Hypothesis]:
     if steps.size not in {1, values[0].shape[evidence.channel_axis(values[0].ndim)]}:
         return
     unit = steps.reshape(shape)
-    sums = [np.rint(v / unit) for v in values]
+    sums = [np.rint(v / unit).astype(np.int64) for v in values]
     for bits in _WIDTHS:
-        half = 2.0 ** (bits - 1)
-        if max(float(np.abs(s).max()) for s in sums) < half:
+        if max(int(np.abs(s).max()) for s in sums) < 1 << bits - 1:
             return
-        wrapped = [(s + half) % (2 * half) - half for s in sums]
-        held = [np.clip(s, -half, half - 1) for s in sums]
-        for how, each in (("wrap", wrapped), ("hold", held)):
-            given = {name: [(s * unit).astype(np.float32) for s in each]}
+        for how, saturates in (("wrap", False), ("hold", True)):
+            adder = Adder(bits=bits, saturates=saturates)
+            given = {name: [(within(adder, s) * unit).astype(np.float32) for s in sums]}
             text = say(f"dump.sums_{how}", bits=str(bits))
             yield made(evidence, "saturation", evidence.again(given=given), text)
 
@@ -177,17 +176,11 @@ def _pair_errors(evidence: Evidence, run: Run, weight: Operand, inner: bool) -> 
     if inner and codes.ndim > 2:
         order = np.arange(rows.shape[1]).reshape(codes.shape[1], -1).T.ravel()
         columns, rows = columns[:, order], rows[:, order]
-    x_codes, size = np.rint(columns) + zero, max(_AT_ONCE // rows.size, 1)
-    parts = [_held(x_codes[i : i + size], rows) for i in range(0, len(x_codes), size)]
-    return np.concatenate(parts)
-
-
-def _held(x: Reals, rows: Reals) -> Reals:
-    """What is lost of the sums of some positions, shape (positions, channels)."""
-    if x.shape[1] % 2:
-        x, rows = (np.pad(each, ((0, 0), (0, 1))) for each in (x, rows))
-    pairs = (x[:, None, :] * rows[None]).reshape(len(x), len(rows), -1, 2).sum(-1)
-    lost: Reals = (np.clip(pairs, -(2**15), 2**15 - 1) - pairs).sum(-1)
+    weights = rows[None].astype(np.int64)
+    inputs = (np.rint(columns) + zero).T[None].astype(np.int64)
+    nowhere = np.zeros(weights.shape[:2], np.int64), 0
+    exact, held = (added(rule, weights, inputs, nowhere).values for rule in (_WIDE, _PAIRS))
+    lost: Reals = (held - exact)[0].T.astype(np.float64)
     return lost
 
 
