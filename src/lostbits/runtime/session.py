@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, final
 
-import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
@@ -171,9 +169,3 @@ def _reference(model: ir.Model, reason: str) -> Runner:
         return cast(Runner, ReferenceEvaluator(ir.to_proto(model)))
     except Exception as error:  # it raises whatever the op's implementation raises
         raise ModelError("M006", "model", reason.strip().splitlines()[0]) from error
-
-
-def run_proto(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:
-    """Outputs of a small model, in order."""
-    session = Session(ir.from_proto(model))
-    return [np.asarray(v) for v in session.run(feeds).values()]
