@@ -55,7 +55,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 @final
-class Judged(NamedTuple):
+class Evaluation(NamedTuple):
     """The samples that judge a recovery, which attributions do not look at.
 
     Attributes:
@@ -88,7 +88,7 @@ class Circumstances:
     unseen: bool = False
     check: SampleCheck | None = None
     steps: Steps = WHOLE
-    judges: Judged | None = None
+    judges: Evaluation | None = None
 
 
 def assemble(

@@ -12,7 +12,7 @@ from lostbits.attempts.recover import recover as recovered
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged
-from lostbits.diagnoses.result import Circumstances, Judged, samples_used
+from lostbits.diagnoses.result import Circumstances, Evaluation, samples_used
 from lostbits.diagnoses.sample_check import sample_check
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import TargetError, close_match
@@ -152,7 +152,7 @@ def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis
         adopted=origin.adopted is not None,
         goals=[] if wishes.goal is None else [wishes.goal],
         check=check,
-        judges=_judged(bench, outcome),
+        judges=_evaluation(bench, outcome),
     )
     peaks = (room.peak.bytes, pool.peak)
     found = explained(run, origin, room.settings, seconds, peaks, around)
@@ -170,11 +170,11 @@ def _wishes(
     return Wishes(methods, aim, given, effort, Deadline.after(given))
 
 
-def _judged(bench: Bench, outcome: Outcome) -> Judged:
+def _evaluation(bench: Bench, outcome: Outcome) -> Evaluation:
     """The network as it came, on the samples that judge; labels only where they are classes."""
     facts = samples_used(bench.judges, "evaluation", len(bench.judges))
     classes = bench.metric is None or bench.metric.labels != "any"
-    return Judged(outcome.before, facts, bench.labels if classes else None)
+    return Evaluation(outcome.before, facts, bench.labels if classes else None)
 
 
 def _completed(report: Diagnosis, best: Case, case: Case, out: str | Path | None) -> Recovery:
