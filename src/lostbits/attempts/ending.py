@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import final
 
 from lostbits.attempts.all_samples import made_again, on_all_samples
-from lostbits.attempts.bench import ROUGHLY, Bench, Wishes, diagnosed
+from lostbits.attempts.bench import ROUGHLY, Bench, Wishes
 from lostbits.attempts.finish import at_least
 from lostbits.attempts.planner import Planner
 from lostbits.case import Case
@@ -116,10 +116,10 @@ class Ending:
             found[name] = None if late else self.judge(case).sqnr_db
         return found
 
-    def wider(self, planner: Planner, last: Run) -> list[Wider]:
+    def wider(self, planner: Planner) -> list[Wider]:
         """What the wide grid, or float, on the tensors that cost most would give."""
         case, found = planner.case, []
-        order = by_cost(case, diagnosed(last))
+        order = by_cost(case, self.bench.source)
         for count in sorted({min(count, len(order)) for count in _WIDER}):
             if self._deadline.left < planner.judging:
                 break

@@ -59,7 +59,7 @@ def _outcome(planner: Planner, ending: Ending, best: Case, written: Baseline | N
     goal, run, whole = planner.effort.goal, ending.run, ending.bench.whole
     last = ending.last(best, ALL if run.focus is None else run.focus.name, planner.judging)
     bounds = ending.floors(planner)
-    wider = [] if goal is not None or last is None else ending.wider(planner, last)
+    wider = [] if goal is not None or last is None else ending.wider(planner)
     met = None if goal is None else goal.met(planner.now)
     figures = (planner.before, planner.now, planner.reason_to_stop(), met, bounds)
     whole = whole if best is not planner.case else None

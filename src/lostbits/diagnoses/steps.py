@@ -9,6 +9,7 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.command_lines import trying
 from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.own_effects import RANKED, most_felt
 from lostbits.diagnoses.restore import (
     FALLEN_DB,
     SAMPLES,
@@ -56,8 +57,7 @@ def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
     The runs take a few samples, and hold a network of their own each: where the memory is bounded
     none is made.
     """
-    own = run.network()
-    if run.interrupted or not own.total or not run.case.sites:
+    if run.interrupted or not run.network().total or not run.case.sites:
         return WHOLE
     if run.settings.resources.memory is not None:
         return Steps(bounded=True)
@@ -65,15 +65,14 @@ def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
     labels = None if run.labels is None else run.labels[: len(few)]
     judge = Judge(run.case.model, few, labels, pool, compared=run.case.compared)
     restored = Restored(run.case, judge)
-    repair = None if _fallen_by_kernels(restored) else repaired(restored)
-    rest, first = own, list(repair.sites) if repair is not None else []
-    if repair is not None:
-        rest = _rest(run, repair, pool, progress)
-    values = rest.values
-    known = {site.key for site in run.case.attributed_sites}
-    order = [*first, *sorted(values.keys() & known, key=lambda key: (-values[key], key))]
-    curve = restore_curve(restored, list(dict.fromkeys(order)))
-    return Steps(rest if repair is not None else None, repair, curve)
+    some = run.source.slice(0, min(RANKED, len(run.source)))
+    order = most_felt(run.case, some, run.batch)
+    repair = None if _fallen_by_kernels(restored) else repaired(restored, order)
+    if repair is None:
+        return Steps(restore=restore_curve(restored, order))
+    first = dict.fromkeys([*repair.sites, *order])
+    curve = restore_curve(restored, list(first))
+    return Steps(_rest(run, repair, pool, progress), repair, curve)
 
 
 def _fallen_by_kernels(restored: Restored) -> bool:

@@ -1,8 +1,8 @@
 """Precision: the fewest sites with more bits that reach the goal.
 
-Sites are taken in the order of what they cost the output, as attributed; those that share a scale
+Sites are taken in the order of what their own errors do to the output; those that share a scale
 move together. How many it takes is found by real runs, because sites that cancel each other make
-the sum of their shares a poor forecast.
+any sum over them a poor forecast.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from lostbits.case import Case, Plan, constant_of
+from lostbits.data import Source
+from lostbits.diagnoses.own_effects import RANKED, own_effects
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
@@ -35,7 +37,9 @@ class Precision(Sweeping):
 
     name: ClassVar[str] = "precision"
     title: ClassVar[str] = "the fewest tensors at 16 bits (or in float) that reach the goal"
-    source: ClassVar[str] = "greedy by attribution, verified by real runs"
+    source: ClassVar[str] = (
+        "greedy by own effects (see lostbits.diagnoses.own_effects), verified by real runs"
+    )
     stage: ClassVar[Stage] = "precision"
     afresh: ClassVar[bool] = True
     samples: int = 32
@@ -50,7 +54,7 @@ class Precision(Sweeping):
         return max(diagnosed.missing_db or 0.0, 0.0)
 
     def change(self, case: Case, context: Context) -> Change:
-        """Search the groups in the order of their shares."""
+        """Search the groups in the order of their effects."""
         if (goal := context.effort.goal) is None:
             return Change(self.name, say("ledger.precision_no_goal"))
         judge = context.judge(case, self.samples)
@@ -58,7 +62,7 @@ class Precision(Sweeping):
         def enough(steps: Sequence[Step]) -> bool:
             return goal.met(judge(applied(case, widened(case, steps))))
 
-        order = by_cost(case, context.diagnosed)
+        order = by_cost(case, context.source)
         until = context.effort.deadline
         return widened(case, fewest(order, enough, context.progress, self.trials, until))
 
@@ -114,9 +118,9 @@ def _least(most: int, enough: Callable[[int], bool]) -> int:
     return high
 
 
-def by_cost(case: Case, diagnosed: Diagnosed) -> list[Step]:
+def by_cost(case: Case, source: Source) -> list[Step]:
     """Groups that must move together, the costliest first; biases follow their layers."""
-    values = diagnosed.network.values
+    values = own_effects(case, source.slice(0, min(RANKED, len(source))))
     groups: dict[str, list[Site]] = {}
     for site in case.sites:
         if site.role != "bias":
