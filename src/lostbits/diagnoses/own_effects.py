@@ -51,8 +51,8 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
     """Energy of what each site's own error makes of the outputs, against that of the outputs.
 
     A weight and the correction in its bias have one effect, of both together: they are made to
-    cancel. Where no gradient passes, it is the energy of the error against that of its tensor. Sites
-    behind a choice among candidates, where nothing is compared, have none.
+    cancel. Where no gradient passes, it is the energy of the error against that of its tensor.
+    Sites behind a choice among candidates, where nothing is compared, have none.
 
     Args:
         case: Its ``output_energy`` is what the outputs are measured against.
