@@ -4,7 +4,7 @@ Layers between quantizers become kernels that read and give codes. What ONNX def
 graph beside them, computed of the same codes: the difference is what the arithmetic adds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, final
@@ -71,18 +71,24 @@ class Simulated:
     sums: Sequence[str]
 
 
-def in_arithmetic(model: ir.Model, arithmetic: Arithmetic, taps: Sequence[str] = ()) -> Simulated:
+def in_arithmetic(
+    model: ir.Model,
+    arithmetic: Arithmetic,
+    taps: Sequence[str] = (),
+    floats: Collection[str] = frozenset(),
+) -> Simulated:
     """A copy whose layers between quantizers compute as an arithmetic says.
 
     Args:
         model: Q/DQ graph.
         arithmetic: Of the target.
+        floats: Names of nodes that a runtime left in float.
         taps: Further tensors to give out; where a kernel has taken the place of one, ``PLAIN``
             behind its name tells the float one.
     """
     copy = model.clone()
     infer(copy)
-    work = _Work(arithmetic)
+    work = _Work(arithmetic, floats)
     made = work.done(copy)
     counted = (name for each in work.counts.values() for name in each)
     _give(copy.graph, [*taps, *work.sums], list(counted))
@@ -108,19 +114,20 @@ def ideal_name(known: Mapping[str, object], tensor: str) -> str:
 class _Work:
     """What is made of one graph."""
 
-    def __init__(self, arithmetic: Arithmetic) -> None:
-        self.arithmetic = arithmetic
+    def __init__(self, arithmetic: Arithmetic, floats: Collection[str]) -> None:
+        self.arithmetic, self.floats = arithmetic, frozenset(floats)
         self.counts: dict[str, Counts] = {}
         self.sums: list[str] = []
 
     def done(self, model: ir.Model) -> int:
         """Put kernels into a graph; how many."""
         if self.arithmetic.fitted == "openvino":
-            return openvino.put_into(model.graph, frozenset())
+            return openvino.put_into(model.graph, self.floats)
         if self.arithmetic.fitted == "qnn-htp":
-            return qnn_htp.put_into(model.graph, frozenset())
-        done = replaced(model.graph, frozenset(), self._kernels(), wide=True)
-        layers = [n for n in model.graph if n.op_type in LINEAR and node_name(n) not in self.counts]
+            return qnn_htp.put_into(model.graph, self.floats)
+        done = replaced(model.graph, self.floats, self._kernels(), wide=True)
+        skipped = self.counts.keys() | self.floats
+        layers = [n for n in model.graph if n.op_type in LINEAR and node_name(n) not in skipped]
         return done + sum(self._summed(node) for node in layers)
 
     def _kernels(self) -> Mapping[str, Kernel]:
