@@ -70,11 +70,16 @@ class Deviation:
 @final
 @dataclass(frozen=True)
 class FloatNodes:
-    """Nodes of one op type that a runtime did not run in integers."""
+    """Nodes of one op type that a runtime did not run in integers.
+
+    Attributes:
+        why: What of the file keeps a linear layer from a kernel; None where that is not known.
+    """
 
     op: str
     precision: str
     nodes: list[str]
+    why: Message | None = None
 
 
 @final

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from lostbits.verbs.result_files import read, write
 from lostbits.verbs.verified_subject import Subject, float_of, subject_of
 from lostbits.verbs.verify_dumps import note_dumps, plan_of, verify_dumps
 from lostbits.verification.file_diff import defects_of
+from lostbits.verification.float_reasons import float_reasons
 from lostbits.verification.trace import SOME, Trace, first_deviation, own_deviation
 from lostbits.workers.progress import Progress, silent, tracked
 
@@ -305,7 +306,7 @@ class _Run:
             agreement_vs_simulation=simulation.agreement,
             vs_float=floats,
             simulation_vs_float=self.simulated_to_float.baseline(names, compared),
-            executed=_executed(self.loaded.executed),
+            executed=_executed(self.loaded.executed, float_reasons(self.file.graph, self.floats)),
             tensors_compared=len(self.trace.taps),
             tensors_hidden=len(self.taps) - len(self.trace.taps),
             first_deviation=self._deviation(first_deviation),
@@ -359,8 +360,13 @@ def _in_words(
     return say("trust.verify_value", distance=f"{distance:.1f}", **words)
 
 
-def _executed(nodes: Sequence[Executed]) -> ExecutedNodes:
-    """Counts, and the nodes that were not run in integers."""
+def _executed(nodes: Sequence[Executed], reasons: Mapping[str, Message]) -> ExecutedNodes:
+    """Counts, and the nodes that were not run in integers, those with a reason first."""
     floats = [e for e in nodes if not e.integer]
-    kinds = [FloatNodes(e.op, e.precision, list(e.nodes)) for e in floats]
+    kinds = [FloatNodes(e.op, e.precision, list(e.nodes), _why(e, reasons)) for e in floats]
+    kinds.sort(key=lambda kind: kind.why is None)
     return ExecutedNodes(len(nodes) - len(floats), kinds)
+
+
+def _why(kind: Executed, reasons: Mapping[str, Message]) -> Message | None:
+    return next((reasons[name] for name in kind.nodes if name in reasons), None)

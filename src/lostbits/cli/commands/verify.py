@@ -160,7 +160,8 @@ def _show(found: Verification) -> None:
         say(f"{name} against float: {_figures(figures)}")
     say(f"{executed.integer} nodes ran in integer, {len(floats)} in {found.precision}")
     for each in floats[:_SHOWN]:
-        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}")
+        why = "" if each.why is None else f": {each.why}"
+        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}{why}")
     if floats[_SHOWN:]:
         say(f"  ... and {len(floats) - _SHOWN} more")
     _show_deviations(found)
