@@ -37,7 +37,7 @@ from lostbits.verbs.case_files import holds_case
 from lostbits.verbs.origin import Samples, origin_of
 from lostbits.verbs.quantized_file import graph_of, in_float32
 from lostbits.verbs.result_files import read, write
-from lostbits.verbs.verified_subject import Subject, float_of, subject_of
+from lostbits.verbs.verified_subject import Subject, float_of, planned_for, subject_of
 from lostbits.verbs.verify_dumps import note_dumps, plan_of, verify_dumps
 from lostbits.verification.file_diff import defects_of
 from lostbits.verification.float_reasons import float_reasons
@@ -131,6 +131,8 @@ def verify(  # noqa: PLR0913 - options are keywords
         plan = plan_of(case, float_of(against) if isinstance(against, str | Path) else against)
         used = _samples(case, data, plan.floats, samples, Preprocess.of(preprocess))
         told = verify_dumps(plan, used.source, Path(dumps), names, progress)
+        if plan.case is not None:
+            told = replace(told, planned_for=planned_for(plan.case.target))
         note_dumps(folders, told)
         return told
     chosen = find_backend(backend) if isinstance(backend, str) else backend
@@ -316,6 +318,7 @@ class _Run:
             tolerance_db=tolerance,
             passed=not self.defects and (distance is None or distance >= tolerance),
             text=_in_words(backend, version, distance, floats.agreement),
+            planned_for=self.subject.planned_for,
         )
 
     def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:
