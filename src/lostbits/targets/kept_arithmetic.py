@@ -23,7 +23,8 @@ def kept_form(own: Arithmetic) -> str | dict[str, Any]:
     told = {name: value for name, value in fields.items() if value is not None}
     told["title"] = str(own.title)
     told["sources"] = [dataclasses.asdict(source) for source in own.sources]
-    return {**told, "tables": sorted(own.tables)}
+    sets = {name: sorted(value) for name, value in told.items() if isinstance(value, frozenset)}
+    return {**told, **sets}
 
 
 def from_kept_form(value: Any, where: str) -> Arithmetic:

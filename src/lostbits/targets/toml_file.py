@@ -336,5 +336,7 @@ _OF_ARITHMETIC: Mapping[str, _Reader] = {
     "multiplier_bits": _whole(8, 32),
     "pair_distance": _whole(1, 64),
     "twice": _flag,
+    "layers": _op_types,
+    "sums": _op_types,
     "tables": _op_types,
 }
