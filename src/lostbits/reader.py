@@ -65,6 +65,9 @@ class Parameters:
         dynamic: Activations that are quantized with a scale of each run, of which there are none
             to read.
         weights_only: Whether it has parameters of weights, and of no activation at all.
+        target: Name of the target that it was made for, as the file has it.
+        arithmetic: Of the kernels that it was made for, as the file has it; None where it says
+            nothing of them.
     """
 
     format: str
@@ -74,6 +77,8 @@ class Parameters:
     method: str | None = None
     dynamic: tuple[str, ...] = ()
     weights_only: bool = False
+    target: object = None
+    arithmetic: object = None
 
     @property
     def affines(self) -> dict[str, Affine]:

@@ -90,6 +90,7 @@ class Source:
     version: str
 
 
+_LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 Rounding = Literal["half_even", "half_away", "half_up", "floor"]
 
 
@@ -121,6 +122,9 @@ class Arithmetic:
         mean: The same of GlobalAveragePool.
         tables: Op types that are looked up: one entry for each code of 8 bits; 513 entries and
             straight lines between them for 16 bits.
+        layers: Op types of linear layers that have a kernel of integers; others compute in float.
+        sums: Those of them whose kernels give a sum as a float where no quantizer follows; others
+            then compute in float.
         fitted: A whole set of kernels, found by fitting; of the fields above, none is looked at.
     """
 
@@ -140,6 +144,8 @@ class Arithmetic:
     addition: Literal["float", "fixed"] = "float"
     mean: Literal["float", "fixed"] = "float"
     tables: frozenset[str] = frozenset()
+    layers: frozenset[str] = _LINEAR
+    sums: frozenset[str] = _LINEAR
     fitted: Literal["openvino", "qnn-htp"] | None = None
 
 

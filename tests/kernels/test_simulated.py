@@ -13,7 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lostbits.arithmetics import CNNL, TFLITE, X86_AVX2, X86_VNNI
 from lostbits.kernels.onnxruntime import in_integers
+from lostbits.kernels.reaches import layer_reaches
 from lostbits.kernels.simulated import in_arithmetic
+from lostbits.kernels.softmax import softmax
 from lostbits.runtime.session import Session
 from lostbits.target import Arithmetic
 
@@ -242,3 +244,146 @@ def test_integer_add_and_mean_are_off_by_less_than_a_code() -> None:
     assert np.abs(found["t"] - found["sum"]).max() <= 0.51 * OUT_STEP
     mean = found["t"].mean((2, 3), keepdims=True)
     assert np.abs(found["y"] - mean).max() <= 0.51 * OUT_STEP
+
+
+INTEGER = replace(TFLITE, name="integer", requantization="float", twice=False)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"strides": [2, 3], "pads": [1, 0, 2, 1]},
+        {"strides": [2, 2], "output_padding": [1, 1], "dilations": [2, 1]},
+        {"strides": [1, 1], "pads": [2, 2, 2, 2], "dilations": [1, 1]},
+        {"pads": [3, 2, 2, 3]},
+    ],
+    ids=["plain", "strides", "padding", "full", "cropped"],
+)
+def test_transposed_convolutions_are_those_of_onnx(group: int, options: dict[str, Any]) -> None:
+    held = constants((6, 4 // group, 3, 3), 4)
+    held["ws"] = np.linspace(1, 3, 4 // group, dtype=np.float32) * WEIGHT_STEP
+    held["wz"] = np.zeros(4 // group, np.int8)
+    held["bs"] = np.tile(held["ws"] * np.float32(STEP), group)
+    node = helper.make_node(
+        "ConvTranspose", ["a", "w", "b"], ["c"], name="up", group=group, **options
+    )
+    model = net([node], held, 4, 1)
+    model.graph.inputs[0].shape = ir.Shape(["N", 6, 5, 4])
+    x = bright(2, 6, 5, 4)
+    made = in_arithmetic(model, INTEGER)
+    assert made.layers == 1
+    found, ideal = run(made.model, x), run(model, x)
+    assert np.abs(found["y_q"].astype(int) - ideal["y_q"]).max() <= 1
+    assert np.mean(found["y_q"] != ideal["y_q"]) < 0.01  # ties alone
+    counts = made.counts["up"]
+    assert found[counts.sums] == ideal["y_q"].size
+    assert not found[counts.left].any()
+
+
+def test_onnx_runtime_leaves_transposed_convolutions_in_float() -> None:
+    held = constants((6, 4, 3, 3), 4)
+    node = helper.make_node("ConvTranspose", ["a", "w", "b"], ["c"], name="up")
+    model = net([node], held, 4, 1)
+    model.graph.inputs[0].shape = ir.Shape(["N", 6, 5, 4])
+    assert in_arithmetic(model, X86_AVX2).layers == 0
+
+
+def test_sums_of_transposed_convolutions_leave_narrow_accumulators() -> None:
+    held = constants((6, 4, 3, 3), 4)
+    node = helper.make_node("ConvTranspose", ["a", "w", "b"], ["c"], name="up")
+    model = net([node], held, 4, 1)
+    model.graph.inputs[0].shape = ir.Shape(["N", 6, 5, 4])
+    own = replace(INTEGER, accumulator_bits=16, overflow="saturate")
+    made = in_arithmetic(model, own)
+    found, ideal = run(made.model, bright(2, 6, 5, 4)), run(model, bright(2, 6, 5, 4))
+    most = layer_reaches(model, own)["up"]
+    counts = made.counts["up"]
+    assert 0 < found[counts.left].sum() < found[counts.sums]
+    assert found[counts.most] <= most.reach.packed
+    assert most.kind == "sums" and most.reach.leaves
+    assert np.abs(found["y_q"].astype(int) - ideal["y_q"]).max() > 10
+
+
+def softmax_net(kind: Any, scale: float, own_scale: float, zero: int) -> ir.Model:
+    held = {
+        "s": np.float32(scale),
+        "z": kind(0),
+        "os": np.float32(own_scale),
+        "oz": kind(zero),
+    }
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "y")]
+    nodes = [*pair("x", "a", "s", "z"), helper.make_node("Softmax", ["a"], ["c"], name="act")]
+    stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in held.items()]
+    whole = [*nodes, *pair("c", "y", "os", "oz")]
+    graph = helper.make_graph(whole, "net", ends[:1], ends[1:], stored)
+    opset = [helper.make_opsetid("", 21)]
+    model = ir.from_proto(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    model.graph.inputs[0].shape = ir.Shape(["N", 12])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "unit", "zero", "most"),
+    [
+        (np.int8, 0.06, 256, -128, 1),
+        (np.int8, 0.5, 256, -128, 1),
+        (np.uint8, 0.06, 256, 0, 1),
+        (np.int16, 0.0002, 32768, 0, 12),
+    ],
+)
+def test_softmax_in_fixed_point_is_near_the_function(
+    kind: Any, scale: float, unit: int, zero: int, most: int
+) -> None:
+    model = softmax_net(kind, scale, 1 / unit, zero)
+    x = np.random.default_rng(0).normal(0, 2, (200, 12)).astype(np.float32)
+    made = in_arithmetic(model, TFLITE)
+    assert made.layers == 1
+    found, ideal = run(made.model, x)["y"], run(model, x)["y"]
+    off = np.abs(found - ideal) * unit
+    assert off.max() <= most + 0.01
+    assert np.abs(found.sum(1) - 1).max() < 12 * most / unit
+
+
+def test_softmax_of_another_scale_has_no_such_kernel() -> None:
+    assert in_arithmetic(softmax_net(np.int8, 0.06, 1 / 255, -128), TFLITE).layers == 0
+    assert in_arithmetic(softmax_net(np.int8, 0.06, 1 / 256, 0), TFLITE).layers == 0
+    assert in_arithmetic(softmax_net(np.int8, 0.06, 1 / 256, -128), X86_VNNI).layers == 0
+
+
+def exact_softmax(codes: list[int], scale: float) -> list[int]:
+    """Codes of 8 bits above the smallest, number by number: sums of exact fractions of 2^-31."""
+    high = max(codes)
+    powers = [round(np.exp((c - high) * scale) * 2**31) for c in codes]
+    return [min((512 * p + sum(powers)) // (2 * sum(powers)), 255) for p in powers]
+
+
+def test_softmax_of_8_bits_rounds_exact_fractions_but_for_ties() -> None:
+    draw = np.random.default_rng(1)
+    off = []
+    for _ in range(300):
+        codes = draw.integers(-128, 128, 9)
+        scale = float(np.exp(draw.uniform(-6, 0)))
+        found = softmax(codes.astype(np.int64), scale, 8, "half_up", twice=True)
+        off += list(np.asarray(found) - exact_softmax(codes.tolist(), scale))
+    assert np.abs(off).max() <= 1
+    assert np.mean(np.abs(off) > 0) < 0.01
+
+
+def test_a_table_of_16_bits_misses_the_middle_as_little_as_the_borders() -> None:
+    step = 8 / 32768
+    held = {"s": np.float32(step), "z": np.int16(0), "os": np.float32(1 / 32768), "oz": np.int16(0)}
+    nodes = [*pair("x", "a", "s", "z"), helper.make_node("Sigmoid", ["a"], ["c"], name="act")]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "y")]
+    stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in held.items()]
+    whole = [*nodes, *pair("c", "y", "os", "oz")]
+    graph = helper.make_graph(whole, "net", ends[:1], ends[1:], stored)
+    opset = [helper.make_opsetid("", 21)]
+    model = ir.from_proto(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    model.graph.inputs[0].shape = ir.Shape(["N"])
+    x = (np.arange(-32768, 32768, 7) * step).astype(np.float32)
+    found, ideal = (run(m, x)["y"] for m in (in_arithmetic(model, TFLITE).model, model))
+    off = (found - ideal) * 32768
+    assert np.abs(off).max() <= 2
+    assert abs(off.mean()) < 0.05

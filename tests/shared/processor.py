@@ -2,7 +2,7 @@
 
 import pytest
 
-from lostbits.verification.overflow import has_vnni
+from lostbits.system.processor import has_vnni
 
 # Without VNNI, ONNX Runtime's kernels for uint8 x int8 add pairs of products in 16 bits: large
 # codes saturate, and a file that is right differs from its simulation.

@@ -28,6 +28,8 @@ twice = false
 addition = "fixed"
 mean = "fixed"
 tables = ["Sigmoid"]
+layers = ["Conv", "MatMul"]
+sums = ["MatMul"]
 
 [[sources]]
 rule = "everything"

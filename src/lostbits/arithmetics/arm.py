@@ -6,6 +6,11 @@ from lostbits.language import say
 from lostbits.target import Arithmetic, Source
 
 _MLAS = "ONNX Runtime, core/mlas/lib"
+_LAYERS = Source(
+    "ConvTranspose stays in float, and so does a Conv whose result is not quantized",
+    "ONNX Runtime, core/optimizer/qdq_transformer/selectors_actions/qdq_selectors.cc",
+    "1.32",
+)
 _FLOAT_FACTOR = Source(
     "sums of 32 bits, one float32 factor, halves to even",
     f"{_MLAS}/quantize.cpp (MlasRequantizeOutput, NEON)",
@@ -15,8 +20,11 @@ _FLOAT_FACTOR = Source(
 ARM_DOT = Arithmetic(
     name="arm-dot",
     title=say("arithmetic.arm_dot"),
+    layers=frozenset({"Conv", "Gemm", "MatMul"}),
+    sums=frozenset({"Gemm", "MatMul"}),  # QGemm, MatMulIntegerToFloat
     sources=(
         _FLOAT_FACTOR,
+        _LAYERS,
         Source(
             "four products of 8 bits go into 32 bits at once",
             "Arm Architecture Reference Manual for A-profile, SDOT and UDOT",

@@ -13,7 +13,7 @@ TFLITE = Arithmetic(
     twice=True,
     addition="fixed",
     mean="fixed",
-    tables=frozenset({"HardSwish", "LeakyRelu", "Sigmoid", "Tanh"}),
+    tables=frozenset({"HardSwish", "LeakyRelu", "Sigmoid", "Softmax", "Tanh"}),
     sources=(
         Source(
             "a multiplier of 32 bits and a shift, rounded after both",
@@ -35,6 +35,11 @@ TFLITE = Arithmetic(
             "activations of 8 bits by a table of 256 entries; of 16 bits by 513 and straight lines",
             f"{_KERNELS}/common.h (LUTPopulate, LUTLookup)",
             "2.20",
+        ),
+        Source(
+            "Softmax in fixed point; its results are multiples of 1/256 or 1/32768",
+            f"{_KERNELS}/reference/softmax.h; CMSIS-NN, arm_softmax_s8.c, arm_softmax_s16.c",
+            "2.20; 7.0",
         ),
     ),
 )

@@ -6,6 +6,11 @@ from lostbits.language import say
 from lostbits.target import Arithmetic, Source
 
 _MLAS = "ONNX Runtime, core/mlas/lib"
+_LAYERS = Source(
+    "ConvTranspose stays in float, and so does a Conv whose result is not quantized",
+    "ONNX Runtime, core/optimizer/qdq_transformer/selectors_actions/qdq_selectors.cc",
+    "1.32",
+)
 _FLOAT_FACTOR = Source(
     "sums of 32 bits, one float32 factor, halves to even; Add in float32",
     f"{_MLAS}/quantize.cpp (MlasRequantizeOutput), qladd.cpp",
@@ -15,8 +20,11 @@ _FLOAT_FACTOR = Source(
 X86_VNNI = Arithmetic(
     name="x86-vnni",
     title=say("arithmetic.x86_vnni"),
+    layers=frozenset({"Conv", "Gemm", "MatMul"}),
+    sums=frozenset({"Gemm", "MatMul"}),  # QGemm, MatMulIntegerToFloat
     sources=(
         _FLOAT_FACTOR,
+        _LAYERS,
         Source(
             "four products of uint8 and int8 go into 32 bits at once",
             "Intel Intrinsics Guide, VPDPBUSD (_mm256_dpbusd_epi32)",

@@ -8,6 +8,7 @@ from lostbits.attempts.finish import Finish
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
 from lostbits.attempts.planner import Planner, Tools
+from lostbits.attempts.this_processor import suited
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.graph.named_parts import ALL
@@ -48,6 +49,7 @@ def recover(
             raise
         return _so_far(planner)
     best, written = ending.written(planner)
+    best = suited(best, bench, planner, wishes.methods, wishes.deadline.left)
     if best is not planner.case:
         save(best, [])
     attempts = [_attempt(entry) for entry in planner.ledger]

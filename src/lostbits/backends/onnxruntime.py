@@ -2,17 +2,24 @@
 
 import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.arithmetics import X86_AVX2
 from lostbits.backend import Arithmetic, Arrays, Backend, Executed, Loaded, refused, stopped
 from lostbits.errors import first_line
+from lostbits.graph.instrument import with_outputs
+from lostbits.graph.queries import name_of
 from lostbits.kernels.onnxruntime import in_integers
+from lostbits.kernels.simulated import in_arithmetic
 from lostbits.runtime.ort import ort
+from lostbits.system.processor import has_vnni
 from lostbits.targets.movement import MOVES_VALUES
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -38,7 +45,9 @@ class OnnxRuntime(Backend):
     @property
     def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]
         """That of integer kernels, which there are only where the graph is rewritten."""
-        return in_integers if self.optimise else None
+        if not self.optimise:
+            return None
+        return in_integers if has_vnni() else in_pairs
 
     def version(self) -> str:
         """Of the package."""
@@ -60,6 +69,13 @@ class OnnxRuntime(Backend):
             except Exception as error:  # ONNX Runtime has a dozen classes of its own for this
                 raise refused(self.name, first_line(error)) from error
             return Running(self.name, session, _kernels(onnx.load(path)), "float32")
+
+
+def in_pairs(model: ir.Model, floats: Collection[str] = frozenset()) -> tuple[ir.Model, int]:
+    """``in_integers`` without VNNI: products of uint8 and int8 are added in pairs of 16 bits."""
+    outputs = [name_of(v) for v in model.graph.outputs]
+    made = in_arithmetic(model, X86_AVX2, floats=floats)
+    return with_outputs(made.model, outputs), made.layers
 
 
 def _kernels(model: onnx.ModelProto) -> list[Executed]:

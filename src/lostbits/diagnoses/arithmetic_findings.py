@@ -2,6 +2,10 @@
 
 Sums that leave their range do so in many layers for one reason, and have one cure. So layers are
 told together, the largest first, with one command for all of them.
+
+What a cure wins is measured, not predicted: errors of weights of one sign that meet inputs of one
+sign add up, and no sum of squares tells by how much. On such a network 7 bits cost 10 dB where the
+squares of their rounding errors say 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +14,9 @@ from math import ceil, log2
 from typing import final
 
 from lostbits.case import Case
-from lostbits.diagnoses.findings import CODES, LEAST_SHARE, gain_db
-from lostbits.diagnoses.predicted_gain import kept_of
+from lostbits.data import Source
+from lostbits.diagnoses.findings import CODES, LEAST_SHARE
+from lostbits.diagnoses.tried import Tried
 from lostbits.graph.integer_layers import layer_behind
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, listed, say
@@ -56,12 +61,17 @@ def with_arithmetic(
 
 
 def arithmetic_findings(
-    case: Case, network: NetworkReport, report: ArithmeticReport | None, command: str
+    case: Case,
+    source: Source,
+    network: NetworkReport,
+    report: ArithmeticReport | None,
+    command: str,
 ) -> list[Finding]:
     """One for each reason that carries a share worth a word, largest first.
 
     Args:
         case: What was diagnosed.
+        source: Samples, on the first few of which cures are measured.
         network: The attribution.
         report: What the kernels did.
         command: The command that was run, to which the remedy is added.
@@ -71,8 +81,16 @@ def arithmetic_findings(
     groups: dict[Reason, list[_Part]] = {}
     for part in _parts(case, network, report):
         groups.setdefault(_reason(part), []).append(part)
-    found = [_finding(case, network, report, r, parts, command) for r, parts in groups.items()]
-    return sorted((f for f in found if f.share >= LEAST_SHARE), key=lambda f: -f.share)
+    worth = {r: parts for r, parts in groups.items() if _carried(parts) >= LEAST_SHARE}
+    if not worth:
+        return []
+    tried = Tried(case, source)
+    found = [_finding(tried, network, report, r, p, command) for r, p in worth.items()]
+    return sorted(found, key=lambda f: -f.share)
+
+
+def _carried(parts: Sequence[_Part]) -> float:
+    return sum(part.entry.share for part in parts)
 
 
 def _parts(case: Case, network: NetworkReport, report: ArithmeticReport) -> list[_Part]:
@@ -87,7 +105,7 @@ def _reason(part: _Part) -> Reason:
 
 
 def _finding(
-    case: Case,
+    tried: Tried,
     network: NetworkReport,
     report: ArithmeticReport,
     reason: Reason,
@@ -96,8 +114,11 @@ def _finding(
 ) -> Finding:
     parts = sorted(parts, key=lambda part: -part.entry.value)
     live = [part for part in parts if part.entry.share > 0] or list(parts)
-    share = sum(part.entry.share for part in parts)
-    cures = [_priced(network, share, cure, case) for cure in _cures(case, report, parts, reason)]
+    share = _carried(parts)
+    cures = [
+        replace(cure, gain_db=tried.gain_db(cure.settings))
+        for cure in _cures(tried.case, report, parts, reason)
+    ]
     cures.sort(key=lambda cure: -cure.gain_db)
     best, first = cures[0], parts[0]
     return Finding(
@@ -109,10 +130,10 @@ def _finding(
         reason=reason,
         share=share,
         bits=0.0,
-        gain_db=best.gain_db,
+        gain_db=max(best.gain_db, 0.0),
         remedy=best.remedy,
         command=extended(command, best.options),
-        text=_text(report, reason, live, _share(network, share), cures),
+        text=_text(report, reason, live, _share(network, share), cures, tried.samples),
     )
 
 
@@ -124,7 +145,7 @@ class _Cure:
     Attributes:
         remedy: In a few words.
         settings: ``--set`` of weights or of results, by their sites.
-        gain_db: Predicted.
+        gain_db: Measured; less than 0 where it costs more than it wins.
     """
 
     remedy: Message
@@ -136,13 +157,15 @@ class _Cure:
         """Of the command that measures it."""
         return [w for s, how in self.settings.items() for w in ("--set", f"{s.tensor}={how}")]
 
-    @property
-    def told(self) -> Message:
-        """With what it should win."""
+    def told(self, samples: int) -> Message:
+        """With what it wins on so many samples."""
+        told: dict[str, Figure] = {"remedy": self.remedy, "count": str(samples)}
+        if self.gain_db <= -0.05:
+            return say("finding.cure_costs", loss=f"{-self.gain_db:.1f}", **told)
         won = say("finding.won_nothing")
         if self.gain_db >= 0.05:
             won = say("finding.won", gain=f"{self.gain_db:.1f}")
-        return say("finding.cure", remedy=self.remedy, won=won)
+        return say("finding.cure", won=won, **told)
 
 
 def _cures(
@@ -164,25 +187,6 @@ def _cures(
     if reason == "pair_overflow":
         found.insert(0, _Cure(say("remedy.unsigned_weights"), dict.fromkeys(live, "unsigned")))
     return found
-
-
-def _priced(network: NetworkReport, share: float, cure: _Cure, case: Case) -> _Cure:
-    """With what it wins: a share goes, and what coarser weights add comes.
-
-    Where errors of kernels cancel others, less than nothing would be left: then it is what the
-    others have of their own.
-    """
-    whole = network.total or 1.0
-    shares = {key: max(value, 0.0) / whole for key, value in network.values.items()}
-    if any(site.streams for site in cure.settings):
-        won = sum(shares.get(site.key, 0.0) for site in cure.settings)
-        return replace(cure, gain_db=gain_db(min(won, 1.0)))
-    grown = sum(
-        shares.get(site.key, 0.0) * max(kept_of(case, network, site, how) - 1, 0.0)
-        for site, how in cure.settings.items()
-    )
-    others = sum(max(a.share, 0.0) for a in network.attributions if a.cause != "accumulate")
-    return replace(cure, gain_db=max(gain_db(1 - max(1 - share, others) - grown), 0.0))
 
 
 def fitting_bits(bits: int, sums: LayerSums, far: bool = False) -> str:
@@ -210,9 +214,10 @@ def _text(
     parts: Sequence[_Part],
     share: Figure,
     cures: Sequence[_Cure],
+    samples: int,
 ) -> Message:
     told: dict[str, Figure] = {"title": report.title, "share": share, "layers": _layers(parts)}
-    told["cures"] = _alternatives([cure.told for cure in cures])
+    told["cures"] = _alternatives([cure.told(samples) for cure in cures])
     sums = [part.sums for part in parts if part.sums is not None]
     if sums:
         told |= {"worst": f"{max(s.reach for s in sums):,}", "limit": f"{sums[0].limit:,}"}

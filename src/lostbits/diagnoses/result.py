@@ -115,7 +115,7 @@ def assemble(
     command = run.settings.command or quoted(plain)
     dead = dead_findings(case, run.source, network, command)
     network = with_dead(network, dead)
-    kernels = arithmetic_findings(case, network, arithmetic, command)
+    kernels = arithmetic_findings(case, run.source, network, arithmetic, command)
     found = _findings(case, sites, network, command, around, (dead, kernels))
     own, judges = replace(run.baseline, metric=run.metric), around.judges
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)

@@ -11,9 +11,11 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lostbits.kernels.lines import between
 from lostbits.kernels.rounding import Factor, scaled, whole
+from lostbits.kernels.softmax import softmax
 from lostbits.kernels.sums import Adder, added
-from lostbits.kernels.windows import rows_of, windows
+from lostbits.kernels.windows import rows_of, spread, turned, windows
 
 DOMAIN = "lostbits.kernels"
 Attributes = Mapping[str, Any]
@@ -36,7 +38,10 @@ def _sums(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
     x, w, bias = (*inputs, None)[:3]
     assert x is not None and w is not None
     w_zero = own["w_zero"].ravel().astype(np.int64)
-    if own["kind"] == "Conv":
+    if own["kind"] == "ConvTranspose":
+        x, w = spread(x, own, w.shape[2:]), turned(w, int(own.get("group", 1)))
+        own = {name: value for name, value in own.items() if name not in ("pads", "strides")}
+    if own["kind"] != "MatMul":
         return _convolved(adder, own, x, w, w_zero, bias)
     return _multiplied(adder, own, x, w, w_zero, bias)
 
@@ -152,13 +157,20 @@ def _looked_up(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
 
 
 def _interpolated(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
-    """Codes of 16 bits between the 513 entries of a table; TensorFlow Lite, common.h, LUTLookup."""
+    """Codes of 16 bits between the 513 entries of a table."""
     (codes,) = inputs
-    table = own["table"].astype(np.int64)
-    place = codes.astype(np.int64) - np.iinfo(codes.dtype).min
-    first, part = place >> 7, place & 127
-    slope = table[first + 1] - table[first]
-    return (_coded(own, table[first] + ((slope * part + 64) >> 7)),)
+    own_type = np.iinfo(codes.dtype)
+    place = codes.astype(np.int64) - own_type.min - (1 << 15)
+    return (_coded(own, between(own["table"].astype(np.int64), place)),)
+
+
+def _softmax(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
+    """Along one axis, in fixed point."""
+    (codes,) = inputs
+    moved = np.moveaxis(codes.astype(np.int64), own["axis"], -1)
+    how = own["scale"], np.iinfo(codes.dtype).bits, own["rounding"]
+    found = np.moveaxis(softmax(moved, *how, twice=bool(own["twice"])), -1, own["axis"])
+    return (_coded(own, found + own["zero"]),)
 
 
 OPS: Mapping[str, Callable[[Attributes, Arrays], tuple[NDArray[Any], ...]]] = {
@@ -167,5 +179,6 @@ OPS: Mapping[str, Callable[[Attributes, Arrays], tuple[NDArray[Any], ...]]] = {
     "Lookup": _looked_up,
     "Mean": _mean,
     "Requantize": _requantized,
+    "Softmax": _softmax,
     "Sums": _sums,
 }

@@ -305,7 +305,7 @@ SUMS: Mapping[str, Callable[["Writer", ir.Node, Codes, Codes], ir.Value | None]]
 
 def over_channels(node: ir.Node, w: Codes) -> tuple[int, ...]:
     """Shape of one number per channel, to broadcast over the output of a layer."""
-    rank = len(w.value.shape or ()) if node.op_type == "Conv" else 1
+    rank = len(w.value.shape or ()) if node.op_type in ("Conv", "ConvTranspose") else 1
     return (1, -1) + (1,) * (rank - 2) if rank > 1 else (-1,)
 
 

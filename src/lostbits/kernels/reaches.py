@@ -12,9 +12,10 @@ from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.kernels.bounds import Reach, pair_reach, sum_reach, takes_pairs
 from lostbits.kernels.onnxruntime import Codes, Writer, coded
 from lostbits.kernels.sums import Integers
+from lostbits.kernels.windows import turned
 from lostbits.target import Arithmetic
 
-_BETWEEN_QUANTIZERS = ("Conv", "Gemm", "MatMul")
+_BETWEEN_QUANTIZERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Inputs of ops on codes: input, weight, their zero points, and the bias where there is one.
 _ON_CODES: Mapping[str, tuple[int, int, int, int, int | None]] = {
     "ConvInteger": (0, 1, 2, 3, None),
@@ -67,7 +68,8 @@ def layer_reaches(model: ir.Model, own: Arithmetic) -> dict[str, LayerReach]:
         return {}
     copy = model.clone()
     infer(copy)
-    pairs = ((node, _layer(node)) for node in list(copy.graph))
+    nodes = [n for n in copy.graph if n.op_type in own.layers or n.op_type in _ON_CODES]
+    pairs = ((node, _layer(node)) for node in nodes)
     found = [_reach(node, layer, own) for node, layer in pairs if layer is not None]
     return {each.node: each for each in found}
 
@@ -92,7 +94,11 @@ def _between_quantizers(node: ir.Node) -> _Layer | None:
     if x.value.dtype is None:
         return None
     added = None if bias is None else constant(bias.value)
-    told = name_of(w.value), codes, w.zero.ravel(), added
+    zeros = w.zero.ravel()
+    if node.op_type == "ConvTranspose":
+        codes, zeros = turned(codes, groups_of(node)), np.tile(zeros, groups_of(node))
+        zeros = zeros if zeros.size == len(codes) else zeros[:1]
+    told = name_of(w.value), codes, zeros, added
     return _Layer(*told, x.value.dtype.numpy(), _scalar(x))
 
 
@@ -121,7 +127,7 @@ def _reach(node: ir.Node, layer: _Layer, own: Arithmetic) -> LayerReach:
     told, info = (node_name(node), layer.weight), np.iinfo(layer.input_type.name)
     ends = int(info.min), int(info.max)
     kinds = layer.input_type.name, layer.codes.dtype.name
-    if takes_pairs(own, kinds, weights.shape, groups):
+    if node.op_type != "ConvTranspose" and takes_pairs(own, kinds, weights.shape, groups):
         return LayerReach(*told, "pairs", pair_reach(weights, ends, own, groups))
     rows = weights if groups else np.moveaxis(weights, -1, 0)
     rows = rows.reshape(len(rows), -1) - layer.zeros.reshape(-1, 1)

@@ -4,7 +4,7 @@ Layers between quantizers become kernels that read and give codes. What ONNX def
 graph beside them, computed of the same codes: the difference is what the arithmetic adds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, final
@@ -35,6 +35,7 @@ from lostbits.kernels.tables import looked_up
 from lostbits.target import Arithmetic
 
 _NARROW = frozenset({ir.DataType.INT8, ir.DataType.UINT8})
+_SAME_UNIT = 1e-3  # relative difference of scales that such kernels take for the same
 _CODES = _NARROW | {ir.DataType.INT16, ir.DataType.UINT16}
 PLAIN = "__float"  # after the name of a tensor, what it was before a kernel took its place
 
@@ -71,18 +72,24 @@ class Simulated:
     sums: Sequence[str]
 
 
-def in_arithmetic(model: ir.Model, arithmetic: Arithmetic, taps: Sequence[str] = ()) -> Simulated:
+def in_arithmetic(
+    model: ir.Model,
+    arithmetic: Arithmetic,
+    taps: Sequence[str] = (),
+    floats: Collection[str] = frozenset(),
+) -> Simulated:
     """A copy whose layers between quantizers compute as an arithmetic says.
 
     Args:
         model: Q/DQ graph.
         arithmetic: Of the target.
+        floats: Names of nodes that a runtime left in float.
         taps: Further tensors to give out; where a kernel has taken the place of one, ``PLAIN``
             behind its name tells the float one.
     """
     copy = model.clone()
     infer(copy)
-    work = _Work(arithmetic)
+    work = _Work(arithmetic, floats)
     made = work.done(copy)
     counted = (name for each in work.counts.values() for name in each)
     _give(copy.graph, [*taps, *work.sums], list(counted))
@@ -108,30 +115,34 @@ def ideal_name(known: Mapping[str, object], tensor: str) -> str:
 class _Work:
     """What is made of one graph."""
 
-    def __init__(self, arithmetic: Arithmetic) -> None:
-        self.arithmetic = arithmetic
+    def __init__(self, arithmetic: Arithmetic, floats: Collection[str]) -> None:
+        self.arithmetic, self.floats = arithmetic, frozenset(floats)
         self.counts: dict[str, Counts] = {}
         self.sums: list[str] = []
 
     def done(self, model: ir.Model) -> int:
         """Put kernels into a graph; how many."""
         if self.arithmetic.fitted == "openvino":
-            return openvino.put_into(model.graph, frozenset())
+            return openvino.put_into(model.graph, self.floats)
         if self.arithmetic.fitted == "qnn-htp":
-            return qnn_htp.put_into(model.graph, frozenset())
-        done = replaced(model.graph, frozenset(), self._kernels(), wide=True)
-        layers = [n for n in model.graph if n.op_type in LINEAR and node_name(n) not in self.counts]
+            return qnn_htp.put_into(model.graph, self.floats)
+        done = replaced(model.graph, self.floats, self._kernels(), wide=True)
+        skipped = self.counts.keys() | self.floats
+        layers = [n for n in model.graph if n.op_type in LINEAR and node_name(n) not in skipped]
         return done + sum(self._summed(node) for node in layers)
 
     def _kernels(self) -> Mapping[str, Kernel]:
         own = self.arithmetic
         if own.requantization == "none":
             return {}
-        linear: dict[str, Kernel] = dict.fromkeys(("Conv", "Gemm", "MatMul"), self._layer)
+        linear: dict[str, Kernel] = dict.fromkeys(own.layers, self._layer)
         linear["Add"] = self._sum
         mean = partial(_fixed_mean, own) if own.mean == "fixed" else floats.float_mean
         linear["GlobalAveragePool"] = mean
-        return {**linear, **dict.fromkeys(own.tables, looked_up)}
+        tables: dict[str, Kernel] = dict.fromkeys(own.tables, looked_up)
+        if "Softmax" in tables:
+            tables["Softmax"] = partial(_fixed_softmax, own)
+        return {**linear, **tables}
 
     def _layer(
         self, write: Writer, node: ir.Node, inputs: Inputs, result: Codes
@@ -158,6 +169,8 @@ class _Work:
         """A layer behind which no quantizer is that takes its codes: a sum, scaled to a float."""
         if not _can_leave(self.arithmetic) or not node.outputs[0].uses():
             return False
+        if node.op_type not in self.arithmetic.layers & self.arithmetic.sums:
+            return False
         write, name = Writer(node), name_of(node.outputs[0])
         inputs = [None if v is None else coded(write, v) for v in node.inputs]
         added = node.inputs[2] if len(inputs) > 2 and inputs[2] is None else None
@@ -178,6 +191,7 @@ class _Work:
         """The integer sum of a layer, and what one of it is; None where none is computed."""
         nothing = None, np.ones(1)
         x, w, bias = (*inputs, None)[:3]
+        w = w if node.op_type != "ConvTranspose" or w is None else _of_outputs(node, w)
         added = None if bias is None else constant(bias.value)
         if x is None or w is None or x.scale.size > 1 or not _plain(node):
             return nothing
@@ -206,8 +220,28 @@ def _can_leave(arithmetic: Arithmetic) -> bool:
 def _plain(node: ir.Node) -> bool:
     """Whether a layer is a product and a bias, and nothing else."""
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    turned = node.attributes.get_int("transA", False)
-    return node.op_type != "ConvTranspose" and factors == [1.0, 1.0] and not turned
+    turned, shape = (node.attributes.get(name) for name in ("transA", "output_shape"))
+    padded = node.attributes.get_string("auto_pad", "NOTSET")
+    if node.op_type == "ConvTranspose" and (shape is not None or padded != "NOTSET"):
+        return False
+    return factors == [1.0, 1.0] and (turned is None or not turned.as_int())
+
+
+def _of_outputs(node: ir.Node, w: Codes) -> Codes | None:
+    """The weight of a ConvTranspose with one scale an output channel; None for other axes.
+
+    Along axis 1 there are those of one group, which the groups share.
+    """
+    back = None if node.inputs[1] is None else node.inputs[1].producer()
+    if w.scale.size == 1:
+        return w
+    if back is None or back.attributes.get_int("axis", 1) != 1:
+        return None
+    groups = groups_of(node)
+    scale, zero = (
+        np.tile(v.ravel(), groups) for v in (w.scale, np.broadcast_to(w.zero, w.scale.shape))
+    )
+    return Codes(w.value, scale, zero)
 
 
 def _turned(write: Writer, node: ir.Node, w: Codes) -> ir.Value:
@@ -223,7 +257,7 @@ def _adding(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> dict[str, obj
     """Attributes of a layer's sums."""
     paired = _in_pairs(own, node, x, w)
     return {
-        "kind": "Conv" if node.op_type == "Conv" else "MatMul",
+        "kind": node.op_type if "Conv" in node.op_type else "MatMul",
         "bits": own.accumulator_bits,
         "saturates": int(own.overflow == "saturate"),
         "pairs": own.pair_overflow if paired else "none",
@@ -234,11 +268,13 @@ def _adding(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> dict[str, obj
     }
 
 
-_GEOMETRY = ("auto_pad", "dilations", "group", "pads", "strides")
+_GEOMETRY = ("auto_pad", "dilations", "group", "output_padding", "pads", "strides")
 
 
 def _in_pairs(own: Arithmetic, node: ir.Node, x: Codes, w: Codes) -> bool:
     if x.value.dtype is None or w.value.dtype is None or w.value.shape is None:
+        return False
+    if node.op_type == "ConvTranspose":  # kernels add each product where it belongs
         return False
     kinds = x.value.dtype.numpy().name, w.value.dtype.numpy().name
     shape = tuple(d for d in w.value.shape if isinstance(d, int))
@@ -309,3 +345,29 @@ def _fixed_mean(
         "real": float(np.float64(x.scale.reshape(())) / np.float64(result.scale.reshape(()))),
     }
     return _written(write, "Mean", [x.value], settings, result)
+
+
+_UNITS = {8: 256, 16: 32768}  # codes that are 1 behind a Softmax
+
+
+def _fixed_softmax(
+    own: Arithmetic, write: Writer, node: ir.Node, inputs: Inputs, result: Codes
+) -> ir.Value | None:
+    """In fixed point; None for scales and types that such kernels do not take."""
+    x = inputs[0]
+    if x is None or x.scale.size > 1 or x.value.dtype not in _CODES:
+        return None
+    info, steps = np.iinfo(x.value.dtype.numpy()), 1 / float(result.scale.reshape(()))
+    least = info.min if info.bits == 8 else 0
+    unit = _UNITS[info.bits]
+    if result.value.dtype != x.value.dtype or int(result.zero.reshape(())) != least:
+        return None
+    if abs(steps - unit) > _SAME_UNIT * unit:
+        return None
+    settings = {
+        "rounding": own.rounding,
+        "twice": int(own.twice),
+        "scale": float(x.scale.reshape(())),
+    }
+    axis = node.attributes.get_int("axis", -1)
+    return _written(write, "Softmax", [x.value], {**settings, "axis": axis}, result)

@@ -56,6 +56,47 @@ def windows(
     return np.ascontiguousarray(grouped.transpose(order).reshape(groups, -1, count)), shape
 
 
+def turned(weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """The weight of the Conv that a ConvTranspose is, over an input with room between its values.
+
+    Args:
+        weight: Shape (inputs, outputs of one group, *kernel).
+        groups: Of channels.
+
+    Returns:
+        Shape (outputs, inputs of one group, *kernel).
+    """
+    inputs, outputs, *kernel = weight.shape
+    grouped = weight.reshape(groups, inputs // groups, outputs, *kernel).swapaxes(1, 2)
+    swapped = grouped.reshape(groups * outputs, inputs // groups, *kernel)
+    return np.flip(swapped, tuple(range(2, swapped.ndim)))
+
+
+def spread(
+    codes: NDArray[Any], attributes: Mapping[str, Any], kernel: Sequence[int]
+) -> NDArray[Any]:
+    """The input of that Conv: values ``strides`` apart, and what is around them.
+
+    Args:
+        codes: Shape (samples, channels, *space).
+        attributes: Of the ConvTranspose, with ``x_zero``, the code that fills the room.
+        kernel: Its size.
+    """
+    count, zero = len(kernel), attributes["x_zero"]
+    strides = list(attributes.get("strides", [1] * count))
+    dilations = list(attributes.get("dilations", [1] * count))
+    pads = list(attributes.get("pads") or [0] * (2 * count))
+    more = list(attributes.get("output_padding", [0] * count))
+    sizes = [(n - 1) * s + 1 for n, s in zip(codes.shape[2:], strides, strict=True)]
+    wide = np.full((*codes.shape[:2], *sizes), zero, codes.dtype)
+    wide[(..., *(slice(None, None, s) for s in strides))] = codes
+    reach = [(kernel[d] - 1) * dilations[d] for d in range(count)]
+    around = [(reach[d] - pads[d], reach[d] - pads[d + count] + more[d]) for d in range(count)]
+    filled = [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in around)]
+    kept = (slice(max(-a, 0), -max(-b, 0) or None) for a, b in around)
+    return np.pad(wide, filled, constant_values=zero)[(..., *kept)]
+
+
 def _pads(
     attributes: Mapping[str, Any],
     space: Sequence[int],

@@ -1,6 +1,7 @@
 """lostbits' own plan: every site with its grid, scale, zero point and axis."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 from lostbits.errors import ReadError
@@ -18,6 +19,7 @@ from lostbits.reader import (
 
 _FIELDS = ("bits", "signed", "qmin", "qmax", "scale", "zero_point", "axis")
 FORMAT = "lostbits-plan/1"
+ARITHMETIC = "arithmetic"  # of the kernels that a recovery's plan was made for
 
 
 @final
@@ -36,7 +38,8 @@ class Plan(Reader):
         value = parse_json(content)
         if value.get("format") != FORMAT:
             raise wrong_version(value.get("format"), [FORMAT])
-        return read_sites(value, self.name)
+        told = {"target": value.get("target"), "arithmetic": value.get(ARITHMETIC)}
+        return replace(read_sites(value, self.name), **told)
 
 
 def read_sites(value: Mapping[str, Any], source: str) -> Parameters:

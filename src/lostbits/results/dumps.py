@@ -105,6 +105,8 @@ class DumpVerification:
         problems: What is wrong with the dump.
         passed: Whether no tensor differs by itself.
         text: The same in words.
+        planned_for: The kernels that the plan was made for, which the simulation leaves out; None
+            where it was made for none.
     """
 
     path: str
@@ -121,6 +123,7 @@ class DumpVerification:
     problems: list[Message]
     passed: bool
     text: Message
+    planned_for: Message | None = None
 
     def __repr__(self) -> str:
         return f"<DumpVerification: {'passed' if self.passed else 'FAILED'}: {self.text}>"

@@ -70,11 +70,16 @@ class Deviation:
 @final
 @dataclass(frozen=True)
 class FloatNodes:
-    """Nodes of one op type that a runtime did not run in integers."""
+    """Nodes of one op type that a runtime did not run in integers.
+
+    Attributes:
+        why: What of the file keeps a linear layer from a kernel; None where that is not known.
+    """
 
     op: str
     precision: str
     nodes: list[str]
+    why: Message | None = None
 
 
 @final
@@ -130,6 +135,8 @@ class Verification:
         kernels: The simulation in the runtime's own arithmetic; None where that is not known.
         tolerance_db: Least SQNR to the simulation.
         passed: Whether the outputs are within tolerance, and the file is the planned one.
+        planned_for: The kernels that the plan was made for, which the simulation leaves out; None
+            where it was made for none.
     """
 
     backend: Named
@@ -152,6 +159,7 @@ class Verification:
     tolerance_db: float
     passed: bool
     text: Message
+    planned_for: Message | None = None
 
     def __repr__(self) -> str:
         return f"<Verification: {'passed' if self.passed else 'FAILED'}: {self.text}>"

@@ -140,6 +140,11 @@ def parse_arithmetic(text: str, where: str) -> Arithmetic:
     return _arithmetic_of(given, where)
 
 
+def arithmetic_in(value: Any, where: str) -> Arithmetic:
+    """The arithmetic that a value of a table stands for: a name, or a table."""
+    return _arithmetic(value, where, None)
+
+
 def _arithmetic_of(given: dict[str, Any], where: str) -> Arithmetic:
     given = dict(given)
     base = _base(given.pop("base", None), f"{where}: base", KNOWN_ARITHMETICS.all())
@@ -331,5 +336,7 @@ _OF_ARITHMETIC: Mapping[str, _Reader] = {
     "multiplier_bits": _whole(8, 32),
     "pair_distance": _whole(1, 64),
     "twice": _flag,
+    "layers": _op_types,
+    "sums": _op_types,
     "tables": _op_types,
 }

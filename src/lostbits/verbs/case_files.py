@@ -35,7 +35,7 @@ from lostbits.graph.large import LARGE_MODEL, parted
 from lostbits.graph.place import Placed, place
 from lostbits.graph.queries import constant
 from lostbits.reader import Parameters
-from lostbits.readers.plan import Plan
+from lostbits.readers.plan import ARITHMETIC, Plan
 from lostbits.runtime.float_reference import Reference, open_reference
 from lostbits.runtime.simulation import quantized_model
 from lostbits.system.archive import arrays
@@ -43,6 +43,8 @@ from lostbits.system.arrays_on_disk import spooled
 from lostbits.system.files import PROTOBUF, Content, open_file, read_file, size_of
 from lostbits.target import Target
 from lostbits.targets import target as find_target
+from lostbits.targets import with_arithmetic
+from lostbits.targets.kept_arithmetic import from_kept_form, kept_form
 
 FLOAT, QUANTIZED, WRITTEN, PLAN = "float.onnx", "quantized.onnx", "written.npz", "plan.json"
 _DIGESTS = "digests"
@@ -61,6 +63,8 @@ def files_of(case: Case) -> dict[str, Content]:
     exporter = Json()
     plan = json.loads(exporter.render(case, exporter.sites(case))[PLAN])
     plan[_VERSION] = {"format": _FORMAT, "lostbits": version("lostbits")}
+    if case.target.arithmetic is not None:
+        plan[ARITHMETIC] = kept_form(case.target.arithmetic)
     plan[_DIGESTS] = {name: _digest(files[name]) for name in (*floats, WRITTEN)}
     return {**files, PLAN: (json.dumps(plan, indent=1) + "\n").encode()}
 
@@ -88,6 +92,8 @@ def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Referen
 
     Beside it the float network as it was opened.
 
+    The kernels of the target compute as those that the plan was made for.
+
     Args:
         folder: Where ``files_of`` was written.
         target: Whose rules place the sites; default, the built-in one that the plan names.
@@ -96,7 +102,8 @@ def load_case(folder: Path, target: Target | None = None) -> tuple[Case, Referen
         OutputError: O003 when a part is missing or damaged; O004 when the parts do not belong
             together.
         ReadError: I002 to I008 when plan.json is damaged.
-        TargetError: T001 when the plan names a target that is not built in.
+        TargetError: T001 when the plan names a target that is not built in; T050 and T003 for an
+            arithmetic that is none.
     """
     with edge(lambda found: _no_case(folder, found)):
         return _loaded(folder, target)
@@ -108,7 +115,7 @@ def _loaded(folder: Path, target: Target | None) -> tuple[Case, Reference]:
     _check_version(folder, facts)
     written = _part(folder, WRITTEN, _most(folder))
     _check_digests(folder, facts)
-    chosen = target or find_target(str(facts.get("target")))
+    chosen = _with_kept(target or find_target(str(facts.get("target"))), facts, folder / PLAN)
     # What a recovery put in, such as a Mul before a layer, stays as the plan knows it.
     reference = open_reference(folder / FLOAT, fold=False)
     model = reference.model
@@ -117,6 +124,14 @@ def _loaded(folder: Path, target: Target | None) -> tuple[Case, Reference]:
     constants = _unpacked(folder, written)
     _check_written(folder, constants, model)
     return Case(model, chosen, placed, {}, whole, {}, 0, constants), reference
+
+
+def _with_kept(chosen: Target, facts: dict[str, Any], path: Path) -> Target:
+    """The target, whose kernels compute as those did that the plan was made for."""
+    kept = facts.get(ARITHMETIC)
+    if kept is None or chosen.name != facts.get("target"):
+        return chosen
+    return with_arithmetic(chosen, from_kept_form(kept, f"{path}: {ARITHMETIC}"))
 
 
 def _most(folder: Path) -> int:

@@ -31,6 +31,7 @@ from lostbits.runtime.torch_model import exported, is_torch
 from lostbits.target import Arithmetic, Target
 from lostbits.targets import target as find_target
 from lostbits.targets import with_arithmetic
+from lostbits.targets.kept_arithmetic import from_kept_form
 from lostbits.verbs.arguments import checked, wrong_type
 from lostbits.verbs.case_files import holds_case, load_case
 from lostbits.verbs.holdout import held_out
@@ -137,7 +138,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     if reference.changes.control_flow:  # what there is of the network depends on the samples
         parts = opened()
         reference = _settled(reference, parts, settings, foreign)
-    chosen = with_arithmetic(_target(target, foreign, reference), arithmetic)
+    chosen = _target(target, foreign, reference)
+    chosen = with_arithmetic(chosen, arithmetic or _kept(foreign, chosen))
     origin = _opened(reference, chosen, settings, foreign)
     origin = replace(origin, told=told, arithmetic=_given(arithmetic))
     compared_outputs(reference.model.graph, told)  # raises, before samples are read
@@ -253,6 +255,14 @@ def _given(arithmetic: str | Path | Arithmetic | None) -> str | None:
     if isinstance(arithmetic, Arithmetic):
         return arithmetic.name
     return None if arithmetic is None else str(arithmetic)
+
+
+def _kept(foreign: Foreign | None, chosen: Target) -> Arithmetic | None:
+    """Of the kernels that a plan of ours was made for, if it was for this target."""
+    if foreign is None or foreign.parameters.target != chosen.name:
+        return None
+    kept = foreign.parameters.arithmetic
+    return None if kept is None else from_kept_form(kept, str(foreign.path))
 
 
 def _check_alone(folder: Path, **of_a_model: object) -> None:

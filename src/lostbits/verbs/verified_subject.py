@@ -15,9 +15,11 @@ from lostbits.exporters import exporter
 from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import is_float, name_of
+from lostbits.language import Message, say
 from lostbits.runtime.float_reference import open_reference
 from lostbits.runtime.measured import chooses
 from lostbits.runtime.simulation import quantized_model
+from lostbits.target import Target
 from lostbits.verbs.load import load
 from lostbits.verbs.quantized_file import graph_of, quantized_content
 
@@ -33,6 +35,7 @@ class Subject:
         floats: The float network.
         planned: Whether ``simulated`` is a plan of its own, or the file as it is written.
         compared: What the outputs mean; nothing where some are chosen from candidates.
+        planned_for: The kernels that the plan was made for, which ``simulated`` leaves out.
     """
 
     content: bytes
@@ -40,6 +43,7 @@ class Subject:
     floats: ir.Model
     planned: bool
     compared: tuple[Compared, ...] = ()
+    planned_for: Message | None = None
 
     @property
     def outputs(self) -> list[str]:
@@ -79,7 +83,16 @@ def float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Cas
 
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
     parts = content, quantized_model(case), floats or case.model
-    return Subject(*parts, planned=True, compared=_meant(case.compared))
+    told = planned_for(case.target)
+    return Subject(*parts, planned=True, compared=_meant(case.compared), planned_for=told)
+
+
+def planned_for(target: Target) -> Message | None:
+    """What is to be said of the arithmetic of a plan; nothing where its sums are ideal."""
+    own = target.arithmetic
+    if own is None:
+        return None
+    return say("dump.planned_for", title=own.title, name=own.name)
 
 
 def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,9 +37,10 @@ from lostbits.verbs.case_files import holds_case
 from lostbits.verbs.origin import Samples, origin_of
 from lostbits.verbs.quantized_file import graph_of, in_float32
 from lostbits.verbs.result_files import read, write
-from lostbits.verbs.verified_subject import Subject, float_of, subject_of
+from lostbits.verbs.verified_subject import Subject, float_of, planned_for, subject_of
 from lostbits.verbs.verify_dumps import note_dumps, plan_of, verify_dumps
 from lostbits.verification.file_diff import defects_of
+from lostbits.verification.float_reasons import float_reasons
 from lostbits.verification.trace import SOME, Trace, first_deviation, own_deviation
 from lostbits.workers.progress import Progress, silent, tracked
 
@@ -130,6 +131,8 @@ def verify(  # noqa: PLR0913 - options are keywords
         plan = plan_of(case, float_of(against) if isinstance(against, str | Path) else against)
         used = _samples(case, data, plan.floats, samples, Preprocess.of(preprocess))
         told = verify_dumps(plan, used.source, Path(dumps), names, progress)
+        if plan.case is not None:
+            told = replace(told, planned_for=planned_for(plan.case.target))
         note_dumps(folders, told)
         return told
     chosen = find_backend(backend) if isinstance(backend, str) else backend
@@ -305,7 +308,7 @@ class _Run:
             agreement_vs_simulation=simulation.agreement,
             vs_float=floats,
             simulation_vs_float=self.simulated_to_float.baseline(names, compared),
-            executed=_executed(self.loaded.executed),
+            executed=_executed(self.loaded.executed, float_reasons(self.file.graph, self.floats)),
             tensors_compared=len(self.trace.taps),
             tensors_hidden=len(self.taps) - len(self.trace.taps),
             first_deviation=self._deviation(first_deviation),
@@ -315,6 +318,7 @@ class _Run:
             tolerance_db=tolerance,
             passed=not self.defects and (distance is None or distance >= tolerance),
             text=_in_words(backend, version, distance, floats.agreement),
+            planned_for=self.subject.planned_for,
         )
 
     def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:
@@ -359,8 +363,13 @@ def _in_words(
     return say("trust.verify_value", distance=f"{distance:.1f}", **words)
 
 
-def _executed(nodes: Sequence[Executed]) -> ExecutedNodes:
-    """Counts, and the nodes that were not run in integers."""
+def _executed(nodes: Sequence[Executed], reasons: Mapping[str, Message]) -> ExecutedNodes:
+    """Counts, and the nodes that were not run in integers, those with a reason first."""
     floats = [e for e in nodes if not e.integer]
-    kinds = [FloatNodes(e.op, e.precision, list(e.nodes)) for e in floats]
+    kinds = [FloatNodes(e.op, e.precision, list(e.nodes), _why(e, reasons)) for e in floats]
+    kinds.sort(key=lambda kind: kind.why is None)
     return ExecutedNodes(len(nodes) - len(floats), kinds)
+
+
+def _why(kind: Executed, reasons: Mapping[str, Message]) -> Message | None:
+    return next((reasons[name] for name in kind.nodes if name in reasons), None)

@@ -1,8 +1,5 @@
 """Where an integer accumulator is too narrow for a layer's own constants."""
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,13 +45,3 @@ def overflowing(weight: Operand, bias: Operand | None, span: int) -> NDArray[np.
         return np.zeros(0, np.int64)
     sums = biases + np.tile(products, biases.size // products.size)
     return np.flatnonzero(sums > _MOST).astype(np.int64)
-
-
-@cache
-def has_vnni() -> bool:
-    """Whether the processor multiplies int8 into 32 bits at once; unknown counts as yes."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return True
-    return "flags" not in flags or "vnni" in flags  # other processors have no such line

@@ -19,8 +19,9 @@ from lostbits.graph.queries import LINEAR, node_name
 from lostbits.language import Message, say
 from lostbits.results.verification import Defect, Deviation, DeviationCause
 from lostbits.runtime.session import Session
+from lostbits.system.processor import has_vnni
 from lostbits.verification.file_diff import SAME
-from lostbits.verification.overflow import has_vnni, overflowing, saturates
+from lostbits.verification.overflow import overflowing, saturates
 
 Arrays = Mapping[str, NDArray[Any]]
 ONE = (

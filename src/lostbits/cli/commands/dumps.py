@@ -11,6 +11,8 @@ def show_dumps(found: DumpVerification) -> None:
     """Formats, what was compared, the table, what differs and why, and what is wrong."""
     dumped = f"{found.tensors_compared} of {found.tensors_dumped} dumped tensors"
     say(f"{', '.join(found.formats)}: {dumped}, {found.samples} runs", "bold")
+    if found.planned_for is not None:
+        say(str(found.planned_for))
     for line in aligned([_COLUMNS, *(_row(each) for each in found.tensors[:_SHOWN])]):
         say(line)
     if found.tensors[_SHOWN:]:

@@ -147,6 +147,8 @@ def _show(found: Verification) -> None:
         f"against our simulation: {_figure(found.sqnr_db_vs_simulation, '{:.1f} dB', 'equal')}, "
         f"largest difference {found.max_abs:.3g}"
     )
+    if found.planned_for is not None:
+        say(str(found.planned_for))
     if (kernels := found.kernels) is not None:
         distance = _figure(kernels.sqnr_db, "{:.1f} dB", "equal")
         count = f"{kernels.tensors_equal} of {found.tensors_compared} tensors equal"
@@ -160,7 +162,8 @@ def _show(found: Verification) -> None:
         say(f"{name} against float: {_figures(figures)}")
     say(f"{executed.integer} nodes ran in integer, {len(floats)} in {found.precision}")
     for each in floats[:_SHOWN]:
-        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}")
+        why = "" if each.why is None else f": {each.why}"
+        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}{why}")
     if floats[_SHOWN:]:
         say(f"  ... and {len(floats) - _SHOWN} more")
     _show_deviations(found)
