@@ -74,18 +74,6 @@ def say(text: str, style: str = "") -> None:
     stdout.print(visible(text), style=style, soft_wrap=True)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with aligned columns; names of tensors are too long for boxes.
-
-    >>> aligned([("name", "n"), ("a", "10")])
-    ['name  n', 'a     10']
-    """
-    shown = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in shown)
-    return ["  ".join(row).rstrip() for row in padded]
-
-
 def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
     """One line a reason, with how many names have it and the first of them."""
     lines = []

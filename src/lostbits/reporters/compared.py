@@ -15,9 +15,9 @@ from lostbits.reporters.schema import plain
 from lostbits.results.comparison import Comparison, OutputChange
 from lostbits.results.sites import Standing
 from lostbits.runtime.metrics import Baseline
+from lostbits.system.text_lines import aligned, wrapped
 
 SHOWN = 12  # rows of each table in the terminal
-_WIDTH = 80
 _NAME = 34  # letters of a tensor's name that fit beside four figures
 Row = Sequence[str]
 
@@ -35,17 +35,6 @@ def lines(found: Comparison) -> list[tuple[str, str]]:
     return told
 
 
-def wrapped(text: str) -> list[str]:
-    """Words in lines of at most 80 columns."""
-    rows, row = list[str](), ""
-    for word in visible(text).split():
-        if row and len(row) + 1 + len(word) > _WIDTH:
-            rows, row = [*rows, row], word
-        else:
-            row = f"{row} {word}".strip()
-    return [*rows, row] if row else rows
-
-
 def _headline(found: Comparison) -> Iterable[tuple[str, str]]:
     text = found.text if found.output is None else found.output.text
     return [(line, "bold") for line in wrapped(str(text))]
@@ -54,7 +43,7 @@ def _headline(found: Comparison) -> Iterable[tuple[str, str]]:
 def _figures(found: Comparison) -> list[tuple[str, str]]:
     rows = figures(found)
     table = [("figure", "old", "new", "change"), *rows]
-    return [("", ""), *((line, "") for line in _aligned(table))] if rows else []
+    return [("", ""), *((line, "") for line in aligned(table))] if rows else []
 
 
 def figures(found: Comparison) -> list[tuple[str, str, str, str]]:
@@ -89,7 +78,7 @@ def _output(change: OutputChange) -> Iterable[tuple[str, str]]:
     rows = [(_short(row[0]), *row[1:5]) for row in tensors(change)]
     if not rows:
         return
-    for line in _aligned([heads, *rows[:SHOWN]]):
+    for line in aligned([heads, *rows[:SHOWN]]):
         yield line, ""
     if rows[SHOWN:]:
         yield f"... and {len(rows) - SHOWN} more", ""
@@ -127,7 +116,7 @@ def _parameters(found: Comparison) -> Iterable[tuple[str, str]]:
     if found.output is not None:
         yield from ((line, "bold") for line in wrapped(str(found.text)))
     rows = [("tensor", "codes", "grid", "range before", "range after"), *parameters(found)]
-    for line in _aligned([(_short(r[0], 22), *r[1:]) for r in rows[: SHOWN + 1]]):
+    for line in aligned([(_short(r[0], 22), *r[1:]) for r in rows[: SHOWN + 1]]):
         if found.changed:
             yield line, ""
     if found.changed[SHOWN:]:
@@ -157,12 +146,6 @@ def _short(name: str, most: int = _NAME) -> str:
     name = visible(name)
     half = (most - 3) // 2
     return name if len(name) <= most else f"{name[:half]}...{name[-half:]}"
-
-
-def _aligned(rows: Sequence[Row]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
-    return ["  ".join(row).rstrip() for row in padded]
 
 
 def json_text(found: Comparison) -> str:

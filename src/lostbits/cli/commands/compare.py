@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
-from lostbits.cli.commands.delivery import JsonTo, Lang, Quiet
+from lostbits.cli.commands.delivery import JsonTo, Quiet
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import Memory, RayAddress, Threads, Workers
 from lostbits.cli.commands.sharing import sharing
 from lostbits.cli.terminal import DATA_HELP, PreprocessFile, Samples, announcer, guarded, say

@@ -1,7 +1,8 @@
 """What ``lostbits verify --dumps`` says."""
 
-from lostbits.cli.terminal import aligned, say
+from lostbits.cli.terminal import say
 from lostbits.results.dumps import DumpedTensor, DumpVerification
+from lostbits.system.text_lines import aligned
 
 _SHOWN = 40  # tensors in full
 _COLUMNS = ("tensor", "in the dump", "values", "layout", "codes off", "its own", "differ", "dB")

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from lostbits.cli.commands.options import ArithmeticName
-from lostbits.cli.terminal import aligned, announcer, by_reason, guarded, say
+from lostbits.cli.terminal import announcer, by_reason, guarded, say
 from lostbits.reader import Entry
 from lostbits.reporter import finite
 from lostbits.system.streams import pour
+from lostbits.system.text_lines import aligned
 from lostbits.verbs.inspect import Inspection, summary, without_vnni
 from lostbits.verbs.inspect import inspect as inspected
 from lostbits.verbs.output import replace_file

@@ -14,7 +14,6 @@ from lostbits.cli.terminal import (
     DATA_HELP,
     PreprocessFile,
     Samples,
-    aligned,
     guarded,
     progress_bars,
     say,
@@ -26,6 +25,7 @@ from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import Verification
 from lostbits.runtime.metrics import Baseline
 from lostbits.system.streams import pour
+from lostbits.system.text_lines import aligned
 from lostbits.verbs.load import load
 from lostbits.verbs.output import replace_file
 from lostbits.verbs.quantized_file import is_quantized
