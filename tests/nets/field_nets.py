@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from output_nets import _HEAD, _weights
+from output_nets import HEAD, weights
 from small_nets import Net
 from text_models import proto
 
@@ -41,7 +41,7 @@ def _normalised(net: Net, x: str, deviations: NDArray[np.float32]) -> str:
 
 def suppressed() -> onnx.ModelProto:
     """A detector with NonMaxSuppression: how many boxes there are depends on the scores."""
-    graph = f"""net (float[N, 3, 16, 16] x) => (int64[K, 3] kept) {{{_HEAD}
+    graph = f"""net (float[N, 3, 16, 16] x) => (int64[K, 3] kept) {{{HEAD}
         boxes_all = Transpose<perm=[0, 2, 1]>(boxes_flat)
         kept = NonMaxSuppression(boxes_all, scores_flat, most, overlap, least) }}"""
     more: dict[str, NDArray[np.generic]] = {
@@ -49,4 +49,10 @@ def suppressed() -> onnx.ModelProto:
         "overlap": np.array([0.5], np.float32),
         "least": np.array([0.2], np.float32),
     }
-    return proto(graph, **_weights(), **more)
+    return proto(graph, **weights(), **more)
+
+
+def candidates() -> onnx.ModelProto:
+    """The same detector as it is before any of its candidates are chosen."""
+    ends = "float[N, 4, 64] boxes_flat, float[N, 3, 64] scores_flat"
+    return proto(f"net (float[N, 3, 16, 16] x) => ({ends}) {{{HEAD} }}", **weights())

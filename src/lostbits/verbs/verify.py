@@ -19,6 +19,7 @@ from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
+from lostbits.graph.outputs import choice
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, say
@@ -325,6 +326,7 @@ class _Run:
             tolerance_db=tolerance,
             passed=not self.defects and (distance is None or distance >= tolerance),
             text=_in_words(backend, version, distance, floats.agreement),
+            notes=[] if (chosen := choice(compared)) is None else [chosen],
         )
 
     def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:
