@@ -11,24 +11,20 @@ from text_models import proto
 _FAR = 2.5  # decades between the widest and the narrowest channel of the depthwise layer
 
 
-def mobile_v3(seed: int = 0) -> onnx.ModelProto:
+def mobile_v3(seed: int = 0, act: str = "HardSwish") -> onnx.ModelProto:
     """A MobileNetV3 block: BatchNormalization of tiny variance, HardSwish, squeeze-and-excite."""
     net = Net(seed)
-    x = _hard_swish(net, net.conv("x", (8, 3, 3), stride=2))
-    y = _hard_swish(net, net.conv(x, (24, 8, 1)))
+    x = net.add(act, [net.conv("x", (8, 3, 3), stride=2)])
+    y = net.add(act, [net.conv(x, (24, 8, 1))])
     y = net.add("Conv", [y, net.normal(24, 1, 3, 3)], pads=[1] * 4, group=24)
     deviations = net.random.permutation(10 ** np.linspace(-_FAR, 0, 24)).astype(np.float32)
-    y = _hard_swish(net, _normalised(net, y, deviations))
+    y = net.add(act, [_normalised(net, y, deviations)])
     gate = net.add("Relu", [net.conv(net.add("GlobalAveragePool", [y]), (8, 24, 1))])
     gate = net.add("HardSigmoid", [net.conv(gate, (24, 8, 1))], alpha=1 / 6)
     weight = net.random.normal(0, 1, (8, 24, 1, 1)) * deviations.reshape(1, 24, 1, 1)
     y = net.add("Conv", [net.add("Mul", [y, gate]), net.constant(weight)])
     x = net.add("Flatten", [net.add("GlobalAveragePool", [net.add("Add", [x, y])])])
     return net.model([3, 16, 16], net.gemm(x, 8, 8))
-
-
-def _hard_swish(net: Net, x: str) -> str:
-    return net.add("HardSwish", [x])
 
 
 def _normalised(net: Net, x: str, deviations: NDArray[np.float32]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.command_lines import trying
 from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
-from lostbits.diagnoses.treatment import treatment
+from lostbits.diagnoses.treatment import treatment, what_bars
 from lostbits.errors import messages
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
@@ -123,7 +123,9 @@ def _finding(
 ) -> Finding:
     place = _place(case, site)
     verdict = reason_of(site, part, uneven_inputs(case, place))
-    cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs)
+    coarse = verdict.reason == "granularity" and place.role == "weight"
+    why = what_bars(case, place) if coarse and not case.target.weights.per_channel else None
+    cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs, barred=why)
     gain = max(predicted_gain(case, network, place, cure.measured), 0.0)
     return Finding(
         code=CODES[verdict.reason],
