@@ -181,6 +181,8 @@ def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline)
     """Whether float answers no better than by chance, as far as so many labels can tell."""
     if labels is None or baseline.accuracy_float is None or not baseline.labelled:
         return False
+    if baseline.labels_off:
+        return True
     shape = case.model.graph.outputs[0].shape
     last = None if shape is None else shape[-1]
     classes = last if isinstance(last, int) else int(labels.max()) + 1
@@ -216,6 +218,9 @@ def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
     if not at_chance:
         return []
     told = f"{baseline.accuracy_float:.1%}"
+    if baseline.labels_off:
+        code = "note.labels_one_above" if baseline.labels_off > 0 else "note.labels_one_below"
+        return [say(code, share=told, count=str(baseline.labelled))]
     return [say("note.labels_at_chance", share=told, count=str(baseline.labelled))]
 
 

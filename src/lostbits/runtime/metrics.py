@@ -185,6 +185,8 @@ class Baseline:
         answers: Answers that the agreement is a share of.
         labelled: Answers that the accuracies are shares of.
         metric: That was asked for, on all samples together; None without one.
+        labels_off: 1 where most labels are one above what float answers, -1 where they are one
+            below; 0 otherwise.
     """
 
     sqnr_db: float | None
@@ -197,6 +199,7 @@ class Baseline:
     answers: Count = 0
     labelled: Count = 0
     metric: MetricFigures | None = None
+    labels_off: Literal[-1, 0, 1] = 0
 
     @property
     def worst(self) -> PartFigures | None:
@@ -230,6 +233,8 @@ class Outputs:
 
 
 UNKNOWN = Outputs()
+_STEPS = np.array([-1, 1])  # from the label to what float answers
+_OFF: tuple[Literal[-1, 1], ...] = (1, -1)
 
 
 def _other_shape(
@@ -257,6 +262,7 @@ class Comparison(RecordSum):
         agreed: See there.
         labelled: Samples with labels.
         right: Of these, in float and quantized.
+        beside: Of these, for which float answers one less than the label, and one more.
     """
 
     error: NDArray[np.float64] | None = None
@@ -268,6 +274,7 @@ class Comparison(RecordSum):
     agreed: int = 0
     labelled: int = 0
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+    beside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def update(
         self,
@@ -344,6 +351,7 @@ class Comparison(RecordSum):
             check_classes(every, plain.shape[-1])
             self.labelled += len(span)
             self.right += [int((w == labels).sum()) for w in winners]
+            self.beside += [int((winners[0] == labels + step).sum()) for step in _STEPS]
 
     def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
@@ -358,6 +366,7 @@ class Comparison(RecordSum):
         self.agreed += other.agreed
         self.labelled += other.labelled
         self.right += other.right
+        self.beside += other.beside
         return self
 
     def baseline(self, names: Sequence[str], compared: Sequence[Compared] = ()) -> Baseline:
@@ -388,7 +397,15 @@ class Comparison(RecordSum):
             outputs=figures,
             answers=self.positions,
             labelled=self.labelled,
+            labels_off=self._labels_off(),
         )
+
+    def _labels_off(self) -> Literal[-1, 0, 1]:
+        """The most samples must say so, and twice as many as are right."""
+        number = int(self.beside.argmax())
+        most = int(self.beside[number])
+        clear = 2 * most > self.labelled and most > 2 * self.right[0]
+        return _OFF[number] if clear else 0
 
 
 def classifies(output: NDArray[Any]) -> bool:
