@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lostbits.cli import spoken
 from lostbits.cli.progress import progress_line
-from lostbits.language import Figure
+from lostbits.language import Figure, Message
 from lostbits.quoting import visible
 from lostbits.verbs import output
 from lostbits.workers.progress import Progress as Listener
@@ -69,9 +70,19 @@ def announcer(style: str = "dim", quiet: bool = False) -> Callable[[str], None]:
     return announce
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: Figure, style: str = "") -> None:
     """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
-    stdout.print(visible(text), style=style, soft_wrap=True)
+    stdout.print(visible(told(text)), style=style, soft_wrap=True)
+
+
+def told(text: Figure) -> str:
+    """A message in the language that is spoken; text stays as it is."""
+    return text.told(spoken.language.get()) if isinstance(text, Message) else text
+
+
+def word(code: str, /, **figures: Figure) -> str:
+    """A text of the catalogues in that language."""
+    return told(Message(code, figures))
 
 
 def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
@@ -79,7 +90,8 @@ def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
     lines = []
     for reason, count in Counter(reasons.values()).most_common():
         names = [name for name, why in reasons.items() if why == reason][:shown]
-        lines.append(f"{count}: {reason} ({', '.join(names)}{', ...' if count > shown else ''})")
+        listed = ", ".join([*names, *["..."][: count > shown]])
+        lines.append(word("list.by_reason", count=str(count), why=reason, names=listed))
     return lines
 
 

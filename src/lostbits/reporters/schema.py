@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from lostbits.language import Language, Message, catalogue, verbatim
-from lostbits.results.comparison import Comparison
 from lostbits.results.comparison import FORMAT as COMPARISON_FORMAT
+from lostbits.results.comparison import Comparison
 from lostbits.results.diagnosis import FORMAT, Diagnosis
 
 OLD_FORMAT = "lostbits-result/1"  # of version 0.1: texts are English, ``sentences`` has their codes

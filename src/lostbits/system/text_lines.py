@@ -13,7 +13,9 @@ from lostbits.quoting import visible
 
 WIDTH = 80
 _HAN, _MARKS = "\u2e80-\u2fff\u3100-\ua4cf\uf900-\ufaff", "\u3000-\u30ff\ufe30-\ufe4f\uff00-\uff60"
-_PIECE = re.compile(rf"\s*(?:[（「]*[{_HAN}]|[^\s{_HAN}{_MARKS}]+|[{_MARKS}])(?:(?![（「])[{_MARKS}])*")
+_PIECE = re.compile(
+    rf"\s*(?:[（「]*[{_HAN}]|[^\s{_HAN}{_MARKS}]+|[{_MARKS}])(?:(?![（「])[{_MARKS}])*"
+)
 
 
 def wrapped(text: str, label: str = "") -> list[str]:

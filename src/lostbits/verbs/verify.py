@@ -32,8 +32,8 @@ from lostbits.results.verification import (
     Verification,
 )
 from lostbits.runtime.float_reference import input_specs
-from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.measured import chooses, measured_model, with_measured
+from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.session import Session
 from lostbits.verbs.arguments import checked
 from lostbits.verbs.case_files import holds_case

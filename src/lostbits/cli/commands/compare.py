@@ -96,5 +96,5 @@ def _deliver(
     if json is not None:
         content = json_text(found).encode(errors="backslashreplace")
         pour(content) if json == "-" else output.replace_file(Path(json), content)
-    for line, style in () if quiet else lines(found):
+    for line, style in () if quiet else lines(found, language):
         say(line, style)

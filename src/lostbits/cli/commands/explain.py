@@ -22,7 +22,9 @@ _PART = re.compile(r"_(rule|found|todo)$")  # of a doubt, which catalogues have 
 def explain(
     code: Annotated[
         str | None,
-        typer.Argument(help="As D007, or as result.json has it: note.residual.", show_default=False),
+        typer.Argument(
+            help="As D007, or as result.json has it: note.residual.", show_default=False
+        ),
     ] = None,
     lang: Lang = Language.ENGLISH,
 ) -> None:
@@ -64,7 +66,11 @@ def explained(asked: str, language: Language) -> list[str]:
         return _entry(known[code], language)
     sentences = catalogue(language)
     if asked in sentences:
-        return [f"{asked}  {sentences['explain.sentence']}", "", *wrapped(messages.named(sentences[asked]))]
+        return [
+            f"{asked}  {sentences['explain.sentence']}",
+            "",
+            *wrapped(messages.named(sentences[asked])),
+        ]
     advice = suggestion(code, known) or suggestion(asked, sentences)
     advice = advice or "lostbits explain lists them all"
     raise CommandError("U005", f"lostbits explain {asked}", "no such code", advice=advice)
