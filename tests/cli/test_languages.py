@@ -1,6 +1,7 @@
 """The terminal in Chinese: help and errors; and the names that people use for the language."""
 
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,11 @@ import lostbits as lb
 from lostbits.cli import app as cli
 from lostbits.cli import commands, helped
 from lostbits.cli.app import opened
+from lostbits.errors import messages
+from lostbits.exporters import MEMBERS as EXPORTERS
 from lostbits.exporters import exporter
 from lostbits.language import Language, phrase
+from lostbits.readers import MEMBERS as READERS
 from lostbits.verbs.demo import demo_files
 from small_nets import mlp, narrowed, samples
 
@@ -107,9 +111,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     "line",
     [
         "inspect old.onnx --model net.onnx",
-        "verify old.onnx --data data.npy --against net.onnx",
-        "verify net.onnx --data data.npy --target onnxruntime",
-        "export net.onnx --data data.npy --target snpe --to plan,baked --out out",
+        "verify old.onnx --backend onnxruntime --data data.npy --against net.onnx",
+        "verify net.onnx --backend onnxruntime --data data.npy --target onnxruntime",
+        "export net.onnx --data data.npy --target snpe --to json,baked --out out",
         "compare old.onnx new.onnx --data data.npy --model net.onnx",
         "compare old.onnx new.onnx --gate codes<=1",
     ],
@@ -119,7 +123,28 @@ def test_both_languages_print_the_same_figures(line: str, files: dict[str, str])
     english, chinese = run(*words), run(*words, "--lang", "zh-Hant")
     assert english.exit_code == chinese.exit_code < 2, chinese.output
     assert not HAN.search(english.stdout)
-    told = [s.replace(" ", "").replace("\n", "") for s in (english.stdout, chinese.stdout)]
     assert HAN.search(chinese.stdout) and not PROSE.findall(chinese.stdout)
-    assert sorted(NUMBER.findall(told[0])) == sorted(NUMBER.findall(told[1]))
+    assert sorted(NUMBER.findall(english.stdout)) == sorted(NUMBER.findall(chinese.stdout))
     assert all(cell_len(row) <= 80 for row in chinese.stdout.splitlines() if "compare" in line)
+
+
+def test_all_remarks_and_errors_of_these_commands_are_translated() -> None:
+    """Those of exports, readers, runtimes, dumps and the command line."""
+    forms = [
+        (f"{entry.code}.{name}", text)
+        for letter in "EIBVU"
+        for entry in messages.kind(letter).entries.values()
+        for name, form in entry.forms.items()
+        for text in (form.rule, form.todo)
+        if text and text != "{advice}" and not form.words
+    ]
+    assert [each for each in forms if not _same_gaps(each[1])] == []
+    titles = {reader.title for reader in READERS.all()}
+    reasons = {why for each in EXPORTERS.all() for why in each.otherwise.values()}
+    assert [text for text in titles | reasons if not _same_gaps(text)] == []
+
+
+def _same_gaps(text: str) -> bool:
+    told = phrase(text, Language.CHINESE)
+    gaps = [{n for _, n, _, _ in string.Formatter().parse(each) if n} for each in (text, told)]
+    return gaps[0] == gaps[1] and (bool(HAN.search(told)) or text.startswith("pip "))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lostbits.cli import spoken
 from lostbits.cli.progress import progress_line
-from lostbits.language import Figure, Message
+from lostbits.language import Figure, Message, phrase
 from lostbits.quoting import visible
 from lostbits.verbs import output
 from lostbits.workers.progress import Progress as Listener
@@ -76,8 +76,9 @@ def say(text: Figure, style: str = "") -> None:
 
 
 def told(text: Figure) -> str:
-    """A message in the language that is spoken; text stays as it is."""
-    return text.told(spoken.language.get()) if isinstance(text, Message) else text
+    """A message or a phrase in the language that is spoken; any other text stays as it is."""
+    language = spoken.language.get()
+    return text.told(language) if isinstance(text, Message) else phrase(text, language)
 
 
 def word(code: str, /, **figures: Figure) -> str:
@@ -91,7 +92,7 @@ def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
     for reason, count in Counter(reasons.values()).most_common():
         names = [name for name, why in reasons.items() if why == reason][:shown]
         listed = ", ".join([*names, *["..."][: count > shown]])
-        lines.append(word("list.by_reason", count=str(count), why=reason, names=listed))
+        lines.append(word("list.by_reason", count=str(count), why=told(reason), names=listed))
     return lines
 
 

@@ -9,7 +9,7 @@ import typer
 from lostbits.cli import spoken
 from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import ArithmeticName
-from lostbits.cli.terminal import announcer, by_reason, guarded, say, word
+from lostbits.cli.terminal import announcer, by_reason, guarded, say, told, word
 from lostbits.language import Language
 from lostbits.language import say as words
 from lostbits.reader import Entry
@@ -62,7 +62,11 @@ def inspect(
 
 def _show(found: Inspection) -> None:
     content, language = found.parameters, spoken.language.get()
-    about = {"path": str(found.path), "title": found.title, "count": str(len(content.entries))}
+    about = {
+        "path": str(found.path),
+        "title": told(found.title),
+        "count": str(len(content.entries)),
+    }
     say(words("inspected.head", **about), "bold")
     if content.method is not None:
         say(words("inspected.method", method=content.method))
