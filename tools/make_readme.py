@@ -92,14 +92,16 @@ _HEADS = _told(
 _EVIDENCE = {
     Language.ENGLISH: """\
 * {found} of {planted} planted faults are the first finding, with the right place and cause.
-* Restore curve: with the first 1, 3, 5 and 10 attributed tensors in float, {attributed} of the output error are
-  left on photographs that the diagnosis has not seen; with those of the worst SQNR, {local}.
-* The simulation equals the integer kernels bit by bit, tensor by tensor, on EfficientNet-Lite0: {equal}.
+* Restore curve: with the first 1, 3, 5 and 10 attributed tensors in float, {attributed}
+  of the output error are left on photographs that the diagnosis has not seen; with those of the
+  worst SQNR, {local}.
+* The simulation equals the integer kernels bit by bit, tensor by tensor, on EfficientNet-Lite0:
+  {equal}.
 """,
     Language.CHINESE: """\
 * {planted} 個植入的故障中，有 {found} 個由第一項發現指出正確的位置與原因。
-* 恢復曲線：將歸因最前的 1、3、5、10 個張量設為浮點，在診斷沒有看過的照片上剩下輸出誤差的 {attributed}；
-  改為 SQNR 最差的張量，則剩下 {local}。
+* 恢復曲線：將歸因最前的 1、3、5、10 個張量設為浮點，在診斷沒有看過的照片上剩下輸出誤差的
+  {attributed}；改為 SQNR 最差的張量，則剩下 {local}。
 * 在 EfficientNet-Lite0 上，模擬與整數運算的每個張量逐位元相等：{equal}。
 """,
 }
