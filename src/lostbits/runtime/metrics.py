@@ -14,6 +14,7 @@ from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Count, Part
+from lostbits.runtime.label_offset import Offset, beside, labels_off
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.runtime.part_figures import figures_of, part_sums, together
 from lostbits.statistic import RecordSum
@@ -199,7 +200,7 @@ class Baseline:
     answers: Count = 0
     labelled: Count = 0
     metric: MetricFigures | None = None
-    labels_off: Literal[-1, 0, 1] = 0
+    labels_off: Offset = 0
 
     @property
     def worst(self) -> PartFigures | None:
@@ -233,18 +234,6 @@ class Outputs:
 
 
 UNKNOWN = Outputs()
-_STEPS = np.array([-1, 1])  # from the label to what float answers
-_OFF: tuple[Literal[-1, 1], ...] = (1, -1)
-
-
-def _other_shape(
-    number: int, floats: tuple[int, ...], quantized: tuple[int, ...]
-) -> SimulationError:
-    return SimulationError(
-        "S009",
-        f"output {number}",
-        f"{quantized} instead of {floats}: its shape depends on its values",
-    )
 
 
 @final
@@ -299,7 +288,8 @@ class Comparison(RecordSum):
         counts = outputs.counts or [None] * len(floats)
         for number, (f, q) in enumerate(zip(floats, others, strict=True)):
             if f.shape != q.shape:
-                raise _other_shape(number, f.shape, q.shape)
+                found = f"{q.shape} instead of {f.shape}: its shape depends on its values"
+                raise SimulationError("S009", f"output {number}", found)
         pairs = [
             (zeroed(f.astype(np.float64), c), zeroed(q.astype(np.float64), c))
             for f, q, c in zip(floats, others, counts, strict=True)
@@ -351,7 +341,7 @@ class Comparison(RecordSum):
             check_classes(every, plain.shape[-1])
             self.labelled += len(span)
             self.right += [int((w == labels).sum()) for w in winners]
-            self.beside += [int((winners[0] == labels + step).sum()) for step in _STEPS]
+            self.beside += beside(winners[0], labels)
 
     def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
@@ -397,15 +387,8 @@ class Comparison(RecordSum):
             outputs=figures,
             answers=self.positions,
             labelled=self.labelled,
-            labels_off=self._labels_off(),
+            labels_off=labels_off(self.labelled, int(self.right[0]), self.beside),
         )
-
-    def _labels_off(self) -> Literal[-1, 0, 1]:
-        """The most samples must say so, and twice as many as are right."""
-        number = int(self.beside.argmax())
-        most = int(self.beside[number])
-        clear = 2 * most > self.labelled and most > 2 * self.right[0]
-        return _OFF[number] if clear else 0
 
 
 def classifies(output: NDArray[Any]) -> bool:
