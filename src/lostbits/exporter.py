@@ -24,6 +24,7 @@ from lostbits.graph.queries import values_by_name
 from lostbits.graph.scale_marks import cut_at_marks, host_lines
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid
+from lostbits.language import Figure
 from lostbits.reader import Parameters
 
 Kind = Literal["activation", "weight", "bias"]
@@ -110,15 +111,14 @@ class Exporter(abc.ABC):
         """The sites that are written."""
         return tuple(s for s in case.sites if kind_of(s) in self.takes)
 
-    def left_out(self, case: Case) -> dict[str, str]:
+    def left_out(self, case: Case) -> dict[str, Figure]:
         """Tensors that the platform computes on its own or leaves in float, with reasons."""
-        others = {
+        others: dict[str, Figure] = {
             s.tensor: self.otherwise.get(kind_of(s), "not written")
             for s in case.sites
             if kind_of(s) not in self.takes
         }
-        floats = {name: str(why) for name, why in case.placed.left_in_float.items()}
-        return {**floats, **others}
+        return {**case.placed.left_in_float, **others}
 
 
 def kind_of(site: Site) -> Kind:

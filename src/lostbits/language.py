@@ -8,8 +8,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache, reduce
-from importlib.resources import files
+from pathlib import Path
 from typing import final
+
+_FOLDER = Path(__file__).with_name("languages")
 
 
 @final
@@ -82,7 +84,7 @@ def verbatim(text: Figure) -> Message:
 @cache
 def catalogue(language: Language) -> Mapping[str, str]:
     """All words of a language by code: section and name."""
-    file = files("lostbits").joinpath(f"languages/{language}.toml")
+    file = _FOLDER / f"{language}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8"))
     return {
         f"{part}.{name}": text for part, table in tables.items() for name, text in table.items()
@@ -92,7 +94,7 @@ def catalogue(language: Language) -> Mapping[str, str]:
 @cache
 def _phrases(language: Language) -> Mapping[str, str]:
     """What is said of commands and options, by its English."""
-    file = files("lostbits").joinpath(f"languages/phrases/{language}.toml")
+    file = _FOLDER / "phrases" / f"{language}.toml"
     phrases: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8"))["phrases"]
     return phrases
 

@@ -10,16 +10,18 @@ import string
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from lostbits import errors
 from lostbits.cli.app import app
+from lostbits.cli.commands.explain import explained as explain_lines
 from lostbits.diagnoses.findings import CODES
 from lostbits.errors import DataError, LostbitsError, ReadError, messages
 from lostbits.language import Language, catalogue
+from lostbits.results.diagnosis import Reason
 from tools import make_messages
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "lostbits"
@@ -288,7 +290,35 @@ def test_explain_lists_every_code_in_a_line_each() -> None:
     assert [line for line in lines if line and line[4:6] != "  "] == [k.title for k in KINDS]
 
 
-@pytest.mark.parametrize(("code", "near"), [("D0O7", "D007"), ("zzzzzz", "lostbits explain")])
+def test_explain_knows_a_code_without_its_zeros() -> None:
+    assert explain("D7") == explain("d07") == explain("D007")
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_explain_knows_the_reason_of_every_finding(reason: Reason) -> None:
+    assert explain(reason) == explain(f"reason.{reason}") == explain(CODES[reason])
+
+
+@pytest.mark.parametrize("language", Language)
+def test_explain_knows_every_sentence_of_a_result_and_every_doubt(language: Language) -> None:
+    words = catalogue(language)
+    for code in (c for c in words if c.partition(".")[0] in {"note", "samples", "verdict"}):
+        head, *told = explain_lines(code, language)
+        assert head.startswith(f"{code}  ")
+        assert "".join("".join(told).split()) == "".join(messages.named(words[code]).split())
+    doubts = {form.words: entry.code for entry in ENTRIES.values() for form in entry.forms.values()}
+    for words_of, code in doubts.items():
+        if words_of:
+            assert explain_lines(f"{words_of}_found", language)[0].startswith(f"{code}  ")
+
+
+@pytest.mark.parametrize(
+    ("code", "near"),
+    [
+        *(("D0O7", "D007"), ("zzzzzz", "lostbits explain")),
+        *(("note.resdual", "note.residual"), ("E0007", "E007")),
+    ],
+)
 def test_explain_refuses_what_is_no_code(code: str, near: str) -> None:
     with pytest.raises(LostbitsError) as info:
         CliRunner().invoke(app, ["explain", code], catch_exceptions=False, standalone_mode=False)

@@ -25,7 +25,7 @@ from output_nets import (
     top_candidates,
     turned_detector,
 )
-from small_nets import samples
+from small_nets import mlp, samples
 
 IMAGES = samples(3, 12, 3, 16, 16)
 
@@ -238,8 +238,6 @@ def test_a_mask_that_does_not_fit_is_refused() -> None:
 
 
 def test_labels_make_answers_of_anything_flat() -> None:
-    from small_nets import mlp
-
     data = samples(5, 16, 6)
     model = mlp(0)
     name = model.graph.output[0].name
@@ -249,6 +247,29 @@ def test_labels_make_answers_of_anything_flat() -> None:
     assert labelled.agreement is not None and labelled.accuracy_float is not None
     with pytest.raises(DataError, match="D022"):
         lb.diagnose(case, labels=np.full(16, 9))
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [(1, "note.labels_one_above"), (-1, "note.labels_one_below"), (0, None), (2, None)],
+)
+def test_labels_beside_the_answers_are_remarked(step: int, code: str | None) -> None:
+    """Numbered from one, or without a background class, which the network has."""
+    case = loaded(mlp(0), samples(5, 48, 6))
+    (logits,) = Session(case.model).run({"x": samples(5, 48, 6)}).values()
+    classes = logits.shape[-1]
+    found = lb.diagnose(case, labels=(logits.argmax(-1) + step) % classes)
+    codes = {note.code for note in found.notes if note.code.startswith("note.labels_one")}
+    assert codes == ({code} if code else set())
+    assert found.baseline.labels_off == (step if code else 0)
+    assert found.judgement.by == ("agreement" if code else found.judgement.by)
+
+
+def test_labels_that_count_from_one_are_told_so() -> None:
+    case = loaded(mlp(0), samples(5, 16, 6))
+    with pytest.raises(DataError) as info:
+        lb.diagnose(case, labels=np.arange(16) % 4 + 1)
+    assert info.value.form == "D022.from_one"
 
 
 def test_a_file_says_what_outputs_mean(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from lostbits.cli import commands
 from lostbits.cli.app import opened
 from lostbits.data import Preprocess
 from lostbits.errors import messages
+from lostbits.language import Language
 from lostbits.target import Arithmetic, Placement, Rule, Target
 from lostbits.targets import ALL, target
 from lostbits.targets.toml_file import read_arithmetic
+from tools import make_readme
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lostbits"
@@ -225,6 +227,17 @@ def test_both_readmes_show_one_run_of_the_demo_that_fits_a_terminal() -> None:
         lines = block.split("```text\n")[1].split("```")[0].splitlines()
         assert len(lines) <= 60
         assert all(len(line) <= 80 for line in lines if "lostbits " not in line)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_figures_of_the_readmes_are_those_of_the_benchmarks(language: Language) -> None:
+    page = text(ROOT / make_readme.PAGES[language])
+    for part in (make_readme.peers, make_readme.evidence):
+        assert make_readme.filled(page, part.__name__, part(language)) == page
+
+
+def test_the_changelog_has_no_blank_lines_between_its_points() -> None:
+    assert not re.search(r"^(?:- |  ).*\n\n- ", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
 
 
 def test_the_readme_lists_every_command() -> None:

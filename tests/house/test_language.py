@@ -29,7 +29,7 @@ PROPER = {
     *("range_method.snpe_enhanced", "recovery_name.adaround", "platform.snpe"),
     *("platform.tensorrt", "verdict.noise", "recovered.sqnr", "screen.sqnr", "screen.moved_sqnr"),
     *("file_kind.dlc", "file_kind.gif", "file_kind.tiff", "file_kind.rknn", "file_kind.openvino"),
-    "figure.sqnr",
+    *("figure.sqnr", "comparison.sqnr", "comparison.kl", "dumped.db", "verified.db"),
 }
 # Words of one usage, that of Hong Kong, in which the project's own vocabulary is; and others for
 # the same that are not mixed with them. A folder is 資料夾 everywhere.

@@ -10,7 +10,7 @@ from text_models import proto, random
 
 TOKENS, WIDTH = 12, 16
 
-_HEAD = """
+HEAD = """
     c1 = Conv<kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2]>(x, w1, b1)
     r1 = Relu(c1)
     box = Conv<kernel_shape=[1,1]>(r1, w2, b2)
@@ -22,7 +22,7 @@ _HEAD = """
 """
 
 
-def _weights(far: float = 300.0) -> dict[str, NDArray[np.generic]]:
+def weights(far: float = 300.0) -> dict[str, NDArray[np.generic]]:
     return {
         "w1": random(6, 3, 3, 3, seed=1) / 4,
         "b1": random(6, seed=2) / 10,
@@ -38,25 +38,25 @@ def _weights(far: float = 300.0) -> dict[str, NDArray[np.generic]]:
 
 def detector(far: float = 300.0) -> onnx.ModelProto:
     """Boxes and scores in one output of shape (N, 7, 64)."""
-    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 7, 64] output0) {{{_HEAD}
+    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 7, 64] output0) {{{HEAD}
         output0 = Concat<axis=1>(boxes_flat, scores_flat) }}"""
-    return proto(graph, **_weights(far))
+    return proto(graph, **weights(far))
 
 
 def turned_detector() -> onnx.ModelProto:
     """Two scales of it, one behind the other, with candidates before values: (N, 128, 7)."""
-    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 128, 7] output0) {{{_HEAD}
+    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 128, 7] output0) {{{HEAD}
         one = Concat<axis=1>(boxes_flat, scores_flat)
         more = Neg(boxes_flat)
         other = Concat<axis=1>(more, scores_flat)
         both = Concat<axis=2>(one, other)
         output0 = Transpose<perm=[0, 2, 1]>(both) }}"""
-    return proto(graph, **_weights())
+    return proto(graph, **weights())
 
 
 def top_candidates() -> onnx.ModelProto:
     """The best five of 64, as (N, 5, 6): box, score, class; all behind TopK."""
-    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 5, 6] found) {{{_HEAD}
+    graph = f"""net (float[N, 3, 16, 16] x) => (float[N, 5, 6] found) {{{HEAD}
         boxes_all = Transpose<perm=[0, 2, 1]>(boxes_flat)
         scores_all = Transpose<perm=[0, 2, 1]>(scores_flat)
         best = ReduceMax<axes=[2], keepdims=0>(scores_all)
@@ -71,15 +71,15 @@ def top_candidates() -> onnx.ModelProto:
         number = Unsqueeze(real, last)
         found = Concat<axis=2>(chosen, score, number) }}"""
     more = {"five": np.array([5]), "last": np.array([2]), "four": np.array([1, 1, 4])}
-    return proto(graph, **_weights(), **more)
+    return proto(graph, **weights(), **more)
 
 
 def nonzero_rows() -> onnx.ModelProto:
     """How many rows there are depends on the scores: places of those above a threshold."""
-    graph = f"""net (float[N, 3, 16, 16] x) => (int64[3, K] places) {{{_HEAD}
+    graph = f"""net (float[N, 3, 16, 16] x) => (int64[3, K] places) {{{HEAD}
         high = Greater(scores_flat, limit)
         places = NonZero(high) }}"""
-    return proto(graph, **_weights(), limit=np.array(0.2, np.float32))
+    return proto(graph, **weights(), limit=np.array(0.2, np.float32))
 
 
 def segments() -> onnx.ModelProto:
@@ -89,8 +89,8 @@ def segments() -> onnx.ModelProto:
         r1 = Relu(c1)
         logits = Conv<kernel_shape=[1,1]>(r1, w3, b3)
         map = ArgMax<axis=1, keepdims=0>(logits) }"""
-    weights = _weights()
-    return proto(graph, **{name: weights[name] for name in ("w1", "b1", "w3", "b3")})
+    known = weights()
+    return proto(graph, **{name: known[name] for name in ("w1", "b1", "w3", "b3")})
 
 
 def routed() -> onnx.ModelProto:
@@ -130,7 +130,7 @@ def sentences(form: str = "ones", length: bool = False) -> onnx.ModelProto:
         r = Add(c, e)
         h = LayerNormalization<axis=-1>(r, gain, shift)
         {end} }}"""
-    weights: dict[str, NDArray[Any]] = {
+    known: dict[str, NDArray[Any]] = {
         "words": random(40, WIDTH, seed=1),
         **{f"w{n}": random(WIDTH, WIDTH, seed=i) / 4 for i, n in enumerate("qkv", 2)},
         "one": np.array(1, np.float32),
@@ -141,7 +141,7 @@ def sentences(form: str = "ones", length: bool = False) -> onnx.ModelProto:
         "shift": random(WIDTH, seed=9) / 8,
         "wc": random(WIDTH, 5, seed=10),
     }
-    return proto(graph, **{n: w for n, w in weights.items() if n in graph})
+    return proto(graph, **{n: w for n, w in known.items() if n in graph})
 
 
 def texts(count: int = 12, seed: int = 0) -> dict[str, NDArray[np.int64]]:

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -17,6 +19,7 @@ from lostbits.errors import LostbitsError
 from lostbits.graph.same_network import same_network
 from lostbits.reporters.compared import json_text, lines, page
 from lostbits.reporters.junit import junit
+from lostbits.reporters.schema import comparison_schema
 from lostbits.results.comparison import OutputChange
 from lostbits.results.gate import Gate
 from lostbits.runtime.goal import Goal
@@ -240,6 +243,34 @@ def test_lines_fit_a_terminal_and_json_is_whole(case: lb.Case, worse: lb.Case) -
     assert total == pytest.approx(sum(t.value for t in found.output.tensors))
     shown = page(found)
     assert found.output.tensors[0].tensor in shown and "<script" not in shown
+
+
+SCHEMA = json.loads(files("lostbits").joinpath("comparison.schema.json").read_text("utf-8"))
+
+
+def test_a_comparison_is_valid_by_its_schema(case: lb.Case, worse: lb.Case) -> None:
+    assert comparison_schema() == SCHEMA, "run python tools/write_schema.py"
+    other = lb.load(mlp(1), ROWS, "onnxruntime")  # scales per channel: infinitely many codes off
+    for new, data in ((worse, ROWS), (worse, None), (case, ROWS), (other, None)):
+        found = lb.compare(case, new, data=data, gates=["codes<=1"])
+        jsonschema.validate(json.loads(json_text(found)), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda c: c.pop("checks"),
+        lambda c: c.update(format="lostbits-result/2"),
+        lambda c: c["output"].update(way="guess"),
+        lambda c: c["changed"][0].update(codes="far"),
+        lambda c: c["new"]["figures"].update(colour=1),
+    ],
+)
+def test_what_is_no_comparison_is_refused(edit: Any, case: lb.Case, worse: lb.Case) -> None:
+    content = json.loads(json_text(lb.compare(case, worse, data=ROWS)))
+    edit(content)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, SCHEMA)
 
 
 def test_junit_counts_what_was_missed(case: lb.Case, worse: lb.Case) -> None:

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from exported_nets import NET, case_of, net
+from field_nets import candidates, suppressed
 from lostbits.backend import Backend, Loaded
 from lostbits.backends import ALL, backend
 from lostbits.case import Case
@@ -42,9 +43,11 @@ from lostbits.verification import trace as deviation
 from lostbits.verification.file_diff import defects_of
 from lostbits.verification.overflow import overflowing, saturates
 from lostbits.verification.trace import Trace, first_deviation
+from output_nets import top_candidates
 from processor import exact_kernels
 from runs import SCHEMA, codes, diagnosed, stored
 from runs import planned as planned_by
+from small_nets import samples
 from text_models import proto, random
 
 pytestmark = pytest.mark.slow
@@ -613,3 +616,33 @@ def test_affine_of_the_test_network_is_per_channel(case: Case) -> None:
     affine = case.plan["m:weight"]
     assert isinstance(affine, Affine) and affine.axis == 1, "swapped_axis relies on it"
     assert "MatMul(h, m)" in NET
+
+
+# Behind a selection.
+
+
+@pytest.mark.parametrize(
+    ("model", "outputs"),
+    [
+        (top_candidates(), {"boxes_all", "scores_all"}),
+        (suppressed(), {"boxes_all", "scores_flat"}),
+    ],
+)
+def test_behind_a_selection_the_candidates_are_compared(
+    model: onnx.ModelProto, outputs: set[str], tmp_path: Path
+) -> None:
+    """As case 40; the same figures as those of the network that ends before it."""
+    data = samples(4, 24, 3, 16, 16)
+    case = load(model, data, "onnxruntime")
+    found = verify(case, "onnxruntime")
+    plain = verify(load(candidates(), data, "onnxruntime"), "onnxruntime")
+    assert {each.name for each in found.vs_float.outputs} == outputs
+    assert found.sqnr_db_vs_simulation == pytest.approx(plain.sqnr_db_vs_simulation)
+    assert found.vs_float.sqnr_db == pytest.approx(plain.vs_float.sqnr_db)
+    assert [note.code for note in found.notes] == ["note.chosen"] and not plain.notes
+    assert found.tensors_compared == plain.tensors_compared and found.passed
+    # the file alone, as anybody's: its own pairs are the simulation
+    path = tmp_path / "net_qdq.onnx"
+    path.write_bytes(exporter("qdq-onnxruntime").write(case)["model_qdq.onnx"])
+    alone = verify(path, "onnxruntime", data, against=model)
+    assert {each.name for each in alone.vs_float.outputs} == outputs

@@ -1,6 +1,7 @@
 """The command line: which commands there are; each is a module of ``commands``."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from itertools import zip_longest
 from typing import Annotated, Any, final
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from lostbits import __version__
+import lostbits
 from lostbits.cli import again, commands, ending, paths, sign, spoken
 from lostbits.cli.helped import helped, listed_in
 from lostbits.system import process, streams
@@ -20,6 +21,7 @@ _LOOKS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 _HELP = {"-h", "--help"}
+_VERBS = {verb.name: verb for verb in commands.ALL}
 _SLOW = {"diagnose", "recover", "export", "verify", "compare", "demo", "inspect"}  # to import
 
 
@@ -29,11 +31,11 @@ class Verbs(TyperGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run what the arguments say; by itself it ends the process, with the status of ending."""
+        given = list(options.pop("args", None) or (args[0] if args and args[0] else sys.argv[1:]))
         known = {**options, "prog_name": "lostbits", "standalone_mode": False}
-        given = list(options.get("args") or (args[0] if args and args[0] else sys.argv[1:]))
         spoken.language.set(spoken.asked(given))
         listed_in(self)
-        run = partial(super().main, *args, **known)
+        run = partial(_run, partial(super().main, **known), given)
         if not standalone_mode:
             return run()
         sys.exit(ending.status(run))
@@ -48,19 +50,14 @@ class Verbs(TyperGroup):
         Raises:
             CommandError: U001 when there is none of that name.
         """
-        verbs = {verb.name: verb for verb in commands.ALL}
-        if args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise ending.unknown(args[0], verbs)
+        if args[0] not in _VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise ending.unknown(args[0], _VERBS)
         name, stub, rest = super().resolve_command(ctx, args)
         if stub is None:
             return name, None, rest
-        if not ctx.resilient_parsing and not _HELP & set(rest):
-            rest = again.with_earlier(str(name), with_address(rest))
-            spoken.remember([str(name), *rest])
-            paths.check_paths(str(name), rest)
         if not ctx.resilient_parsing and str(name) in _SLOW:
             sign.show_sign(rest)
-        return name, opened(verbs[str(name)]), rest
+        return name, opened(_VERBS[str(name)]), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run it, and let nothing end without a word.
@@ -78,6 +75,22 @@ class Verbs(TyperGroup):
             raise typer.Abort from error
         except BrokenPipeError as error:
             raise RuntimeError("a pipe broke") from error
+
+
+def _run(typers: Callable[..., Any], given: list[str]) -> Any:
+    """Run the command with what an earlier one had and with paths that are there.
+
+    Typer imports pydantic before it looks at the first argument, which takes longer than to tell
+    that a path is wrong; so paths are looked at before it.
+
+    Raises:
+        LostbitsError: For a path that is wrong, or an earlier command that cannot be repeated.
+    """
+    if given and given[0] in _VERBS and not _HELP & set(given):
+        given = [given[0], *again.with_earlier(given[0], with_address(given[1:]))]
+        spoken.remember(given)
+        paths.check_paths(given[0], given[1:])
+    return typers(args=given)
 
 
 @final
@@ -125,7 +138,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"lostbits {__version__}")
+        typer.echo(f"lostbits {lostbits.__version__}")
         raise typer.Exit
 
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lostbits.cli import spoken
 from lostbits.cli.progress import progress_line
-from lostbits.language import Figure
+from lostbits.language import Figure, Message, phrase
 from lostbits.quoting import visible
 from lostbits.verbs import output
 from lostbits.workers.progress import Progress as Listener
@@ -69,21 +70,20 @@ def announcer(style: str = "dim", quiet: bool = False) -> Callable[[str], None]:
     return announce
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: Figure, style: str = "") -> None:
     """A line of output that is never wrapped or interpreted: paths and names must stay whole."""
-    stdout.print(visible(text), style=style, soft_wrap=True)
+    stdout.print(visible(told(text)), style=style, soft_wrap=True)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with aligned columns; names of tensors are too long for boxes.
+def told(text: Figure) -> str:
+    """A message or a phrase in the language that is spoken; any other text stays as it is."""
+    language = spoken.language.get()
+    return text.told(language) if isinstance(text, Message) else phrase(text, language)
 
-    >>> aligned([("name", "n"), ("a", "10")])
-    ['name  n', 'a     10']
-    """
-    shown = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in shown)
-    return ["  ".join(row).rstrip() for row in padded]
+
+def word(code: str, /, **figures: Figure) -> str:
+    """A text of the catalogues in that language."""
+    return told(Message(code, figures))
 
 
 def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
@@ -91,7 +91,8 @@ def by_reason(reasons: Mapping[str, Figure], shown: int = 3) -> list[str]:
     lines = []
     for reason, count in Counter(reasons.values()).most_common():
         names = [name for name, why in reasons.items() if why == reason][:shown]
-        lines.append(f"{count}: {reason} ({', '.join(names)}{', ...' if count > shown else ''})")
+        listed = ", ".join([*names, *["..."][: count > shown]])
+        lines.append(word("list.by_reason", count=str(count), why=told(reason), names=listed))
     return lines
 
 

@@ -105,8 +105,9 @@ def check_classes(labels: NDArray[np.int64], classes: int) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:
         first = int(wrong[0])
+        from_one = labels.min() >= 1 and labels.max() == classes
         raise DataError(
-            "D022",
+            "D022.from_one" if from_one else "D022.range",
             "labels",
             f"{wrong.size} of {labels.size} are none of them, as {labels[first]} of sample {first}",
             last=classes - 1,

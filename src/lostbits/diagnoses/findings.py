@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import final
+from typing import cast, final
 
 import numpy as np
 
 from lostbits.case import Case
 from lostbits.command_lines import trying
 from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
-from lostbits.diagnoses.treatment import treatment
+from lostbits.diagnoses.treatment import treatment, what_bars
+from lostbits.errors import messages
 from lostbits.graph.queries import constant
 from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
@@ -27,25 +28,10 @@ _FAR_CHANNEL = 4.0  # times the span of a typical one: a channel that is named
 _NAMED = 4  # channels at most
 _FAR = 30.0  # dB: how much more is predicted means nothing to anybody
 
-CODES: dict[Reason, str] = {
-    "granularity": "F001",
-    "symmetry": "F002",
-    "scale_format": "F003",
-    "too_wide": "F004",
-    "too_narrow": "F005",
-    "resolution": "F006",
-    "bias_overflow": "F007",
-    "changed": "F008",
-    "mistake": "F009",
-    "shared_scale": "F010",
-    "samples": "F012",
-    "collapse": "F011",
-    "pair_overflow": "F016",
-    "sum_overflow": "F017",
-    "requantization": "F018",
-}
-
-
+CODES = cast(
+    "Mapping[Reason, str]",
+    {entry.reason: code for code, entry in messages.kind("F").entries.items()},
+)
 _CHANGED = "float"  # of a bias that is not the model's
 
 
@@ -137,7 +123,9 @@ def _finding(
 ) -> Finding:
     place = _place(case, site)
     verdict = reason_of(site, part, uneven_inputs(case, place))
-    cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs)
+    coarse = verdict.reason == "granularity" and place.role == "weight"
+    why = what_bars(case, place) if coarse and not case.target.weights.per_channel else None
+    cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs, barred=why)
     gain = max(predicted_gain(case, network, place, cure.measured), 0.0)
     return Finding(
         code=CODES[verdict.reason],

@@ -24,6 +24,7 @@ from lostbits.diagnoses.left_sums import arithmetic_report, left_out
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
+from lostbits.graph.outputs import choice
 from lostbits.graph.queries import opset
 from lostbits.graph.weight_values import weight_values
 from lostbits.language import Message, listed, say
@@ -180,6 +181,8 @@ def _at_chance(case: Case, labels: NDArray[np.int64] | None, baseline: Baseline)
     """Whether float answers no better than by chance, as far as so many labels can tell."""
     if labels is None or baseline.accuracy_float is None or not baseline.labelled:
         return False
+    if baseline.labels_off:
+        return True
     shape = case.model.graph.outputs[0].shape
     last = None if shape is None else shape[-1]
     classes = last if isinstance(last, int) else int(labels.max()) + 1
@@ -215,6 +218,9 @@ def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
     if not at_chance:
         return []
     told = f"{baseline.accuracy_float:.1%}"
+    if baseline.labels_off:
+        code = "note.labels_one_above" if baseline.labels_off > 0 else "note.labels_one_below"
+        return [say(code, share=told, count=str(baseline.labelled))]
     return [say("note.labels_at_chance", share=told, count=str(baseline.labelled))]
 
 
@@ -289,10 +295,9 @@ def _on_outputs(run: Run) -> Iterator[Message]:
         yield say(WORST, part=focus.name, value=own, dead=dead, whole=whole)
     elif focus is not None:
         yield say("note.part_told", part=focus.name)
-    behind = list(dict.fromkeys(name for each in compared for name in each.behind))
-    if behind:
-        names = [each.name for each in compared if each.reader is not None]
-        yield say("note.chosen", outputs=", ".join(behind), tensors=", ".join(names))
+    chosen = choice(compared)
+    if chosen is not None:
+        yield chosen
     for each in compared:
         if each.mask is not None:
             yield say("note.masked", output=each.name, input=each.mask.input)

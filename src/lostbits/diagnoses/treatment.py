@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from lostbits.case import Case
+from lostbits.channels.layer_pairs import find_chains
 from lostbits.command_lines import recovering, trying
+from lostbits.graph.queries import name_of, node_name
 from lostbits.graph.site import Site
 from lostbits.language import Message, say
 from lostbits.results.diagnosis import Reason
@@ -46,7 +49,14 @@ class Treatment:
         return trying(base, [f"{tensor}={self.measured}"])
 
 
-def treatment(target: Target, site: Site, reason: Reason, *, inputs: bool = False) -> Treatment:
+def treatment(
+    target: Target,
+    site: Site,
+    reason: Reason,
+    *,
+    inputs: bool = False,
+    barred: Message | None = None,
+) -> Treatment:
     """The remedy for a reason that makes a site cost what it costs.
 
     Args:
@@ -54,6 +64,7 @@ def treatment(target: Target, site: Site, reason: Reason, *, inputs: bool = Fals
         site: The tensor.
         reason: The named reason.
         inputs: Whether it is the input channels of a weight that are uneven.
+        barred: Why its layer's channels cannot be equalized with those of the next one.
     """
     if inputs:  # no scale of the weight helps: its levels are spent along the other axis
         return Treatment(say("remedy.equalize"), "16bit", ("equalization", "migration"))
@@ -64,13 +75,23 @@ def treatment(target: Target, site: Site, reason: Reason, *, inputs: bool = Fals
         methods = ("analytic_bias", "bias_correction") if corrected else ()
         return Treatment(say(f"remedy.{reason}"), "float", methods)
     if reason == "granularity" and site.role == "weight":
-        return _of_weight_channels(target)
+        return _of_weight_channels(target, barred)
     return _by_width(target, site, reason)
 
 
-def _of_weight_channels(target: Target) -> Treatment:
+def what_bars(case: Case, site: Site) -> Message | None:
+    """Why factors cannot pass from the channels of a weight to the next layer, if that is so."""
+    skipped = find_chains(case.model).skipped
+    outputs = {name_of(o) for n in case.model.graph if node_name(n) == site.node for o in n.outputs}
+    return next((why for name, why in skipped.items() if name in outputs), None)
+
+
+def _of_weight_channels(target: Target, barred: Message | None) -> Treatment:
     if target.weights.per_channel:
         return Treatment(say("remedy.granularity"), "per_channel")
+    if barred is not None:
+        kind, setting = ("wide", "16bit") if target.wide_bits == 16 else ("float", "float")
+        return Treatment(say("remedy.barred", remedy=say(f"remedy.{kind}"), why=barred), setting)
     return Treatment(say("remedy.equalize_channels"), "per_channel", ("equalization",))
 
 

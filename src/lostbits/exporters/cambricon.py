@@ -60,7 +60,8 @@ class Cambricon(Exporter):
             row | spellings(case.plan[site.key])
             for row, site in zip(site_rows(case, sites), sites, strict=True)
         ]
-        parameters = {"format": FORMAT, "sites": rows, "float": self.left_out(case)}
+        floats = {tensor: str(why) for tensor, why in self.left_out(case).items()}
+        parameters = {"format": FORMAT, "sites": rows, "float": floats}
         return {
             _JSON: (json.dumps(parameters, indent=1) + "\n").encode(),
             _CONFIG: (json.dumps(_configuration(case, sites), indent=1) + "\n").encode(),

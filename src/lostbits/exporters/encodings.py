@@ -28,6 +28,7 @@ from lostbits.exporter import (
 )
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.language import Figure
 from lostbits.reader import Parameters
 from lostbits.readers.encodings import Encodings as EncodingsReader
 
@@ -78,7 +79,7 @@ class Encodings(Exporter):
         """See readers.encodings."""
         return EncodingsReader().read(files[_ENCODINGS])
 
-    def left_out(self, case: Case) -> dict[str, str]:
+    def left_out(self, case: Case) -> dict[str, Figure]:
         """See the contract; without the tensors that only hand on values."""
         written = {each.tensor for each in _handed_on(case)}
         return {t: why for t, why in super().left_out(case).items() if t not in written}

@@ -35,7 +35,7 @@ class Json(Exporter):
             "format": FORMAT,
             "target": case.target.name,
             "sites": site_rows(case, sites),
-            "float": self.left_out(case),
+            "float": {t: str(why) for t, why in self.left_out(case).items()},
         }
         return {self.files[0]: (json.dumps(plan, indent=1) + "\n").encode()}
 

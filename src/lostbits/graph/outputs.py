@@ -12,6 +12,7 @@ from lostbits.graph.output_parts import Box, text
 from lostbits.graph.padding_masks import Mask
 from lostbits.graph.queries import name_of
 from lostbits.graph.site import Use
+from lostbits.language import Message, say
 
 
 @final
@@ -63,6 +64,15 @@ class Compared:
 def parts_of(value: ir.Value, boxes: Sequence[Box]) -> tuple[Part, ...]:
     """Parts of a tensor, by where they lie."""
     return tuple(Part(f"{name_of(value)}{text(box)}", box) for box in boxes)
+
+
+def choice(compared: Sequence[Compared]) -> Message | None:
+    """Which outputs are chosen from candidates, and what is compared for them; None: none is."""
+    behind = list(dict.fromkeys(name for each in compared for name in each.behind))
+    if not behind:
+        return None
+    names = [each.name for each in compared if each.reader is not None]
+    return say("note.chosen", outputs=", ".join(behind), tensors=", ".join(names))
 
 
 def no_output(name: str, known: Sequence[str]) -> TargetError:

@@ -32,6 +32,7 @@ _FINDINGS = 3
 # Notes that weaken a figure stand beside it: those of answers, and those of shares.
 _OF_FIGURES = frozenset(
     {
+        *("note.labels_one_above", "note.labels_one_below"),
         *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
         *("note.part_told", "samples.training", "samples.training_better", "plan.unfaithful"),
     }

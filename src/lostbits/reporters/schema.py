@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 
 from lostbits.language import Language, Message, catalogue, verbatim
+from lostbits.results.comparison import FORMAT as COMPARISON_FORMAT
+from lostbits.results.comparison import Comparison
 from lostbits.results.diagnosis import FORMAT, Diagnosis
 
 OLD_FORMAT = "lostbits-result/1"  # of version 0.1: texts are English, ``sentences`` has their codes
@@ -155,11 +157,20 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 def result_schema() -> dict[str, Any]:
     """JSON Schema of result.json; its descriptions are those of the docstrings."""
+    return _schema_of(Diagnosis, FORMAT)
+
+
+def comparison_schema() -> dict[str, Any]:
+    """The same of what ``compare --json`` writes."""
+    return _schema_of(Comparison, COMPARISON_FORMAT)
+
+
+def _schema_of(kind: type, title: str) -> dict[str, Any]:
     (schema,), definitions = msgspec.json.schema_components(
-        [Diagnosis], schema_hook=_schema, ref_template="#/$defs/{name}"
+        [kind], schema_hook=_schema, ref_template="#/$defs/{name}"
     )
     described = {name: _described(each) for name, each in definitions.items()}
-    return {"$schema": _DIALECT, "title": FORMAT, **schema, "$defs": described}
+    return {"$schema": _DIALECT, "title": title, **schema, "$defs": described}
 
 
 def _schema(kind: type) -> dict[str, Any]:
@@ -177,6 +188,15 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     for names, told in _FIELD.findall(attributes):
         for name in names.split(", "):
             parts[name] = {**parts[name], "description": " ".join(told.split())}
+    parts = {name: _nullable(part) for name, part in parts.items()}
     described = {**schema, "description": " ".join(text.split()), "properties": parts}
     closed = {"required": [*parts], "additionalProperties": False}  # what is written has all
     return described | (closed if parts else {})
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """With null beside the type where the kind of a figure says so: msgspec keeps one type."""
+    if "nullable" not in schema:
+        return schema
+    plain = {name: value for name, value in schema.items() if name != "nullable"}
+    return {**plain, "type": [schema["type"], "null"]}

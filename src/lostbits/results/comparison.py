@@ -7,9 +7,10 @@ from lostbits.graph.site import Role
 from lostbits.language import Message
 from lostbits.results.checks import Check
 from lostbits.results.sites import Standing
-from lostbits.runtime.figure_kinds import Digest, Named, Several
+from lostbits.runtime.figure_kinds import Digest, Named, Several, Unlimited
 from lostbits.runtime.metrics import Baseline, Metric
 
+FORMAT = "lostbits-comparison/1"
 BASELINE_FORMAT = "lostbits-baseline/1"
 Way = Literal["path", "difference"]
 
@@ -27,7 +28,7 @@ class ParameterChange:
     """
 
     tensor: str
-    codes: float
+    codes: Unlimited
     grids: tuple[str, str]
     lo: tuple[float, float]
     hi: tuple[float, float]
@@ -96,7 +97,7 @@ class TensorChange:
     before: Standing | None
     after: Standing | None
     value: float
-    share: float
+    share: Unlimited
     causes: dict[str, float]
     what: Message
 
@@ -120,7 +121,7 @@ class OutputChange:
     metric: Metric
     before: float
     after: float
-    residual: float
+    residual: Unlimited
     closed: bool
     tensors: list[TensorChange]
     text: Message

@@ -1,6 +1,6 @@
 """What the dumps of a device came to, beside the simulation of the plan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, final
 
 from lostbits.language import Message
@@ -105,8 +105,7 @@ class DumpVerification:
         problems: What is wrong with the dump.
         passed: Whether no tensor differs by itself.
         text: The same in words.
-        planned_for: The kernels that the plan was made for, which the simulation leaves out; None
-            where it was made for none.
+        notes: What the figures are of, such as kernels that the simulation leaves out.
     """
 
     path: str
@@ -123,7 +122,7 @@ class DumpVerification:
     problems: list[Message]
     passed: bool
     text: Message
-    planned_for: Message | None = None
+    notes: list[Message] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<DumpVerification: {'passed' if self.passed else 'FAILED'}: {self.text}>"

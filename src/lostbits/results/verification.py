@@ -1,6 +1,6 @@
 """What a file on a real runtime came to, beside the simulation and the float network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, final
 
 from lostbits.language import Message
@@ -135,8 +135,7 @@ class Verification:
         kernels: The simulation in the runtime's own arithmetic; None where that is not known.
         tolerance_db: Least SQNR to the simulation.
         passed: Whether the outputs are within tolerance, and the file is the planned one.
-        planned_for: The kernels that the plan was made for, which the simulation leaves out; None
-            where it was made for none.
+        notes: What the figures are of, where it is not the outputs.
     """
 
     backend: Named
@@ -159,7 +158,7 @@ class Verification:
     tolerance_db: float
     passed: bool
     text: Message
-    planned_for: Message | None = None
+    notes: list[Message] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Verification: {'passed' if self.passed else 'FAILED'}: {self.text}>"

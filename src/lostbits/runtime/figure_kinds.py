@@ -12,6 +12,7 @@ Count = Annotated[int, Meta(extra_json_schema=_NOT_NEGATIVE)]
 Several = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
 Bits = Annotated[int, Meta(extra_json_schema={"minimum": 2, "maximum": 32})]
 Size = Annotated[float, Meta(extra_json_schema=_NOT_NEGATIVE)]
+Unlimited = Annotated[float, Meta(extra_json_schema={"nullable": True})]  # null: not finite
 Part = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 Positive = Annotated[float, Meta(extra_json_schema={"exclusiveMinimum": 0})]
 Named = Annotated[str, Meta(extra_json_schema={"minLength": 1})]

@@ -63,6 +63,22 @@ def measured_model(model: ir.Model, compared: Sequence[Compared]) -> ir.Model:
     return copy
 
 
+def with_measured(model: ir.Model, compared: Sequence[Compared]) -> ir.Model:
+    """The whole network, whose first outputs are what is compared; the others follow.
+
+    Raises:
+        SimulationError: S025 for a network that has no such tensor.
+    """
+    if not chooses(compared):
+        return model
+    copy = model.clone()
+    ends = [_end(copy.graph, each) for each in compared]
+    others = [output for output in copy.graph.outputs if output not in ends]
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend([*ends, *others])
+    return copy
+
+
 def _end(graph: ir.Graph, each: Compared) -> ir.Value:
     """What is compared, as the node that chooses reads it: where that is there, quantized."""
     reader = each.reader

@@ -14,6 +14,7 @@ from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Count, Part
+from lostbits.runtime.label_offset import Offset, beside, labels_off
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.runtime.part_figures import figures_of, part_sums, together
 from lostbits.statistic import RecordSum
@@ -185,6 +186,8 @@ class Baseline:
         answers: Answers that the agreement is a share of.
         labelled: Answers that the accuracies are shares of.
         metric: That was asked for, on all samples together; None without one.
+        labels_off: 1 where most labels are one above what float answers, -1 where they are one
+            below; 0 otherwise.
     """
 
     sqnr_db: float | None
@@ -197,6 +200,7 @@ class Baseline:
     answers: Count = 0
     labelled: Count = 0
     metric: MetricFigures | None = None
+    labels_off: Offset = 0
 
     @property
     def worst(self) -> PartFigures | None:
@@ -232,16 +236,6 @@ class Outputs:
 UNKNOWN = Outputs()
 
 
-def _other_shape(
-    number: int, floats: tuple[int, ...], quantized: tuple[int, ...]
-) -> SimulationError:
-    return SimulationError(
-        "S009",
-        f"output {number}",
-        f"{quantized} instead of {floats}: its shape depends on its values",
-    )
-
-
 @final
 @dataclass
 class Comparison(RecordSum):
@@ -257,6 +251,7 @@ class Comparison(RecordSum):
         agreed: See there.
         labelled: Samples with labels.
         right: Of these, in float and quantized.
+        beside: Of these, for which float answers one less than the label, and one more.
     """
 
     error: NDArray[np.float64] | None = None
@@ -268,6 +263,7 @@ class Comparison(RecordSum):
     agreed: int = 0
     labelled: int = 0
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+    beside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def update(
         self,
@@ -292,7 +288,8 @@ class Comparison(RecordSum):
         counts = outputs.counts or [None] * len(floats)
         for number, (f, q) in enumerate(zip(floats, others, strict=True)):
             if f.shape != q.shape:
-                raise _other_shape(number, f.shape, q.shape)
+                found = f"{q.shape} instead of {f.shape}: its shape depends on its values"
+                raise SimulationError("S009", f"output {number}", found)
         pairs = [
             (zeroed(f.astype(np.float64), c), zeroed(q.astype(np.float64), c))
             for f, q, c in zip(floats, others, counts, strict=True)
@@ -344,6 +341,7 @@ class Comparison(RecordSum):
             check_classes(every, plain.shape[-1])
             self.labelled += len(span)
             self.right += [int((w == labels).sum()) for w in winners]
+            self.beside += beside(winners[0], labels)
 
     def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
@@ -358,6 +356,7 @@ class Comparison(RecordSum):
         self.agreed += other.agreed
         self.labelled += other.labelled
         self.right += other.right
+        self.beside += other.beside
         return self
 
     def baseline(self, names: Sequence[str], compared: Sequence[Compared] = ()) -> Baseline:
@@ -388,6 +387,7 @@ class Comparison(RecordSum):
             outputs=figures,
             answers=self.positions,
             labelled=self.labelled,
+            labels_off=labels_off(self.labelled, int(self.right[0]), self.beside),
         )
 
 

@@ -16,6 +16,7 @@ from lostbits.errors import ExportError
 from lostbits.exporter import Exporter, Files, float_model, onnx_files
 from lostbits.exporters import Cache, exporter
 from lostbits.exporters.tensorrt import parsed_version
+from lostbits.language import Figure
 from lostbits.results.facts import ExportedFile
 from lostbits.target import Target
 from lostbits.verbs.arguments import checked
@@ -53,7 +54,7 @@ class Exported:
     format: str
     files: tuple[Written, ...]
     lint: tuple[ExportError, ...]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, Figure]
 
     def __repr__(self) -> str:
         files, remarks = len(self.files), len(self.lint)

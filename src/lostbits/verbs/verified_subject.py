@@ -34,7 +34,7 @@ class Subject:
         simulated: Q/DQ graph whose arithmetic is the definition.
         floats: The float network.
         planned: Whether ``simulated`` is a plan of its own, or the file as it is written.
-        compared: What the outputs mean; nothing where some are chosen from candidates.
+        compared: What is compared: outputs, and what others are chosen from.
         planned_for: The kernels that the plan was made for, which ``simulated`` leaves out.
     """
 
@@ -47,7 +47,9 @@ class Subject:
 
     @property
     def outputs(self) -> list[str]:
-        """Float outputs."""
+        """Names of what is compared: float outputs, or what they are chosen from."""
+        if chooses(self.compared):
+            return [each.name for each in self.compared]
         return [name_of(v) for v in self.floats.graph.outputs if is_float(v)]
 
 
@@ -70,8 +72,8 @@ def subject_of(
     if isinstance(other, Case):
         return _of_case(other, content, None)
     own = open_reference(Path(case)).model if floats is None else floats
-    meant = _meant(compared_outputs(own.graph))
-    return Subject(content, graph_of(content), own, planned=False, compared=meant)
+    compared = compared_outputs(own.graph)
+    return Subject(content, graph_of(content), own, planned=False, compared=compared)
 
 
 def float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Case:
@@ -84,7 +86,7 @@ def float_of(against: str | Path | onnx.ModelProto | ir.Model) -> ir.Model | Cas
 def _of_case(case: Case, content: bytes, floats: ir.Model | None) -> Subject:
     parts = content, quantized_model(case), floats or case.model
     told = planned_for(case.target)
-    return Subject(*parts, planned=True, compared=_meant(case.compared), planned_for=told)
+    return Subject(*parts, planned=True, compared=case.compared, planned_for=told)
 
 
 def planned_for(target: Target) -> Message | None:
@@ -93,10 +95,6 @@ def planned_for(target: Target) -> Message | None:
     if own is None:
         return None
     return say("dump.planned_for", title=own.title, name=own.name)
-
-
-def _meant(compared: tuple[Compared, ...]) -> tuple[Compared, ...]:
-    return () if chooses(compared) else compared
 
 
 def _exported(case: Case, backend: Backend) -> bytes:

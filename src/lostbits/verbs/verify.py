@@ -19,7 +19,9 @@ from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
+from lostbits.graph.outputs import choice
 from lostbits.graph.qdq_view import Tap, tapped, twins
+from lostbits.graph.queries import name_of
 from lostbits.language import Message, say
 from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import (
@@ -30,6 +32,7 @@ from lostbits.results.verification import (
     Verification,
 )
 from lostbits.runtime.float_reference import input_specs
+from lostbits.runtime.measured import chooses, measured_model, with_measured
 from lostbits.runtime.metrics import Comparison, Outputs
 from lostbits.runtime.session import Session
 from lostbits.verbs.arguments import checked
@@ -131,8 +134,8 @@ def verify(  # noqa: PLR0913 - options are keywords
         plan = plan_of(case, float_of(against) if isinstance(against, str | Path) else against)
         used = _samples(case, data, plan.floats, samples, Preprocess.of(preprocess))
         told = verify_dumps(plan, used.source, Path(dumps), names, progress)
-        if plan.case is not None:
-            told = replace(told, planned_for=planned_for(plan.case.target))
+        note = None if plan.case is None else planned_for(plan.case.target)
+        told = told if note is None else replace(told, notes=[note])
         note_dumps(folders, told)
         return told
     chosen = find_backend(backend) if isinstance(backend, str) else backend
@@ -217,22 +220,25 @@ class _Run:
     ) -> None:
         self.subject, self.backend = subject, backend
         content = in_float32(subject.content)
-        self.loaded = backend.open(content)
-        self.file = graph_of(content)
+        self.file = with_measured(graph_of(content), subject.compared)
+        chosen = chooses(subject.compared)
+        self.loaded = backend.open(serialized(self.file) if chosen else content)
         self.defects = defects_of(subject.simulated, self.file) if subject.planned else []
-        self.taps = [tap for _, tap in twins(subject.simulated.graph, self.file.graph)]
+        self.simulated = measured_model(subject.simulated, subject.compared)
+        self.taps = [tap for _, tap in twins(self.simulated.graph, self.file.graph)]
         self.tapped: list[Loaded] = []
-        self.trace = Trace(subject.simulated, self.file, ())
+        self.trace = Trace(self.simulated, self.file, ())
         self.compiled = 0
-        self.plain = Session(subject.floats)
-        self.simulation = Session(subject.simulated, optimise=False)
+        self.plain = Session(measured_model(subject.floats, subject.compared))
+        self.simulation = Session(self.simulated, optimise=False)
+        self.outputs = [name_of(v) for v in self.file.graph.outputs][: len(self.plain.names)]
         self.to_simulation = Comparison()
         self.to_float, self.simulated_to_float = Comparison(), Comparison()
         self.labels = labels
         self.max_abs = 0.0
         self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
         own = backend.arithmetic
-        self.kernels = None if own is None else Kernels(subject.simulated, own, self.floats)
+        self.kernels = None if own is None else Kernels(self.simulated, own, self.floats)
 
     def compare(self, source: Source, progress: Progress) -> None:
         """Stream the data once."""
@@ -243,7 +249,7 @@ class _Run:
     def _one(self, part: Batch) -> None:
         floats = self._floats(self.plain.run(part.feeds), part)
         simulated = self._floats(self.simulation.run(part.feeds), part)
-        found = self._floats(self.loaded.run(part.feeds), part)
+        found = self._of_runtime(self.loaded, part)
         _check_same(floats, simulated, found)
         span = range(part.first, part.first + part.size)
         meant = Outputs.of(self.subject.compared, part, floats)
@@ -259,7 +265,7 @@ class _Run:
             groups = self._quiet(self.taps, part, found)
             self.tapped = [loaded for loaded, _ in groups]
             known = {tap.codes for _, taps in groups for tap in taps}
-            self.trace = Trace(self.subject.simulated, self.file, known)
+            self.trace = Trace(self.simulated, self.file, known)
             if self.kernels is not None:
                 self.kernels.follow(self.file, known)
         if self.tapped and part.first < _TRACED:
@@ -279,16 +285,21 @@ class _Run:
             return []
         self.compiled += 1
         loaded = self.backend.open(serialized(tapped(self.file, taps)))
-        again = self._floats(loaded.run(part.feeds), part)
+        again = self._of_runtime(loaded, part)
         if all(map(np.array_equal, found, again)):
             return [(loaded, taps)]
         half = len(taps) // 2
         parts = (taps[:half], taps[half:]) if half else ()
         return [group for each in parts for group in self._quiet(each, part, found)]
 
+    def _of_runtime(self, loaded: Loaded, part: Batch) -> Values:
+        """The same of a runtime, which may give outputs in an order of its own."""
+        values = loaded.run(part.feeds)
+        return self._floats({name: values[name] for name in self.outputs}, part)
+
     def _floats(self, values: dict[str, NDArray[Any]], part: Batch) -> Values:
-        """Float outputs of the network, in its order, without what filled up a static batch."""
-        outputs = list(values.values())[: len(self.subject.floats.graph.outputs)]
+        """What is compared, in order, without what filled up a static batch."""
+        outputs = list(values.values())[: len(self.outputs)]
         return [part.real(v) for v in outputs if v.dtype.kind == "f"]
 
     def verification(self, tolerance: float, source: Source) -> Verification:
@@ -318,7 +329,7 @@ class _Run:
             tolerance_db=tolerance,
             passed=not self.defects and (distance is None or distance >= tolerance),
             text=_in_words(backend, version, distance, floats.agreement),
-            planned_for=self.subject.planned_for,
+            notes=[n for n in (choice(compared), self.subject.planned_for) if n is not None],
         )
 
     def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:

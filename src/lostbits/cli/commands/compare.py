@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
-from lostbits.cli.commands.delivery import JsonTo, Lang, Quiet
+from lostbits.cli.commands.delivery import JsonTo, Quiet
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import Memory, RayAddress, Threads, Workers
 from lostbits.cli.commands.sharing import sharing
 from lostbits.cli.terminal import DATA_HELP, PreprocessFile, Samples, announcer, guarded, say
@@ -95,5 +96,5 @@ def _deliver(
     if json is not None:
         content = json_text(found).encode(errors="backslashreplace")
         pour(content) if json == "-" else output.replace_file(Path(json), content)
-    for line, style in () if quiet else lines(found):
+    for line, style in () if quiet else lines(found, language):
         say(line, style)

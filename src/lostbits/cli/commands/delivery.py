@@ -8,7 +8,6 @@ from typing import Annotated, Self, final
 import typer
 
 from lostbits.case import Case
-from lostbits.cli.spoken import language_of
 from lostbits.cli.terminal import listed, say, stdout
 from lostbits.language import Language
 from lostbits.reporters import Json
@@ -22,12 +21,6 @@ from lostbits.verbs.overlay import overlay
 
 _STANDARD_OUTPUT = "-"
 
-Lang = Annotated[
-    Language,
-    typer.Option(
-        parser=language_of, help="Language of terminal, help, errors and page: en or zh-Hant."
-    ),
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonTo = Annotated[
     str | None,

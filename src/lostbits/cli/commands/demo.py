@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lostbits import quoting
-from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, Quiet
+from lostbits.cli.commands.delivery import Delivery, JsonTo, Quiet
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import Force, TargetName
 from lostbits.cli.terminal import Out, guarded, progress_bars
 from lostbits.language import Language

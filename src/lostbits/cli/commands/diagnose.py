@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from lostbits.cli.commands.checks import BaselineOut, Junit, ended
-from lostbits.cli.commands.delivery import Delivery, JsonTo, Lang, OverlayTo, Quiet
+from lostbits.cli.commands.delivery import Delivery, JsonTo, OverlayTo, Quiet
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import (
     Again,
     ArithmeticName,

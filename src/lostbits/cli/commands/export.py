@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lostbits.cli import spoken
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.terminal import (
     DATA_HELP,
     PreprocessFile,
@@ -15,8 +17,11 @@ from lostbits.cli.terminal import (
     listed,
     progress_bars,
     say,
+    word,
 )
 from lostbits.exporters import MEMBERS as EXPORTERS
+from lostbits.language import Language
+from lostbits.language import say as words
 from lostbits.verbs.export import Exported, chosen_exporters
 from lostbits.verbs.export import export as exported
 from lostbits.verbs.load import load
@@ -50,6 +55,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     ] = None,
     samples: Samples = None,
     preprocess: PreprocessFile = None,
+    lang: Lang = Language.ENGLISH,
 ) -> None:
     """Write the parameters that a platform takes, and say what it will not take from them.
 
@@ -68,13 +74,14 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
 
 def show(done: Sequence[Exported]) -> None:
     """Files with digests as ``sha256sum -c`` reads them, remarks, what the platform does itself."""
+    language = spoken.language.get()
     for each in done:
         say(each.format, "bold")
         for file in each.files:
-            say(f"{file.sha256}  {file.path}{'  (replaced)' if file.replaced else ''}")
+            say(f"{file.sha256}  {file.path}{word('exported.replaced') if file.replaced else ''}")
         for problem in each.lint[:_SHOWN]:
-            say(str(problem), "yellow")
+            say(problem.told(language), "yellow")
         if each.lint[_SHOWN:]:
-            say(f"... and {len(each.lint) - _SHOWN} more remarks; result.json of DIR has all")
+            say(words("exported.more", count=str(len(each.lint) - _SHOWN)))
         for line in by_reason(each.left_out):
-            say(f"not quantized by this file, {line}")
+            say(words("exported.left_out", line=line))

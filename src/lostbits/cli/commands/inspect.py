@@ -6,16 +6,21 @@ from typing import Annotated
 
 import typer
 
+from lostbits.cli import spoken
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.commands.options import ArithmeticName
-from lostbits.cli.terminal import aligned, announcer, by_reason, guarded, say
+from lostbits.cli.terminal import announcer, by_reason, guarded, say, told, word
+from lostbits.language import Language
+from lostbits.language import say as words
 from lostbits.reader import Entry
 from lostbits.reporter import finite
 from lostbits.system.streams import pour
+from lostbits.system.text_lines import aligned
 from lostbits.verbs.inspect import Inspection, summary, without_vnni
 from lostbits.verbs.inspect import inspect as inspected
 from lostbits.verbs.output import replace_file
 
-_COLUMNS = ("tensor", "grid", "scale", "zero point", "range")
+_COLUMNS = ("column.tensor", "column.grid", "fact.scale", "fact.zero_point", "words.range")
 
 
 def inspect(
@@ -33,6 +38,7 @@ def inspect(
     as_json: Annotated[
         str | None, typer.Option("--json", help="Write it as JSON to a file, or - to print it.")
     ] = None,
+    lang: Lang = Language.ENGLISH,
 ) -> None:
     """Read somebody else's parameters and say what they mean, and what is doubtful.
 
@@ -42,7 +48,7 @@ def inspect(
         found = inspected(file, model, target, arithmetic)
         plain, places = finite(found.as_json())
         if places:
-            announcer("yellow")(f"not finite, and null in JSON: {', '.join(places)}")
+            announcer("yellow")(word("inspected.not_finite", places=", ".join(places)))
         content = (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
         if as_json == "-":
             pour(content)
@@ -51,27 +57,33 @@ def inspect(
             replace_file(Path(as_json), content)
         _show(found)
         if arithmetic is None and found.sums:
-            say(str(without_vnni(found.sums)))
+            say(without_vnni(found.sums))
 
 
 def _show(found: Inspection) -> None:
-    content = found.parameters
-    say(f"{found.path}: {found.title}; {len(content.entries)} tensors", "bold")
+    content, language = found.parameters, spoken.language.get()
+    about = {
+        "path": str(found.path),
+        "title": told(found.title),
+        "count": str(len(content.entries)),
+    }
+    say(words("inspected.head", **about), "bold")
     if content.method is not None:
-        say(f"calibrated by {content.method}, as the file says")
+        say(words("inspected.method", method=content.method))
     for line in aligned([_header(found), *(_row(found, e) for e in content.entries)]):
         say(line)
     for tensor in content.floats:
-        say(f"kept in float: {tensor}")
-    for kind, remarks in (("problem", content.problems), ("suspicion", found.suspicions)):
+        say(words("inspected.float", tensor=tensor))
+    for code, remarks in (("problem", content.problems), ("suspicion", found.suspicions)):
         for remark in remarks:
-            say(f"{kind} {remark}", "yellow")
+            say(words(f"inspected.{code}", text=remark.told(language)), "yellow")
     if found.match is not None:
         _show_match(found)
 
 
 def _header(found: Inspection) -> tuple[str, ...]:
-    return (*_COLUMNS, "site") if found.match is not None else _COLUMNS
+    columns = tuple(map(word, _COLUMNS))
+    return (*columns, word("inspected.site")) if found.match is not None else columns
 
 
 def _row(found: Inspection, entry: Entry) -> tuple[str, ...]:
@@ -79,15 +91,16 @@ def _row(found: Inspection, entry: Entry) -> tuple[str, ...]:
     if found.match is None:
         return cells
     sites = [key.removeprefix(f"{entry.tensor}:") for key in found.sites(entry)]
-    return (*cells, ", ".join(sites) or "none")
+    return (*cells, ", ".join(sites) or word("inspected.no_site"))
 
 
 def _show_match(found: Inspection) -> None:
     match = found.match
     assert match is not None
     taken, total = len(set(match.origin.values())), len(found.parameters.entries)
-    say(f"{taken} of {total} tensors belong to sites of target {found.target}", "bold")
+    counts = {"taken": str(taken), "total": str(total), "target": found.target or ""}
+    say(words("inspected.match", **counts), "bold")
     for tensor, reason in match.unmatched.items():
-        say(f"unmatched {tensor}: {reason}", "yellow")
+        say(words("inspected.unmatched", tensor=tensor, why=reason), "yellow")
     for line in by_reason(match.missing):
-        say(f"missing, {line}", "yellow")
+        say(words("inspected.missing", line=line), "yellow")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lostbits.cli.commands.delivery import Lang
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.terminal import guarded, say
 from lostbits.language import Language
 from lostbits.verbs import result_files as results

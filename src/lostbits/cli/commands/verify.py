@@ -10,22 +10,25 @@ import typer
 from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.case import Case
 from lostbits.cli.commands.dumps import show_dumps
+from lostbits.cli.commands.language_option import Lang
 from lostbits.cli.terminal import (
     DATA_HELP,
     PreprocessFile,
     Samples,
-    aligned,
     guarded,
     progress_bars,
     say,
 )
 from lostbits.errors import CommandError
+from lostbits.language import Language, Message, listed
+from lostbits.language import say as words
 from lostbits.reporter import finite
 from lostbits.reporters.schema import plain
 from lostbits.results.dumps import DumpVerification
-from lostbits.results.verification import Verification
+from lostbits.results.verification import KernelsReport, Verification
 from lostbits.runtime.metrics import Baseline
 from lostbits.system.streams import pour
+from lostbits.system.text_lines import aligned
 from lostbits.verbs.load import load
 from lostbits.verbs.output import replace_file
 from lostbits.verbs.quantized_file import is_quantized
@@ -74,6 +77,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one parameter per option of the command 
     ] = None,
     samples: Samples = None,
     preprocess: PreprocessFile = None,
+    lang: Lang = Language.ENGLISH,
 ) -> None:
     """Run the exported file on a real runtime; exit status 1 when it is out of tolerance.
 
@@ -141,60 +145,68 @@ def _install(extra: str | None) -> str:
 
 
 def _show(found: Verification) -> None:
-    floats, executed = found.executed.float, found.executed
-    say(f"{found.backend} {found.version}, {found.samples} samples", "bold")
-    say(
-        f"against our simulation: {_figure(found.sqnr_db_vs_simulation, '{:.1f} dB', 'equal')}, "
-        f"largest difference {found.max_abs:.3g}"
-    )
-    if found.planned_for is not None:
-        say(str(found.planned_for))
-    if (kernels := found.kernels) is not None:
-        distance = _figure(kernels.sqnr_db, "{:.1f} dB", "equal")
-        count = f"{kernels.tensors_equal} of {found.tensors_compared} tensors equal"
-        say(f"against our simulation in the runtime's integer arithmetic: {distance}, {count}")
-        if kernels.first_deviation is not None:
-            say(f"  first deviation there: {kernels.first_deviation.text}")
-    for name, figures in (
-        ("the runtime", found.vs_float),
-        ("our simulation", found.simulation_vs_float),
+    about = {"backend": found.backend, "version": found.version, "samples": str(found.samples)}
+    say(words("verified.head", **about), "bold")
+    for note in found.notes:
+        say(note, "yellow")
+    distance, most = _noise(found.sqnr_db_vs_simulation), f"{found.max_abs:.3g}"
+    say(words("verified.simulation", distance=distance, most=most))
+    if found.kernels is not None:
+        _show_kernels(found.kernels, found.tensors_compared)
+    for code, figures in (
+        ("verified.runtime", found.vs_float),
+        ("verified.simulated", found.simulation_vs_float),
     ):
-        say(f"{name} against float: {_figures(figures)}")
-    say(f"{executed.integer} nodes ran in integer, {len(floats)} in {found.precision}")
-    for each in floats[:_SHOWN]:
-        why = "" if each.why is None else f": {each.why}"
-        say(f"  {each.op} in {each.precision}: {', '.join(each.nodes)}{why}")
-    if floats[_SHOWN:]:
-        say(f"  ... and {len(floats) - _SHOWN} more")
+        say(words(code, figures=_figures(figures)))
+    _show_nodes(found)
     _show_deviations(found)
-    verdict = "passed" if found.passed else "FAILED"
-    say(f"{verdict}: tolerance {found.tolerance_db:g} dB", "green" if found.passed else "red")
+    code, style = ("passed", "green") if found.passed else ("failed", "red")
+    say(words(f"verified.{code}", tolerance=f"{found.tolerance_db:g}"), style)
 
 
-def _figures(figures: Baseline) -> str:
-    parts = [_figure(figures.sqnr_db, "{:.1f} dB", "equal")]
+def _show_kernels(kernels: KernelsReport, compared: int) -> None:
+    counts = {"equal": str(kernels.tensors_equal), "all": str(compared)}
+    say(words("verified.kernels", distance=_noise(kernels.sqnr_db), **counts))
+    if kernels.first_deviation is not None:
+        say(words("verified.kernels_first", text=kernels.first_deviation.text))
+
+
+def _show_nodes(found: Verification) -> None:
+    """How the runtime ran them; those in float by op."""
+    floats, integer = found.executed.float, str(found.executed.integer)
+    counts = {"integer": integer, "float": str(len(floats)), "precision": found.precision}
+    say(words("verified.nodes", **counts))
+    for each in floats[:_SHOWN]:
+        about = {"op": each.op, "precision": each.precision, "nodes": ", ".join(each.nodes)}
+        code, more = ("node", {}) if each.why is None else ("node_why", {"why": each.why})
+        say(words(f"verified.{code}", **about, **more))
+    if floats[_SHOWN:]:
+        say(words("verified.more", count=str(len(floats) - _SHOWN)))
+
+
+def _figures(figures: Baseline) -> Message:
+    parts = [_noise(figures.sqnr_db)]
     if figures.agreement is not None:
-        parts.append(f"agreement {figures.agreement:.1%}")
+        parts.append(words("verified.agreement", share=f"{figures.agreement:.1%}"))
     if figures.accuracy_quantized is not None:
-        shares = figures.accuracy_quantized, figures.accuracy_float
-        parts.append("accuracy {:.1%} (float {:.1%})".format(*shares))
-    return ", ".join(parts)
+        shares = f"{figures.accuracy_quantized:.1%}", f"{figures.accuracy_float:.1%}"
+        parts.append(words("verified.accuracy", share=shares[0], float=shares[1]))
+    return listed(parts)
 
 
-def _figure(value: float | None, form: str, none: str) -> str:
-    return none if value is None else form.format(value)
+def _noise(value: float | None) -> Message:
+    return words("verified.equal") if value is None else words("verified.db", value=f"{value:.1f}")
 
 
 def _show_deviations(found: Verification) -> None:
     for defect in found.defects:
-        say(f"not as planned: {defect.tensor}: {defect.text}", "red")
-    first, own = found.first_deviation, found.first_own_deviation
-    compared = f"{found.tensors_compared} tensors compared"
+        say(words("verified.defect", tensor=defect.tensor, text=defect.text), "red")
+    first, own, count = found.first_deviation, found.first_own_deviation, found.tensors_compared
     if first is None:
-        say(f"{compared}: none is more than one code off")
+        say(words("verified.none", count=str(count)))
     else:
-        say(f"{compared}; first deviation: {first.text}")
+        say(words("verified.first", count=str(count), text=first.text))
     if own is not None and own != first:
-        say(f"first layer that differs by itself: {own.text}")
+        say(words("verified.own", text=own.text))
     if found.tensors_hidden:
-        say(f"{found.tensors_hidden} tensors cannot be seen: asking for them changes the run")
+        say(words("verified.hidden", count=str(found.tensors_hidden)))

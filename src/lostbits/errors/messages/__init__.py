@@ -68,16 +68,16 @@ class Form:
         rule, todo = (phrase(text, language) for text in (self.rule, self.todo))
         return rule.format_map(figures), todo.format_map(figures)
 
-    def named(self) -> tuple[str, str]:
+    def named(self, language: Language = Language.ENGLISH) -> tuple[str, str]:
         """Rule and what to do, with the name of a figure in its gap.
 
         >>> form("D019").named()[0]
         '<count> samples need <count> labels'
         """
         if self.words:
-            english = catalogue(Language.ENGLISH)
-            return _named(english[f"{self.words}_rule"]), _named(english[f"{self.words}_todo"])
-        return _named(self.rule), _named(self.todo)
+            words = catalogue(language)
+            return named(words[f"{self.words}_rule"]), named(words[f"{self.words}_todo"])
+        return named(phrase(self.rule, language)), named(phrase(self.todo, language))
 
 
 @final
@@ -89,11 +89,13 @@ class Entry:
         code: Letter and three digits.
         explanation: What happened, why, and what to do: a paragraph of Markdown.
         forms: By name; the only one of a code is called ``""``, and findings have none.
+        reason: Of a finding, as results have it; empty for errors.
     """
 
     code: str
     explanation: str
     forms: Mapping[str, Form]
+    reason: str = ""
 
 
 @final
@@ -140,14 +142,19 @@ def _entry(code: str, table: Mapping[str, Any]) -> Entry:
     forms = {name: _form(part) for name, part in table.items() if isinstance(part, dict)}
     if "rule" in table or "words" in table:
         forms[""] = _form(table)
-    return Entry(code, table["explanation"].strip(), forms)
+    return Entry(code, table["explanation"].strip(), forms, table.get("reason", ""))
 
 
 def _form(table: Mapping[str, Any]) -> Form:
     return Form(table.get("rule", ""), table.get("todo", ""), table.get("words", ""))
 
 
-def _named(template: str) -> str:
+def named(template: str) -> str:
+    """A sentence with the name of a figure in its gap.
+
+    >>> named("{count} of {all}")
+    '<count> of <all>'
+    """
     parts = string.Formatter().parse(template)
     return "".join(text + (f"<{name}>" if name else "") for text, name, _, _ in parts)
 
