@@ -27,6 +27,7 @@ from lostbits.plan.ranges import plan_biases, widened
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge, Judges
+from lostbits.runtime.metrics import Focus
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
@@ -58,6 +59,7 @@ class Diagnosed:
         unreached: Keys of weights that no sweep over layers comes to: those of recurrent nodes, and
             tables of rows.
         floatable: Keys of the sites that only ops read which the target may as well run in float.
+        focus: The part of the outputs that was attributed alone, as it counts alone; None: all.
     """
 
     network: NetworkReport
@@ -65,6 +67,7 @@ class Diagnosed:
     missing_db: float | None = None
     unreached: frozenset[str] = frozenset()
     floatable: frozenset[str] = frozenset()
+    focus: Focus | None = None
 
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing.
@@ -190,6 +193,8 @@ class Change:
         model: The float network in another form that computes the same; its statistics are taken
             again, and ``written`` and ``plan`` of before are void.
         skipped: What it left alone, by tensor or node, with reasons.
+        predicted_gain_db: What the solution itself should win, where it says so: the forecast of
+            a sweep is from before it.
     """
 
     method: str
@@ -198,6 +203,7 @@ class Change:
     plan: Mapping[str, Affine | None] = field(default_factory=dict)
     model: ir.Model | None = None
     skipped: Mapping[str, Message] = field(default_factory=dict)
+    predicted_gain_db: float | None = None
 
     @property
     def empty(self) -> bool:

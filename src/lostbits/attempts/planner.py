@@ -329,7 +329,7 @@ class Planner:
         entry = Entry(
             recovery.name,
             "network",
-            forecast.gain,
+            forecast.gain if change.predicted_gain_db is None else change.predicted_gain_db,
             self.now,
             after.baseline,
             kept,

@@ -19,12 +19,14 @@ import numpy as np
 import torch
 
 from lostbits.case import Case
+from lostbits.data import Source
 from lostbits.errors import DataError
 from lostbits.estimator import Estimator
 from lostbits.estimators import MEMBERS, estimator
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.language import Figure, Message, listed, say, verbatim
+from lostbits.plan.noise_ranges import noise_ranges
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import (
@@ -39,6 +41,7 @@ from lostbits.recovery import (
 )
 from lostbits.runtime.judged import counting, decibels
 from lostbits.runtime.memory_layout import dot
+from lostbits.runtime.noise_gains import noise_gains
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.statistics.histogram import Density
 from lostbits.sweep.layer import Layer
@@ -48,6 +51,8 @@ _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
+_COHERENCES = (16.0, 32.0)  # of clipping; below, the floor falls where values are clipped
+_PASSES = 5  # of all samples, that noise gains of half of them take
 Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
 _TRIALS = 0.5  # part of the time that is left, where it is bounded, in which choices are judged
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
@@ -81,7 +86,8 @@ class Ranges(Sweeping):
         methods = len(self.methods or MEMBERS.all())
         sweeps = 1 + _CANDIDATE * (methods + len(self.fractions))
         part = few / max(case.samples, 1)
-        return part * sweep_cost(case) * sweeps + (methods + 1) * walk_cost(case, few)
+        trials = methods + 1 + len(_COHERENCES) + _PASSES
+        return part * sweep_cost(case) * sweeps + trials * walk_cost(case, few)
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
@@ -101,7 +107,7 @@ class Ranges(Sweeping):
             progress=progress,
             deadline=effort.deadline.part(1 - _TRIALS),
         )
-        plan, names = self._best(case, trial, context)
+        plan, names = self._best(case, trial, context, self._by_noise(case, few, context))
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
         how = listed(replaced) if replaced else say("ledger.none")
@@ -112,15 +118,30 @@ class Ranges(Sweeping):
             skipped=trial.skipped,
         )
 
-    def _best(self, case: Case, trial: "_Trial", context: Context) -> Choice:
-        """What is best at the output: the choice tensor by tensor, or one method for all.
+    def _by_noise(self, case: Case, few: Source, context: Context) -> list[Choice]:
+        """Ranges by noise gains, of two coherences; none where no gradient passes a node."""
+        if self.methods or context.effort.deadline.passed:
+            return []
+        effort, focus = context.effort, context.diagnosed.focus
+        gains = noise_gains(case, few, effort.pool, focus=focus, seed=effort.seed)
+        found = [(noise_ranges(case, gains, c), c) for c in _COHERENCES]
+        return [
+            (dict(plan), [say("ledger.by_noise", coherence=f"{c:g}")] * len(plan))
+            for plan, c in found
+            if plan
+        ]
+
+    def _best(
+        self, case: Case, trial: "_Trial", context: Context, by_noise: Sequence[Choice]
+    ) -> Choice:
+        """What is best at the output: all by noise gains, tensor by tensor, or one method for all.
 
         A layer's output is a forecast of the network's, and so many choices may add up to a loss
         that none of them shows.
         """
         at_layers, others = trial.at_layers(), trial.by_own_error()
         every = ({**at_layers[0], **others[0]}, [*at_layers[1], *others[1]])
-        choices = [every, *(trial.of_one(m.name) for m in trial.methods)]
+        choices = [every, *by_noise, *(trial.of_one(m.name) for m in trial.methods)]
         choices += [at_layers] if others[0] else []
         new = [choice for choice in choices if choice[0]]
         if not new:

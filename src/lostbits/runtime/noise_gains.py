@@ -11,7 +11,7 @@ References:
     Quantization Noise, 2008 (uniform, independent errors).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self, final
@@ -38,8 +38,11 @@ from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress, silent
 
 Vector = NDArray[np.float64]
-SAMPLES = 32
-_BATCH = 4  # signs of a batch are one draw for its weights: more batches, more draws
+_SAMPLES = 16
+_BATCH = 4  # the squares of a weight are of the whole batch: more batches, more draws
+# Backward passes a batch. Where the outputs move together, as on even backgrounds, one draw of
+# signs is off by a factor.
+_DRAWS = 4
 
 
 @final
@@ -56,12 +59,15 @@ class NoiseGains(RecordSum):
             the ends of the range are codes. Shape (channels,).
         counts: By the same key, over the bins of the site's histogram; shape (2 * bins,).
         weights: By the key of a weight's site, of every element.
+        opaque: Nodes that no gradient passes, and tensors where one is infinite: with any of them
+            the gains are those of a part of the network, and no model of it.
     """
 
     samples: int = 0
     channels: dict[str, Vector] = field(default_factory=dict)
     counts: dict[str, Vector] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    opaque: Sequence[str] = ()
 
     def merge(self, other: Self) -> Self:
         """Add what other samples have shown."""
@@ -69,6 +75,7 @@ class NoiseGains(RecordSum):
         _add(self.channels, other.channels)
         _add(self.counts, other.counts)
         _add(self.weights, other.weights)
+        self.opaque = sorted({*self.opaque, *other.opaque})
         return self
 
     def of_rounding(self, case: Case, plan: Plan | None = None) -> dict[str, float]:
@@ -94,11 +101,13 @@ class NoiseGains(RecordSum):
         return Density.of(self.counts[site.key][None], case.seen[site.key].whole.absmax)
 
     def floor_db(self, case: Case) -> float | None:
-        """SQNR of the output that rounding the activations alone should leave; None for no noise.
+        """SQNR of the output that rounding the activations alone should leave; None without a model.
 
         What is clipped has one sign and does not average out: it is counted as if it did, so that
         ranges far inside the values promise too much.
         """
+        if self.opaque:
+            return None
         return decibels(1.0, sum(self.of_rounding(case).values()))
 
 
@@ -128,7 +137,7 @@ def noise_gains(  # noqa: PLR0913 - each is another thing
         seed: Of the signs.
         progress: Told after every chunk.
     """
-    few, case = source.slice(0, min(SAMPLES, len(source))), measured(case)
+    few, case = source.slice(0, min(_SAMPLES, len(source))), measured(case)
     job = _Signs(case, few, focus, weights, seed)
     found = NoiseGains()
     Folding(pool, progress).run("noise gains", job, few.chunks(_BATCH, 1), found)
@@ -190,27 +199,35 @@ class _Pass:
         self.case, self.executor, self.value, self.seed = case, executor, value, seed
         self.found = NoiseGains()
         self.root = torch.zeros((), requires_grad=True)
+        self.endless: set[str] = set()  # tensors where a slope is infinite
 
     def of(self, part: Batch) -> NoiseGains:
+        """Noise gains of the batch."""
         self.found.samples = part.size
         walk = Walk(self.executor, part.feeds, self._inject)
         for step in self.executor.steps:
             walk.advance(step)
         real = [part.real(y) for y in walk.results()]
         outputs = [y for y in real if y.is_floating_point()]
-        u = self._signed(outputs, part)
-        if u.requires_grad:
-            torch.autograd.grad(u, self.root, allow_unused=True)
+        roots = [w.sqrt() for w in self._weights(outputs, part)]
+        random = torch.Generator().manual_seed(self.seed + part.first)
+        for draw in range(_DRAWS):
+            u = self._signed(outputs, roots, random)
+            if u.requires_grad:
+                last = draw == _DRAWS - 1
+                torch.autograd.grad(u, self.root, retain_graph=not last, allow_unused=True)
+        self.found.opaque = sorted(self.executor.opaque | self.endless)
         return self.found
 
-    def _signed(self, outputs: list[torch.Tensor], part: Batch) -> torch.Tensor:
-        """``sum r sqrt(w) y``, where ``sum w e^2`` is the noise-to-signal ratio."""
-        random = torch.Generator().manual_seed(self.seed + part.first)
+    def _signed(
+        self, outputs: list[torch.Tensor], roots: list[torch.Tensor], random: torch.Generator
+    ) -> torch.Tensor:
+        """``sum r sqrt(w) y`` of one draw, where ``sum w e^2`` is the noise-to-signal ratio."""
         terms = [
-            (y.double() * w.sqrt() * (2.0 * torch.randint(0, 2, y.shape, generator=random) - 1))
-            for y, w in zip(outputs, self._weights(outputs, part), strict=True)
+            (y.double() * w * (2.0 * torch.randint(0, 2, y.shape, generator=random) - 1)).sum()
+            for y, w in zip(outputs, roots, strict=True)
         ]
-        return torch.stack([term.sum() for term in terms]).sum() * self.value.samples**0.5
+        return torch.stack(terms).sum() * (self.value.samples / _DRAWS) ** 0.5
 
     def _weights(self, outputs: list[torch.Tensor], part: Batch) -> list[torch.Tensor]:
         """The weights of the squared errors: half the gradient of their sum at errors of one."""
@@ -239,6 +256,9 @@ class _Pass:
         axis = site.axis if site.axis is not None and x.ndim > site.axis else None
         counts, inside = np.zeros(2 * WHOLE_BINS), np.zeros(seen.channels.absmax.size)
         pair = (by_channel(v.detach(), axis) for v in (x, gradient))
+        if not torch.isfinite(gradient).all():
+            self.endless.add(site.tensor)
+            return
         ends = np.array([seen.whole.lo.min(), seen.whole.hi.max()])
         scale = WHOLE_BINS / max(float(seen.whole.absmax.max()), 1e-30)
         count_squares(*pair, ends, scale, counts, inside if axis is not None else inside[:1])

@@ -1,0 +1,203 @@
+"""What rounding costs at the output under any factors of channels, and the factors of least cost.
+
+With a tensor's channels times ``f_c`` its range is that of the widest, and an error in channel c is
+worth ``1 / f_c^2`` of what it was:
+
+    N(f) = sum_t s_t^2/12 sum_c G[t,c] / f_c^2
+         + left * sum_L sum_o s_o^2/12 sum_j F[o,j] (f_j / f_o)^2
+
+over activations t and layers L, with the noise gains G and F of the network as it is, and the steps
+s that follow from the ranges of the scaled tensors and weights. All of it is arithmetic on vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostbits.case import Case
+from lostbits.channels.linear import Linear
+from lostbits.channels.streams import Stream, layers_of
+from lostbits.channels.weights import Weights
+from lostbits.graph.site import Site
+from lostbits.grid import Affine
+from lostbits.runtime.noise_gains import NoiseGains
+
+Exact = NDArray[np.float64]
+_STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
+_MOST = 8 * float(np.log(2))  # a channel beyond would have all 8 bits of a grid to itself
+_TINY = 1e-30
+
+
+class _Ends(NamedTuple):
+    """One activation: of each channel the range and the gain; of its factors which each takes."""
+
+    stream: int | None
+    place: torch.Tensor
+    lo: torch.Tensor
+    hi: torch.Tensor
+    gain: torch.Tensor
+
+
+class _Rows(NamedTuple):
+    """One weight: least and largest of each row and column, and gains, (groups, outputs, inputs)."""
+
+    writer: int | None
+    reader: int | None
+    lo: torch.Tensor
+    hi: torch.Tensor
+    gain: torch.Tensor
+    levels: float
+    symmetric: bool
+    per_row: bool
+
+
+@final
+@dataclass(frozen=True)
+class Factors:
+    """Factors of all streams, and what they should win.
+
+    Attributes:
+        each: Of every stream, (channels,).
+        before, after: The noise-to-signal ratio that rounding should leave at the output.
+    """
+
+    each: Sequence[Exact]
+    before: float
+    after: float
+
+    @property
+    def gain_db(self) -> float:
+        """What the output's SQNR should win."""
+        return float(10 * np.log10(max(self.before, _TINY) / max(self.after, _TINY)))
+
+
+@final
+class FactorNoise:
+    """``N(f)``, as far as factors change it or add to it.
+
+    Args:
+        case: With ranges of every channel, and grids.
+        gains: Of its float network, weights included.
+        streams: That factors may be put on.
+        left: Part of the weights' noise that rounding them by second moments leaves.
+    """
+
+    def __init__(
+        self, case: Case, gains: NoiseGains, streams: Sequence[Stream], left: float
+    ) -> None:
+        self.case, self.gains, self.streams, self.left = case, gains, streams, left
+        self.at = {tensor: i for i, stream in enumerate(streams) for tensor in stream.tensors}
+        groups: dict[str, list[_Ends]] = {}
+        for site in case.sites:
+            if site.streams and site.key in gains.channels and site.key in case.seen:
+                groups.setdefault(site.group, []).append(self._ends(site))
+        self.groups = [(case.plan[key], ends) for key, ends in self._keyed(groups)]
+        self.rows = [row for layer in layers_of(streams) if (row := self._row(layer)) is not None]
+
+    def _keyed(self, groups: dict[str, list[_Ends]]) -> list[tuple[str, list[_Ends]]]:
+        keys = {s.group: s.key for s in self.case.sites if s.streams}
+        return [(keys[group], ends) for group, ends in groups.items()]
+
+    def _ends(self, site: Site) -> _Ends:
+        seen, gain = self.case.seen[site.key].channels, self.gains.channels[site.key]
+        number = self.at.get(site.tensor)
+        place = np.zeros(1, np.int64)
+        if number is not None:
+            stream = self.streams[number]
+            place = stream.spread(site.tensor, np.arange(stream.channels)).astype(np.int64)
+            if place.size != seen.lo.size:  # statistics along another axis: nothing is known
+                place, number = np.zeros(1, np.int64), None
+        lo, hi = np.minimum(seen.lo, 0.0), np.maximum(seen.hi, 0.0)
+        vectors = (torch.from_numpy(v.astype(np.float64)) for v in (lo, hi, gain / self.gains.samples))
+        return _Ends(number, torch.from_numpy(place), *vectors)
+
+    def _row(self, layer: Linear) -> _Rows | None:
+        key = f"{layer.weight}:weight"
+        affine, found = self.case.plan.get(key), self.gains.weights.get(key)
+        if affine is None or found is None:
+            return None
+        blocks = Weights(self.case.model, [layer]).blocks[layer.node]
+        gain = layer.split(found).sum(axis=3) / self.gains.samples
+        arrays = blocks.min(axis=3), blocks.max(axis=3), gain
+        rule = self.case.target.weights
+        return _Rows(
+            self.at.get(layer.output),
+            next((i for i, s in enumerate(self.streams) if _reads(s, layer)), None),
+            *(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays),
+            levels=_levels(affine, symmetric=rule.symmetric),
+            symmetric=rule.symmetric,
+            per_row=affine.scale.size > 1,
+        )
+
+    def __call__(self, logs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``N`` for the logarithms of the factors, differentiable."""
+        factors = [log.exp() for log in logs]
+        activations = [self._activation(affine, ends, factors) for affine, ends in self.groups]
+        weights = [self.left * self._weight(row, factors) for row in self.rows]
+        return torch.stack([*activations, *weights]).sum()
+
+    def _activation(
+        self, affine: Affine, ends: list[_Ends], factors: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        ones = torch.ones(1, dtype=torch.float64)
+        each = [(e, ones if e.stream is None else factors[e.stream][e.place]) for e in ends]
+        lo = torch.stack([(e.lo * f).min() for e, f in each]).min()
+        hi = torch.stack([(e.hi * f).max() for e, f in each]).max()
+        symmetric = self.case.target.activations.symmetric
+        span = 2 * torch.maximum(-lo, hi) if symmetric else hi - lo
+        step = span / _levels(affine, symmetric=symmetric)
+        return step**2 / 12 * torch.stack([(e.gain / f**2).sum() for e, f in each]).sum()
+
+    @staticmethod
+    def _weight(row: _Rows, factors: Sequence[torch.Tensor]) -> torch.Tensor:
+        groups, outputs, inputs = row.lo.shape
+        ones = torch.ones(1, dtype=torch.float64)
+        out = ones if row.writer is None else factors[row.writer].reshape(groups, outputs, 1)
+        into = ones if row.reader is None else factors[row.reader].reshape(groups, 1, inputs)
+        scale = out / into
+        axes = (2,) if row.per_row else (0, 1, 2)
+        lo = (row.lo * scale).amin(axes, keepdim=True).clamp(max=0.0)
+        hi = (row.hi * scale).amax(axes, keepdim=True).clamp(min=0.0)
+        span = 2 * torch.maximum(-lo, hi) if row.symmetric else hi - lo
+        return ((span / row.levels) ** 2 / 12 * row.gain / scale**2).sum()
+
+    def least(self) -> Factors:
+        """Factors of the least noise that 80 steps from ones come to; ones where none is less."""
+        logs = [torch.zeros(s.channels, dtype=torch.float64) for s in self.streams]
+        for log in logs:
+            log.requires_grad_()
+        adam = torch.optim.Adam(logs, lr=_RATE)
+        best, least, before = [log.detach().clone() for log in logs], np.inf, np.inf
+        for step in range(_STEPS + 1):
+            noise = self(logs)
+            before = float(noise.detach()) if step == 0 else before
+            if float(noise.detach()) < least:
+                best, least = [log.detach().clone() for log in logs], float(noise.detach())
+            if step < _STEPS:
+                self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / _STEPS)
+        return Factors([np.exp(log.numpy()) for log in best], before, least)
+
+    @staticmethod
+    def _move(
+        adam: torch.optim.Adam, loss: torch.Tensor, logs: Sequence[torch.Tensor], part: float
+    ) -> None:
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.param_groups[0]["lr"] = _RATE * part
+        adam.step()
+        with torch.no_grad():
+            for log in logs:
+                log.clamp_(-_MOST, _MOST)
+
+
+def _levels(affine: Affine, *, symmetric: bool) -> float:
+    codes = affine.grid.qmax - affine.grid.qmin
+    return float(codes - codes % 2 if symmetric else codes)
+
+
+def _reads(stream: Stream, layer: Linear) -> bool:
+    return any(reader.node == layer.node for reader in stream.readers)
