@@ -93,7 +93,7 @@ def rescaled(model: ir.Model, pairs: list[tuple[Stream, Exact]]) -> ir.Model:
     weights.store(copy)
     for stream, factors in pairs:
         _rescale_terms(copy.graph, stream, factors)
-        for bound in stream.bounds:
+        for bound in stream.bounds if (factors != 1).any() else ():
             bound_channels(copy.graph, bound, bound.upper * factors)
     return copy
 

@@ -30,12 +30,18 @@ Exact = NDArray[np.float64]
 _STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
 _MOST = 8 * float(np.log(2))  # a channel beyond would have all 8 bits of a grid to itself
 _TINY = 1e-30
+_UNSURE = 0.03  # of the mean gain of a tensor, added to that of each channel
+_ONE = torch.ones(1, dtype=torch.float64)
 
 
 class _Ends(NamedTuple):
-    """One activation: of each channel the range and the gain; of its factors which each takes."""
+    """One activation: of each channel the range and the gain; of its factors which each takes.
+
+    Where a bound of each channel becomes a Min behind the Clip, values are rounded twice.
+    """
 
     stream: int | None
+    bound: bool
     place: torch.Tensor
     lo: torch.Tensor
     hi: torch.Tensor
@@ -112,8 +118,11 @@ class FactorNoise:
             if place.size != seen.lo.size:  # statistics along another axis: nothing is known
                 place, number = np.zeros(1, np.int64), None
         lo, hi = np.minimum(seen.lo, 0.0), np.maximum(seen.hi, 0.0)
-        vectors = (torch.from_numpy(v.astype(np.float64)) for v in (lo, hi, gain / self.gains.samples))
-        return _Ends(number, torch.from_numpy(place), *vectors)
+        gain = _sure(gain / self.gains.samples)
+        vectors = (torch.from_numpy(v.astype(np.float64)) for v in (lo, hi, gain))
+        bounds = [] if number is None else self.streams[number].bounds
+        bound = any(each.tensor == site.tensor for each in bounds)
+        return _Ends(number, bound, torch.from_numpy(place), *vectors)
 
     def _row(self, layer: Linear) -> _Rows | None:
         key = f"{layer.weight}:weight"
@@ -122,7 +131,7 @@ class FactorNoise:
             return None
         blocks = Weights(self.case.model, [layer]).blocks[layer.node]
         gain = layer.split(found).sum(axis=3) / self.gains.samples
-        arrays = blocks.min(axis=3), blocks.max(axis=3), gain
+        arrays = blocks.min(axis=3), blocks.max(axis=3), _sure(gain)
         rule = self.case.target.weights
         return _Rows(
             self.at.get(layer.output),
@@ -133,32 +142,32 @@ class FactorNoise:
             per_row=affine.scale.size > 1,
         )
 
-    def __call__(self, logs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """``N`` for the logarithms of the factors, differentiable."""
-        factors = [log.exp() for log in logs]
+    def __call__(self, logs: Sequence[torch.Tensor | None]) -> torch.Tensor:
+        """``N`` for the logarithms of the factors, differentiable; None for a stream without."""
+        factors = [None if log is None else log.exp() for log in logs]
         activations = [self._activation(affine, ends, factors) for affine, ends in self.groups]
         weights = [self.left * self._weight(row, factors) for row in self.rows]
         return torch.stack([*activations, *weights]).sum()
 
     def _activation(
-        self, affine: Affine, ends: list[_Ends], factors: Sequence[torch.Tensor]
+        self, affine: Affine, ends: list[_Ends], factors: Sequence[torch.Tensor | None]
     ) -> torch.Tensor:
-        ones = torch.ones(1, dtype=torch.float64)
-        each = [(e, ones if e.stream is None else factors[e.stream][e.place]) for e in ends]
-        lo = torch.stack([(e.lo * f).min() for e, f in each]).min()
-        hi = torch.stack([(e.hi * f).max() for e, f in each]).max()
+        each = [(e, _of(factors, e.stream)) for e in ends]
+        taken = [(e, _ONE if f is None else f[e.place], 1 + (e.bound and f is not None)) for e, f in each]
+        lo = torch.stack([(e.lo * f).min() for e, f, _ in taken]).min()
+        hi = torch.stack([(e.hi * f).max() for e, f, _ in taken]).max()
         symmetric = self.case.target.activations.symmetric
         span = 2 * torch.maximum(-lo, hi) if symmetric else hi - lo
         step = span / _levels(affine, symmetric=symmetric)
-        return step**2 / 12 * torch.stack([(e.gain / f**2).sum() for e, f in each]).sum()
+        return step**2 / 12 * torch.stack([(n * e.gain / f**2).sum() for e, f, n in taken]).sum()
 
     @staticmethod
-    def _weight(row: _Rows, factors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _weight(row: _Rows, factors: Sequence[torch.Tensor | None]) -> torch.Tensor:
         groups, outputs, inputs = row.lo.shape
-        ones = torch.ones(1, dtype=torch.float64)
-        out = ones if row.writer is None else factors[row.writer].reshape(groups, outputs, 1)
-        into = ones if row.reader is None else factors[row.reader].reshape(groups, 1, inputs)
-        scale = out / into
+        out, into = _of(factors, row.writer), _of(factors, row.reader)
+        rows = _ONE if out is None else out.reshape(groups, outputs, 1)
+        columns = _ONE if into is None else into.reshape(groups, 1, inputs)
+        scale = rows / columns
         axes = (2,) if row.per_row else (0, 1, 2)
         lo = (row.lo * scale).amin(axes, keepdim=True).clamp(max=0.0)
         hi = (row.hi * scale).amax(axes, keepdim=True).clamp(min=0.0)
@@ -166,20 +175,35 @@ class FactorNoise:
         return ((span / row.levels) ** 2 / 12 * row.gain / scale**2).sum()
 
     def least(self) -> Factors:
-        """Factors of the least noise that 80 steps from ones come to; ones where none is less."""
+        """Factors of the least noise that a search from ones comes to.
+
+        Of streams with bounds only those keep factors that win more than a second rounding costs.
+        """
+        before = float(self([None] * len(self.streams)))
+        logs: list[torch.Tensor | None] = list(self._search())
+        least = float(self(logs))
+        for number, stream in enumerate(self.streams):
+            without = [None if i == number else log for i, log in enumerate(logs)]
+            if stream.bounds and (noise := float(self(without))) < least:
+                logs, least = without, noise
+        if least >= before:
+            logs, least = [None] * len(logs), before
+        found = zip(self.streams, logs, strict=True)
+        each = [np.ones(s.channels) if g is None else np.exp(g.numpy()) for s, g in found]
+        return Factors(each, before, least)
+
+    def _search(self) -> list[torch.Tensor]:
+        """The best of 80 steps of Adam."""
         logs = [torch.zeros(s.channels, dtype=torch.float64) for s in self.streams]
         for log in logs:
             log.requires_grad_()
-        adam = torch.optim.Adam(logs, lr=_RATE)
-        best, least, before = [log.detach().clone() for log in logs], np.inf, np.inf
+        adam, least = torch.optim.Adam(logs, lr=_RATE), np.inf
         for step in range(_STEPS + 1):
             noise = self(logs)
-            before = float(noise.detach()) if step == 0 else before
             if float(noise.detach()) < least:
                 best, least = [log.detach().clone() for log in logs], float(noise.detach())
-            if step < _STEPS:
-                self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / _STEPS)
-        return Factors([np.exp(log.numpy()) for log in best], before, least)
+            self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / (_STEPS + 1))
+        return best
 
     @staticmethod
     def _move(
@@ -192,6 +216,15 @@ class FactorNoise:
         with torch.no_grad():
             for log in logs:
                 log.clamp_(-_MOST, _MOST)
+
+
+def _of(factors: Sequence[torch.Tensor | None], stream: int | None) -> torch.Tensor | None:
+    return None if stream is None else factors[stream]
+
+
+def _sure(gain: Exact) -> Exact:
+    """Gains of few samples are no more certain than a part of their mean."""
+    return np.asarray(gain + _UNSURE * gain.mean(), np.float64)
 
 
 def _levels(affine: Affine, *, symmetric: bool) -> float:
