@@ -28,6 +28,7 @@ from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge, Judges
 from lostbits.runtime.metrics import Focus
+from lostbits.runtime.noise_gains import KnownGains, NoiseGains
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
@@ -166,6 +167,7 @@ class Context:
         effort: Seed, goal, workers, cache.
         progress: Told how far the work is.
         judges: Samples by which trials may be judged, with what counts; None: ``source`` alone.
+        known: Noise gains of this run; None computes them anew.
     """
 
     source: Source
@@ -173,6 +175,12 @@ class Context:
     effort: Effort = field(default_factory=Effort)
     progress: Progress = silent
     judges: Judges | None = None
+    known: KnownGains | None = None
+
+    def gains(self, case: Case, *, weights: bool = False) -> NoiseGains:
+        """Noise gains of the float network, for the part of its outputs that counts."""
+        known = self.known or KnownGains(self.source, self.effort.pool, self.effort.seed)
+        return known(case, self.diagnosed.focus, weights=weights)
 
     def judge(self, case: Case, most: int) -> Judge:
         """Judges trials by the first samples."""

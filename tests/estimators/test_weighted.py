@@ -16,7 +16,7 @@ ENDS = 2.0 ** (-np.arange(36) / 10)
 def seen_of(seed: int) -> tuple[Histogram, np.ndarray]:
     random = np.random.default_rng(seed)
     x = random.standard_t(3, 2000) * random.uniform(0.1, 10) + random.normal()
-    seen = Histogram([x.min()], [x.max()], 64).update(x.astype(np.float32))
+    seen = Histogram(x.min(keepdims=True), x.max(keepdims=True), 64).update(x.astype(np.float32))
     return seen, random.exponential(1.0, 128) * (seen.counts[0] > 0)
 
 
@@ -38,7 +38,7 @@ def test_no_pair_of_ends_is_better(seed: int, coherence: float) -> None:
 
 def test_a_value_that_is_worth_nothing_may_go() -> None:
     x = np.r_[np.linspace(-1, 1, 5000), 40.0].astype(np.float32)
-    seen = Histogram([-1.0], [40.0], 2048).update(x)
+    seen = Histogram(np.array([-1.0]), np.array([40.0]), 2048).update(x)
     worth = seen.counts[0].astype(float)
     (kept,) = Weighted(worth * 0 + (seen.edges[0, :-1] > 30) * worth * 1e6).ranges(
         seen, UNSIGNED, symmetric=False

@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from lostbits.case import Case
 from lostbits.channels.streams import find_streams, rescaled
 from lostbits.data import Source
-from lostbits.plan.calibrated import calibrated
 from lostbits.graph.place import place
-from lostbits.case import Case
+from lostbits.plan.calibrated import calibrated
 from lostbits.recoveries.joint_factors import JointFactors
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.session import Session
@@ -72,7 +72,9 @@ def residual(net: Uneven, *, clip: bool = False) -> str:
 
 def block(folder: Path, target: str, *, clip: bool = False) -> tuple[Source, Case]:
     net = Uneven(5)
-    return make(folder, net.model([3, 8, 8], residual(net, clip=clip)), samples(3, 48, 3, 8, 8), target)
+    return make(
+        folder, net.model([3, 8, 8], residual(net, clip=clip)), samples(3, 48, 3, 8, 8), target
+    )
 
 
 def test_a_residual_stream_has_one_vector_of_factors(tmp_path: Path) -> None:
@@ -87,9 +89,7 @@ def test_what_is_predicted_is_won(tmp_path: Path, target: str, clip: bool) -> No
     change = change_by(JointFactors(left=1.0), case, source)
     assert change.model is not None and change.predicted_gain_db is not None
     new = calibrated(change.model, place(change.model, case.target), case.target, source, batch=8)
-    before, after = (
-        Judge(c.model, source, compared=c.compared)(c).sqnr_db for c in (case, new)
-    )
+    before, after = (Judge(c.model, source, compared=c.compared)(c).sqnr_db for c in (case, new))
     assert before is not None and after is not None
     assert after - before > 1
     assert change.predicted_gain_db == pytest.approx(after - before, abs=3)

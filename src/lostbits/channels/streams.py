@@ -263,11 +263,11 @@ class _Walk:
             self._hold(node)
             return
         spot = through(node, stream.tensors[name_of(x)])
-        bound = clip_bound(node, spot) if node.op_type == "Clip" and isinstance(spot, Spot) else None
+        bound = (
+            clip_bound(node, spot) if node.op_type == "Clip" and isinstance(spot, Spot) else None
+        )
         if isinstance(spot, Message) or isinstance(bound, Message):
             self._hold(node)
             return
         stream.bounds += [] if bound is None else [bound]
         self._continue(node.outputs[0], stream, spot)
-
-

@@ -35,7 +35,7 @@ _ONE = torch.ones(1, dtype=torch.float64)
 
 
 class _Ends(NamedTuple):
-    """One activation: of each channel the range and the gain; of its factors which each takes.
+    """One activation: range and gain of each channel, and which factor it takes.
 
     Where a bound of each channel becomes a Min behind the Clip, values are rounded twice.
     """
@@ -49,7 +49,7 @@ class _Ends(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """One weight: least and largest of each row and column, and gains, (groups, outputs, inputs)."""
+    """One weight: least, largest and gain of each row and column, (groups, outputs, inputs)."""
 
     writer: int | None
     reader: int | None
@@ -153,7 +153,9 @@ class FactorNoise:
         self, affine: Affine, ends: list[_Ends], factors: Sequence[torch.Tensor | None]
     ) -> torch.Tensor:
         each = [(e, _of(factors, e.stream)) for e in ends]
-        taken = [(e, _ONE if f is None else f[e.place], 1 + (e.bound and f is not None)) for e, f in each]
+        taken = [
+            (e, _ONE if f is None else f[e.place], 1 + (e.bound and f is not None)) for e, f in each
+        ]
         lo = torch.stack([(e.lo * f).min() for e, f, _ in taken]).min()
         hi = torch.stack([(e.hi * f).max() for e, f, _ in taken]).max()
         symmetric = self.case.target.activations.symmetric

@@ -37,9 +37,7 @@ def _movable(case: Case, gains: NoiseGains, site: Site) -> bool:
     return known and bool(site.node) and not site.dynamic
 
 
-def _range(
-    case: Case, gains: NoiseGains, mates: list[Site], coherence: float
-) -> dict[str, Affine]:
+def _range(case: Case, gains: NoiseGains, mates: list[Site], coherence: float) -> dict[str, Affine]:
     weights = sum(gains.counts[site.key] for site in mates)
     answers = any(site.role == "output" for site in mates)
     method = Weighted(weights, coherence, keep_highest=answers)  # type: ignore[arg-type]

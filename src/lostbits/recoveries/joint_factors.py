@@ -20,7 +20,6 @@ from lostbits.channels.streams import Stream, find_streams, rescaled
 from lostbits.language import say
 from lostbits.plan.factor_noise import FactorNoise
 from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, walk_cost
-from lostbits.runtime.noise_gains import noise_gains
 
 _LEFT = 0.1  # part of the weights' noise that second-order rounding leaves
 _USUAL = 0.8  # part of the activations' error that stays, by experience
@@ -61,12 +60,11 @@ class JointFactors(Sweeping):
         streams = [s for s in find_streams(case.model) if self._allowed(case, s)]
         if not streams:
             return Change(self.name, say("ledger.factors_none"))
-        effort, focus = context.effort, context.diagnosed.focus
-        gains = noise_gains(
-            case, context.source, effort.pool, focus=focus, weights=True, seed=effort.seed
-        )
+        gains = context.gains(case, weights=True)
         if gains.opaque:
-            return Change(self.name, say("ledger.factors_opaque", nodes=", ".join(gains.opaque[:3])))
+            return Change(
+                self.name, say("ledger.factors_opaque", nodes=", ".join(gains.opaque[:3]))
+            )
         found = FactorNoise(case, gains, streams, self.left).least()
         if found.gain_db < _LEAST:
             return Change(self.name, say("ledger.factors_none"), predicted_gain_db=found.gain_db)

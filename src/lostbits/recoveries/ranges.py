@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from lostbits.case import Case
-from lostbits.data import Source
 from lostbits.errors import DataError
 from lostbits.estimator import Estimator
 from lostbits.estimators import MEMBERS, estimator
@@ -41,7 +40,6 @@ from lostbits.recovery import (
 )
 from lostbits.runtime.judged import counting, decibels
 from lostbits.runtime.memory_layout import dot
-from lostbits.runtime.noise_gains import noise_gains
 from lostbits.runtime.simulation import fake_quantize
 from lostbits.statistics.histogram import Density
 from lostbits.sweep.layer import Layer
@@ -107,7 +105,7 @@ class Ranges(Sweeping):
             progress=progress,
             deadline=effort.deadline.part(1 - _TRIALS),
         )
-        plan, names = self._best(case, trial, context, self._by_noise(case, few, context))
+        plan, names = self._best(case, trial, context, self._by_noise(case, context))
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
         how = listed(replaced) if replaced else say("ledger.none")
@@ -118,12 +116,11 @@ class Ranges(Sweeping):
             skipped=trial.skipped,
         )
 
-    def _by_noise(self, case: Case, few: Source, context: Context) -> list[Choice]:
+    def _by_noise(self, case: Case, context: Context) -> list[Choice]:
         """Ranges by noise gains, of two coherences; none where no gradient passes a node."""
         if self.methods or context.effort.deadline.passed:
             return []
-        effort, focus = context.effort, context.diagnosed.focus
-        gains = noise_gains(case, few, effort.pool, focus=focus, seed=effort.seed)
+        gains = context.gains(case)
         found = [(noise_ranges(case, gains, c), c) for c in _COHERENCES]
         return [
             (dict(plan), [say("ledger.by_noise", coherence=f"{c:g}")] * len(plan))

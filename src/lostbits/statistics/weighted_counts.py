@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 @compiled_sums
-def count_squares(  # noqa: PLR0913 - a loop has no fields
+def count_squares(
     x: NDArray[Any],
     weights: NDArray[Any],
     ends: Floats,
