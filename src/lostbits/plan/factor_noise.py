@@ -31,7 +31,7 @@ _STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
 _MOST = 8 * float(np.log(2))  # a channel beyond would have all 8 bits of a grid to itself
 _TINY = 1e-30
 _UNSURE = 0.03  # of the mean gain of a tensor, added to that of each channel
-_ONE = torch.ones(1, dtype=torch.float64)
+_ONE = torch.ones(1)
 
 
 class _Ends(NamedTuple):
@@ -119,7 +119,7 @@ class FactorNoise:
                 place, number = np.zeros(1, np.int64), None
         lo, hi = np.minimum(seen.lo, 0.0), np.maximum(seen.hi, 0.0)
         gain = _sure(gain / self.gains.samples)
-        vectors = (torch.from_numpy(v.astype(np.float64)) for v in (lo, hi, gain))
+        vectors = (torch.from_numpy(v.astype(np.float32)) for v in (lo, hi, gain))
         bounds = [] if number is None else self.streams[number].bounds
         bound = any(each.tensor == site.tensor for each in bounds)
         return _Ends(number, bound, torch.from_numpy(place), *vectors)
@@ -136,7 +136,7 @@ class FactorNoise:
         return _Rows(
             self.at.get(layer.output),
             next((i for i, s in enumerate(self.streams) if _reads(s, layer)), None),
-            *(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays),
+            *(torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in arrays),
             levels=_levels(affine, symmetric=rule.symmetric),
             symmetric=rule.symmetric,
             per_row=affine.scale.size > 1,
@@ -167,14 +167,16 @@ class FactorNoise:
     def _weight(row: _Rows, factors: Sequence[torch.Tensor | None]) -> torch.Tensor:
         groups, outputs, inputs = row.lo.shape
         out, into = _of(factors, row.writer), _of(factors, row.reader)
-        rows = _ONE if out is None else out.reshape(groups, outputs, 1)
-        columns = _ONE if into is None else into.reshape(groups, 1, inputs)
-        scale = rows / columns
-        axes = (2,) if row.per_row else (0, 1, 2)
-        lo = (row.lo * scale).amin(axes, keepdim=True).clamp(max=0.0)
-        hi = (row.hi * scale).amax(axes, keepdim=True).clamp(min=0.0)
+        rows = torch.ones(groups, outputs) if out is None else out.reshape(groups, outputs)
+        columns = torch.ones(groups, inputs) if into is None else into.reshape(groups, inputs)
+        hi = _largest(row.hi, rows, columns)
+        lo = -_largest(-row.lo, rows, columns)
+        if not row.per_row:
+            hi, lo = hi.max(), lo.min()
+        hi, lo = hi.clamp(min=0.0), lo.clamp(max=0.0)
         span = 2 * torch.maximum(-lo, hi) if row.symmetric else hi - lo
-        return ((span / row.levels) ** 2 / 12 * row.gain / scale**2).sum()
+        energy = torch.einsum("goi,gi->go", row.gain, columns**2) / rows**2
+        return ((span / row.levels) ** 2 / 12 * energy).sum()
 
     def least(self) -> Factors:
         """Factors of the least noise that a search from ones comes to.
@@ -191,12 +193,12 @@ class FactorNoise:
         if least >= before:
             logs, least = [None] * len(logs), before
         found = zip(self.streams, logs, strict=True)
-        each = [np.ones(s.channels) if g is None else np.exp(g.numpy()) for s, g in found]
+        each = [np.ones(s.channels) if g is None else np.exp(g.double().numpy()) for s, g in found]
         return Factors(each, before, least)
 
     def _search(self) -> list[torch.Tensor]:
         """The best of 80 steps of Adam."""
-        logs = [torch.zeros(s.channels, dtype=torch.float64) for s in self.streams]
+        logs = [torch.zeros(s.channels) for s in self.streams]
         for log in logs:
             log.requires_grad_()
         adam, least = torch.optim.Adam(logs, lr=_RATE), np.inf
@@ -222,6 +224,17 @@ class FactorNoise:
 
 def _of(factors: Sequence[torch.Tensor | None], stream: int | None) -> torch.Tensor | None:
     return None if stream is None else factors[stream]
+
+
+def _largest(values: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Largest of each row times its factor, columns divided by theirs; (groups, outputs).
+
+    Only the values that are found carry a gradient: one pass over the matrix, and none back.
+    """
+    with torch.no_grad():
+        at = (values * (1 / columns)[:, None]).argmax(dim=2)
+    found = values.gather(2, at[..., None])[..., 0]
+    return found * rows / columns.gather(1, at)
 
 
 def _sure(gain: Exact) -> Exact:

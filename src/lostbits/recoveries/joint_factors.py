@@ -40,6 +40,7 @@ class JointFactors(Sweeping):
     title: ClassVar[str] = "channel factors of all layers and residual streams by noise gains"
     source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721; the objective is our own"
     stage: ClassVar[Stage] = "network"
+    by_default: ClassVar[bool] = False
     left: float = _LEFT
 
     @property

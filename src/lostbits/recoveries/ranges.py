@@ -49,7 +49,7 @@ _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
-_COHERENCES = (16.0, 32.0)  # of clipping; below, the floor falls where values are clipped
+_COHERENCE = 16.0  # of clipping; at 4 and below more is clipped than outputs bear
 _PASSES = 5  # of all samples, that noise gains of half of them take
 Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
 _TRIALS = 0.5  # part of the time that is left, where it is bounded, in which choices are judged
@@ -84,7 +84,7 @@ class Ranges(Sweeping):
         methods = len(self.methods or MEMBERS.all())
         sweeps = 1 + _CANDIDATE * (methods + len(self.fractions))
         part = few / max(case.samples, 1)
-        trials = methods + 1 + len(_COHERENCES) + _PASSES
+        trials = methods + 2 + _PASSES
         return part * sweep_cost(case) * sweeps + trials * walk_cost(case, few)
 
     def gain(self, diagnosed: Diagnosed) -> float:
@@ -117,16 +117,11 @@ class Ranges(Sweeping):
         )
 
     def _by_noise(self, case: Case, context: Context) -> list[Choice]:
-        """Ranges by noise gains, of two coherences; none where no gradient passes a node."""
+        """Ranges by noise gains; none where no gradient passes a node."""
         if self.methods or context.effort.deadline.passed:
             return []
-        gains = context.gains(case)
-        found = [(noise_ranges(case, gains, c), c) for c in _COHERENCES]
-        return [
-            (dict(plan), [say("ledger.by_noise", coherence=f"{c:g}")] * len(plan))
-            for plan, c in found
-            if plan
-        ]
+        plan = noise_ranges(case, context.gains(case), _COHERENCE)
+        return [(dict(plan), [say("ledger.by_noise")] * len(plan))] if plan else []
 
     def _best(
         self, case: Case, trial: "_Trial", context: Context, by_noise: Sequence[Choice]
