@@ -27,6 +27,8 @@ from lostbits.plan.ranges import plan_biases, widened
 from lostbits.results.diagnosis import LayerReport, NetworkReport
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.held_out_figures import Judge, Judges
+from lostbits.runtime.metrics import Focus
+from lostbits.runtime.noise_gains import KnownGains, NoiseGains
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Cache
 from lostbits.workers.pool import Pool
@@ -58,6 +60,7 @@ class Diagnosed:
         unreached: Keys of weights that no sweep over layers comes to: those of recurrent nodes, and
             tables of rows.
         floatable: Keys of the sites that only ops read which the target may as well run in float.
+        focus: The part of the outputs that was attributed alone, as it counts alone; None: all.
     """
 
     network: NetworkReport
@@ -65,6 +68,7 @@ class Diagnosed:
     missing_db: float | None = None
     unreached: frozenset[str] = frozenset()
     floatable: frozenset[str] = frozenset()
+    focus: Focus | None = None
 
     def share(self, role: str) -> float:
         """Part of the output error that sites of a role carry; cancelling ones count as nothing.
@@ -163,6 +167,7 @@ class Context:
         effort: Seed, goal, workers, cache.
         progress: Told how far the work is.
         judges: Samples by which trials may be judged, with what counts; None: ``source`` alone.
+        known: Noise gains of this run; None computes them anew.
     """
 
     source: Source
@@ -170,6 +175,12 @@ class Context:
     effort: Effort = field(default_factory=Effort)
     progress: Progress = silent
     judges: Judges | None = None
+    known: KnownGains | None = None
+
+    def gains(self, case: Case, *, weights: bool = False) -> NoiseGains:
+        """Noise gains of the float network, for the part of its outputs that counts."""
+        known = self.known or KnownGains(self.source, self.effort.pool, self.effort.seed)
+        return known(case, self.diagnosed.focus, weights=weights)
 
     def judge(self, case: Case, most: int) -> Judge:
         """Judges trials by the first samples."""
@@ -190,6 +201,8 @@ class Change:
         model: The float network in another form that computes the same; its statistics are taken
             again, and ``written`` and ``plan`` of before are void.
         skipped: What it left alone, by tensor or node, with reasons.
+        predicted_gain_db: What the solution itself should win, where it says so: the forecast of
+            a sweep is from before it.
     """
 
     method: str
@@ -198,6 +211,7 @@ class Change:
     plan: Mapping[str, Affine | None] = field(default_factory=dict)
     model: ir.Model | None = None
     skipped: Mapping[str, Message] = field(default_factory=dict)
+    predicted_gain_db: float | None = None
 
     @property
     def empty(self) -> bool:
@@ -215,6 +229,7 @@ class Recovery(abc.ABC):
         stage: Where in the order it belongs.
         afresh: Whether it is tried from the first plan as well, where others have been kept before
             it: they are tuned to errors that it removes.
+        by_default: Whether it is tried where no recovery is named.
     """
 
     name: ClassVar[str]
@@ -222,6 +237,7 @@ class Recovery(abc.ABC):
     source: ClassVar[str]
     stage: ClassVar[Stage]
     afresh: ClassVar[bool] = False
+    by_default: ClassVar[bool] = True
 
     @property
     def keeps_function(self) -> bool:

@@ -24,6 +24,7 @@ from lostbits.graph.site import Site
 from lostbits.rounding import Gram
 from lostbits.runtime.calibration import Counted
 from lostbits.runtime.metrics import Comparison, Outputs
+from lostbits.runtime.noise_gains import NoiseGains
 from lostbits.runtime.saturating import Reach
 from lostbits.statistic import RecordSum, RunningSum
 from lostbits.statistics import Extrema, Histogram, Tally
@@ -112,6 +113,12 @@ def measured(number: int) -> Measured:
     )
 
 
+def noise_gains(number: int) -> NoiseGains:
+    v, weights = sizes(number), batch(number)[0]
+    sites = {"x:activation": v[:4], "y:activation": v[4:]}
+    return NoiseGains(4, sites, {"x:activation": v}, {"w:weight": weights}, [f"node {number % 2}"])
+
+
 @dataclass(frozen=True)
 class Member:
     """How a sum begins, and what it is of the batch of a number.
@@ -147,6 +154,7 @@ MEMBERS: dict[type[Sum], Member] = {
     Attributed: Member(Attributed, attributed),
     Walked: Member(lambda: Walked(0.0, 0, 0, np.zeros(6)), walked),
     Counted: Member(lambda: Counted.empty(SITES), counted, True),
+    NoiseGains: Member(NoiseGains, noise_gains),
     Reach: Member(unreached, reach, True),
     Measured: Member(
         lambda: Measured(0, {s.key: SiteSum() for s in SITES}, {}, Comparison()), measured

@@ -228,4 +228,4 @@ def diagnosed(run: Run) -> Diagnosed:
     """What recoveries may know of a diagnosis."""
     unreached = frozenset(site.key for site, _ in unread_weights(run.case))
     free, layers = floatable(run.case), tuple(run.layers())
-    return Diagnosed(run.network(), layers, unreached=unreached, floatable=free)
+    return Diagnosed(run.network(), layers, unreached=unreached, floatable=free, focus=run.focus)

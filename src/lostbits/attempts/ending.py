@@ -116,6 +116,16 @@ class Ending:
             found[name] = None if late else self.judge(case).sqnr_db
         return found
 
+    def predicted_floor(self, planner: Planner) -> float | None:
+        """What noise gains predict in the place of the first of these; None without time or model.
+
+        They take about as long as the attribution of a batch.
+        """
+        late = self._deadline.left < self._look + planner.judging
+        if late and not planner.known.knows(planner.case):
+            return None
+        return planner.known(planner.case, planner.diagnosed.focus).floor_db(planner.case)
+
     def wider(self, planner: Planner) -> list[Wider]:
         """What the wide grid, or float, on the tensors that cost most would give."""
         case, found = planner.case, []

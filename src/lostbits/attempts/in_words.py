@@ -17,7 +17,10 @@ def in_words(
     wider: Sequence[Wider],
     whole: Source | None,
 ) -> Message:
-    """Before and after, why it ended, what bounds it, and what more bits would give."""
+    """Before and after, why it ended, what bounds it, and what more bits would give.
+
+    ``floors`` may hold what was ``predicted`` beside what was measured.
+    """
     moved = [
         say(f"recovered.{name}", before=form.format(first), after=form.format(last))
         for name, first, last, form in _pairs(before, after)
@@ -38,11 +41,18 @@ def in_words(
         stopped=stopped,
         goal=say("recovered.goal_missed") if met is False else "",
         limit=_rest(
-            say("recovered.limit", floor=f"{floor:.1f}") if bound else "",
+            _limit(f"{floor:.1f}", floors.get("predicted")) if bound else "",
             _wider(wider),
             "" if whole is None else say("recovered.written", count=str(len(whole))),
         ),
     )
+
+
+def _limit(floor: str, predicted: float | None) -> Message:
+    """What the activations leave, measured; and what noise gains have predicted of it."""
+    if predicted is None:
+        return say("recovered.limit", floor=floor)
+    return say("recovered.limit_predicted", floor=floor, predicted=f"{predicted:.1f}")
 
 
 def _rest(limit: Message | str, wider: Message | str, written: Message | str) -> Message | str:

@@ -35,6 +35,7 @@ from lostbits.recovery import (
 from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.noise_gains import KnownGains
 from lostbits.system.deadline import Deadline
 from lostbits.workers.progress import ATTEMPT, Progress
 
@@ -92,6 +93,7 @@ class Planner:
         base: It in the form of the network that the best so far has: what ``steps`` start from.
         steps: Changes that were kept since, by name.
         judged: Figures of the best so far.
+        known: Noise gains of the form of the network that was asked for last.
         attempted: Told after every attempt; may put another case in the place of the best.
         closing: Seconds that must be left for what comes after the attempts, from the seconds that
             judging one takes.
@@ -124,6 +126,7 @@ class Planner:
         self.pace = Pace.of_pass(self.case, self.pass_seconds)
         self.first = self.base = self.case
         self.first_diagnosed = self.diagnosed
+        self.known = KnownGains(self.source, self.effort.pool, self.effort.seed)
 
     @property
     def begun(self) -> bool:
@@ -272,7 +275,8 @@ class Planner:
         """What a sweep may work with."""
         until = Deadline(self.deadline).sooner(self.judging)
         effort = replace(self.effort, deadline=until)
-        return Context(self.source, diagnosed, effort, progress, self.tools.judges)
+        judges = self.tools.judges
+        return Context(self.source, diagnosed, effort, progress, judges, self.known)
 
     def _proposal(
         self,
@@ -329,7 +333,7 @@ class Planner:
         entry = Entry(
             recovery.name,
             "network",
-            forecast.gain,
+            forecast.gain if change.predicted_gain_db is None else change.predicted_gain_db,
             self.now,
             after.baseline,
             kept,

@@ -60,14 +60,16 @@ def _outcome(planner: Planner, ending: Ending, best: Case, written: Baseline | N
     """What came of all attempts, and what bounds it."""
     goal, run, whole = planner.effort.goal, ending.run, ending.bench.whole
     last = ending.last(best, ALL if run.focus is None else run.focus.name, planner.judging)
-    bounds = ending.floors(planner)
+    bounds, predicted = ending.floors(planner), ending.predicted_floor(planner)
     wider = [] if goal is not None or last is None else ending.wider(planner)
     met = None if goal is None else goal.met(planner.now)
     figures = (planner.before, planner.now, planner.reason_to_stop(), met, bounds)
     whole = whole if best is not planner.case else None
-    text = in_words(*figures, wider, whole)
+    told = (*figures[:-1], {**bounds, "predicted": predicted})
+    text = in_words(*told, wider, whole)
     sites = [] if last is None else site_changes(run, last)
-    return Outcome(*figures, sites, text, wider, None if whole is None else written)
+    written = None if whole is None else written
+    return Outcome(*figures, sites, text, wider, written, floor_predicted_db=predicted)
 
 
 def _so_far(planner: Planner) -> tuple[Case, list[Attempt], Outcome]:

@@ -128,18 +128,26 @@ class _Path:
         if node.op_type != "Clip":
             self.activations.append(node.op_type)
             return None
-        lower, upper = _end(node, 1, -np.inf), _end(node, 2, np.inf)
-        if lower is None or upper is None:
-            return say("skipped.clip_computed")
-        if lower not in (0.0, -np.inf) or upper <= 0:
-            return say("skipped.clip_from", lower=f"{lower:g}", upper=f"{upper:g}")
+        bound = clip_bound(node, self.spot)
+        if isinstance(bound, Message):
+            return bound
         if self.bound is not None:
             return say("skipped.two_clips")
         self.activations.append(node.op_type)
-        if np.isfinite(upper):
-            output = name_of(node.outputs[0])
-            self.bound = Bound(node_name(node), output, upper, lower == 0.0, self.spot)
+        self.bound = bound
         return None
+
+
+def clip_bound(node: ir.Node, spot: Spot) -> Bound | Message | None:
+    """The bound of a Clip, None for one without an upper end; why factors cannot pass it."""
+    lower, upper = _end(node, 1, -np.inf), _end(node, 2, np.inf)
+    if lower is None or upper is None:
+        return say("skipped.clip_computed")
+    if lower not in (0.0, -np.inf) or upper <= 0:
+        return say("skipped.clip_from", lower=f"{lower:g}", upper=f"{upper:g}")
+    if not np.isfinite(upper):
+        return None
+    return Bound(node_name(node), name_of(node.outputs[0]), upper, lower == 0.0, spot)
 
 
 def _end(node: ir.Node, index: int, missing: float) -> float | None:

@@ -9,6 +9,7 @@ from lostbits.recoveries.bias_correction import BiasCorrection
 from lostbits.recoveries.equalization import Equalization
 from lostbits.recoveries.float_ops import FloatOps
 from lostbits.recoveries.input_scaling import InputScaling
+from lostbits.recoveries.joint_factors import JointFactors
 from lostbits.recoveries.kernel_sums import FewerBits, HalfStep, UnsignedWeights
 from lostbits.recoveries.migration import Migration
 from lostbits.recoveries.named_ranges import NamedRanges
@@ -27,6 +28,7 @@ ALL: tuple[Recovery, ...] = (
     SplitOutput(),
     InputScaling(),
     FloatOps(),
+    JointFactors(),
     Equalization(),
     Absorption(),
     Migration(),
@@ -66,6 +68,7 @@ __all__ = [
     "FloatOutput",
     "HalfStep",
     "InputScaling",
+    "JointFactors",
     "Migration",
     "NamedRanges",
     "OwnScales",

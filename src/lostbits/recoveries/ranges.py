@@ -25,6 +25,7 @@ from lostbits.estimators import MEMBERS, estimator
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, affine_from_range
 from lostbits.language import Figure, Message, listed, say, verbatim
+from lostbits.plan.noise_ranges import noise_ranges
 from lostbits.plan.ranges import replanned
 from lostbits.plan.tensor_settings import Override
 from lostbits.recovery import (
@@ -48,6 +49,8 @@ _FRACTIONS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 _USUAL = 0.75  # part of the activations' error that stays, by experience
 _SAMPLES = 32
 _CANDIDATE = 0.3  # part of a sweep that trying one at all layers takes
+_COHERENCE = 16.0  # of clipping; at 4 and below more is clipped than outputs bear
+_PASSES = 5  # of all samples, that noise gains of half of them take
 Choice = tuple[dict[str, Affine | None], list[Figure]]  # ranges, and names of new ones
 _TRIALS = 0.5  # part of the time that is left, where it is bounded, in which choices are judged
 _CLEAR = 0.99  # a new range must leave less than this part of the error of the present one
@@ -81,7 +84,8 @@ class Ranges(Sweeping):
         methods = len(self.methods or MEMBERS.all())
         sweeps = 1 + _CANDIDATE * (methods + len(self.fractions))
         part = few / max(case.samples, 1)
-        return part * sweep_cost(case) * sweeps + (methods + 1) * walk_cost(case, few)
+        trials = methods + 2 + _PASSES
+        return part * sweep_cost(case) * sweeps + trials * walk_cost(case, few)
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
@@ -101,7 +105,7 @@ class Ranges(Sweeping):
             progress=progress,
             deadline=effort.deadline.part(1 - _TRIALS),
         )
-        plan, names = self._best(case, trial, context)
+        plan, names = self._best(case, trial, context, self._by_noise(case, context))
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
         how = listed(replaced) if replaced else say("ledger.none")
@@ -112,15 +116,24 @@ class Ranges(Sweeping):
             skipped=trial.skipped,
         )
 
-    def _best(self, case: Case, trial: "_Trial", context: Context) -> Choice:
-        """What is best at the output: the choice tensor by tensor, or one method for all.
+    def _by_noise(self, case: Case, context: Context) -> list[Choice]:
+        """Ranges by noise gains; none where no gradient passes a node."""
+        if self.methods or context.effort.deadline.passed:
+            return []
+        plan = noise_ranges(case, context.gains(case), _COHERENCE)
+        return [(dict(plan), [say("ledger.by_noise")] * len(plan))] if plan else []
+
+    def _best(
+        self, case: Case, trial: "_Trial", context: Context, by_noise: Sequence[Choice]
+    ) -> Choice:
+        """What is best at the output: all by noise gains, tensor by tensor, or one method for all.
 
         A layer's output is a forecast of the network's, and so many choices may add up to a loss
         that none of them shows.
         """
         at_layers, others = trial.at_layers(), trial.by_own_error()
         every = ({**at_layers[0], **others[0]}, [*at_layers[1], *others[1]])
-        choices = [every, *(trial.of_one(m.name) for m in trial.methods)]
+        choices = [every, *by_noise, *(trial.of_one(m.name) for m in trial.methods)]
         choices += [at_layers] if others[0] else []
         new = [choice for choice in choices if choice[0]]
         if not new:

@@ -45,6 +45,7 @@ from lostbits.sweep.shards import Ask
 Doubles = NDArray[np.float64]
 _HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
+_HARDLY = 2  # below which they tell next to nothing
 _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
 # Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
@@ -241,10 +242,15 @@ class _Solver:
 
     @staticmethod
     def _damping(problem: Problem, ridge: float, grids: Sequence[RowGrid], job: OpenJob) -> float:
-        """The usual one where positions abound, else the best on the held-out samples."""
-        rest = problem.rest.count
-        if not problem.held.count or rest >= _FEW * problem.weights.shape[-1]:
+        """The usual one where positions abound, else the best on the held-out samples.
+
+        Where none are held out, as much as so few positions leave unknown.
+        """
+        share = problem.rest.count / problem.weights.shape[-1]
+        if share >= _FEW:
             return Settings().damping
+        if not problem.held.count:
+            return _STRENGTHS[-1] if share < _HARDLY else _STRENGTHS[1]
         errors = job.map([Ask("damping_error", ridge, d, grids) for d in _STRENGTHS])
         return _STRENGTHS[int(np.argmin(list(errors)))]
 

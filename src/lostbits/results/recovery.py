@@ -94,6 +94,8 @@ class Outcome:
             judge among them; None where it is what ``after`` tells of.
         added: Nodes that the recovered network has more.
         interrupted: Whether it was, so that there is more to try.
+        floor_predicted_db: SQNR that noise gains predict with the weights in float: rounding of
+            activations as independent errors. None where no gradient passes, or without time.
     """
 
     before: Baseline
@@ -107,3 +109,4 @@ class Outcome:
     written: Baseline | None = None
     added: list[AddedOps] = field(default_factory=list)
     interrupted: bool = False
+    floor_predicted_db: float | None = None

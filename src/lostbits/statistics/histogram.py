@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,14 +130,7 @@ class Histogram(Statistic[Parts]):
 
     def density(self) -> "Density":
         """What the counts say of the values between the edges; hold it for many grids."""
-        width = self.width[:, None]
-        height = np.divide(self.live, width, out=np.zeros(self.counts.shape), where=width > 0)
-        falls = -np.diff(height, axis=1, prepend=0.0, append=0.0)
-        falls[:, self.bins] = 0.0  # at zero, which has no error
-        sides = (slice(0, self.bins), slice(self.bins, None))
-        edges = self.edges
-        used = [(edges[:, side], falls[:, side]) for side in sides if falls[:, side].any()]
-        return Density(self.absmax.size, [(e.copy(), f.copy()) for e, f in used])
+        return Density.of(self.live, self.absmax)
 
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows)."""
@@ -157,6 +150,24 @@ class Density:
 
     rows: int
     sides: Sequence[tuple[Floats, Floats]]
+
+    @classmethod
+    def of(cls, counts: NDArray[Any], absmax: Floats) -> "Density":
+        """Of counts, or of weights, in the bins of a ``Histogram`` without its zeros.
+
+        Args:
+            counts: Shape ``(rows, 2 * bins)``.
+            absmax: The end of the bins of each row, shape ``(rows,)``.
+        """
+        bins = counts.shape[1] // 2
+        width = (absmax / bins)[:, None]
+        height = np.divide(counts, width, out=np.zeros(counts.shape), where=width > 0)
+        falls = -np.diff(height, axis=1, prepend=0.0, append=0.0)
+        falls[:, bins] = 0.0  # at zero, which has no error
+        edges = absmax[:, None] * np.linspace(-1.0, 1.0, 2 * bins + 1)
+        sides = (slice(0, bins), slice(bins, None))
+        used = [(edges[:, side], falls[:, side]) for side in sides if falls[:, side].any()]
+        return cls(len(absmax), [(e.copy(), f.copy()) for e, f in used])
 
     def distortion(self, lo: Array, hi: Array, scale: Array) -> Distortion:
         """Squared error of grids with step ``scale`` and ends ``lo``, ``hi``; shape (..., rows).

@@ -14,6 +14,8 @@ def choose(
 ) -> tuple[Recovery, ...]:
     """The recoveries that ``--methods`` leaves, in the order in which they are listed.
 
+    Without names, all that are tried by default.
+
     Args:
         methods: Names, or recoveries with settings of the caller's; or names with a minus sign, for
             all others.
@@ -30,7 +32,8 @@ def choose(
     chosen = [m for m in methods if not (isinstance(m, str) and m.startswith("-"))]
     if forbidden and chosen:
         raise _no_choice(methods)
-    named = chosen or [r for r in MEMBERS.all() if r.name not in forbidden]
+    usual = [r for r in MEMBERS.all() if r.by_default and r.name not in forbidden]
+    named = chosen or usual
     found = [_found(each, iterations, made=each in chosen) for each in named]
     if not found:
         raise _no_choice(methods)

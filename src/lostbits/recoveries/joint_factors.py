@@ -1,0 +1,87 @@
+"""Factors of all channels at once, chosen by what rounding costs at the output.
+
+Cross-layer equalization makes weights equal and looks at nothing else: activations pay for it. Here
+the factors of all linear paths, residual streams included, are those with the least noise of
+activations and weights together, as noise gains predict it. The float network stays what it is: a
+bounded activation gets a bound of its own for each channel, or no factor.
+
+References:
+    Nagel et al., 2019, arXiv:1906.04721 (factors between neighbouring layers). Kingma and Ba, 2014,
+    arXiv:1412.6980 (the search).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from lostbits.case import Case
+from lostbits.channels.streams import Stream, find_streams, rescaled
+from lostbits.language import say
+from lostbits.plan.factor_noise import FactorNoise
+from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, walk_cost
+
+_LEFT = 0.1  # part of the weights' noise that second-order rounding leaves
+_USUAL = 0.8  # part of the activations' error that stays, by experience
+_LOOKED_AT, _PASSES = 16, 14  # samples, and passes of each, with gains of weights
+_LEAST = 0.05  # dB: less is not worth another form of the network
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class JointFactors(Sweeping):
+    """Rescales the channels of all linear paths and residual streams for the least noise.
+
+    Attributes:
+        left: Part of the weights' rounding noise that later rounding is expected to leave.
+    """
+
+    name: ClassVar[str] = "joint_factors"
+    title: ClassVar[str] = "channel factors of all layers and residual streams by noise gains"
+    source: ClassVar[str] = "Nagel et al. 2019, arXiv:1906.04721; the objective is our own"
+    stage: ClassVar[Stage] = "network"
+    by_default: ClassVar[bool] = False
+    left: float = _LEFT
+
+    @property
+    def keeps_function(self) -> bool:
+        """Factors that are put in are taken out, and every bound moves with them."""
+        return True
+
+    def cost(self, case: Case) -> float:
+        """Noise gains of few samples; the search itself takes less."""
+        return _PASSES * walk_cost(case, min(_LOOKED_AT, case.samples))
+
+    def gain(self, diagnosed: Diagnosed) -> float:
+        """A fifth of what activations cost; the solution says it better."""
+        return diagnosed.gain_db("activation", _USUAL)
+
+    def change(self, case: Case, context: Context) -> Change:
+        """The factors folded in, with what they are predicted to win."""
+        streams = [s for s in find_streams(case.model) if self._allowed(case, s)]
+        if not streams:
+            return Change(self.name, say("ledger.factors_none"))
+        gains = context.gains(case, weights=True)
+        if gains.opaque:
+            return Change(
+                self.name, say("ledger.factors_opaque", nodes=", ".join(gains.opaque[:3]))
+            )
+        found = FactorNoise(case, gains, streams, self.left).least()
+        if found.gain_db < _LEAST:
+            return Change(self.name, say("ledger.factors_none"), predicted_gain_db=found.gain_db)
+        pairs = list(zip(streams, found.each, strict=True))
+        most = max(float(np.exp(np.abs(np.log(f)).max())) for f in found.each)
+        bounds = sum(bool(np.ptp(f)) * len(s.bounds) for s, f in pairs)
+        summary = say(
+            "ledger.factors",
+            count=str(len(streams)),
+            most=f"{most:.3g}",
+            bounds=str(bounds),
+        )
+        model = rescaled(case.model, pairs)
+        return Change(self.name, summary, model=model, predicted_gain_db=found.gain_db)
+
+    @staticmethod
+    def _allowed(case: Case, stream: Stream) -> bool:
+        """Bounds by channel cost a node each: weights of one scale are worth it, others not."""
+        return not stream.bounds or not case.target.weights.per_channel
