@@ -41,9 +41,12 @@ from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
 from lostbits.sweep.layers import OpenJob, Solved, sweep
 from lostbits.sweep.shards import Ask
+from lostbits.sweep.twin_networks import BATCH
 
 Doubles = NDArray[np.float64]
-_HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
+# Every fourth batch of a layer's inputs judges the others; of fewer than four batches, the last
+# quarter of each.
+_HELD_OUT = 4
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _FEW_BITS = 5
 _STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
@@ -112,6 +115,22 @@ class _Moments(NamedTuple):
     held: Gram | None
 
 
+def _cuts(
+    x: torch.Tensor, matrix: Matrix, samples: int, *, judges: bool
+) -> list[tuple[slice, bool]]:
+    """Parts of a batch along its first axis, and whether they judge.
+
+    Without any that do, second moments of a few hundred positions for as many columns would be
+    learned by heart.
+    """
+    first = x.shape[0] - x.shape[0] // _HELD_OUT
+    stacked = matrix.window is None and (matrix.left or matrix.groups > 1)
+    whole = stacked and x.ndim <= len(matrix.shape)
+    if samples > (_HELD_OUT - 1) * BATCH or first == x.shape[0] or whole:
+        return [(slice(None), judges)]
+    return [(slice(0, first), False), (slice(first, None), True)]
+
+
 def _nothing(matrix: Matrix, columns: int) -> Gram:
     return Gram(matrix.groups * matrix.blocks, columns, paired=True)
 
@@ -153,10 +172,14 @@ class _Solver:
         batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
         for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
             most = max(enough * part.size // layer.shard.total, 1)
-            positions = matrix.sample(floats, most, self._random(layer, part))
-            for some in matrix.parts(floats, positions):
-                x, z = matrix.pairs(floats, quantized, some)
-                (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
+            random = self._random(layer, part)
+            judges = number % _HELD_OUT == _HELD_OUT - 1
+            for cut, judging in _cuts(floats, matrix, layer.shard.total, judges=judges):
+                both = floats[cut], quantized[cut]
+                positions = matrix.sample(both[0], most, random)
+                for some in matrix.parts(both[0], positions):
+                    x, z = matrix.pairs(*both, some)
+                    (held if judging else rest).update(z, x)
         return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
 
     def _random(self, layer: Layer, part: Batch) -> torch.Generator:
