@@ -93,4 +93,3 @@ def _float(path: Path) -> Callable[[Samples], Samples]:
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     return lambda feed: dict(zip(names, session.run(names, feed), strict=True))
-

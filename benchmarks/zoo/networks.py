@@ -14,7 +14,7 @@ from benchmarks.prepared import ROOT
 
 Samples = dict[str, NDArray[Any]]
 USUAL = ("onnxruntime", "openvino")
-# Targets that a runtime of this machine runs in integers; of others the Q/DQ file is run as written.
+# Targets with a runtime on this machine; of others the Q/DQ file is run as it is written.
 BACKENDS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "qnn-htp": "qnn-htp"}
 
 
@@ -59,7 +59,9 @@ class Network:
 
 ALL = (
     Network("MiniLM", "minilm", "text", "retrieval", transformer=True, mask="attention_mask"),
-    Network("MiniLM, SDPA", "minilm_sdpa", "text", "retrieval", USUAL, True, False, "attention_mask"),
+    Network(
+        "MiniLM, SDPA", "minilm_sdpa", "text", "retrieval", USUAL, True, False, "attention_mask"
+    ),
     Network("ViT-S saliency", "vit_s_focus", "vit", "psnr", transformer=True),
     Network("PP-OCRv6 recognition", "ppocrv6_rec", "lines", "ctc", transformer=True),
     Network("CREPE", "crepe_full", "crepe", "agreement"),

@@ -82,6 +82,7 @@ def recovered(network: Network, folder: Path, target: str, budget: str, out: Pat
     case = lb.load(path, data=data, target=target, hold_out=True)
     planned = lb.export(case, [f"qdq-{target}"], out / "planned")[0].files[0].path
     found = lb.recover(case, budget=budget, out=out).report
+    assert found.recovered is not None
     kept = ", ".join(dict.fromkeys(a.method for a in found.ledger if a.kept)) or "nothing"
     seconds = time.perf_counter() - start
     return Recovered(planned, out / "quantized.onnx", kept, seconds, str(found.recovered.stopped))

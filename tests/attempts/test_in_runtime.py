@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import onnx
@@ -51,10 +51,10 @@ class Runtime(Backend):
 
     kernels: Arithmetic
     integers: Callable[[ir.Model], int] = lambda model: 1
-    name: ClassVar[str] = "onnxruntime"
-    title: ClassVar[str] = "a processor"
-    format: ClassVar[str] = "qdq-onnxruntime"
-    module: ClassVar[str] = "onnxruntime"
+    name = "onnxruntime"
+    title = "a processor"
+    format = "qdq-onnxruntime"
+    module = "onnxruntime"
 
     def version(self) -> str:
         return "1"

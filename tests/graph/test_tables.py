@@ -1,9 +1,11 @@
 """Tables of rows (embeddings) in integers: placed, written, read back."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import lostbits as lb
 from lostbits.graph.place import place
@@ -23,7 +25,7 @@ TIED = """net (int64[N, 6] ids) => (float[N, 300] y) {
     f = ReduceMean <axes = [1], keepdims = 0> (e)
     y = Gemm <transB = 1> (f, table)
 }"""
-CONSTANTS = {
+CONSTANTS: dict[str, NDArray[Any]] = {
     "table": random(ROWS, WIDTH) * np.array([100, *[1] * (WIDTH - 1)], np.float32),
     "gain": 1 + random(WIDTH, seed=2) / 4,
     "shift": random(WIDTH, seed=3),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import lostbits as lb
 from lostbits.recoveries.second_order import _cuts
@@ -24,8 +25,9 @@ def test_half_as_many_positions_as_columns_do_no_harm() -> None:
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(WIDTH, WIDTH)) * np.exp(rng.normal(size=WIDTH)) / WIDTH**0.5
 
-    def samples(count: int) -> np.ndarray:
-        return (rng.normal(size=(count, POSITIONS, WIDTH)) @ mix).astype(np.float32)
+    def samples(count: int) -> NDArray[np.float32]:
+        values = rng.normal(size=(count, POSITIONS, WIDTH)) @ mix
+        return np.asarray(values, np.float32)
 
     taught, judged = samples(TAUGHT), samples(64)
     bits = ["u=6bit", "v=6bit"]

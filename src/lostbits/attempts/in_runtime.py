@@ -65,8 +65,8 @@ class InRuntime:
         kept = others >= integers and better(before, after, LEAST)
         seconds = time.perf_counter() - start
         note = say("ledger.in_runtime", text=change.summary, runtime=runtime.name)
-        figures = (before.baseline, after.baseline, kept, seconds, note, {})
-        return other if kept else case, Entry(change.method, RUNTIME, 0.0, *figures)
+        figures = (before.baseline, after.baseline, kept, seconds)
+        return other if kept else case, Entry(change.method, RUNTIME, 0.0, *figures, note, {})
 
     def _change(self, case: Case) -> Change | None:
         """Other codes for the layers whose pairs of products can leave 16 bits."""

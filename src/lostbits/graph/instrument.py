@@ -95,7 +95,9 @@ def _look_up_codes(graph: ir.Graph) -> None:
     """Let a Gather take rows of codes, and dequantize those: else a run would do it for all."""
     for node in list(graph):
         back = node.inputs[0].producer() if node.op_type == "Gather" and node.inputs[0] else None
-        if back is None or back.op_type != "DequantizeLinear" or node.attributes.get_int("axis", 0):
+        if back is None or back.op_type != "DequantizeLinear":
+            continue
+        if node.attributes.get_int("axis", 0) != 0:
             continue
         codes, *parameters = back.inputs
         shape = None if codes is None or constant(codes) is None else codes.shape
