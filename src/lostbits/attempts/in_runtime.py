@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import final
 
 from lostbits.arithmetics import X86_AVX2
+from lostbits.attempts.finish import at_least
 from lostbits.attempts.ledger import Entry
 from lostbits.attempts.planner import LEAST
 from lostbits.backend import Backend
@@ -24,7 +25,7 @@ from lostbits.language import say
 from lostbits.recoveries.kernel_sums import UnsignedWeights
 from lostbits.recovery import Change, Recovery, applied
 from lostbits.runtime.held_out_figures import Judge
-from lostbits.runtime.judged import Judged, better
+from lostbits.runtime.judged import Judged, decibels
 from lostbits.runtime.measured import measured
 from lostbits.runtime.simulation import quantized_model
 from lostbits.system.deadline import Deadline
@@ -62,7 +63,7 @@ class InRuntime:
             (before, integers), (after, others) = (self._ran(runtime, c) for c in (case, other))
         except BackendError:  # it does not take one of the files: verify says why
             return case, None
-        kept = others >= integers and better(before, after, LEAST)
+        kept = others >= integers and _better(before, after)
         seconds = time.perf_counter() - start
         note = say("ledger.in_runtime", text=change.summary, runtime=runtime.name)
         figures = (before.baseline, after.baseline, kept, seconds)
@@ -82,6 +83,16 @@ class InRuntime:
         """Figures, and how many kernels compute in integers."""
         loaded = runtime.open(serialized(quantized_model(measured(case))))
         return self.judge.ran(loaded.run), sum(each.integer for each in loaded.executed)
+
+
+def _better(before: Judged, after: Judged) -> bool:
+    """Whether sums that no longer are cut off show.
+
+    The weights are the same numbers: nothing was learned from the samples, and what is won needs no
+    test against chance.
+    """
+    won = decibels(after.baseline) - decibels(before.baseline)
+    return at_least(after, before) and won >= LEAST
 
 
 def _runtime(case: Case) -> Backend | None:

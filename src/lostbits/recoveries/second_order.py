@@ -49,7 +49,7 @@ Doubles = NDArray[np.float64]
 _HELD_OUT = 4
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _FEW_BITS = 5
-_STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
+_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # of the damping, where few positions leave it open
 # Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
 _SOLUTIONS, _PRODUCT = 8, 0.25
 _MEANLESS = "InstanceNormalization"  # its output does not depend on the means of its channels
