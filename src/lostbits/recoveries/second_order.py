@@ -41,7 +41,7 @@ from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
 from lostbits.sweep.layers import OpenJob, Solved, sweep
 from lostbits.sweep.shards import Ask
-from lostbits.sweep.twin_networks import BATCH
+from lostbits.sweep.twin_networks import BATCH, unread_weights
 
 Doubles = NDArray[np.float64]
 # Every fourth batch of a layer's inputs judges the others; of fewer than four batches, the last
@@ -76,7 +76,9 @@ class SecondOrder(Sweeping):
 
     def cost(self, case: Case) -> float:
         """One sweep, and the solutions: a product of weights and Gram matrix for each."""
-        sites = [s for s in case.sites if s.role == "weight" and s.key in case.seen]
+        passed = {site.key for site, _ in unread_weights(case)}
+        weights = (s for s in case.sites if s.role == "weight" and s.key not in passed)
+        sites = [s for s in weights if s.key in case.seen]
         sizes = [(case.seen[s.key].whole.size, case.seen[s.key].channels.hi.size) for s in sites]
         products = sum(size**2 / rows for size, rows in sizes)
         return sweep_cost(case) + _SOLUTIONS * (len(sizes) * STEP + products * _PRODUCT)
