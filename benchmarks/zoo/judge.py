@@ -26,11 +26,11 @@ class Figures:
 
     Attributes:
         decibels: SQNR: the mean over outputs, of what is no padding.
-        metric: Of the kind of network; higher is better.
+        metric: Of the kind of network; higher is better. None where it was not measured.
     """
 
     decibels: float
-    metric: float
+    metric: float | None = None
 
 
 class Judge:
