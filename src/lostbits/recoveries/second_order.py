@@ -41,6 +41,7 @@ from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
 from lostbits.sweep.layers import OpenJob, Solved, sweep
 from lostbits.sweep.shards import Ask
+from lostbits.sweep.token_weights import token_weights
 from lostbits.sweep.twin_networks import BATCH, unread_weights
 
 Doubles = NDArray[np.float64]
@@ -117,6 +118,17 @@ class _Moments(NamedTuple):
     held: Gram | None
 
 
+def _weighed(
+    layer: Layer, x: torch.Tensor, z: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both inputs, each token by its weight."""
+    weights = token_weights(layer, x)
+    if weights is None:
+        return x, z
+    root = weights.sqrt()[..., None]
+    return x * root, z * root
+
+
 def _cuts(
     x: torch.Tensor, matrix: Matrix, samples: int, *, judges: bool
 ) -> list[tuple[slice, bool]]:
@@ -176,6 +188,7 @@ class _Solver:
             most = max(enough * part.size // layer.shard.total, 1)
             random = self._random(layer, part)
             judges = number % _HELD_OUT == _HELD_OUT - 1
+            floats, quantized = _weighed(layer, floats, quantized)
             for cut, judging in _cuts(floats, matrix, layer.shard.total, judges=judges):
                 both = floats[cut], quantized[cut]
                 positions = matrix.sample(both[0], most, random)
