@@ -66,6 +66,9 @@ class Placement:
             read of them is not rounded.
         whole: Weights with one scale where others have one per channel: ``first_operand`` of
             matrix products, ``grouped`` ones of ConvTranspose.
+        tables: Whether the rows that a Gather takes of a constant matrix (an embedding) are stored
+            in integers, with the scales of the weights' rule: one a column, where that has one per
+            channel.
     """
 
     mode: Literal["tensors", "inputs", "inputs_outputs"]
@@ -78,6 +81,7 @@ class Placement:
     in_float: frozenset[str] = frozenset()
     gives_float: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
+    tables: bool = False
 
 
 @final

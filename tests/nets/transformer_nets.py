@@ -32,6 +32,21 @@ NORMS = {
         {o}q = Reciprocal ({o}r)
         {o}d = Mul ({i}, {o}q)
         {o} = Mul ({o}d, gain)""",
+    "mean_of_squares": """
+        {o}m = ReduceMean <axes = [-1]> ({i})
+        {o}p = Mul ({i}, {i})
+        {o}w = ReduceMean <axes = [-1]> ({o}p)
+        {o}n = Mul ({o}m, {o}m)
+        {o}b = Sub ({o}w, {o}n)
+        {o}x = Max ({o}b, none)
+        {o}g = Reshape ({o}x, rows)
+        {o}e = Add ({o}g, tiny)
+        {o}r = Sqrt ({o}e)
+        {o}q = Reciprocal ({o}r)
+        {o}s = Mul ({o}q, gain)
+        {o}c = Sub ({i}, {o}m)
+        {o}d = Mul ({o}c, {o}s)
+        {o} = Add ({o}d, shift)""",
 }
 ACTIVATIONS = {
     "erf": """
@@ -49,6 +64,16 @@ ACTIVATIONS = {
         {o}b = Add ({o}t, one)
         {o}h = Mul ({i}, half)
         {o} = Mul ({o}h, {o}b)""",
+    "products": """
+        {o}p = Mul (small, {i})
+        {o}q = Mul ({i}, {o}p)
+        {o}s = Mul ({i}, {o}q)
+        {o}a = Add ({i}, {o}s)
+        {o}m = Mul ({o}a, root)
+        {o}t = Tanh ({o}m)
+        {o}b = Add ({o}t, one)
+        {o}h = Mul ({o}b, half)
+        {o} = Mul ({i}, {o}h)""",
     "gated": """
         {o}l = MatMul ({i}, gate)
         {o}s = Sigmoid ({o}l)
@@ -59,10 +84,14 @@ SCORES = {
     "divided": "s = MatMul (q, k) z = Div (s, root) r = Softmax (z)",
     "operands": "qs = Mul (q, half) ks = Mul (k, half) s = MatMul (qs, ks) r = Softmax (s)",
     "masked": "s = MatMul (q, k) z = Div (s, root) m = Add (z, mask) r = Softmax (m)",
+    "quotient": """s = MatMul (q, k) z = Div (s, root) p = ReduceMax <axes = [-1]> (z)
+        b = Sub (z, p) e = Exp (b) t0 = ReduceSum (e, last) r = Div (e, t0)""",
     "guarded": """s = MatMul (q, k) m = Where (seen, s, least) w = Softmax (m)
         n = IsNaN (w) r = Where (n, none, w)""",
 }
-FORMS = list(product(NORMS, ACTIVATIONS, SCORES))
+WRITTEN_OUT = ("mean_of_squares", "products", "quotient")  # as JAX and tf2onnx write them
+FORMS = [f for f in product(NORMS, ACTIVATIONS, SCORES) if not {*WRITTEN_OUT} & {*f}]
+FORMS.append(WRITTEN_OUT)
 TENSORS = {"h1", "q", "k", "v", "r", "c", "h2", "g"}
 
 
@@ -119,6 +148,8 @@ def _constants() -> dict[str, NDArray[np.generic]]:
     shapes = {
         "heads": np.array([0, TOKENS, HEADS, EACH]),
         "flat": np.array([0, TOKENS, WIDTH]),
+        "rows": np.array([0, TOKENS, 1]),
+        "last": np.array([-1]),
     }
     gains: dict[str, NDArray[np.generic]] = {
         "gain": 1 + random(WIDTH, seed=30) / 4,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from lostbits.attempts.ledger import Entry, failed
+from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import attempt_cost
 from lostbits.attempts.planner import LEAST, Planner
 from lostbits.case import Case
@@ -24,6 +24,7 @@ from lostbits.runtime.metrics import Baseline
 from lostbits.workers.progress import ATTEMPT, Progress
 
 _ROUNDS = 3  # of a goal that is met where trials are judged, but not where the result is
+_OFF = 3.0  # dB that forecasts of ranges are off by, and seldom by more
 FIRST, LEFT_OUT = "first plan", "left out"  # scopes of what starts there, and of what is taken back
 
 
@@ -63,7 +64,13 @@ class Finish:
         if recovery.stage == "precision":
             wide = any(name == recovery.name for name, _ in planner.steps)
             return self._goal is not None and (not met or (others and wide))
-        return others and not met
+        return others and not met and self._catches_up(recovery)
+
+    def _catches_up(self, recovery: Sweeping) -> bool:
+        """Whether its forecast could make good what the steps since have won."""
+        planner = self.planner
+        won = decibels_of(planner.now) - decibels_of(planner.before)
+        return won <= recovery.gain(planner.first_diagnosed) + _OFF
 
     def _afresh(self, recovery: Sweeping) -> None:
         """One attempt that starts where the recovery began."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 from lostbits.attempts.bench import Bench, Save, Wishes, diagnosed, site_changes
 from lostbits.attempts.ending import Ending
 from lostbits.attempts.finish import Finish
+from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
 from lostbits.attempts.planner import Planner, Tools
-from lostbits.attempts.this_processor import suited
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.graph.named_parts import ALL
@@ -48,11 +48,14 @@ def recover(
         if not planner.begun:
             raise
         return _so_far(planner)
-    best, written = ending.written(planner)
-    best = suited(best, bench, planner, wishes.methods, wishes.deadline.left)
+    made, written = ending.written(planner)
+    in_runtime = InRuntime(judge, wishes.methods, wishes.deadline, planner.judging)
+    best, entries = in_runtime.tried(made)
     if best is not planner.case:
         save(best, [])
+    planner.ledger += entries
     attempts = [_attempt(entry) for entry in planner.ledger]
+    written = None if made is planner.case else written
     return best, attempts, _outcome(planner, ending, best, written)
 
 
@@ -64,11 +67,9 @@ def _outcome(planner: Planner, ending: Ending, best: Case, written: Baseline | N
     wider = [] if goal is not None or last is None else ending.wider(planner)
     met = None if goal is None else goal.met(planner.now)
     figures = (planner.before, planner.now, planner.reason_to_stop(), met, bounds)
-    whole = whole if best is not planner.case else None
-    told = (*figures[:-1], {**bounds, "predicted": predicted})
-    text = in_words(*told, wider, whole)
+    whole = None if written is None else whole
+    text = in_words(*figures[:-1], {**bounds, "predicted": predicted}, wider, whole)
     sites = [] if last is None else site_changes(run, last)
-    written = None if whole is None else written
     return Outcome(*figures, sites, text, wider, written, floor_predicted_db=predicted)
 
 

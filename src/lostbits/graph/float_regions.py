@@ -7,6 +7,7 @@ these in many forms. All have in common what they are written between, so a regi
 a whole: the ops that hang together between linear layers. One op that tells what it is decides.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
@@ -42,7 +43,14 @@ _MOVES = frozenset(
     }
 )
 _INNER = _ARITHMETIC | _MOVES | _NORMS | _GELUS
-_STEPS = 4  # between a root and its mean: the epsilon, a factor, a bound
+_NODES = 16  # between a root and its mean, at most: see _root_of_mean
+_MEANS = frozenset({"ReduceMean", "ReduceSum", "ReduceSumSquare"})
+_BETWEEN = frozenset(
+    {
+        *("Add", "Clip", "Div", "Max", "Mul", "Relu", "Sub"),
+        *("Cast", "Expand", "Identity", "Reshape", "Squeeze", "Unsqueeze"),
+    }
+)
 _CUBE = 3.0
 
 
@@ -116,7 +124,7 @@ def _kind(region: Region, live: Set[str]) -> str | None:
     """What a region is, by the first op that tells; None where none does."""
     if any(node.op_type in _NORMS or _root_of_mean(node) for node in region.nodes):
         return NORMALIZATION
-    if region.has({"Softmax"}) and any(_product(n, live) for n in region.behind):
+    if any(map(_weighs, region.nodes)) and any(_product(n, live) for n in region.behind):
         return ATTENTION
     gelu = any(n.op_type in _GELUS or _cubic(n) for n in region.nodes)
     return ACTIVATION if gelu or _gates(region, live) else None
@@ -132,23 +140,43 @@ def _operands(regions: Iterable[Region], live: Set[str]) -> Iterator[Region]:
 
 def _product(node: ir.Node, live: Set[str]) -> bool:
     """Whether it multiplies two activations."""
-    return node.op_type == "MatMul" and all(v is not None and v.name in live for v in node.inputs)
+    if node.op_type not in {"Einsum", "MatMul"} or len(node.inputs) != 2:
+        return False
+    return all(v is not None and v.name in live for v in node.inputs)
+
+
+def _weighs(node: ir.Node) -> bool:
+    """A Softmax, or the quotient of an Exp and its sum."""
+    if node.op_type != "Div":
+        return node.op_type == "Softmax"
+    above = None if node.inputs[0] is None else node.inputs[0].producer()
+    below = None if node.inputs[1] is None else node.inputs[1].producer()
+    while below is not None and below.op_type in _MOVES and below.inputs[0] is not None:
+        below = below.inputs[0].producer()
+    if above is None or below is None or above.op_type != "Exp":
+        return False
+    return below.op_type == "ReduceSum" and below.inputs[0] is node.inputs[0]
 
 
 def _root_of_mean(node: ir.Node) -> bool:
-    """A root of a mean along one axis, as every written-out normalization of rows has it."""
+    """A root of a mean along one axis, as every written-out normalization of rows has it.
+
+    Between the two may lie the epsilon, a factor, a bound, the square of the mean that is taken
+    off, and what brings the mean back into the shape of the row.
+    """
     if node.op_type not in {"Pow", "Sqrt"}:
         return False
-    value = node.inputs[0]
-    for _ in range(_STEPS):
+    waiting, seen = [node.inputs[0]], set[ir.Node]()
+    while waiting and len(seen) < _NODES:
+        value = waiting.pop(0)
         made = None if value is None else value.producer()
-        if made is None:
-            return False
-        if made.op_type in {"ReduceMean", "ReduceSum", "ReduceSumSquare"}:
-            return _squared(made) and _one_axis(made)
-        if made.op_type not in {"Add", "Clip", "Div", "Max", "Mul"}:
-            return False
-        value = next((v for v in made.inputs if constant(v) is None), None)
+        if made is None or made in seen:
+            continue
+        seen.add(made)
+        if made.op_type in _MEANS and _squared(made) and _one_axis(made):
+            return True
+        if made.op_type in _BETWEEN:
+            waiting += [v for v in made.inputs if constant(v) is None]
     return False
 
 
@@ -168,9 +196,23 @@ def _one_axis(mean: ir.Node) -> bool:
 
 
 def _cubic(node: ir.Node) -> bool:
-    """The third power within the Tanh of GELU."""
+    """The third power within the Tanh of GELU: by Pow, or by products."""
+    if node.op_type == "Mul":
+        return any(v is not None and _power(node.outputs[0], v) == _CUBE for v in node.inputs)
     exponent = constant(node.inputs[1]) if node.op_type == "Pow" else None
     return exponent is not None and exponent.size == 1 and float(exponent.ravel()[0]) == _CUBE
+
+
+def _power(value: ir.Value | None, root: ir.Value, most: int = int(_CUBE)) -> float:
+    """How often ``root`` is a factor of a product of it and of constants; NaN of anything else."""
+    if value is root:
+        return 1.0
+    if constant(value) is not None:
+        return 0.0
+    made = None if value is None or most == 0 else value.producer()
+    if made is None or made.op_type != "Mul":
+        return math.nan
+    return sum(_power(v, root, most - 1) for v in made.inputs)
 
 
 def _gates(region: Region, live: Set[str]) -> bool:

@@ -23,6 +23,7 @@ from lostbits.grid import Affine, along
 
 Constants = Mapping[str, NDArray[np.float32]]
 LIMITED = "__limited"  # in the names of the nodes that hold values within a narrow grid
+LOOKED_UP = "__looked_up"  # in the names of what dequantizes rows of a table, behind its Gather
 REPEATED = "__repeated"  # in the names of pairs that stand behind a node which only moves values
 _NOTHING: Constants = MappingProxyType({})
 _MICROSOFT = "com.microsoft"
@@ -84,9 +85,41 @@ def quantized(
         else:
             made = _round_trip(copy, site, value, affine)
         _redirect(copy.graph, site, made)
+    _look_up_codes(copy.graph)
     names = [name_of(v) for v in copy.graph.outputs] + list(outputs)
     _set_outputs(copy.graph, names)
     return copy
+
+
+def _look_up_codes(graph: ir.Graph) -> None:
+    """Let a Gather take rows of codes, and dequantize those: else a run would do it for all."""
+    for node in list(graph):
+        back = node.inputs[0].producer() if node.op_type == "Gather" and node.inputs[0] else None
+        if back is None or back.op_type != "DequantizeLinear":
+            continue
+        if node.attributes.get_int("axis", 0) != 0:
+            continue
+        codes, *parameters = back.inputs
+        shape = None if codes is None or constant(codes) is None else codes.shape
+        axis = back.attributes.get_int("axis", 0) if "axis" in back.attributes else None
+        if shape is not None and axis in (None, len(shape) - 1):
+            _look_up(graph, node, back, [codes, *parameters])
+            if not back.outputs[0].uses():
+                graph.remove(back, safe=True)
+
+
+def _look_up(
+    graph: ir.Graph, gather: ir.Node, back: ir.Node, codes: Sequence[ir.Value | None]
+) -> None:
+    old, columns = gather.outputs[0], {"axis": -1} if "axis" in back.attributes else {}
+    rows = ir.node("Gather", [codes[0], gather.inputs[1]], {"axis": 0}, name=gather.name)
+    made = ir.node("DequantizeLinear", [rows.outputs[0], *codes[1:]], columns, domain=back.domain)
+    made.name = f"{back.name}{LOOKED_UP}__{name_of(old)}"
+    rows.outputs[0].name, made.outputs[0].name = f"{name_of(old)}__codes", old.name
+    made.outputs[0].type, made.outputs[0].shape = old.type, old.shape
+    old.replace_all_uses_with(made.outputs[0], replace_graph_outputs=True)
+    graph.insert_before(gather, [rows, made])
+    graph.remove(gather, safe=True)
 
 
 def repeat_pairs(graph: ir.Graph, moves: Collection[str]) -> None:

@@ -81,6 +81,8 @@ class _Search:
             self._recurrent(node)
         elif node.op_type == "Gather" and "Gather" in self.target.placement.ops:
             self._table(node)
+        elif self.target.placement.tables and _looks_up(node):
+            self._add(node, 0, "weight", 1)
         elif self._integer(node) and self._takes_operands(node):
             self._operands(node)
         else:
@@ -176,6 +178,16 @@ class _Search:
             array = constant(value)
             if value is not None and array is not None and is_float(value) and array.size > 1:
                 self.left[name_of(value)] = say("left.float_op", op=node.op_type)
+
+
+def _looks_up(node: ir.Node) -> bool:
+    """Whether it takes rows of a constant matrix, which nothing reads in another way."""
+    table = node.inputs[0] if node.op_type == "Gather" else None
+    array = constant(table)
+    if table is None or array is None or array.ndim != 2 or not is_float(table):
+        return False
+    readers = [use.node for use in table.uses()]
+    return all(n.op_type == "Gather" and not n.attributes.get_int("axis", 0) for n in readers)
 
 
 def _is_weight(node: ir.Node, index: int) -> bool:

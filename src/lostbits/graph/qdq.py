@@ -44,6 +44,9 @@ def _restore_names(graph: ir.Graph, sites: Sequence[Site]) -> None:
         values = values_by_name(graph)
         made, old = values.get(after(site)), values.get(site.tensor)
         if made is None:
+            table = values.get(f"{site.key}__codes")
+            if table is not None and old is None:  # of rows that are looked up
+                table.name = site.tensor
             continue
         if made.is_graph_output() and old is not None:
             old.name = f"{site.tensor}__float"

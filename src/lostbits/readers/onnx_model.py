@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.instrument import LIMITED, REPEATED
+from lostbits.graph.instrument import LIMITED, LOOKED_UP, REPEATED
 from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.simplify import opened
 from lostbits.graph.site import Use
@@ -116,6 +116,9 @@ class _Walk:
         source, output = node.inputs[0], node.outputs[0]
         assert source is not None
         quantizer = _before_clip(source)
+        if LOOKED_UP in node_name(node) and quantizer is not None:
+            self._add_table(node, quantizer)
+            return
         if quantizer is None or quantizer.op_type != "QuantizeLinear":
             first = self.codes.setdefault(name_of(source), name_of(output))
             self._add(node, first, (*stripped(name_of(output)), *stripped(name_of(source))))
@@ -126,6 +129,17 @@ class _Walk:
             names.reverse()
         self._note_clip(source, names[0])
         self._add(node, names[0], (names[1],))
+
+    def _add_table(self, node: ir.Node, gather: ir.Node) -> None:
+        """A constant of which rows are dequantized when they have been taken."""
+        codes, scale, zero = gather.inputs[0], *(_array(v) for v in node.inputs[1:3] if v)
+        known = None if codes is None else codes.dtype
+        if codes is None or known not in _GRIDS:
+            return
+        tensor, *aliases = _names(codes)
+        axis = None if scale.size == 1 and "axis" not in node.attributes else 1
+        details = {"axis": axis, "aliases": tuple(aliases), "uses": self._reader(gather, 0)}
+        self.reading.add(tensor, _GRIDS[known], *_single(axis, scale, zero), **details)
 
     def _note_clip(self, codes: ir.Value, tensor: str) -> None:
         """A Clip of codes is part of the grid: those beyond its ends do not occur."""

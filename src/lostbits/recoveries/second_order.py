@@ -41,13 +41,17 @@ from lostbits.sweep.layer import Layer
 from lostbits.sweep.layer_as_matrix import Matrix, enough_positions
 from lostbits.sweep.layers import OpenJob, Solved, sweep
 from lostbits.sweep.shards import Ask
+from lostbits.sweep.token_weights import token_weights
+from lostbits.sweep.twin_networks import BATCH, unread_weights
 
 Doubles = NDArray[np.float64]
-_HELD_OUT = 4  # every fourth batch of a layer's inputs judges the others
+# Every fourth batch of a layer's inputs judges the others; of fewer than four batches, the last
+# quarter of each.
+_HELD_OUT = 4
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _HARDLY = 2  # below which they tell next to nothing
 _FEW_BITS = 5
-_STRENGTHS = (0.01, 0.1, 1.0)  # of the damping, where few positions leave it open
+_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # of the damping, where few positions leave it open
 # Solutions of a layer, with all ridges and dampings; a product in BLAS, in operations.
 _SOLUTIONS, _PRODUCT = 8, 0.25
 _MEANLESS = "InstanceNormalization"  # its output does not depend on the means of its channels
@@ -74,7 +78,9 @@ class SecondOrder(Sweeping):
 
     def cost(self, case: Case) -> float:
         """One sweep, and the solutions: a product of weights and Gram matrix for each."""
-        sites = [s for s in case.sites if s.role == "weight" and s.key in case.seen]
+        passed = {site.key for site, _ in unread_weights(case)}
+        weights = (s for s in case.sites if s.role == "weight" and s.key not in passed)
+        sites = [s for s in weights if s.key in case.seen]
         sizes = [(case.seen[s.key].whole.size, case.seen[s.key].channels.hi.size) for s in sites]
         products = sum(size**2 / rows for size, rows in sizes)
         return sweep_cost(case) + _SOLUTIONS * (len(sizes) * STEP + products * _PRODUCT)
@@ -111,6 +117,31 @@ class _Moments(NamedTuple):
     matrix: Matrix
     rest: Gram | None
     held: Gram | None
+
+
+def _weighed(layer: Layer, x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both inputs, each token by its weight."""
+    weights = token_weights(layer, x)
+    if weights is None:
+        return x, z
+    root = weights.sqrt()[..., None]
+    return x * root, z * root
+
+
+def _cuts(
+    x: torch.Tensor, matrix: Matrix, samples: int, *, judges: bool
+) -> list[tuple[slice, bool]]:
+    """Parts of a batch along its first axis, and whether they judge.
+
+    Without any that do, second moments of a few hundred positions for as many columns would be
+    learned by heart.
+    """
+    first = x.shape[0] - x.shape[0] // _HELD_OUT
+    stacked = matrix.window is None and (matrix.left or matrix.groups > 1)
+    whole = stacked and x.ndim <= len(matrix.shape)
+    if samples > (_HELD_OUT - 1) * BATCH or first == x.shape[0] or whole:
+        return [(slice(None), judges)]
+    return [(slice(0, first), False), (slice(first, None), True)]
 
 
 def _nothing(matrix: Matrix, columns: int) -> Gram:
@@ -154,10 +185,15 @@ class _Solver:
         batches = zip(layer.parts, layer.inputs, layer.quantized_inputs, strict=True)
         for number, (part, floats, quantized) in enumerate(batches, layer.shard.number):
             most = max(enough * part.size // layer.shard.total, 1)
-            positions = matrix.sample(floats, most, self._random(layer, part))
-            for some in matrix.parts(floats, positions):
-                x, z = matrix.pairs(floats, quantized, some)
-                (held if number % _HELD_OUT == _HELD_OUT - 1 else rest).update(z, x)
+            random = self._random(layer, part)
+            judges = number % _HELD_OUT == _HELD_OUT - 1
+            floats, quantized = _weighed(layer, floats, quantized)
+            for cut, judging in _cuts(floats, matrix, layer.shard.total, judges=judges):
+                both = floats[cut], quantized[cut]
+                positions = matrix.sample(both[0], most, random)
+                for some in matrix.parts(both[0], positions):
+                    x, z = matrix.pairs(*both, some)
+                    (held if judging else rest).update(z, x)
         return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
 
     def _random(self, layer: Layer, part: Batch) -> torch.Generator:

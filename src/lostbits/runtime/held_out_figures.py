@@ -1,6 +1,6 @@
 """Figures of a case on samples that no recovery has seen, with hard integer rounding."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, final
@@ -80,14 +80,15 @@ class _Run:
 
         def work(chunk: range) -> list[_Answer]:
             parts = cursor.batches(chunk, _BATCH)
-            return [self._answer(part, _arrays(session.run(part.feeds), part)) for part in parts]
+            return [_answered(part, session.run(part.feeds), self.compared) for part in parts]
 
         return work
 
-    def _answer(self, part: Batch, values: dict[str, NDArray[Any]]) -> _Answer:
-        bare = _Answer(part.size, values, UNKNOWN)
-        known = bare.floats[: len(self.compared)]  # a file of another maker may give more
-        return replace(bare, known=Outputs.of(self.compared, part, known))
+
+def _answered(part: Batch, values: Arrays, compared: Sequence[Compared]) -> _Answer:
+    bare = _Answer(part.size, _arrays(values, part), UNKNOWN)
+    known = bare.floats[: len(compared)]  # a file of another maker may give more
+    return replace(bare, known=Outputs.of(compared, part, known))
 
 
 def _arrays(values: Arrays, part: Batch) -> dict[str, NDArray[Any]]:
@@ -149,6 +150,7 @@ class Judge:
         self.truth = labels
         self.labels = None if metric is not None and metric.labels == "any" else labels
         self.compared, ends = compared, measured_model(model, compared)
+        self._ends = [name_of(v) for v in ends.graph.outputs]
         self.names = [name_of(v) for v in ends.graph.outputs if is_float(v)]
         self._floats = self._found(ends, lambda: model, optimise=True)
         self._reference = None if metric is None else check_repeats(metric, self._of(self._floats))
@@ -159,7 +161,32 @@ class Judge:
 
     def judged(self, case: Case) -> Judged:
         """The same, and what it is without each group of samples."""
-        others = self._answers(case)
+        return self._judged(self._answers(case))
+
+    @property
+    def chooses(self) -> bool:
+        """Whether what is compared lies before the outputs that a metric sees."""
+        return self.metric is not None and chooses(self.compared)
+
+    def ran(self, run: Callable[[Arrays], Mapping[str, NDArray[Any]]]) -> Judged:
+        """The same of what a runtime answers; it runs the network that ends with what is compared.
+
+        Args:
+            run: All outputs of a batch, in the order of the network.
+        """
+        parts = self.source.batches(_BATCH)
+        answers = [_answered(part, self._named(run(part.feeds)), self.compared) for part in parts]
+        first = 0
+        for answer in answers:
+            self._check(answer.floats, first, answer.size)
+            first += answer.size
+        return self._judged(_Found(answers, answers))
+
+    def _named(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """By the names of the network: runtimes have others for an output with several."""
+        return dict(zip(self._ends, values.values(), strict=True))
+
+    def _judged(self, others: _Found) -> Judged:
         parts, groups = self._parts(others), self._groups
         answers = None if self.metric is None else self._of(others)
         without = [
@@ -212,7 +239,7 @@ class Judge:
     def _found(self, ends: ir.Model, whole: Callable[[], ir.Model], *, optimise: bool) -> _Found:
         """Answers of the network that ends with what is compared, and of it as a whole."""
         answers = list(self._outputs(ends, self.compared, optimise=optimise))
-        if self.metric is None or not chooses(self.compared):
+        if not self.chooses:
             return _Found(answers, answers)
         return _Found(answers, list(self._outputs(whole(), (), optimise=optimise)))
 

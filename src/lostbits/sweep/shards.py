@@ -17,6 +17,7 @@ from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.grid import Affine
 from lostbits.sweep.layer import Layer, Place, Shard, places, view
+from lostbits.sweep.token_weights import token_weights
 from lostbits.sweep.twin_networks import Array, Networks, executor_of
 from lostbits.workers.handover import by_threads
 
@@ -186,7 +187,13 @@ class MeanError:
         for part, (x, z, share) in zip(layer.parts, inputs, strict=True):
             error = part.real(layer.output(x, floats) - layer.output(z, weight))
             axes = [d for d in range(error.ndim) if d != layer.channel_axis % error.ndim]
-            total = total + error.double().mean(axes).numpy() * (part.size / max(share, 1e-9))
+            weights = token_weights(layer, x)
+            if weights is None:
+                mean = error.double().mean(axes) / max(share, 1e-9)
+            else:
+                real = part.real(weights).double()
+                mean = (error.double() * real[..., None]).sum(axes) / real.sum()
+            total = total + mean.numpy() * part.size
         return np.asarray(total)
 
 

@@ -53,10 +53,16 @@ ONNXRUNTIME = Target(
         shared_scale=frozenset({"AveragePool", "Resize"}),
         passes_through=MOVES_VALUES | {"TopK"},
         in_float=REGIONS,
+        tables=True,
         gives_float=frozenset({"Gemm", "MatMul"}),
     ),
     takes=say("takes.onnxruntime"),
     sources=(
+        Source(
+            "embedding tables are stored in 8 bits",
+            "ONNX Runtime, quantization/operators/gather.py (GatherQuant, QDQGather)",
+            "1.32",
+        ),
         Source(
             "which ops are quantized, and which keep the scale of their input",
             "ONNX Runtime, quantization/registry.py, operators/direct_q8.py",

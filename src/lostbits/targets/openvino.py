@@ -66,10 +66,16 @@ OPENVINO = Target(
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
         in_float=REGIONS,
+        tables=True,
     ),
     qdq="qdq-openvino",
     takes=say("takes.openvino"),
     sources=(
+        Source(
+            "embedding tables are stored in 8 bits, with scales of their own",
+            "NNCF, onnx/graph/metatypes/onnx_metatypes.py, ONNXEmbeddingMetatype",
+            "3.4",
+        ),
         Source(
             "which ops have their inputs quantized, which pass values through",
             "NNCF, onnx/graph/metatypes/groups.py and common/hardware/setups/cpu.py",

@@ -297,7 +297,8 @@ _READERS: Mapping[str, _Reader] = {
         ("name", "title", "takes", "method", "rule", "document", "version", "qdq"), _text
     ),
     **dict.fromkeys(
-        ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "together"), _flag
+        ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "tables", "together"),
+        _flag,
     ),
     **dict.fromkeys(
         (

@@ -1,0 +1,1 @@
+"""Networks as people have them, beside other tools, in the runtimes that run them."""
