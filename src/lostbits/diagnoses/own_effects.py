@@ -3,10 +3,7 @@
 An attribution shares out the error that is there. Where the network has fallen, or where errors
 cancel, its largest shares need not be the sites whose repair restores most. The energy of what a
 site's own error makes of the outputs, to first order near the float network, is not moved by what
-the other sites do. It takes no run for each site: with random signs ``r`` for the outputs,
-``E <r, J e>^2 = |J e|^2``, where ``J`` is the slope of the outputs by the tensor and ``e`` the
-error of the tensor (Hutchinson 1989, doi:10.1080/03610918908812806). One pass back gives
-``<J^T r, e>`` for all sites together.
+the other sites do. It takes no run for each site: see ``lostbits.runtime.random_signs``.
 """
 
 from collections import defaultdict
@@ -27,6 +24,7 @@ from lostbits.runtime.executor import Executor
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Value
 from lostbits.runtime.path_gradients import slopes
+from lostbits.runtime.random_signs import roots_of_weights, signed
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 
@@ -60,7 +58,8 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
         batch: So many run at a time, at most.
     """
     sites, case = case.attributed_sites, measured(case)
-    executor, random = Executor(case.model, case.attributed_sites), np.random.default_rng(0)
+    executor = Executor(case.model, case.attributed_sites)
+    random = torch.Generator().manual_seed(0)
     energies: dict[str, float] = defaultdict(float)
     ratios: dict[str, float] = defaultdict(float)
     for part in source.batches(min(batch, _BATCH)):
@@ -84,47 +83,23 @@ def _felt(
     part: Batch,
     frozen: Frozen,
     plain: Sequence[torch.Tensor],
-    random: np.random.Generator,
+    random: torch.Generator,
 ) -> dict[str, float]:
     """Energies of one batch."""
     value = Value("nsr", case.output_energy, case.samples, case.compared)
-    pairs = corrected(case)
+    roots, pairs = roots_of_weights(value, plain, part), corrected(case)
+
+    def of_outputs(outputs: list[torch.Tensor]) -> torch.Tensor:
+        return signed(_floats([part.real(output) for output in outputs]), roots, random)
+
     found: dict[str, float] = defaultdict(float)
     for _ in range(_PROBES):
-        slopes: dict[str, float] = defaultdict(float)
-        for key, slope in _probed(executor, part, frozen, value, _signs(value, plain, random)):
-            slopes[pairs.get(key, key)] += slope
-        _add(found, {key: slope**2 / (4 * _PROBES) for key, slope in slopes.items()})
+        done: dict[str, float] = defaultdict(float)
+        for (key, kind), slope in slopes(executor, part.feeds, frozen, 0.0, of_outputs).items():
+            if kind == "total":
+                done[pairs.get(key, key)] += float(slope.sum())
+        _add(found, {key: u**2 / _PROBES for key, u in done.items()})
     return found
-
-
-def _signs(
-    value: Value, plain: Sequence[torch.Tensor], random: np.random.Generator
-) -> list[torch.Tensor]:
-    """A random sign for each entry of the outputs, in the unit in which their errors are added."""
-    found = []
-    for output, weight in zip(plain, value.weights, strict=True):
-        signs = random.choice([-1.0, 1.0], size=tuple(output.shape))
-        found.append(torch.from_numpy(signs * (weight**-0.5 if weight else 0.0)))
-    return found
-
-
-def _probed(
-    executor: Executor,
-    part: Batch,
-    frozen: Frozen,
-    value: Value,
-    signs: Sequence[torch.Tensor],
-) -> Iterator[tuple[str, float]]:
-    """``2 <r, J e>`` of each site: slopes of the figure where outputs are off by the signs."""
-
-    def off_by_signs(outputs: list[torch.Tensor]) -> torch.Tensor:
-        real = _floats([part.real(output) for output in outputs])
-        moved = [o.detach().double() - s for o, s in zip(real, signs, strict=True)]
-        return value(moved, real, part)
-
-    found = slopes(executor, part.feeds, frozen, 0.0, off_by_signs)
-    return ((key, float(slope.sum())) for (key, kind), slope in found.items() if kind == "total")
 
 
 def _floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -29,6 +29,7 @@ from lostbits.runtime.executor import Executor, Walk
 from lostbits.runtime.measured import measured
 from lostbits.runtime.memory_layout import by_channel
 from lostbits.runtime.metrics import Focus, Value
+from lostbits.runtime.random_signs import roots_of_weights, signed
 from lostbits.statistic import RecordSum
 from lostbits.statistics.histogram import Density
 from lostbits.statistics.weighted_counts import count_squares
@@ -239,35 +240,15 @@ class _Pass:
             walk.advance(step)
         real = [part.real(y) for y in walk.results()]
         outputs = [y for y in real if y.is_floating_point()]
-        roots = [w.sqrt() for w in self._weights(outputs, part)]
+        roots = roots_of_weights(self.value, outputs, part)
         random = torch.Generator().manual_seed(self.seed + part.first)
         for draw in range(_DRAWS):
-            u = self._signed(outputs, roots, random)
+            u = signed(outputs, roots, random) * (self.value.samples / _DRAWS) ** 0.5
             if u.requires_grad:
                 last = draw == _DRAWS - 1
                 torch.autograd.grad(u, self.root, retain_graph=not last, allow_unused=True)
         self.found.opaque = sorted(self.executor.opaque | self.endless)
         return self.found
-
-    def _signed(
-        self, outputs: list[torch.Tensor], roots: list[torch.Tensor], random: torch.Generator
-    ) -> torch.Tensor:
-        """``sum r sqrt(w) y`` of one draw, where ``sum w e^2`` is the noise-to-signal ratio."""
-        terms = [
-            (y.double() * w * (2.0 * torch.randint(0, 2, y.shape, generator=random) - 1)).sum()
-            for y, w in zip(outputs, roots, strict=True)
-        ]
-        return torch.stack(terms).sum() * (self.value.samples / _DRAWS) ** 0.5
-
-    def _weights(self, outputs: list[torch.Tensor], part: Batch) -> list[torch.Tensor]:
-        """The weights of the squared errors: half the gradient of their sum at errors of one."""
-        plain = [y.detach() for y in outputs]
-        others = [(y.double() + 1.0).requires_grad_() for y in plain]
-        v = self.value([y.double() for y in plain], others, part)
-        found = torch.autograd.grad(v, others, allow_unused=True)
-        return [
-            torch.zeros_like(y) if g is None else g / 2 for g, y in zip(found, others, strict=True)
-        ]
 
     def _inject(self, site: Site, x: torch.Tensor) -> torch.Tensor:
         if not x.is_floating_point():
