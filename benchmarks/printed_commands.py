@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -23,7 +23,9 @@ from typer.testing import CliRunner
 
 import lostbits as lb
 from lostbits import quoting
+from lostbits.cli import again
 from lostbits.cli.app import app
+from lostbits.command_lines import named
 from lostbits.errors import messages
 from lostbits.verbs.demo import demo_files
 
@@ -205,11 +207,21 @@ def check(name: str, prepare: Callable[[Path], None], most: int | None = None) -
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         session = Session(Path(folder))
         prepare(session.folder)
-        lines = list(dict.fromkeys(SITUATIONS[name](session)))
+        lines = distinct(SITUATIONS[name](session))
         session.lost.clear()  # what a situation itself writes anew is its own
         for line in lines[:most]:
             session.run(line)
         return session
+
+
+def distinct(lines: Iterable[str]) -> list[str]:
+    """Each command once: a screen prints with ``--again DIR`` what a result prints in full."""
+    found: dict[object, str] = {}
+    for line in lines:
+        verb, *words = quoting.words(line)[1:]
+        pairs = named(again.with_earlier(verb, words))
+        found.setdefault((verb, tuple(sorted(pairs))), line)
+    return list(found.values())
 
 
 def told_commands() -> list[str]:

@@ -148,3 +148,9 @@ def _same_gaps(text: str) -> bool:
     told = phrase(text, Language.CHINESE)
     gaps = [{n for _, n, _, _ in string.Formatter().parse(each) if n} for each in (text, told)]
     return gaps[0] == gaps[1] and (bool(HAN.search(told)) or text.startswith("pip "))
+
+
+def test_without_arguments_there_is_help() -> None:
+    line = [sys.executable, "-c", "from lostbits.cli.app import main; main()"]
+    ran = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "diagnose" in ran.stdout and not ran.stderr

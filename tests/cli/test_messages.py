@@ -324,3 +324,8 @@ def test_explain_refuses_what_is_no_code(code: str, near: str) -> None:
         CliRunner().invoke(app, ["explain", code], catch_exceptions=False, standalone_mode=False)
     assert info.value.code == "U005" and near in str(info.value.todo)
     assert explain(code)[0] == 2
+
+
+@pytest.mark.parametrize("code", ["", "reason.", "note", "doubt."])
+def test_explain_takes_no_part_of_a_code_for_one(code: str) -> None:
+    assert explain(code)[0] == 2

@@ -40,6 +40,7 @@ from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.recovery import Attempt, Outcome
 from lostbits.results.verification import ExecutedNodes, Verification
 from lostbits.runtime.metrics import Baseline
+from lostbits.system.text_lines import aligned
 from lostbits.verbs import result_files as results
 from lostbits.verbs.demo import demo_files
 from made_results import Tree, changed, edited, tree
@@ -293,7 +294,7 @@ def test_names_are_shown_as_they_are_by_inspect(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal.say(name)
-    for line in terminal.aligned([(name, "x"), ("b", "y")]):
+    for line in aligned([(name, "x"), ("b", "y")]):
         terminal.say(line)
     terminal.announcer()(name)
     shown = capsys.readouterr()

@@ -31,7 +31,8 @@ class Verbs(TyperGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run what the arguments say; by itself it ends the process, with the status of ending."""
-        given = list(options.pop("args", None) or (args[0] if args and args[0] else sys.argv[1:]))
+        asked = options.pop("args", args[0] if args else None)
+        given = list(sys.argv[1:] if asked is None else asked)
         known = {**options, "prog_name": "lostbits", "standalone_mode": False}
         spoken.language.set(spoken.asked(given))
         listed_in(self)

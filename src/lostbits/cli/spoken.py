@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from itertools import zip_longest
 
 from lostbits.language import Language
 from lostbits.quoting import command
@@ -34,7 +35,7 @@ def language_of(text: str) -> Language:
 
 def asked(arguments: Sequence[str]) -> Language:
     """The language that ``--lang`` names; English where it names none, or none that there is."""
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, value = word.partition("=")
         known = _ALIASES.get((value if equals else after).lower().replace("_", "-"))
         if name == "--lang" and known is not None:

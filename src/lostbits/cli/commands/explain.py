@@ -81,7 +81,8 @@ def _code(asked: str) -> str:
     section, _, name = asked.lower().rpartition(".")
     for code, entry in messages.all_entries().items():
         words = {form.words for form in entry.forms.values() if form.words}
-        if (entry.reason == name and section in {"", "reason"}) or _PART.sub("", asked) in words:
+        of_reason = name and entry.reason == name and section in {"", "reason"}
+        if of_reason or _PART.sub("", asked) in words:
             return code
     short = _SHORT.fullmatch(asked.upper())
     return f"{short[1]}{short[2]:0>3}" if short else asked.upper()
