@@ -230,7 +230,7 @@ class _Run:
         self.to_float, self.simulated_to_float = Comparison(), Comparison()
         self.labels = labels
         self.max_abs = 0.0
-        self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
+        self.floats = _in_float(self.loaded.executed)
         own = backend.arithmetic
         self.kernels = None if own is None else Kernels(subject.simulated, own, self.floats)
 
@@ -369,6 +369,12 @@ def _executed(nodes: Sequence[Executed], reasons: Mapping[str, Message]) -> Exec
     kinds = [FloatNodes(e.op, e.precision, list(e.nodes), _why(e, reasons)) for e in floats]
     kinds.sort(key=lambda kind: kind.why is None)
     return ExecutedNodes(len(nodes) - len(floats), kinds)
+
+
+def _in_float(nodes: Sequence[Executed]) -> frozenset[str]:
+    """Names of nodes of which no part ran in integers: a runtime may run one in several kernels."""
+    integer = {name for each in nodes if each.integer for name in each.nodes}
+    return frozenset(n for e in nodes if not e.integer for n in e.nodes if n not in integer)
 
 
 def _why(kind: Executed, reasons: Mapping[str, Message]) -> Message | None:
