@@ -50,6 +50,7 @@ class OpenVino(Backend):
     package = "openvino"
     extra = "openvino"
     module = "openvino"
+    moves_signs = True
 
     @property
     def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]

@@ -20,6 +20,7 @@ from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
 from lostbits.graph.qdq_view import Tap, tapped, twins
+from lostbits.graph.signed_factors import signed_before_quantizers
 from lostbits.language import Message, say
 from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import (
@@ -260,6 +261,8 @@ class _Run:
             self.tapped = [loaded for loaded, _ in groups]
             known = {tap.codes for _, taps in groups for tap in taps}
             self.trace = Trace(self.subject.simulated, self.file, known)
+            if self.backend.moves_signs:
+                self.trace.signed = frozenset(signed_before_quantizers(self.file.graph))
             if self.kernels is not None:
                 self.kernels.follow(self.file, known)
         if self.tapped and part.first < _TRACED:
