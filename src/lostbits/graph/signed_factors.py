@@ -70,8 +70,10 @@ def _factors(node: ir.Node) -> Iterator[NDArray[np.float64]]:
 
 def _shifts(node: ir.Node) -> bool:
     """Whether a BatchNormalization adds something."""
-    scale, bias, mean, variance = (constant(value) for value in node.inputs[1:5])
-    if scale is None or bias is None or mean is None or variance is None:
+    known = [constant(value) for value in node.inputs[1:5]]
+    values = [k.astype(np.float64) for k in known if k is not None]
+    if len(values) < len(known):
         return True
+    scale, bias, mean, variance = values
     factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
     return bool((bias - mean * factor).any())

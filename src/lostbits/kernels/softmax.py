@@ -102,7 +102,7 @@ def _of_16_bits(distance: Integers, scale: float, rounding: Rounding, *, twice: 
     place = (((total << room - 1) + (1 << 13)) >> 14) - (1 << 15) - (1 << 16)
     inverse = between(_INVERSES, np.clip(place, -32768, 32767))
     bits = 31 - room
-    return np.clip((powers * inverse + (1 << bits - 1)) >> bits, 0, 32767)
+    return np.asarray(np.clip((powers * inverse + (1 << bits - 1)) >> bits, 0, 32767))
 
 
 def _table(values: NDArray[np.float64], middles: NDArray[np.float64]) -> Integers:
