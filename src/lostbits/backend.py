@@ -70,6 +70,8 @@ class Backend(abc.ABC):
         module: What the package is imported as.
         one_by_one: Whether it needs a static batch of 1.
         on_this_processor: Whether it computes with this machine's own instructions.
+        moves_signs: Whether it computes pairs behind factors of both signs wrongly; see
+            ``graph.signed_factors``.
         arithmetic: What makes a Q/DQ graph compute as it does, and counts the layers; None where
             that is not known. Nodes that the runtime left in float are named.
     """
@@ -82,6 +84,7 @@ class Backend(abc.ABC):
     module: str
     one_by_one: bool = False
     on_this_processor: bool = True
+    moves_signs: bool = False
     arithmetic: Arithmetic | None = None
 
     @abc.abstractmethod

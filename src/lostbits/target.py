@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what computes ranges brings SciPy, which a list of targets 
 NORMALIZATION: Final = "normalization"
 ATTENTION: Final = "attention"
 ACTIVATION: Final = "activation"
+SIGNED: Final = "signed_factors"
 REGIONS = frozenset({NORMALIZATION, ATTENTION, ACTIVATION})
 
 
@@ -60,7 +61,8 @@ class Placement:
         passes_through: Op types that only move values: their output needs no rounding of its own.
         fused_residual_add: The input of an Add that a convolution feeds directly stays
             unquantized, because the Add is fused into that convolution.
-        in_float: Regions between linear layers that run in float, by what they hold:
+        in_float: Regions between linear layers that run in float, by what they hold (of
+            ``SIGNED``, what factors of both signs give, which has no quantizer):
             ``normalization``, ``attention``, ``activation``; see ``lostbits.graph.float_regions``.
         gives_float: Op types whose integer kernels can hand out float: what only ops in float
             read of them is not rounded.

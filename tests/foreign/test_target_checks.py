@@ -212,11 +212,10 @@ def test_factors_of_both_signs_before_a_pair_are_named_for_openvino(
     more = ["o", "o", "v"] if op == "BatchNormalization" else []
     weights |= {"o": np.zeros(4, np.float32), "v": np.ones(4, np.float32)} if more else {}
     nodes = [helper.make_node(op, ["x", "f", *more], ["m"], name="m"), *pair("m")]
-    found = checked(quantized_file(nodes, weights, "m_dq"), OPENVINO)
-    assert [d.code for d in found] == ["I039"] * named
-    assert not any(
-        d.code == "I039" for d in checked(quantized_file(nodes, weights, "m_dq"), TENSORRT)
-    )
+    nodes.append(helper.make_node("Conv", ["m_dq", "w"], ["y"], name="y"))
+    model = quantized_file(nodes, weights | {"w": random(4, 4, 1, 1)}, "y")
+    assert [d.code for d in checked(model, OPENVINO)] == ["I039"] * named
+    assert not any(d.code == "I039" for d in checked(model, TENSORRT))
 
 
 def test_a_clip_of_codes_is_part_of_the_grid() -> None:

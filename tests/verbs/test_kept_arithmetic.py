@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["folder", "plan"])
 def test_later_verbs_use_it(how: str, folder: Path) -> None:
-    parts: Any = (folder,) if how == "folder" else (folder / "float.onnx",)
-    plan = {} if how == "folder" else {"plan": folder / "plan.json", "target": "onnxruntime"}
-    case = load(*parts, bright(), **plan)
+    model = folder if how == "folder" else folder / "float.onnx"
+    plan: Any = {} if how == "folder" else {"plan": folder / "plan.json", "target": "onnxruntime"}
+    case = load(model, bright(), **plan)
     assert case.target.arithmetic is not None
     assert replace(case.target.arithmetic, title="") == replace(OWN, title="")
     report = diagnose(case).arithmetic

@@ -15,6 +15,7 @@ from lostbits.kernels.openvino import accumulated
 
 _TELEMETRY = "openvino_telemetry"
 _HINT = "INFERENCE_PRECISION_HINT"
+_PRODUCTS = "/WithoutBiases"  # behind the name of a layer whose bias is added by another kernel
 _COMPUTES = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Eltwise", "Pooling")
 _INTEGER = frozenset({"i8", "u8", "i4", "u4"})
 
@@ -49,6 +50,7 @@ class OpenVino(Backend):
     package = "openvino"
     extra = "openvino"
     module = "openvino"
+    moves_signs = True
 
     @property
     def arithmetic(self) -> Arithmetic | None:  # type: ignore[override]
@@ -95,6 +97,7 @@ def _executed(compiled: Any) -> list[Executed]:
         facts = {key: str(value.value) for key, value in op.get_rt_info().items()}
         kind, precision = facts.get("layerType", ""), facts.get("runtimePrecision", "")
         if kind in _COMPUTES:
-            nodes = tuple(facts.get("originalLayersNames", "").split(","))
+            names = facts.get("originalLayersNames", "").split(",")
+            nodes = tuple(name.removesuffix(_PRODUCTS) for name in names)
             found.append(Executed(kind, precision, precision in _INTEGER, nodes))
     return found

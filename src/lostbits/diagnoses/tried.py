@@ -65,9 +65,10 @@ def with_settings(case: Case, settings: Mapping[Site, str]) -> Case:
     for site, how in settings.items():
         mates = [s for s in case.sites if s.key == site.key or _together(s, site)]
         fresh = replanned(case, mates, Override.parse(f"{site.tensor}={how}"))
-        plan = {k: a for k, a in plan.items() if k not in {m.key for m in mates}} | fresh
-    keys = frozenset(site.key for site in settings)
-    return replace(case, plan=_without_scales(case, with_biases(case, plan, keys)))
+        keys = {site.key for site in mates}
+        plan = {**{k: a for k, a in plan.items() if k not in keys}, **fresh}
+    changed = frozenset(site.key for site in settings)
+    return replace(case, plan=_without_scales(case, with_biases(case, plan, changed)))
 
 
 def _without_scales(case: Case, plan: Plan) -> Plan:

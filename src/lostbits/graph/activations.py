@@ -13,9 +13,10 @@ from lostbits.graph.match_gelu import gelu_nodes
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
 from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
 from lostbits.graph.scale_marks import Scaling, apart, plain, runs_before, scaling, unrounded
+from lostbits.graph.signed_factors import signed_tensors
 from lostbits.graph.site import Site, Use
 from lostbits.language import Message, say
-from lostbits.target import Placement
+from lostbits.target import SIGNED, Placement
 
 # They read a tensor's shape, not its values: what they see needs no rounding, and what is
 # computed from their outputs is never quantized.
@@ -95,6 +96,7 @@ class _Walk:
         gelus = [body for body, _ in gelu_nodes(graph)] if rules.mode == "tensors" else []
         self.gelus = set().union(*map(interior, gelus))
         self.regions = nodes_in_float(graph, rules)
+        self.signed = signed_tensors(graph) if SIGNED in rules.in_float else frozenset[str]()
         self.floats = self.norms | self.regions | {node_name(n) for body in gelus for n in body}
         self.groups = _Groups()
         self.on_grid: dict[str, str] = {}  # tensor -> one of the group whose grid it lies on
@@ -124,6 +126,8 @@ class _Walk:
 
     def _given(self, node: ir.Node | None, name: str) -> Message | None:
         """Why what a node gives needs no rounding of its own, or must not have one."""
+        if name in self.signed:
+            return say("left.signed")
         if node is not None and self._inherits(node, name):
             return say("left.on_grid")
         return say("left.unrounded") if unrounded(node) else None

@@ -238,10 +238,8 @@ def _of_outputs(node: ir.Node, w: Codes) -> Codes | None:
     if back is None or back.attributes.get_int("axis", 1) != 1:
         return None
     groups = groups_of(node)
-    scale, zero = (
-        np.tile(v.ravel(), groups) for v in (w.scale, np.broadcast_to(w.zero, w.scale.shape))
-    )
-    return Codes(w.value, scale, zero)
+    zero = np.broadcast_to(w.zero.ravel(), w.scale.size)
+    return Codes(w.value, np.tile(w.scale.ravel(), groups), np.tile(zero, groups))
 
 
 def _turned(write: Writer, node: ir.Node, w: Codes) -> ir.Value:

@@ -51,7 +51,7 @@ def _of_8_bits(distance: Integers, scale: float) -> Integers:
     by = Factor.of(np.asarray(min(scale * 2.0**fraction, float(_ONE))))
     least = -int(((1 << _DIFFERENCE) - 1) * 2.0**fraction / 2.0 ** int(by.exponent))
     near = distance >= least
-    moved = np.where(near, distance, 0) << np.maximum(by.exponent, 0)
+    moved = np.where(near, distance, 0) * (1 << max(int(by.exponent), 0))
     powers = np.where(near, _exponential(_product(moved, by.multiplier)), 0)
     total = shifted(powers, _SUM, "half_away").sum(-1, keepdims=True)
     inverse, over = _one_over(total)
@@ -102,7 +102,7 @@ def _of_16_bits(distance: Integers, scale: float, rounding: Rounding, *, twice: 
     place = (((total << room - 1) + (1 << 13)) >> 14) - (1 << 15) - (1 << 16)
     inverse = between(_INVERSES, np.clip(place, -32768, 32767))
     bits = 31 - room
-    return np.clip((powers * inverse + (1 << bits - 1)) >> bits, 0, 32767)
+    return np.asarray(np.clip((powers * inverse + (1 << bits - 1)) >> bits, 0, 32767))
 
 
 def _table(values: NDArray[np.float64], middles: NDArray[np.float64]) -> Integers:

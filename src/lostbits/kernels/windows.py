@@ -89,12 +89,13 @@ def spread(
     more = list(attributes.get("output_padding", [0] * count))
     sizes = [(n - 1) * s + 1 for n, s in zip(codes.shape[2:], strides, strict=True)]
     wide = np.full((*codes.shape[:2], *sizes), zero, codes.dtype)
-    wide[(..., *(slice(None, None, s) for s in strides))] = codes
+    whole = (slice(None), slice(None))
+    wide[(*whole, *(slice(None, None, s) for s in strides))] = codes
     reach = [(kernel[d] - 1) * dilations[d] for d in range(count)]
     around = [(reach[d] - pads[d], reach[d] - pads[d + count] + more[d]) for d in range(count)]
     filled = [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in around)]
     kept = (slice(max(-a, 0), -max(-b, 0) or None) for a, b in around)
-    return np.pad(wide, filled, constant_values=zero)[(..., *kept)]
+    return np.pad(wide, filled, constant_values=zero)[(*whole, *kept)]
 
 
 def _pads(

@@ -16,7 +16,13 @@ from lostbits.runtime.metrics import Baseline
 
 Parameter = Literal["scale", "zero_point", "axis", "rounding", "shape", "values", "quantizer"]
 DeviationCause = Literal[
-    "parameters", "float", "saturation", "shared_scale", "one_code", "arithmetic"
+    "parameters",
+    "float",
+    "saturation",
+    "shared_scale",
+    "signed_factors",
+    "one_code",
+    "arithmetic",
 ]
 
 

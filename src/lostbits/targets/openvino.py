@@ -2,7 +2,7 @@
 
 from lostbits.grid import Grid
 from lostbits.language import say
-from lostbits.target import REGIONS, Placement, Rule, Source, Target
+from lostbits.target import REGIONS, SIGNED, Placement, Rule, Source, Target
 from lostbits.targets.movement import MOVES_VALUES
 
 OPENVINO = Target(
@@ -65,7 +65,7 @@ OPENVINO = Target(
         shared_scale=frozenset({"Concat"}),
         passes_through=MOVES_VALUES | {"GlobalMaxPool", "ReduceMax"},
         fused_residual_add=True,
-        in_float=REGIONS,
+        in_float=REGIONS | {SIGNED},
         tables=True,
     ),
     qdq="qdq-openvino",
@@ -102,6 +102,13 @@ OPENVINO = Target(
             "LSTM, GRU and RNN of ONNX files stay in float: what no group names is not quantized",
             "NNCF, onnx/quantization/default_quantization.py",
             "3.4",
+        ),
+        Source(
+            "no pair behind factors of both signs, with a limit or without: 2026.4 lets the ends "
+            "of the range change places",
+            "measured; OpenVINO, src/common/low_precision_transformations "
+            "(FuseMultiplyToFakeQuantize)",
+            "2026.4",
         ),
         Source(
             "bias is not quantized",

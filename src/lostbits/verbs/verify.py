@@ -22,6 +22,7 @@ from lostbits.exporter import serialized
 from lostbits.graph.outputs import choice
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import name_of
+from lostbits.graph.signed_factors import signed_before_quantizers
 from lostbits.language import Message, say
 from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import (
@@ -236,7 +237,7 @@ class _Run:
         self.to_float, self.simulated_to_float = Comparison(), Comparison()
         self.labels = labels
         self.max_abs = 0.0
-        self.floats = frozenset(n for e in self.loaded.executed if not e.integer for n in e.nodes)
+        self.floats = _in_float(self.loaded.executed)
         own = backend.arithmetic
         self.kernels = None if own is None else Kernels(self.simulated, own, self.floats)
 
@@ -266,6 +267,8 @@ class _Run:
             self.tapped = [loaded for loaded, _ in groups]
             known = {tap.codes for _, taps in groups for tap in taps}
             self.trace = Trace(self.simulated, self.file, known)
+            if self.backend.moves_signs:
+                self.trace.signed = frozenset(signed_before_quantizers(self.file.graph))
             if self.kernels is not None:
                 self.kernels.follow(self.file, known)
         if self.tapped and part.first < _TRACED:
@@ -380,6 +383,12 @@ def _executed(nodes: Sequence[Executed], reasons: Mapping[str, Message]) -> Exec
     kinds = [FloatNodes(e.op, e.precision, list(e.nodes), _why(e, reasons)) for e in floats]
     kinds.sort(key=lambda kind: kind.why is None)
     return ExecutedNodes(len(nodes) - len(floats), kinds)
+
+
+def _in_float(nodes: Sequence[Executed]) -> frozenset[str]:
+    """Names of nodes of which no part ran in integers: a runtime may run one in several kernels."""
+    integer = {name for each in nodes if each.integer for name in each.nodes}
+    return frozenset(n for e in nodes if not e.integer for n in e.nodes if n not in integer)
 
 
 def _why(kind: Executed, reasons: Mapping[str, Message]) -> Message | None:

@@ -73,6 +73,7 @@ class Trace:
         known: Collection[str] | None = None,
         rewrite: Callable[[ir.Model], ir.Model] = lambda model: model,
     ) -> None:
+        self.signed = frozenset[str]()  # tensors whose pairs the runtime is known to move
         pairs = twins(simulated.graph, file.graph)
         self.taps = [(a, b) for a, b in pairs if known is None or b.codes in known]
         self.simulated, self.file = simulated, file
@@ -171,6 +172,8 @@ class _Judgement:
         if (defect := self._defect()) is not None:
             text = say("deviation.parameters", tensor=defect.tensor, defect=defect.text)
             return "parameters", text
+        if self.figures.own > ONE and self.trace.signed.intersection(self.tap.names):
+            return "signed_factors", say("deviation.signed")
         in_float = [name for name in self.tap.nodes if name in floats]
         if in_float and self.figures.own > min(ONE, self.figures.codes - SOME):
             return "float", say("deviation.float", node=in_float[-1])
