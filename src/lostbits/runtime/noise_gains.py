@@ -66,7 +66,7 @@ class NoiseGains(RecordSum):
     samples: int = 0
     channels: dict[str, Vector] = field(default_factory=dict)
     counts: dict[str, Vector] = field(default_factory=dict)
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, Vector] = field(default_factory=dict)
     opaque: Sequence[str] = ()
 
     def merge(self, other: Self) -> Self:
@@ -278,7 +278,7 @@ class _Pass:
         return z
 
     def _weight(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
-        _add(self.found.weights, {site.key: np.square(gradient.contiguous().numpy())})
+        _add(self.found.weights, {site.key: np.square(gradient.double().contiguous().numpy())})
 
     def _activation(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
         seen = self.case.seen[site.key]
