@@ -50,7 +50,7 @@ def inside(x: np.ndarray) -> np.ndarray:
 
 
 def net_array(net: Net, number: int) -> np.ndarray:
-    return numpy_helper.to_array(net.constants[number])
+    return np.asarray(numpy_helper.to_array(net.constants[number]))
 
 
 def test_weights_gain_the_squares_of_what_meets_them(tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ class _Pass:
             (y.double() * w * (2.0 * torch.randint(0, 2, y.shape, generator=random) - 1)).sum()
             for y, w in zip(outputs, roots, strict=True)
         ]
-        return torch.stack(terms).sum() * (self.value.samples / _DRAWS) ** 0.5
+        units: float = (self.value.samples / _DRAWS) ** 0.5
+        return torch.stack(terms).sum() * units
 
     def _weights(self, outputs: list[torch.Tensor], part: Batch) -> list[torch.Tensor]:
         """The weights of the squared errors: half the gradient of their sum at errors of one."""
@@ -275,7 +276,8 @@ class _Pass:
         # A tensor of its own: readers of another site, or in float, do not count.
         z: Any = x.view_as(x) if x.requires_grad else _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
         z.register_hook(partial(self._activation if site.streams else self._weight, site, x))
-        return z
+        found: torch.Tensor = z
+        return found
 
     def _weight(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
         _add(self.found.weights, {site.key: np.square(gradient.double().contiguous().numpy())})
@@ -284,12 +286,14 @@ class _Pass:
         seen = self.case.seen[site.key]
         axis = site.axis if site.axis is not None and x.ndim > site.axis else None
         counts, inside = np.zeros(2 * WHOLE_BINS), np.zeros(seen.channels.absmax.size)
-        pair = (by_channel(v.detach(), axis) for v in (x, gradient))
+        values, slopes = (by_channel(v.detach(), axis) for v in (x, gradient))
         if not torch.isfinite(gradient).all():
             self.endless.add(site.tensor)
             return
         ends = np.array([seen.whole.lo.min(), seen.whole.hi.max()])
         scale = WHOLE_BINS / max(float(seen.whole.absmax.max()), 1e-30)
-        count_squares(*pair, ends, scale, counts, inside if axis is not None else inside[:1])
+        count_squares(
+            values, slopes, ends, scale, counts, inside if axis is not None else inside[:1]
+        )
         _add(self.found.channels, {site.key: inside})
         _add(self.found.counts, {site.key: counts})
