@@ -46,7 +46,7 @@ def test_a_tensor_of_a_linear_network_gains_the_squared_weights_behind_it(tmp_pa
 
 def inside(x: np.ndarray) -> np.ndarray:
     """How often each channel is none of the two ends."""
-    return ((x > x.min()) & (x < x.max())).sum(axis=0)
+    return np.asarray(((x > x.min()) & (x < x.max())).sum(axis=0))
 
 
 def net_array(net: Net, number: int) -> np.ndarray:
