@@ -114,7 +114,7 @@ def measured(number: int) -> Measured:
 
 
 def noise_gains(number: int) -> NoiseGains:
-    v, weights = sizes(number), batch(number)[0]
+    v, weights = sizes(number), batch(number)[0].astype(np.float64)
     sites = {"x:activation": v[:4], "y:activation": v[4:]}
     return NoiseGains(4, sites, {"x:activation": v}, {"w:weight": weights}, [f"node {number % 2}"])
 

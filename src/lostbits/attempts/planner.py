@@ -95,8 +95,7 @@ class Planner:
         judged: Figures of the best so far.
         known: Noise gains of the form of the network that was asked for last.
         attempted: Told after every attempt; may put another case in the place of the best.
-        closing: Seconds that must be left for what comes after the attempts, from the seconds that
-            judging one takes.
+        closing: Seconds to leave for what follows the attempts, from those that judging one takes.
         calibrating: Seconds that another form of the network takes to be calibrated.
         judging: Seconds that judging a case takes.
     """
@@ -275,8 +274,7 @@ class Planner:
         """What a sweep may work with."""
         until = Deadline(self.deadline).sooner(self.judging)
         effort = replace(self.effort, deadline=until)
-        judges = self.tools.judges
-        return Context(self.source, diagnosed, effort, progress, judges, self.known)
+        return Context(self.source, diagnosed, effort, progress, self.tools.judges, self.known)
 
     def _proposal(
         self,

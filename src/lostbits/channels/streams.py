@@ -7,7 +7,7 @@ linear layers or gains of a normalization take the factors up; where it ends, co
 layers take them out. If all its ends are such, no output of the network changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -98,7 +98,7 @@ def rescaled(model: ir.Model, pairs: list[tuple[Stream, Exact]]) -> ir.Model:
     return copy
 
 
-def layers_of(streams: list[Stream]) -> list[Linear]:
+def layers_of(streams: Sequence[Stream]) -> list[Linear]:
     """Every layer once; how its columns lie is known from the stream that it reads."""
     layers = {layer.node: layer for stream in streams for layer in stream.writers}
     return list((layers | {r.node: r for s in streams for r in s.readers}).values())

@@ -114,12 +114,13 @@ class FactorNoise:
         place = np.zeros(1, np.int64)
         if number is not None:
             stream = self.streams[number]
-            place = stream.spread(site.tensor, np.arange(stream.channels)).astype(np.int64)
+            numbers = np.arange(stream.channels, dtype=np.float64)
+            place = stream.spread(site.tensor, numbers).astype(np.int64)
             if place.size != seen.lo.size:  # statistics along another axis: nothing is known
                 place, number = np.zeros(1, np.int64), None
         lo, hi = np.minimum(seen.lo, 0.0), np.maximum(seen.hi, 0.0)
         gain = _sure(gain / self.gains.samples)
-        vectors = (torch.from_numpy(v.astype(np.float32)) for v in (lo, hi, gain))
+        vectors = (_single(v) for v in (lo, hi, gain))
         bounds = [] if number is None else self.streams[number].bounds
         bound = any(each.tensor == site.tensor for each in bounds)
         return _Ends(number, bound, torch.from_numpy(place), *vectors)
@@ -131,12 +132,13 @@ class FactorNoise:
             return None
         blocks = Weights(self.case.model, [layer]).blocks[layer.node]
         gain = layer.split(found).sum(axis=3) / self.gains.samples
-        arrays = blocks.min(axis=3), blocks.max(axis=3), _sure(gain)
         rule = self.case.target.weights
         return _Rows(
             self.at.get(layer.output),
             next((i for i, s in enumerate(self.streams) if _reads(s, layer)), None),
-            *(torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in arrays),
+            _single(blocks.min(axis=3)),
+            _single(blocks.max(axis=3)),
+            _single(_sure(gain)),
             levels=_levels(affine, symmetric=rule.symmetric),
             symmetric=rule.symmetric,
             per_row=affine.scale.size > 1,
@@ -235,6 +237,10 @@ def _largest(values: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) ->
         at = (values * (1 / columns)[:, None]).argmax(dim=2)
     found = values.gather(2, at[..., None])[..., 0]
     return found * rows / columns.gather(1, at)
+
+
+def _single(values: Exact) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
 def _sure(gain: Exact) -> Exact:

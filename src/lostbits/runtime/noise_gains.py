@@ -67,7 +67,7 @@ class NoiseGains(RecordSum):
     samples: int = 0
     channels: dict[str, Vector] = field(default_factory=dict)
     counts: dict[str, Vector] = field(default_factory=dict)
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, Vector] = field(default_factory=dict)
     opaque: Sequence[str] = ()
 
     def merge(self, other: Self) -> Self:
@@ -242,8 +242,9 @@ class _Pass:
         outputs = [y for y in real if y.is_floating_point()]
         roots = roots_of_weights(self.value, outputs, part)
         random = torch.Generator().manual_seed(self.seed + part.first)
+        units: float = (self.value.samples / _DRAWS) ** 0.5
         for draw in range(_DRAWS):
-            u = signed(outputs, roots, random) * (self.value.samples / _DRAWS) ** 0.5
+            u = signed(outputs, roots, random) * units
             if u.requires_grad:
                 last = draw == _DRAWS - 1
                 torch.autograd.grad(u, self.root, retain_graph=not last, allow_unused=True)
@@ -256,21 +257,24 @@ class _Pass:
         # A tensor of its own: readers of another site, or in float, do not count.
         z: Any = x.view_as(x) if x.requires_grad else _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
         z.register_hook(partial(self._activation if site.streams else self._weight, site, x))
-        return z
+        found: torch.Tensor = z
+        return found
 
     def _weight(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
-        _add(self.found.weights, {site.key: np.square(gradient.contiguous().numpy())})
+        _add(self.found.weights, {site.key: np.square(gradient.double().contiguous().numpy())})
 
     def _activation(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
         seen = self.case.seen[site.key]
         axis = site.axis if site.axis is not None and x.ndim > site.axis else None
         counts, inside = np.zeros(2 * WHOLE_BINS), np.zeros(seen.channels.absmax.size)
-        pair = (by_channel(v.detach(), axis) for v in (x, gradient))
+        values, slopes = (by_channel(v.detach(), axis) for v in (x, gradient))
         if not torch.isfinite(gradient).all():
             self.endless.add(site.tensor)
             return
         ends = np.array([seen.whole.lo.min(), seen.whole.hi.max()])
         scale = WHOLE_BINS / max(float(seen.whole.absmax.max()), 1e-30)
-        count_squares(*pair, ends, scale, counts, inside if axis is not None else inside[:1])
+        count_squares(
+            values, slopes, ends, scale, counts, inside if axis is not None else inside[:1]
+        )
         _add(self.found.channels, {site.key: inside})
         _add(self.found.counts, {site.key: counts})
