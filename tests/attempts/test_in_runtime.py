@@ -70,6 +70,14 @@ class Refusing(Runtime):
         raise BackendError("B002", "backend", "no")
 
 
+class Failing(Runtime):
+    def load(self, content: bytes) -> Loaded:
+        model = ir.from_proto(onnx.ModelProto.FromString(content))
+        running = Running(model, self.kernels, 1)
+        running.names = []
+        return running
+
+
 def signed(model: ir.Model) -> int:
     """Kernels of a runtime that has none for unsigned weights."""
     codes = [v.const_value for n, v in model.graph.initializers.items() if n == "w:weight__codes"]
@@ -125,6 +133,7 @@ def test_nothing_is_run_without_time_runtime_or_need(
     late = Deadline.after(-1.0)
     assert tried(case, Runtime(X86_AVX2), monkeypatch, late) == (case, [])
     assert tried(case, Refusing(X86_AVX2), monkeypatch) == (case, [])
+    assert tried(case, Failing(X86_AVX2), monkeypatch) == (case, [])
     told = lb.load(NET, data=DATA, target="onnxruntime", arithmetic="x86-avx2")
     assert tried(told, Runtime(X86_AVX2), monkeypatch) == (told, [])
     other = lb.load(NET, data=DATA, target="tensorrt")

@@ -6,7 +6,9 @@ import torch
 from numpy.typing import NDArray
 
 import lostbits as lb
+from lostbits.recoveries import second_order
 from lostbits.recoveries.second_order import _cuts
+from lostbits.sweep import shards
 from lostbits.sweep.layer_as_matrix import Matrix
 from text_models import proto, random
 
@@ -49,3 +51,41 @@ def test_what_has_no_axis_of_samples_is_not_cut() -> None:
     assert len(_cuts(torch.zeros(16, 8, 5), left, 16, judges=False)) == 2
     stack = Matrix(16, (16, 8, 4), None, turned=True)
     assert _cuts(torch.zeros(16, 5, 8), stack, 16, judges=False) == [(slice(None), False)]
+
+
+LARGE = 100.0
+TOKENS = proto(
+    f"""net (float[N, {POSITIONS}, {WIDTH}] x) => (float[N, {POSITIONS}, {WIDTH}] y) {{
+        a = MatMul (x, u) b = Add (a, c) y = LayerNormalization <axis = -1> (b, g, h) }}""",
+    u=random(WIDTH, WIDTH, seed=1) / np.float32(WIDTH**0.5),
+    c=random(WIDTH, seed=2),
+    g=np.ones(WIDTH, np.float32),
+    h=np.zeros(WIDTH, np.float32),
+)
+
+
+@pytest.mark.slow
+def test_a_token_of_a_hundred_times_the_size_decides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its error is as much larger, and the normalization behind makes it as small as others."""
+    rng = np.random.default_rng(0)
+
+    def samples(count: int) -> NDArray[np.float32]:
+        values = rng.normal(size=(count, POSITIONS, WIDTH))
+        values[:, 0] = LARGE * (1 + 0.01 * values[:, 0])
+        return np.asarray(values, np.float32)
+
+    taught, judged = samples(TAUGHT), samples(64)
+    bits = ["u=5bit", "x=16bit"]
+    case = lb.load(TOKENS, judged, "openvino", calibration=taught, overrides=bits)
+
+    def gain() -> float:
+        (attempt,) = lb.recover(case, methods=[lb.SecondOrder()], budget=60).report.ledger
+        return attempt.gain_db
+
+    weighed = gain()
+    for module in (second_order, shards):
+        monkeypatch.setattr(module, "token_weights", lambda layer, x: None)
+    alike = gain()
+    assert weighed > alike + 0.5

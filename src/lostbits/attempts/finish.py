@@ -52,7 +52,7 @@ class Finish:
     def _met(self, judged: Judged) -> bool:
         return self._goal is not None and self._goal.met(judged.baseline)
 
-    def _worth(self, recovery: Recovery) -> bool:
+    def _worth(self, recovery: Sweeping) -> bool:
         """Whether there is something to win, and time for it."""
         planner, met = self.planner, self._met(self.planner.judged)
         room = planner.deadline - time.monotonic()

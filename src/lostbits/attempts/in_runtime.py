@@ -19,7 +19,7 @@ from lostbits.attempts.planner import LEAST
 from lostbits.backend import Backend
 from lostbits.backends import ALL as BACKENDS
 from lostbits.case import Case
-from lostbits.errors import BackendError
+from lostbits.errors import BackendError, SimulationError
 from lostbits.exporter import serialized
 from lostbits.graph.large import large_constants
 from lostbits.language import say
@@ -71,7 +71,7 @@ class InRuntime:
         start, other = time.perf_counter(), applied(case, change)
         try:
             (before, integers), (after, others) = (self._ran(runtime, c) for c in (case, other))
-        except BackendError:  # it does not take one of the files: verify says why
+        except (BackendError, SimulationError):  # refused, or no numbers: verify says why
             return case, None
         kept = others >= integers and _better(before, after)
         seconds = time.perf_counter() - start

@@ -116,7 +116,7 @@ class _Walk:
         source, output = node.inputs[0], node.outputs[0]
         assert source is not None
         quantizer = _before_clip(source)
-        if LOOKED_UP in node_name(node) and quantizer is not None:
+        if LOOKED_UP in node_name(node) and quantizer and quantizer.op_type == "Gather":
             self._add_table(node, quantizer)
             return
         if quantizer is None or quantizer.op_type != "QuantizeLinear":
@@ -132,9 +132,11 @@ class _Walk:
 
     def _add_table(self, node: ir.Node, gather: ir.Node) -> None:
         """A constant of which rows are dequantized when they have been taken."""
-        codes, scale, zero = gather.inputs[0], *(_array(v) for v in node.inputs[1:3] if v)
+        codes, parameters = gather.inputs[0], [constant(v) for v in node.inputs[1:3]]
         known = None if codes is None else codes.dtype
-        if codes is None or known not in _GRIDS:
+        scale, zero = (*parameters, None)[:2]
+        if codes is None or known not in _GRIDS or scale is None or zero is None:
+            self.reading.malformed(name_of(node.outputs[0]), "no codes, scale or zero point")
             return
         tensor, *aliases = _names(codes)
         axis = None if scale.size == 1 and "axis" not in node.attributes else 1

@@ -187,12 +187,12 @@ class _Solver:
             most = max(enough * part.size // layer.shard.total, 1)
             random = self._random(layer, part)
             judges = number % _HELD_OUT == _HELD_OUT - 1
-            floats, quantized = _weighed(layer, floats, quantized)
+            pair = _weighed(layer, floats, quantized)
             for cut, judging in _cuts(floats, matrix, layer.shard.total, judges=judges):
-                both = floats[cut], quantized[cut]
-                positions = matrix.sample(both[0], most, random)
-                for some in matrix.parts(both[0], positions):
-                    x, z = matrix.pairs(*both, some)
+                first, second = (values[cut] for values in pair)
+                positions = matrix.sample(first, most, random)
+                for some in matrix.parts(first, positions):
+                    x, z = matrix.pairs(first, second, some)
                     (held if judging else rest).update(z, x)
         return _Moments(matrix, *(one if one.count else None for one in (rest, held)))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
+from lostbits.errors import SimulationError
 from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import is_float, name_of
 from lostbits.metric import Answers, Metric, check_repeats, figure_of, joined, named
@@ -184,6 +185,9 @@ class Judge:
 
     def _named(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """By the names of the network: runtimes have others for an output with several."""
+        if len(values) != len(self._ends):
+            found = f"{len(values)} outputs in the place of {len(self._ends)}"
+            raise SimulationError("S001", "running the file", found)
         return dict(zip(self._ends, values.values(), strict=True))
 
     def _judged(self, others: _Found) -> Judged:

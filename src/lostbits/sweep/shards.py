@@ -22,6 +22,7 @@ from lostbits.sweep.twin_networks import Array, Networks, executor_of
 from lostbits.workers.handover import by_threads
 
 Task = Callable[["Worker"], Any]
+_TINY = 1e-12  # weight of a batch that is padding alone
 
 
 @final
@@ -192,7 +193,7 @@ class MeanError:
                 mean = error.double().mean(axes) / max(share, 1e-9)
             else:
                 real = part.real(weights).double()
-                mean = (error.double() * real[..., None]).sum(axes) / real.sum()
+                mean = (error.double() * real[..., None]).sum(axes) / real.sum().clamp(min=_TINY)
             total = total + mean.numpy() * part.size
         return np.asarray(total)
 
