@@ -19,10 +19,10 @@ from lostbits.case import Case
 from lostbits.channels.streams import Stream, find_streams, rescaled
 from lostbits.language import say
 from lostbits.plan.factor_noise import FactorNoise
-from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, walk_cost
+from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left, walk_cost
 
 _LEFT = 0.1  # part of the weights' noise that second-order rounding leaves
-_USUAL = 0.8  # part of the activations' error that stays, by experience
+_USUAL = 0.8  # part of the error that stays, said before anything is solved
 _LOOKED_AT, _PASSES = 16, 14  # samples, and passes of each, with gains of weights
 _LEAST = 0.05  # dB: less is not worth another form of the network
 
@@ -53,8 +53,9 @@ class JointFactors(Sweeping):
         return _PASSES * walk_cost(case, min(_LOOKED_AT, case.samples))
 
     def gain(self, diagnosed: Diagnosed) -> float:
-        """A fifth of what activations cost; the solution says it better."""
-        return diagnosed.gain_db("activation", _USUAL)
+        """A fifth of what activations and weights cost; the solution says it better."""
+        shares = diagnosed.share("activation") + diagnosed.share("weight")
+        return left(1 - (1 - _USUAL) * min(shares, 1.0))
 
     def change(self, case: Case, context: Context) -> Change:
         """The factors folded in, with what they are predicted to win."""
