@@ -45,8 +45,8 @@ from lostbits.sweep.token_weights import token_weights
 from lostbits.sweep.twin_networks import BATCH, unread_weights
 
 Doubles = NDArray[np.float64]
-# Every fourth batch of a layer's inputs judges the others; of fewer than four batches of tokens, the
-# last quarter of each.
+# Every fourth batch of a layer's inputs judges the others; of fewer than four batches of tokens,
+# the last quarter of each.
 _HELD_OUT = 4
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _FEW_BITS = 5
