@@ -67,7 +67,7 @@ ALL = (
     Network("CREPE", "crepe_full", "crepe", "agreement"),
     Network("Magika", "magika", "magika", "agreement"),
     Network("Silero VAD", "silero_16k", "silero", "cosine", alone=True),
-    Network("3-D U-Net", "deepbet3d", "mri", "mask_iou", (*USUAL, "tensorrt")),
+    Network("3-D U-Net", "deepbet3d", "mri", "sqnr", (*USUAL, "tensorrt")),
     Network("YOLOv8n DocLayNet", "yolov8n_doclaynet", "pages", "matched"),
 )
 

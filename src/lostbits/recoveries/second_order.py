@@ -45,8 +45,8 @@ from lostbits.sweep.token_weights import token_weights
 from lostbits.sweep.twin_networks import BATCH, unread_weights
 
 Doubles = NDArray[np.float64]
-# Every fourth batch of a layer's inputs judges the others; of fewer than four batches, the last
-# quarter of each.
+# Every fourth batch of a layer's inputs judges the others; of fewer than four batches of tokens,
+# the last quarter of each.
 _HELD_OUT = 4
 _FEW = 8  # positions a column, below which the samples do not tell how the inputs vary
 _HARDLY = 2  # below which they tell next to nothing
@@ -134,11 +134,12 @@ def _cuts(
     """Parts of a batch along its first axis, and whether they judge.
 
     Without any that do, second moments of a few hundred positions for as many columns would be
-    learned by heart.
+    learned by heart. Convolutions see many positions of a sample, and are not cut.
     """
     first = x.shape[0] - x.shape[0] // _HELD_OUT
     stacked = matrix.window is None and (matrix.left or matrix.groups > 1)
-    whole = stacked and x.ndim <= len(matrix.shape)
+    tokens = matrix.window is None and x.ndim > 2
+    whole = not tokens or (stacked and x.ndim <= len(matrix.shape))
     if samples > (_HELD_OUT - 1) * BATCH or first == x.shape[0] or whole:
         return [(slice(None), judges)]
     return [(slice(0, first), False), (slice(first, None), True)]
