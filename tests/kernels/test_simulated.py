@@ -15,7 +15,7 @@ from lostbits.arithmetics import CNNL, TFLITE, X86_AVX2, X86_VNNI
 from lostbits.kernels.onnxruntime import in_integers
 from lostbits.kernels.reaches import layer_reaches
 from lostbits.kernels.simulated import in_arithmetic
-from lostbits.kernels.softmax import softmax
+from lostbits.kernels.softmax import exponential, softmax
 from lostbits.runtime.session import Session
 from lostbits.target import Arithmetic
 
@@ -387,3 +387,9 @@ def test_a_table_of_16_bits_misses_the_middle_as_little_as_the_borders() -> None
     off = (found - ideal) * 32768
     assert np.abs(off).max() <= 2
     assert abs(off.mean()) < 0.05
+
+
+def test_the_exponential_of_softmax_has_22_bits() -> None:
+    x = -np.arange(0, 31 << 26, 99_991, dtype=np.int64)
+    found, exact = exponential(x) / 2**31, np.exp(x / 2**26)
+    assert np.abs(found - exact).max() < 2**-22

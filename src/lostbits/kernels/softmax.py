@@ -52,7 +52,7 @@ def _of_8_bits(distance: Integers, scale: float) -> Integers:
     least = -int(((1 << _DIFFERENCE) - 1) * 2.0**fraction / 2.0 ** int(by.exponent))
     near = distance >= least
     moved = np.where(near, distance, 0) * (1 << max(int(by.exponent), 0))
-    powers = np.where(near, _exponential(_product(moved, by.multiplier)), 0)
+    powers = np.where(near, exponential(_product(moved, by.multiplier)), 0)
     total = shifted(powers, _SUM, "half_away").sum(-1, keepdims=True)
     inverse, over = _one_over(total)
     found = shifted(_product(inverse, powers), over + 31 - 8, "half_away")
@@ -64,7 +64,7 @@ def _product(a: Integers, b: Integers | int) -> Integers:
     return shifted(a * b, 31, "half_up")
 
 
-def _exponential(x: Integers) -> Integers:
+def exponential(x: Integers) -> Integers:
     """Of numbers up to 0 with 26 bits behind the point; 31 bits behind that of the result."""
     quarter = 1 << 24
     part = (x & (quarter - 1)) - quarter
