@@ -46,6 +46,7 @@ SHARED = {
     "M002": "the file contradicts itself",
     "M004": "data of a tensor that are not there",
     "M008": "a value of the graph is no numeric tensor",
+    "S001": "a runtime stops while it runs a network",
     "T005": "a tensor cannot be what --set asks for",
     "T007": "there is no metric of that name",
     "T010": "a word that chooses between ways to go about it is not known",

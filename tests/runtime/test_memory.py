@@ -276,7 +276,7 @@ def test_attribution_takes_the_batches_of_the_bound(
     case = opened(net, vectors(8), "snpe")
     plain = diagnose(case)
     same = diagnose(replace(case, origin=tighter(origin_of(case), 3 * 10 * 4 * 400)))
-    assert batches[0] == 16 and 1 <= batches[1] < 8
+    assert batches[0] == 16 and 1 <= batches[-1] < 8
     # Batches of another size may be rounded otherwise; 1.3e-6 was seen on an AMD processor.
     assert same.network.total == pytest.approx(plain.network.total, rel=1e-5)
 

@@ -45,7 +45,9 @@ def proposals(recoveries: Sequence[Sweeping], case: Case, context: Context) -> d
         return {only.name: only.change(case, context)}
     pool, progress = context.effort.pool, context.progress
     alone = replace(context.effort, pool=InProcess())
-    job = _Proposals(case, replace(context, effort=alone, progress=silent, judges=None))
+    # What judges and what keeps noise gains hold a pool, which only its own process can use.
+    bare = replace(context, effort=alone, progress=silent, judges=None, known=None)
+    job = _Proposals(case, bare)
     names, found = [r.name for r in recoveries], {}
     progress(" | ".join(names), 0, len(names))
     for name, change in zip(names, pool.map(job, recoveries), strict=True):

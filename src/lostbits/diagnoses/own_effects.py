@@ -125,6 +125,8 @@ def own_errors(case: Case, part: Batch) -> tuple[Frozen, dict[str, float]]:
 def _values(case: Case, part: Batch) -> Arrays:
     inputs = {name_of(v) for v in case.model.graph.inputs}
     names = [t for t in _streamed(case) if t not in inputs]
+    if not names:
+        return dict(part.feeds)
     return {**part.feeds, **Session(with_outputs(case.model, names)).run(part.feeds)}
 
 

@@ -20,8 +20,8 @@ from lostbits.runtime.metrics import Baseline
 
 COUNTS = (1, 2, 3, 5, 10, 20)
 SAMPLES = 8  # of the runs: they cost as much as attributing otherwise
-# Below 5 dB a third of the power of the output is error. It stands where that is 3 %.
-FALLEN_DB, STANDS_DB = 5.0, 15.0
+# Below 4 dB two fifths of the power of the output are error. It stands where that is 3 %.
+FALLEN_DB, STANDS_DB = 4.0, 15.0
 _PRUNING = 12  # runs at most that look for sites which need no repair
 
 

@@ -274,6 +274,9 @@ def _round_trip(model: ir.Model, site: Site, source: ir.Value, affine: Affine) -
     back = ir.node("DequantizeLinear", [code.outputs[0], scale, zero], axis, domain=domain)
     _name([code, back], site.key)
     back.outputs[0].name = after(site)
+    if domain:  # inference of shapes knows no ops but those of ONNX
+        code.outputs[0].type, code.outputs[0].shape = zero.type, source.shape
+        back.outputs[0].type, back.outputs[0].shape = source.type, source.shape
     _insert_after(model.graph, source, [code, back])
     return back.outputs[0]
 

@@ -302,7 +302,7 @@ class _Run:
 
     def _floats(self, values: dict[str, NDArray[Any]], part: Batch) -> Values:
         """What is compared, in order, without what filled up a static batch."""
-        outputs = list(values.values())[: len(self.outputs)]
+        outputs = list(values.values())[: len(self.plain.names)]
         return [part.real(v) for v in outputs if v.dtype.kind == "f"]
 
     def verification(self, tolerance: float, source: Source) -> Verification:
