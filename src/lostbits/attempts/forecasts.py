@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from lostbits.attempts.knapsack import Option, worth
-from lostbits.recovery import Recovery
+from lostbits.recovery import FORMS, Recovery, Stage
 
 
 @final
@@ -20,6 +20,13 @@ class Forecast:
 
     gain: float
     cost: float
+
+    def worth(self, stage: Stage) -> float:
+        """By which attempts of a stage are ordered: decibels an operation.
+
+        Of other forms of the network decibels alone: one leaves little to the next.
+        """
+        return self.gain if stage in FORMS else self.gain / self.cost
 
 
 Forecasts = Mapping[str, Forecast]  # by the names of recoveries

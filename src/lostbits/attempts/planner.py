@@ -262,13 +262,13 @@ class Planner:
         return Option(recovery.stage, forecast.gain, seconds)
 
     def _next(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Recovery | None:
-        """Of the best, the earliest stage first; within it, the most decibels an operation."""
+        """Of the best, the earliest stage first; within it, by ``Forecast.worth``."""
         chosen = self._best(predicted, waiting)
         if not chosen:
             return None
         first = min(STAGES.index(r.stage) for r in chosen)
         now = [r for r in chosen if STAGES.index(r.stage) == first]
-        return max(now, key=lambda r: predicted[r.name].gain / predicted[r.name].cost)
+        return max(now, key=lambda r: predicted[r.name].worth(r.stage))
 
     def context(self, diagnosed: Diagnosed, progress: Progress) -> Context:
         """What a sweep may work with."""
