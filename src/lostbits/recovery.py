@@ -229,7 +229,6 @@ class Recovery(abc.ABC):
         stage: Where in the order it belongs.
         afresh: Whether it is tried from the first plan as well, where others have been kept before
             it: they are tuned to errors that it removes.
-        by_default: Whether it is tried where no recovery is named.
     """
 
     name: ClassVar[str]
@@ -237,7 +236,6 @@ class Recovery(abc.ABC):
     source: ClassVar[str]
     stage: ClassVar[Stage]
     afresh: ClassVar[bool] = False
-    by_default: ClassVar[bool] = True
 
     @property
     def keeps_function(self) -> bool:

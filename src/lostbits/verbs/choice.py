@@ -32,7 +32,7 @@ def choose(
     chosen = [m for m in methods if not (isinstance(m, str) and m.startswith("-"))]
     if forbidden and chosen:
         raise _no_choice(methods)
-    usual = [r for r in MEMBERS.all() if r.by_default and r.name not in forbidden]
+    usual = [r for r in MEMBERS.all() if r.name not in forbidden]
     named = chosen or usual
     found = [_found(each, iterations, made=each in chosen) for each in named]
     if not found:
