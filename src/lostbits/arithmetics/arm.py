@@ -2,29 +2,24 @@
 
 from dataclasses import replace
 
+from lostbits.arithmetics.mlas import LAYERS, MLAS, SUMS, WHICH_LAYERS
 from lostbits.language import say
 from lostbits.target import Arithmetic, Source
 
-_MLAS = "ONNX Runtime, core/mlas/lib"
-_LAYERS = Source(
-    "ConvTranspose stays in float, and so does a Conv whose result is not quantized",
-    "ONNX Runtime, core/optimizer/qdq_transformer/selectors_actions/qdq_selectors.cc",
-    "1.32",
-)
 _FLOAT_FACTOR = Source(
     "sums of 32 bits, one float32 factor, halves to even",
-    f"{_MLAS}/quantize.cpp (MlasRequantizeOutput, NEON)",
+    f"{MLAS}/quantize.cpp (MlasRequantizeOutput, NEON)",
     "1.32",
 )
 
 ARM_DOT = Arithmetic(
     name="arm-dot",
     title=say("arithmetic.arm_dot"),
-    layers=frozenset({"Conv", "Gemm", "MatMul"}),
-    sums=frozenset({"Gemm", "MatMul"}),  # QGemm, MatMulIntegerToFloat
+    layers=LAYERS,
+    sums=SUMS,
     sources=(
         _FLOAT_FACTOR,
-        _LAYERS,
+        WHICH_LAYERS,
         Source(
             "four products of 8 bits go into 32 bits at once",
             "Arm Architecture Reference Manual for A-profile, SDOT and UDOT",
@@ -45,7 +40,7 @@ ARM = replace(
         Source(
             "int8 by int8: two products that are 8 apart are added in int16 (SMULL, SMLAL), which "
             "only two of -128 by -128 leave; unsigned codes are added in 32 bits (UADALP)",
-            f"{_MLAS}/aarch64/QgemmS8S8KernelNeon.S, QgemmU8X8KernelNeon.S",
+            f"{MLAS}/aarch64/QgemmS8S8KernelNeon.S, QgemmU8X8KernelNeon.S",
             "1.32",
         ),
     ),

@@ -2,29 +2,24 @@
 
 from dataclasses import replace
 
+from lostbits.arithmetics.mlas import LAYERS, MLAS, SUMS, WHICH_LAYERS
 from lostbits.language import say
 from lostbits.target import Arithmetic, Source
 
-_MLAS = "ONNX Runtime, core/mlas/lib"
-_LAYERS = Source(
-    "ConvTranspose stays in float, and so does a Conv whose result is not quantized",
-    "ONNX Runtime, core/optimizer/qdq_transformer/selectors_actions/qdq_selectors.cc",
-    "1.32",
-)
 _FLOAT_FACTOR = Source(
     "sums of 32 bits, one float32 factor, halves to even; Add in float32",
-    f"{_MLAS}/quantize.cpp (MlasRequantizeOutput), qladd.cpp",
+    f"{MLAS}/quantize.cpp (MlasRequantizeOutput), qladd.cpp",
     "1.32",
 )
 
 X86_VNNI = Arithmetic(
     name="x86-vnni",
     title=say("arithmetic.x86_vnni"),
-    layers=frozenset({"Conv", "Gemm", "MatMul"}),
-    sums=frozenset({"Gemm", "MatMul"}),  # QGemm, MatMulIntegerToFloat
+    layers=LAYERS,
+    sums=SUMS,
     sources=(
         _FLOAT_FACTOR,
-        _LAYERS,
+        WHICH_LAYERS,
         Source(
             "four products of uint8 and int8 go into 32 bits at once",
             "Intel Intrinsics Guide, VPDPBUSD (_mm256_dpbusd_epi32)",
@@ -48,7 +43,7 @@ X86_AVX2 = replace(
         Source(
             "uint8 by int8 takes VPMADDUBSW on AVX2 and AVX-512 without VNNI; other types and "
             "depthwise convolutions do not; products of one tap lie side by side",
-            f"{_MLAS}/x86_64/QgemmU8S8KernelAvx2.S; core/providers/cpu/quantization/"
+            f"{MLAS}/x86_64/QgemmU8S8KernelAvx2.S; core/providers/cpu/quantization/"
             "qlinearconv.cc (ReorderFilter)",
             "1.32",
         ),

@@ -67,8 +67,7 @@ class Stream:
 
     def spread(self, tensor: str, factors: Exact) -> Exact:
         """Factors of every channel of a tensor, of which a factor may cover several."""
-        spot = self.tensors[tensor]
-        return np.tile(np.repeat(factors, spot.inner), spot.outer)
+        return self.tensors[tensor].spread(factors)
 
 
 def find_streams(model: ir.Model) -> list[Stream]:
@@ -110,7 +109,7 @@ def _rescale_terms(graph: ir.Graph, stream: Stream, factors: Exact) -> None:
         node = nodes[use.node]
         array = constant(node.inputs[use.index])
         assert array is not None
-        spread = np.tile(np.repeat(factors, spot.inner), spot.outer)
+        spread = spot.spread(factors)
         axes = rank(node.outputs[0]) or 0
         shaped = spread if node.op_type in _NORMS else along(spread, axes, spot.axis)
         exact = np.ascontiguousarray(array.astype(np.float64) * shaped, np.float32)
@@ -164,7 +163,7 @@ class _Walk:
                 self.of[name_of(value)].held = True
 
     def _linear(self, node: ir.Node) -> None:
-        layer = linear_of(node) if node.op_type in LINEAR and len(node.inputs) > 1 else None
+        layer = linear_of(node) if len(node.inputs) > 1 else None
         x, axes = node.inputs[0], rank(node.outputs[0])
         if not isinstance(layer, Linear) or axes is None:
             self._hold(node)
@@ -174,8 +173,7 @@ class _Walk:
         spot = Spot(1 if layer.op.startswith("Conv") else axes - 1)
         stream = self._begin(layer.output, layer.outputs, spot)
         stream.writers.append(layer)
-        self.of[name_of(node.outputs[0])] = stream
-        stream.tensors[name_of(node.outputs[0])] = spot
+        self._continue(node.outputs[0], stream, spot)
 
     def _read(self, stream: Stream, tensor: str, layer: Linear, axes: int | None) -> None:
         """The layer's columns, or a hold where they are not the stream's channels."""

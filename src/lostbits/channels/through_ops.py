@@ -32,6 +32,10 @@ class Spot:
         """Whether the axis holds the channels and nothing else."""
         return self.outer == self.inner == 1
 
+    def spread(self, factors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factors of every entry along the axis, of which each channel may have several."""
+        return np.tile(np.repeat(factors, self.inner), self.outer)
+
 
 Step = Callable[[ir.Node, Spot], Spot | Message]
 

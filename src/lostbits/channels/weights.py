@@ -148,7 +148,7 @@ def bound_channels(graph: ir.Graph, bound: Bound, uppers: Exact) -> None:
 
 def _append_min(graph: ir.Graph, clip: ir.Node, bound: Bound, uppers: Exact) -> None:
     name, value = bound.tensor, clip.outputs[0]
-    spread = np.tile(np.repeat(uppers, bound.spot.inner), bound.spot.outer).astype(np.float32)
+    spread = bound.spot.spread(uppers).astype(np.float32)
     axes = rank(value)
     assert axes is not None  # the pair's walk has needed it
     limit = add_initializer(graph, f"{name}__bounds", along(spread, axes, bound.spot.axis))

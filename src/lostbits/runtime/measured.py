@@ -55,10 +55,8 @@ def measured_model(model: ir.Model, compared: Sequence[Compared]) -> ir.Model:
     """
     if not chooses(compared):
         return model
-    copy = model.clone()
-    ends = [_end(copy.graph, each) for each in compared]
-    copy.graph.outputs.clear()
-    copy.graph.outputs.extend(ends)
+    copy = with_measured(model, compared)
+    del copy.graph.outputs[len(compared) :]
     common.RemoveUnusedNodesPass()(copy)
     return copy
 

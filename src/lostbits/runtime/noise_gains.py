@@ -26,6 +26,7 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.executor import Executor, Walk
+from lostbits.runtime.gradient_root import rooted
 from lostbits.runtime.measured import measured
 from lostbits.runtime.memory_layout import by_channel
 from lostbits.runtime.metrics import Focus, Value
@@ -210,19 +211,6 @@ class _Signs:
 
 
 @final
-class _Root(torch.autograd.Function):
-    """Where gradients end and are let go, as in ``path_gradients``."""
-
-    @staticmethod
-    def forward(ctx: Any, root: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return torch.zeros(()), None
-
-
-@final
 class _Pass:
     """One batch, forward and backward."""
 
@@ -255,10 +243,10 @@ class _Pass:
         if not x.is_floating_point():
             return x
         # A tensor of its own: readers of another site, or in float, do not count.
-        z: Any = x.view_as(x) if x.requires_grad else _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
-        z.register_hook(partial(self._activation if site.streams else self._weight, site, x))
-        found: torch.Tensor = z
-        return found
+        z: torch.Tensor = rooted(self.root, x).view_as(x)
+        watch = self._activation if site.streams else self._weight
+        z.register_hook(partial(watch, site, x))  # type: ignore[no-untyped-call]
+        return z
 
     def _weight(self, site: Site, x: torch.Tensor, gradient: torch.Tensor) -> None:
         _add(self.found.weights, {site.key: np.square(gradient.double().contiguous().numpy())})

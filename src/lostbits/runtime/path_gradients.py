@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lostbits.graph.site import Site
 from lostbits.runtime.chords import evaluated
 from lostbits.runtime.executor import Executor, Step, Walk
+from lostbits.runtime.gradient_root import rooted
 from lostbits.runtime.inner_products import products
 from lostbits.runtime.recomputed_constants import Again
 from lostbits.runtime.simulation import Frozen
@@ -35,19 +36,6 @@ def slopes(
 ) -> dict[Key, Vector]:
     """``<dv/dx_i, e_i>`` per channel, for every site and cause; ``value`` is v of the outputs."""
     return _Slopes(executor, frozen, t).evaluate(feeds, value)
-
-
-@final
-class _Root(torch.autograd.Function):
-    """Where gradients end, and are let go; leaves would hold theirs, together a second model."""
-
-    @staticmethod
-    def forward(ctx: Any, root: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return torch.zeros(()), None
 
 
 @final
@@ -87,17 +75,11 @@ class _Slopes:
             return x
         z = torch.add(_started(self.frozen, site, x), error, alpha=self.t)
         if site.key not in self.grouped:
-            z = self._rooted(z)
+            z = rooted(self.root, z)
             z.register_hook(partial(self._at_site, site))
         if site.tensor in self.executor.large:
             self.again.made(z, site)
         return z
-
-    def _rooted(self, x: torch.Tensor) -> Any:
-        """``x`` as part of the graph that gradients run through."""
-        if not x.requires_grad:
-            return _Root.apply(self.root, x)  # type: ignore[no-untyped-call]
-        return x
 
     def _watched(
         self, step: Step, inputs: Inputs, outputs: Sequence[torch.Tensor]
@@ -107,7 +89,7 @@ class _Slopes:
             site = self.executor.reader_site(step.name, index)
             if site is not None and site.key in self.grouped and site.key in self.frozen.total:
                 found = self._at_weight if index == 1 else self._at_bias
-                first = self._rooted(outputs[0])
+                first = rooted(self.root, outputs[0])
                 first.register_hook(partial(found, step, inputs[0], site))
                 outputs = (first, *outputs[1:])
         return outputs
