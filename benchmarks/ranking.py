@@ -26,7 +26,7 @@ from benchmarks.table import Column
 from lostbits import Case
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.own_effects import most_felt, own_errors
+from lostbits.diagnoses.own_effects import OwnErrors, most_felt
 from lostbits.diagnoses.restore import COUNTS, Restored
 from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Grid
@@ -154,7 +154,7 @@ class Rankings:
 
     def local(self) -> list[str]:
         """Largest error against the power of its own tensor first."""
-        return self._sorted(own_errors(self.case, self._part())[1])
+        return self._sorted(OwnErrors(self.case).of(self._part())[1])
 
     def gradient(self) -> list[str]:
         """Largest slope of the error at the quantized network first."""

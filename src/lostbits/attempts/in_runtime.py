@@ -10,6 +10,7 @@ of a target is at hand, the cases are run by it, on the samples that judge.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import final
 
 from lostbits.arithmetics import X86_AVX2
@@ -56,26 +57,29 @@ class InRuntime:
 
     def tried(self, case: Case) -> tuple[Case, list[Entry]]:
         """The case, with other codes where these are better, and what the ledger says of each."""
-        entries = []
+        runtime, entries = _runtime(case), list[Entry]()
+        if runtime is None:
+            return case, entries
+        here = _Here(self.judge, runtime, case)
         for cure in self.cures:
-            other, entry = self._tried(case, cure)
+            other, entry = self._tried(here, cure)
             entries += [] if entry is None else [entry]
             if entry is not None and entry.kept:
                 return other, entries
         return case, entries
 
-    def _tried(self, case: Case, cure: Rewriting) -> tuple[Case, Entry | None]:
-        runtime, change = _runtime(case), self._change(case, cure)
-        if runtime is None or change is None or self.deadline.left < _RUNS * self.judging:
+    def _tried(self, here: "_Here", cure: Rewriting) -> tuple[Case, Entry | None]:
+        case, change = here.case, self._change(here.case, cure)
+        if change is None or self.deadline.left < _RUNS * self.judging:
             return case, None
         start, other = time.perf_counter(), applied(case, change)
         try:
-            (before, integers), (after, others) = (self._ran(runtime, c) for c in (case, other))
+            (before, integers), (after, others) = here.own, here.ran(other)
         except (BackendError, SimulationError):  # refused, or no numbers: verify says why
             return case, None
         kept = others >= integers and _better(before, after)
         seconds = time.perf_counter() - start
-        note = say("ledger.in_runtime", text=change.summary, runtime=runtime.name)
+        note = say("ledger.in_runtime", text=change.summary, runtime=here.runtime.name)
         figures = (before.baseline, after.baseline, kept, seconds)
         return other if kept else case, Entry(change.method, RUNTIME, 0.0, *figures, note, {})
 
@@ -89,9 +93,22 @@ class InRuntime:
         change = cure.consider(told).change()
         return None if change.empty else change
 
-    def _ran(self, runtime: Backend, case: Case) -> tuple[Judged, int]:
+
+@final
+class _Here:
+    """A case in a runtime: it runs once, however many others are held against it."""
+
+    def __init__(self, judge: Judge, runtime: Backend, case: Case) -> None:
+        self.judge, self.runtime, self.case = judge, runtime, case
+
+    @cached_property
+    def own(self) -> tuple[Judged, int]:
+        """The same of the case itself."""
+        return self.ran(self.case)
+
+    def ran(self, case: Case) -> tuple[Judged, int]:
         """Figures, and how many kernels compute in integers."""
-        loaded = runtime.open(serialized(quantized_model(measured(case))))
+        loaded = self.runtime.open(serialized(quantized_model(measured(case))))
         return self.judge.ran(loaded.run), sum(each.integer for each in loaded.executed)
 
 

@@ -69,20 +69,22 @@ def findings(
     chosen = [a for a in ranked if a.share >= LEAST_SHARE][:MOST] or ranked[:1]
     # What is rounded away with a dead part has a finding of its own, of that part.
     chosen = [a for a in chosen if a.share > 0 and a.reason != "shared_scale"]
-    return [_explained(case, network, table, a, command) for a in chosen]
+    barred = {} if case.target.weights.per_channel else what_bars(case)
+    return [_explained(case, network, table, barred, a, command) for a in chosen]
 
 
 def _explained(
     case: Case,
     network: NetworkReport,
     table: Mapping[str, SiteReport],
+    barred: Mapping[str, Message],
     part: Attribution,
     command: str,
 ) -> Finding:
     site = table.get(part.key)
     if site is None or _rewritten(case, part):
         return _changed(case, network, part, command)
-    return _finding(case, network, site, part, command)
+    return _finding(case, network, site, barred, part, command)
 
 
 def _rewritten(case: Case, part: Attribution) -> bool:
@@ -119,12 +121,17 @@ def _changed(case: Case, network: NetworkReport, part: Attribution, command: str
 
 
 def _finding(
-    case: Case, network: NetworkReport, site: SiteReport, part: Attribution, command: str
+    case: Case,
+    network: NetworkReport,
+    site: SiteReport,
+    barred: Mapping[str, Message],
+    part: Attribution,
+    command: str,
 ) -> Finding:
     place = _place(case, site)
     verdict = reason_of(site, part, uneven_inputs(case, place))
     coarse = verdict.reason == "granularity" and place.role == "weight"
-    why = what_bars(case, place) if coarse and not case.target.weights.per_channel else None
+    why = barred.get(place.node) if coarse else None
     cure = treatment(case.target, place, verdict.reason, inputs=verdict.inputs, barred=why)
     gain = max(predicted_gain(case, network, place, cure.measured), 0.0)
     return Finding(

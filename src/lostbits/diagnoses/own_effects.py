@@ -7,11 +7,13 @@ the other sites do. It takes no run for each site: see ``lostbits.runtime.random
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.data import Batch, Source
@@ -58,17 +60,13 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
         batch: So many run at a time, at most.
     """
     sites, case = case.attributed_sites, measured(case)
-    executor = Executor(case.model, case.attributed_sites)
-    random = torch.Generator().manual_seed(0)
-    energies: dict[str, float] = defaultdict(float)
+    errors, felt = OwnErrors(case), _Felt(case)
     ratios: dict[str, float] = defaultdict(float)
     for part in source.batches(min(batch, _BATCH)):
-        frozen, own = own_errors(case, part)
+        frozen, own = errors.of(part)
         _add(ratios, own)
-        plain = _floats(observe(executor, part))
-        if not executor.opaque:
-            _add(energies, _felt(case, executor, part, frozen, plain, random))
-    chosen, pairs = (ratios, {}) if executor.opaque else (energies, corrected(case))
+        felt.update(part, frozen)
+    chosen, pairs = (ratios, {}) if felt.executor.opaque else (felt.energies, felt.pairs)
     return {site.key: chosen[pairs.get(site.key, site.key)] for site in sites}
 
 
@@ -77,58 +75,72 @@ def _add(sums: dict[str, float], parts: Mapping[str, float]) -> None:
         sums[key] += part
 
 
-def _felt(
-    case: Case,
-    executor: Executor,
-    part: Batch,
-    frozen: Frozen,
-    plain: Sequence[torch.Tensor],
-    random: torch.Generator,
-) -> dict[str, float]:
-    """Energies of one batch."""
-    value = Value("nsr", case.output_energy, case.samples, case.compared)
-    roots, pairs = roots_of_weights(value, plain, part), corrected(case)
+@final
+class _Felt:
+    """Energies of what errors make of the outputs, batch by batch; of pairs under the weight."""
 
-    def of_outputs(outputs: list[torch.Tensor]) -> torch.Tensor:
-        return signed(_floats([part.real(output) for output in outputs]), roots, random)
+    def __init__(self, case: Case) -> None:
+        self.executor = Executor(case.model, case.attributed_sites)
+        self.value = Value("nsr", case.output_energy, case.samples, case.compared)
+        self.pairs, self.random = corrected(case), torch.Generator().manual_seed(0)
+        self.energies: dict[str, float] = defaultdict(float)
 
-    found: dict[str, float] = defaultdict(float)
-    for _ in range(_PROBES):
-        done: dict[str, float] = defaultdict(float)
-        for (key, kind), slope in slopes(executor, part.feeds, frozen, 0.0, of_outputs).items():
-            if kind == "total":
-                done[pairs.get(key, key)] += float(slope.sum())
-        _add(found, {key: u**2 / _PROBES for key, u in done.items()})
-    return found
+    def update(self, part: Batch, frozen: Frozen) -> None:
+        """Add a batch; nothing where no gradient passes."""
+        plain = _floats(observe(self.executor, part))
+        if self.executor.opaque:
+            return
+        roots = roots_of_weights(self.value, plain, part)
+
+        def of_outputs(outputs: list[torch.Tensor]) -> torch.Tensor:
+            real = _floats([part.real(output) for output in outputs])
+            return signed(real, roots, self.random)
+
+        for _ in range(_PROBES):
+            done: dict[str, float] = defaultdict(float)
+            found = slopes(self.executor, part.feeds, frozen, 0.0, of_outputs)
+            for (key, kind), slope in found.items():
+                if kind == "total":
+                    done[self.pairs.get(key, key)] += float(slope.sum())
+            _add(self.energies, {key: u**2 / _PROBES for key, u in done.items()})
 
 
 def _floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     return [output for output in outputs if output.is_floating_point()]
 
 
-def own_errors(case: Case, part: Batch) -> tuple[Frozen, dict[str, float]]:
-    """The error that every site makes of its float value, and its power over that of the value."""
-    _, frozen = Simulation(case).run(part)
-    floats, total = _values(case, part), dict(frozen.total)
-    ratios: dict[str, float] = {}
-    for site in case.attributed_sites:
-        error = total[site.key].numpy()
-        value = case.quantized_constant(site) - error if not site.streams else floats[site.tensor]
-        if site.streams:
-            error = case.plan[site.key].fake_quantize(value) - value
-            total[site.key] = torch.from_numpy(np.ascontiguousarray(error, np.float32))
-        power = float((value.astype(np.float64) ** 2).sum())
-        ratios[site.key] = float((error.astype(np.float64) ** 2).sum()) / power if power else 0.0
-    return replace(frozen, total=total, clip={}, limited={}), ratios
+@final
+class OwnErrors:
+    """The error that every site makes of its float value, batch by batch."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.simulation = case, Simulation(case)
+        inputs = {name_of(v) for v in case.model.graph.inputs}
+        streamed = dict.fromkeys(s.tensor for s in case.sites if s.streams)
+        names = [tensor for tensor in streamed if tensor not in inputs]
+        self.session = Session(with_outputs(case.model, names)) if names else None
+
+    def of(self, part: Batch) -> tuple[Frozen, dict[str, float]]:
+        """The errors, and the power of each over that of the value, by site key."""
+        _, frozen = self.simulation.run(part)
+        floats, total = self._values(part), dict(frozen.total)
+        ratios: dict[str, float] = {}
+        for site in self.case.attributed_sites:
+            error = total[site.key].numpy()
+            if site.streams:
+                value = floats[site.tensor]
+                error = self.case.plan[site.key].fake_quantize(value) - value
+                total[site.key] = torch.from_numpy(np.ascontiguousarray(error, np.float32))
+            else:
+                value = self.case.quantized_constant(site) - error
+            power = _power(value)
+            ratios[site.key] = _power(error) / power if power else 0.0
+        return replace(frozen, total=total, clip={}, limited={}), ratios
+
+    def _values(self, part: Batch) -> Arrays:
+        found = {} if self.session is None else self.session.run(part.feeds)
+        return {**part.feeds, **found}
 
 
-def _values(case: Case, part: Batch) -> Arrays:
-    inputs = {name_of(v) for v in case.model.graph.inputs}
-    names = [t for t in _streamed(case) if t not in inputs]
-    if not names:
-        return dict(part.feeds)
-    return {**part.feeds, **Session(with_outputs(case.model, names)).run(part.feeds)}
-
-
-def _streamed(case: Case) -> Iterator[str]:
-    yield from dict.fromkeys(s.tensor for s in case.sites if s.streams)
+def _power(values: NDArray[Any]) -> float:
+    return float((values.astype(np.float64) ** 2).sum())

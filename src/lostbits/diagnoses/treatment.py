@@ -79,11 +79,11 @@ def treatment(
     return _by_width(target, site, reason)
 
 
-def what_bars(case: Case, site: Site) -> Message | None:
-    """Why factors cannot pass from the channels of a weight to the next layer, if that is so."""
+def what_bars(case: Case) -> dict[str, Message]:
+    """Why factors cannot pass from a layer to the next one, by its node, where that is so."""
     skipped = find_chains(case.model).skipped
-    outputs = {name_of(o) for n in case.model.graph if node_name(n) == site.node for o in n.outputs}
-    return next((why for name, why in skipped.items() if name in outputs), None)
+    outputs = ((node_name(n), name_of(o)) for n in case.model.graph for o in n.outputs if o.name)
+    return {node: skipped[name] for node, name in outputs if name in skipped}
 
 
 def _of_weight_channels(target: Target, barred: Message | None) -> Treatment:

@@ -102,6 +102,7 @@ class FactorNoise:
             if site.streams and site.key in gains.channels and site.key in case.seen:
                 groups.setdefault(site.group, []).append(self._ends(site))
         self.groups = [(case.plan[key], ends) for key, ends in self._keyed(groups)]
+        self.readers = {r.node: i for i, s in enumerate(streams) for r in s.readers}
         self.rows = [row for layer in layers_of(streams) if (row := self._row(layer)) is not None]
 
     def _keyed(self, groups: dict[str, list[_Ends]]) -> list[tuple[str, list[_Ends]]]:
@@ -135,7 +136,7 @@ class FactorNoise:
         rule = self.case.target.weights
         return _Rows(
             self.at.get(layer.output),
-            next((i for i, s in enumerate(self.streams) if _reads(s, layer)), None),
+            self.readers.get(layer.node),
             _single(blocks.min(axis=3)),
             _single(blocks.max(axis=3)),
             _single(_sure(gain)),
@@ -251,7 +252,3 @@ def _sure(gain: Exact) -> Exact:
 def _levels(affine: Affine, *, symmetric: bool) -> float:
     codes = affine.grid.qmax - affine.grid.qmin
     return float(codes - codes % 2 if symmetric else codes)
-
-
-def _reads(stream: Stream, layer: Linear) -> bool:
-    return any(reader.node == layer.node for reader in stream.readers)

@@ -21,13 +21,15 @@ def noise_ranges(case: Case, gains: NoiseGains, coherence: float) -> dict[str, A
         gains: Of its float network.
         coherence: Of what is clipped; see ``Weighted``.
     """
+    if gains.opaque:
+        return {}
     groups: dict[str, list[Site]] = {}
     for site in case.sites:
         if site.streams:
             groups.setdefault(site.group, []).append(site)
     plan: dict[str, Affine] = {}
     for mates in groups.values():
-        if not gains.opaque and all(_movable(case, gains, site) for site in mates):
+        if all(_movable(case, gains, site) for site in mates):
             plan |= _range(case, gains, mates, coherence)
     return plan
 
