@@ -45,7 +45,7 @@ class Subject:
         return all(path.exists() for path in (self.model, *self.data))
 
     def samples(self) -> Arrays:
-        """All samples, by input; of inputs without a name in the file, by ``None``."""
+        """All samples, by input; that of a file without names by ``""``."""
         parts = [_arrays(path) for path in self.data]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

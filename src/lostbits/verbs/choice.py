@@ -14,8 +14,6 @@ def choose(
 ) -> tuple[Recovery, ...]:
     """The recoveries that ``--methods`` leaves, in the order in which they are listed.
 
-    Without names, all that are tried by default.
-
     Args:
         methods: Names, or recoveries with settings of the caller's; or names with a minus sign, for
             all others.
@@ -32,8 +30,7 @@ def choose(
     chosen = [m for m in methods if not (isinstance(m, str) and m.startswith("-"))]
     if forbidden and chosen:
         raise _no_choice(methods)
-    usual = [r for r in MEMBERS.all() if r.name not in forbidden]
-    named = chosen or usual
+    named = chosen or [r for r in MEMBERS.all() if r.name not in forbidden]
     found = [_found(each, iterations, made=each in chosen) for each in named]
     if not found:
         raise _no_choice(methods)
