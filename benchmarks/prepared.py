@@ -5,6 +5,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "build" / "bench"
 EFFICIENTNET = BENCH / "efficientnet_lite0.onnx"
-CALIBRATION, EVALUATION, MANY = (
-    BENCH / f"{name}.npy" for name in ("calibration", "evaluation", "many")
+CALIBRATION, EVALUATION, MANY, SHIFTED = (
+    BENCH / f"{name}.npy" for name in ("calibration", "evaluation", "many", "shifted")
 )

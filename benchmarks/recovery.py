@@ -1,4 +1,4 @@
-"""Recovery on EfficientNet-Lite0: figures on photographs that neither worked nor judged, and time.
+"""Recovery on EfficientNet-Lite0: figures on unseen photographs, also of another kind, and time.
 
 Run ``python -m benchmarks.prepare`` first::
 
@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 import lostbits
-from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION
+from benchmarks.prepared import CALIBRATION, EFFICIENTNET, EVALUATION, SHIFTED
 from benchmarks.results import parser, recorded
 from benchmarks.table import Cell, Column
 from lostbits import Recovery
@@ -35,6 +35,8 @@ COLUMNS = (
     Column("after", "dB", ".1f"),
     Column("agreement before", "", ".3f"),
     Column("after", "", ".3f"),
+    Column("on white", "dB", ".1f"),
+    Column("agreement on white", "", ".3f"),
     Column("activations alone", "dB", ".1f"),
     Column("time", "s", ".0f"),
     Column("attempts"),
@@ -60,7 +62,7 @@ def main() -> None:
     arguments = words.parse_args()
     data = np.load(CALIBRATION)[: arguments.calibration]
     others = np.load(EVALUATION, mmap_mode="r")[: arguments.evaluation]
-    n = f"{len(data)} photographs to work on, {len(others)} others judged"
+    n = f"{len(data)} photographs to work on, {len(others)} others judged, and 160 on white"
     with recorded("recovery", COLUMNS, n=n, keys=2, save=arguments.save) as rows:
         for name in arguments.targets.split(","):
             told = _told(arguments)
@@ -85,9 +87,11 @@ def _cells(name: str, data: Any, others: Any, arguments: argparse.Namespace) -> 
         result = lostbits.recover(case, methods=methods, out=out, **told)
         wall = time.perf_counter() - start
         after = _compared(Path(out) / "quantized.onnx", others)
+        white = _compared(Path(out) / "quantized.onnx", np.load(SHIFTED, mmap_mode="r"))
     before, floors = result.before, result.outcome.floors_db
     sqnr, agreement = (before.sqnr_db, after.sqnr_db), (before.agreement, after.agreement)
-    return *sqnr, *agreement, floors["weights_in_float"], wall, _attempts(result)
+    shifted = white.sqnr_db, white.agreement
+    return *sqnr, *agreement, *shifted, floors["weights_in_float"], wall, _attempts(result)
 
 
 def _attempts(result: Recovery) -> str:

@@ -8,6 +8,8 @@ ImageNet's mean and standard deviation are used; with (x - 127) / 128 the same w
 somewhat more. The arrays:
 
 - evaluation.npy: 328 images, each of another stamp;
+- shifted.npy: 160 of the same stamps as large as they fit, centred on white: data of another kind,
+  as no image of calibration.npy has a white background;
 - calibration.npy: 128 images of the remaining stamps (about a hundred), each once, then again;
 - many.npy: 512 images of all stamps, each once, then again, on backgrounds of their own. It
   shares stamps with evaluation.npy, so do not calibrate with it what evaluation.npy judges.
@@ -29,7 +31,7 @@ PACKAGE = "tuxpaint-stamps-default"
 SKIPPED = ("cartoon", "symbols", "_mirror.png")
 SIDE = 224
 SEED = 20240
-COUNTS = {"calibration": 128, "evaluation": 328, "many": 512}
+COUNTS = {"calibration": 128, "evaluation": 328, "many": 512, "shifted": 160}
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 Floats = NDArray[np.float32]
@@ -54,7 +56,8 @@ def split(stamps: list[Path], rng: np.random.Generator) -> dict[str, list[Path]]
         members = [stamp for stamp in stamps if family(stamp) == name]
         fits = len(dealt["evaluation"]) + len(members) <= COUNTS["evaluation"]
         dealt["evaluation" if fits else "calibration"] += members
-    return dealt | {"many": [stamps[index] for index in rng.permutation(len(stamps))]}
+    dealt["many"] = [stamps[index] for index in rng.permutation(len(stamps))]
+    return dealt | {"shifted": dealt["evaluation"]}
 
 
 def background(rng: np.random.Generator) -> Image.Image:
@@ -82,6 +85,21 @@ def compose(path: Path, rng: np.random.Generator) -> Floats:
     stamp = stamp.resize((width, height), Image.Resampling.LANCZOS)
     corner = int(rng.integers(SIDE - width + 1)), int(rng.integers(SIDE - height + 1))
     canvas.paste(stamp, corner, stamp)
+    return normalised(canvas)
+
+
+def on_white(path: Path) -> Floats:
+    """Return one normalised image, channels first: a stamp centred on white."""
+    canvas, stamp = Image.new("RGB", (SIDE, SIDE), "white"), load_stamp(path)
+    scale = 0.95 * SIDE / max(stamp.size)
+    width, height = (max(1, round(scale * length)) for length in stamp.size)
+    stamp = stamp.resize((width, height), Image.Resampling.LANCZOS)
+    canvas.paste(stamp, ((SIDE - width) // 2, (SIDE - height) // 2), stamp)
+    return normalised(canvas)
+
+
+def normalised(canvas: Image.Image) -> Floats:
+    """Return the pixels as ImageNet's networks take them, channels first."""
     pixels = np.asarray(canvas, np.float32) / np.float32(255)
     return ((pixels - MEAN) / STD).transpose(2, 0, 1)
 
@@ -90,7 +108,8 @@ def write(path: Path, stamps: list[Path], count: int, rng: np.random.Generator) 
     """Write an array of count images, the stamps taken in turn, under its name once complete."""
     images = np.empty((count, 3, SIDE, SIDE), np.float32)
     for index in range(count):
-        images[index] = compose(stamps[index % len(stamps)], rng)
+        stamp = stamps[index % len(stamps)]
+        images[index] = on_white(stamp) if path.stem == "shifted" else compose(stamp, rng)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.save(file, images)
@@ -99,7 +118,7 @@ def write(path: Path, stamps: list[Path], count: int, rng: np.random.Generator) 
 
 
 def prepare_photographs(out: Path) -> None:
-    """Make the three arrays of photographs in the out folder unless they exist."""
+    """Make the arrays of photographs in the out folder unless they exist."""
     missing = [name for name in COUNTS if not (out / f"{name}.npy").exists()]
     if not missing:
         return

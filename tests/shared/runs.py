@@ -71,7 +71,7 @@ def codes(message: Message) -> set[str]:
 
 def divided(source: Source) -> tuple[Source, Source]:
     """Samples to work on, and samples that judge."""
-    judges, work = held_out(Samples(source, 0, len(source)))
+    judges, work = held_out(Samples(source, range(len(source)), len(source)))
     return work.source, judges.source
 
 

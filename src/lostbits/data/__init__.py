@@ -22,6 +22,7 @@ All errors are `lostbits.errors.DataError`, the codes D001 to D022.
 """
 
 from lostbits.data.labels import check_classes, read_labels, read_truth
+from lostbits.data.near_duplicates import near_duplicates
 from lostbits.data.open import open_source
 from lostbits.data.preprocess import Preprocess
 from lostbits.data.source import Batch, InputSpec, Source
@@ -32,6 +33,7 @@ __all__ = [
     "Preprocess",
     "Source",
     "check_classes",
+    "near_duplicates",
     "open_source",
     "read_labels",
     "read_truth",

@@ -1,14 +1,17 @@
 """The source that all kinds of data become: items that are read one after the other."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Self, final
+from functools import cached_property, partial
+from typing import Any, Self, final
+
+from numpy.typing import NDArray
 
 from lostbits.data.cursor import Cursor, Item
 from lostbits.data.interface import Interface
-from lostbits.data.source import Batch, Source
+from lostbits.data.source import Batch, Feeds, Source
 from lostbits.errors import DataError
 
 
@@ -74,6 +77,17 @@ class Samples(Source):
             raise ValueError(f"slice({start}, {stop}) must be within 0..{len(self)} and not empty")
         return replace(self, start=self.start + start, stop=self.start + stop)
 
+    def pick(self, kept: Sequence[int]) -> Source:
+        """Some of these samples; items without any are passed over unread."""
+        numbers = tuple(self.start + number for number in kept)
+        name = f"{self.name} (of {self.total})"
+        read, count = partial(_picked, self.read, numbers), len(numbers)
+        return replace(self, name=name, read=read, total=count, start=0, stop=count)
+
+    def pieces(self) -> Iterator[Feeds]:
+        """All samples as the items hold them."""
+        return self.cursor().pieces(range(len(self)))
+
     def cursor(self) -> Cursor:
         """A reader of chunks, which counts from this source's first sample."""
         return Cursor(self.name, self.interface, self.read, self.total, self.start)
@@ -97,9 +111,26 @@ class Samples(Source):
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for piece in self.cursor().pieces(range(len(self))):
+        for piece in self.pieces():
             for i in range(len(next(iter(piece.values())))):
                 for name, x in piece.items():
                     digest.update(f"{name} {x.dtype.str} {x.shape[1:]}\n".encode())
                     digest.update(x[i].tobytes())
         return digest.hexdigest()
+
+
+def _picked(read: Callable[[], Iterator[Item]], numbers: Sequence[int]) -> Iterator[Item]:
+    """The items with nothing but the samples of these numbers, which rise."""
+    first = 0
+    for item in read():
+        rows = [
+            n - first
+            for n in numbers[bisect_left(numbers, first) : bisect_left(numbers, first + item.size)]
+        ]
+        first += item.size
+        if rows:
+            yield Item(item.where, len(rows), partial(_rows_of, item, rows))
+
+
+def _rows_of(item: Item, rows: list[int]) -> Mapping[str, NDArray[Any]]:
+    return {name: x[rows] for name, x in item.load().items()}

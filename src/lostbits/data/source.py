@@ -1,7 +1,7 @@
 """Contract of a source of samples, and what goes in and comes out of it."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -111,6 +111,18 @@ class Source(abc.ABC):
         Raises:
             ValueError: Unless ``0 <= start < stop <= len(self)``.
         """
+
+    @abc.abstractmethod
+    def pick(self, kept: Sequence[int]) -> "Source":
+        """Some of the samples, in the order of the data, as a source of their own.
+
+        Args:
+            kept: Their numbers, rising; at least one.
+        """
+
+    @abc.abstractmethod
+    def pieces(self) -> Iterator[Feeds]:
+        """All samples in order, in the pieces that they are read in; axis 0 counts them."""
 
     @abc.abstractmethod
     def cursor(self) -> Reader:

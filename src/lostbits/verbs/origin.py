@@ -1,6 +1,6 @@
 """Where a case comes from: what ``load`` has opened and was told, for every later verb."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.outputs import Compared
 from lostbits.graph.place import Placed
 from lostbits.graph.told_outputs import Told
+from lostbits.language import Message
 from lostbits.metric import Custom, Metric
 from lostbits.plan.calibrated import calibrated
 from lostbits.results.diagnosis import Diagnosis
@@ -42,17 +43,19 @@ class Samples:
 
     Attributes:
         source: Those in use.
-        first: Number of the first of them in the whole.
+        numbers: Which samples of the whole they are, rising.
         whole: How many the whole has, which labels are for.
         path: What was named, if it was a path; for commands that are printed.
         parted: What they are a part of, where samples were kept apart to judge; else None.
+        notes: What is to be said of how they were parted.
     """
 
     source: Source
-    first: int
+    numbers: Sequence[int]
     whole: int
     path: str = ""
     parted: "Samples | None" = None
+    notes: tuple[Message, ...] = ()
 
     def labels(self, given: object, metric: Metric | None = None) -> NDArray[Any] | None:
         """Labels of the samples in use; what is given holds those of the whole.
@@ -70,12 +73,14 @@ class Samples:
                 raise DataError("D047", "--labels", "not given", metric=name, form=form)
             return None
         read = read_truth if metric is not None and metric.labels == "any" else read_labels
-        return read(given, self.whole)[self.first : self.first + len(self.source)]
+        return read(given, self.whole).take(self.numbers, axis=0)
 
-    def part(self, start: int, stop: int) -> "Samples":
-        """Some of them."""
-        some = self.source.slice(start, stop)
-        return replace(self, source=some, first=self.first + start, parted=self)
+    def part(self, kept: Sequence[int]) -> "Samples":
+        """Some of them, by their numbers among these, rising."""
+        first, stop = kept[0], kept[-1] + 1
+        together = stop - first == len(kept)
+        some = self.source.slice(first, stop) if together else self.source.pick(kept)
+        return replace(self, source=some, numbers=[self.numbers[n] for n in kept], parted=self)
 
 
 @final
@@ -223,7 +228,9 @@ def samples_of(
             source.description,
             f"{len(source)}",
         )
-    return Samples(source, 0, len(whole), str(data) if isinstance(data, str | Path) else "")
+    return Samples(
+        source, range(len(source)), len(whole), str(data) if isinstance(data, str | Path) else ""
+    )
 
 
 @contextmanager

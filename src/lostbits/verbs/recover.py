@@ -158,6 +158,7 @@ def _recovered(case: Case, labels: object, room: _Room) -> tuple[Case, Diagnosis
     found = explained(run, origin, room.settings, seconds, peaks, around)
     matched = found.coverage.sites_total
     after = judged(outcome.after, len(judges.source), matched=matched, goals=around.goals)
+    found = replace(found, notes=[*found.notes, *judges.notes])
     return best, replace(found, ledger=ledger, recovered=outcome, judgement_after=after)
 
 

@@ -161,11 +161,11 @@ def _samples(
 ) -> Samples:
     if data is None and isinstance(case, Case):
         own = origin_of(case).judged
-        return own if count is None else own.part(0, min(count, len(own.source)))
+        return own if count is None else own.part(range(min(count, len(own.source))))
     source = whole = open_source(data, input_specs(floats), preprocess=preprocess)
     if count is not None and count < len(source):
         source = source.slice(0, count)
-    return Samples(source, 0, len(whole))
+    return Samples(source, range(len(source)), len(whole))
 
 
 def _folder(part: object) -> Path | None:
