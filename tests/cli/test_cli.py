@@ -135,6 +135,16 @@ def test_a_missing_model_names_its_neighbour(tmp_path: Path) -> None:
     assert "network.onnx" in result.stderr
 
 
+@pytest.mark.parametrize("empty", [("--data=",), ("--data", ""), ("--out", ""), ("",)])
+def test_an_empty_value_is_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("diagnose", FILES["model"], "--data", FILES["data"], *empty)
+    assert (result.exit_code, result.stderr[:4]) == (2, "U002")
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08\x12\x00"])
 def test_a_corrupt_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.onnx"

@@ -69,6 +69,14 @@ def test_each_part_holds_one_operand_and_all_parts_hold_everything(end: str) -> 
     assert (covered == 1).all()
 
 
+def test_a_cut_through_an_unknown_shape_parts_nothing() -> None:
+    arrays = {"zero": np.array([0]), "one": np.array([1])}
+    text = "net (float[N, 4] a, int64[R] s) => (float[M, 1] y)"
+    text += " { r = Reshape(a, s) y = Slice(r, zero, one, one) }"
+    (found,) = compared_outputs(normal(proto(text, **arrays)).graph)
+    assert len(found.parts) <= 1
+
+
 def test_names_read_like_indices() -> None:
     (flat,), (turned,) = (
         compared_outputs(normal(net).graph) for net in (detector(), turned_detector())

@@ -216,7 +216,7 @@ def _cuts(node: ir.Node, value: ir.Value, source: ir.Value) -> dict[int, Span] |
     named = rest[0] if rest and rest[0] else list(range(len(starts)))
     if len(rest) > 1 and any(step != 1 for step in rest[1]):
         return None
-    if any(end < 0 for end in (*starts, *stops)):
+    if not axes or any(end < 0 for end in (*starts, *stops)):
         return None
     return {a % axes: _span(*ends) for a, *ends in zip(named, starts, stops, strict=True)}
 
