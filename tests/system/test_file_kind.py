@@ -188,6 +188,19 @@ def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path: Path, orientati
     np.testing.assert_array_equal(found.feeds["image"][0], upright.transpose(2, 0, 1))
 
 
+def test_a_photograph_whose_notes_are_cut_short_is_upright(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.full((6, 6, 3), 9, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif.tobytes()[:20])
+    spec = InputSpec("image", np.dtype("float32"), (None, 3, 6, 6))
+    found = next(open_source(tmp_path, [spec], preprocess=Preprocess(scale=1.0)).batches(1))
+    assert found.feeds["image"].shape == (1, 3, 6, 6)
+    assert not recwarn.list
+
+
 def test_every_kind_has_its_name(tmp_path: Path) -> None:
     from lostbits.errors import messages
     from lostbits.language import Language, catalogue

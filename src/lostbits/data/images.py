@@ -84,7 +84,7 @@ class ImageReader:
         with reading(str(path)), _opened(path) as image:
             self._check_room(path, image.size)
             coloured = self._in_colour(path, image)
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+            turn = _TURNS.get(_orientation(image))
             upright = coloured if turn is None else coloured.transpose(turn)
             self._check_room(path, upright.size)
             pixels = np.asarray(self._resized(upright), np.float32)
@@ -153,7 +153,16 @@ def _opened(path: Path) -> Image.Image:
     size_of(path)
     with warnings.catch_warnings():  # of many pixels; whether memory holds them is checked here
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)  # of a camera's notes that are cut short
         return Image.open(path, formats=_FORMATS)
+
+
+def _orientation(image: Image.Image) -> int:
+    """What the camera noted; 1, upright, where nothing that can be read says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        noted = image.getexif().get(_ORIENTATION, 1)
+    return noted if isinstance(noted, int) else 1
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -24,6 +24,7 @@ from lostbits.channels.streams import Stream, layers_of
 from lostbits.channels.weights import Weights
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
+from lostbits.rounding.adam import Adam
 from lostbits.runtime.noise_gains import NoiseGains
 
 Exact = NDArray[np.float64]
@@ -204,7 +205,7 @@ class FactorNoise:
         logs = [torch.zeros(s.channels) for s in self.streams]
         for log in logs:
             log.requires_grad_()
-        adam, least = torch.optim.Adam(logs, lr=_RATE), np.inf
+        adam, least = Adam((log, _RATE) for log in logs), np.inf
         for step in range(_STEPS + 1):
             noise = self(logs)
             if float(noise.detach()) < least:
@@ -213,13 +214,10 @@ class FactorNoise:
         return best
 
     @staticmethod
-    def _move(
-        adam: torch.optim.Adam, loss: torch.Tensor, logs: Sequence[torch.Tensor], part: float
-    ) -> None:
-        adam.zero_grad()
+    def _move(adam: Adam, loss: torch.Tensor, logs: Sequence[torch.Tensor], part: float) -> None:
+        adam.clear()
         loss.backward()  # type: ignore[no-untyped-call]
-        adam.param_groups[0]["lr"] = _RATE * part
-        adam.step()
+        adam.step(part)
         with torch.no_grad():
             for log in logs:
                 log.clamp_(-_MOST, _MOST)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lostbits.errors import RecoveryError
+from lostbits.rounding.adam import Adam
 from lostbits.rounding.row_grid import Codes
 from lostbits.rounding.soft_rounding import RoundedWeight, SoftWeight
 from lostbits.system.deadline import NEVER, Deadline
@@ -179,10 +180,8 @@ class _Learner:
         self.others = others
         self._soft = {name: SoftWeight(layer) for name, layer in layers.items()}
         self._size = sum(layer.weight.size for layer in layers.values())
-        groups = [{"params": [s.v for s in self._soft.values()], "lr": how.rate}]
-        if others:
-            groups.append({"params": list(others), "lr": how.others_rate})
-        self._adam = torch.optim.Adam(groups, fused=True)
+        rated = [(soft.v, how.rate) for soft in self._soft.values()]
+        self._adam = Adam([*rated, *((other, how.others_rate) for other in others)])
 
     def step(self, x: Any, target: Tensor, iteration: int) -> None:
         """Take one step of Adam on one batch."""
@@ -190,7 +189,7 @@ class _Learner:
         loss = _reconstruction(self.forward(x, weights), target) / self.unit
         if not torch.isfinite(loss):
             raise _diverged(self.layers, iteration)
-        self._adam.zero_grad()
+        self._adam.clear()
         loss.backward()  # type: ignore[no-untyped-call]
         strength, beta = self.how.strength / self._size, self.how.exponent(iteration)
         for name, soft in self._soft.items():
