@@ -371,7 +371,8 @@ def _float32(linear: ir.Node, index: int) -> Vector | None:
     if value is None:
         return np.zeros(())
     array = constant(value)
-    return None if array is None or array.dtype != np.float32 else array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which the samples will show
+        return None if array is None or array.dtype != np.float32 else array.astype(np.float64)
 
 
 def _scaled_gemm(linear: ir.Node) -> bool:

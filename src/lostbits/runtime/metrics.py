@@ -14,6 +14,7 @@ from lostbits.graph.outputs import Compared
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.figure_kinds import Count, Part
+from lostbits.runtime.finite_pairs import check_finite
 from lostbits.runtime.label_offset import Offset, beside, labels_off
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures, worst
 from lostbits.runtime.part_figures import figures_of, part_sums, together
@@ -284,6 +285,7 @@ class Comparison(RecordSum):
 
         Raises:
             DataError: D022 for labels that are no class of the output.
+            SimulationError: S003 and S005 for what counts and is not finite; S009 for other shapes.
         """
         counts = outputs.counts or [None] * len(floats)
         for number, (f, q) in enumerate(zip(floats, others, strict=True)):
@@ -294,6 +296,7 @@ class Comparison(RecordSum):
             (zeroed(f.astype(np.float64), c), zeroed(q.astype(np.float64), c))
             for f, q, c in zip(floats, others, counts, strict=True)
         ]
+        check_finite(pairs, span, outputs.compared)
         error = np.array([((q - f) ** 2).sum() for f, q in pairs])
         power = np.array([(f**2).sum() for f, _ in pairs])
         self.error = error if self.error is None else self.error + error

@@ -52,8 +52,10 @@ def _ratio(bias: NDArray[np.float64], product: NDArray[np.float64]) -> float:
     """The scale of a bias over that of its products, of the channel where it is farthest from 1."""
     if bias.size != product.size and 1 not in (bias.size, product.size):
         return 1.0  # scales of groups, which say nothing without their axis
-    ratios = bias / product
-    return float(ratios[np.argmax(np.abs(np.log(ratios)))])
+    # A scale that is no positive number is a doubt of its own, and no ratio.
+    ratios = np.divide(bias, product, out=np.ones(max(bias.size, product.size)), where=product > 0)
+    ratios = ratios[ratios > 0]
+    return float(ratios[np.argmax(np.abs(np.log(ratios)))]) if ratios.size else 1.0
 
 
 def _rounds(node: ir.Node) -> bool:
