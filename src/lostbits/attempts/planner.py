@@ -270,9 +270,12 @@ class Planner:
         now = [r for r in chosen if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name].worth(r.stage))
 
-    def context(self, diagnosed: Diagnosed, progress: Progress) -> Context:
-        """What a sweep may work with."""
-        until = Deadline(self.deadline).sooner(self.judging)
+    def context(
+        self, diagnosed: Diagnosed, progress: Progress, stage: Stage = STAGES[-1]
+    ) -> Context:
+        """What a sweep may work with; another form of the network is calibrated when it is done."""
+        after = self.judging + (self.calibrating if stage in FORMS else 0.0)
+        until = Deadline(self.deadline).sooner(after)
         effort = replace(self.effort, deadline=until)
         return Context(self.source, diagnosed, effort, progress, self.tools.judges, self.known)
 
@@ -288,7 +291,7 @@ class Planner:
             return self.considered.pop(chosen.name).change()
         if chosen.name not in self.proposed:
             asked = self._asked(chosen, predicted, waiting)
-            context = self.context(self.diagnosed, progress)
+            context = self.context(self.diagnosed, progress, chosen.stage)
             self.proposed |= proposals(asked, self.case, context)
         return self.proposed.pop(chosen.name)
 
