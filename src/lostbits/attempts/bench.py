@@ -48,7 +48,7 @@ _BATCH_SECONDS, _BATCH_SHARE, _PRODUCT_SECONDS = 8.0, 0.05, 1e-9
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
 _BETWEEN, ROUGHLY = 8, 0.1
 # Runs that a pass is timed by: a neighbour's work makes single ones half as long again.
-_LEAST_TIMED, _TIMED, _TIMING_SECONDS = 4, 12, 1.0
+_LEAST_TIMED, _TIMED, _TIMING_SECONDS = 2, 12, 1.0
 
 Save = Callable[[Case, Sequence[Entry]], None]
 

@@ -7,6 +7,7 @@ from typing import final
 from lostbits.attempts.all_samples import made_again, on_all_samples
 from lostbits.attempts.bench import ROUGHLY, Bench, Wishes
 from lostbits.attempts.finish import at_least
+from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
@@ -40,6 +41,7 @@ class Ending:
     ) -> None:
         self.bench, self.judge, self.wishes = bench, judge, wishes
         self.run, self.progress = run, progress
+        self.in_runtime = InRuntime(judge, wishes.methods, wishes.deadline)
 
     @property
     def _deadline(self) -> Deadline:
@@ -65,7 +67,12 @@ class Ending:
 
     def seconds(self, judging: float) -> float:
         """That it should have, where judging a case takes so many."""
-        return self._anew + 2 * self._look + _JUDGED * judging
+        in_runtime = self.in_runtime.seconds(self.run.case, judging)
+        return self._anew + 2 * self._look + _JUDGED * judging + in_runtime
+
+    def _left(self, planner: Planner) -> float:
+        """Seconds for what is written: without those in which it runs in the runtime."""
+        return self._deadline.left - self.in_runtime.seconds(planner.case, planner.judging)
 
     def written(self, planner: Planner) -> tuple[Case, Baseline | None]:
         """What is written: the best, made on all samples, and no worse than the plan on those.
@@ -73,7 +80,7 @@ class Ending:
         Where there is no time for that, the best as it was found.
         """
         bench, needed = self.bench, self._anew + planner.judging
-        if bench.whole is None or bench.planned is None or self._deadline.left < needed:
+        if bench.whole is None or bench.planned is None or self._left(planner) < needed:
             return planner.case, None
         best, figures = planner.case, planner.judged
         for number, rival in enumerate(self._rivals(planner)):
@@ -95,7 +102,7 @@ class Ending:
         if planner.steps and not Deadline(planner.deadline).passed:
             context = planner.context(planner.diagnosed, self.progress)
             yield made_again(planner, base, replace(context, source=bench.whole))
-        if planner.steps and self._deadline.left > planner.judging:
+        if planner.steps and self._left(planner) > planner.judging:
             yield plan
 
     def last(self, best: Case, of: str, judging: float) -> Run | None:

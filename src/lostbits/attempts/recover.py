@@ -5,7 +5,6 @@ from dataclasses import replace
 from lostbits.attempts.bench import Bench, Save, Wishes, diagnosed, site_changes
 from lostbits.attempts.ending import Ending
 from lostbits.attempts.finish import Finish
-from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
 from lostbits.attempts.planner import Planner, Tools
@@ -49,8 +48,7 @@ def recover(
             raise
         return _so_far(planner)
     made, written = ending.written(planner)
-    in_runtime = InRuntime(judge, wishes.methods, wishes.deadline, planner.judging)
-    best, entries = in_runtime.tried(made)
+    best, entries = ending.in_runtime.tried(made, planner.judging)
     if best is not planner.case:
         save(best, [])
     planner.ledger += entries
