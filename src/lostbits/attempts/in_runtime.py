@@ -74,9 +74,7 @@ class InRuntime:
                 return other, entries
         return case, entries
 
-    def _tried(
-        self, here: "_Here", cure: Rewriting, needed: float
-    ) -> tuple[Case, Entry | None]:
+    def _tried(self, here: "_Here", cure: Rewriting, needed: float) -> tuple[Case, Entry | None]:
         case = here.case
         change = None if self.deadline.left < needed else self._change(case, cure)
         if change is None:
