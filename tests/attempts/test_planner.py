@@ -132,6 +132,30 @@ def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Cas
     assert planner.stopped == say("recovered.nothing", names="")
 
 
+class Timed(Fixed):
+    """Remembers how long it might have taken."""
+
+    left = 0.0
+
+    def change(self, case: Case, context: Context) -> Change:
+        self.left = context.effort.deadline.left
+        return self.told
+
+
+@pytest.mark.parametrize(("worth", "left"), [(1.0, 550), (0.1, 600)])
+def test_an_attempt_leaves_time_for_later_ones_that_promise_more(
+    small: tuple[Source, Case], worth: float, left: float
+) -> None:
+    source, case = small
+    none = Change("none", verbatim(""))
+    first, later = Timed("first", none, 0.2), Fixed("later", none, worth, 50)
+    first.stage = "ranges"  # type: ignore[misc]
+    planner, _ = _planner(source, case, [later, first], pace=1.0)
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == ["first", "later"]
+    assert left - 20 < first.left < left
+
+
 @pytest.mark.parametrize(
     ("seconds", "order"),
     [

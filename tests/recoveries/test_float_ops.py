@@ -14,6 +14,7 @@ from lostbits.recoveries.float_ops import FloatOps, marked, without
 from lostbits.recovery import Change, Context, Diagnosed, Effort
 from lostbits.results.diagnosis import NetworkReport
 from lostbits.runtime.held_out_figures import Judges
+from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.multiplications import multiplications
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.targets import target as lb_target
@@ -50,12 +51,17 @@ def counted(folder: Path, deadline: Deadline) -> tuple[list[set[str]], Change]:
     source, case = built(proto(UNLIKE, **WEIGHTS), DATA["x"], lb_target("onnxruntime"), folder)
     judge, runs = Judges(source).judge(case), list[set[str]]()
 
-    class Counting(Context):
+    def counting(other: lb.Case) -> Baseline:
+        runs.append(plain(other))
+        return judge(other)
+
+    class Counting:
         def judge(self, case: lb.Case, most: int) -> Any:
-            return lambda other: (runs.append(plain(other)), judge(other))[1]
+            return counting
 
     network = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim(""))
-    context = Counting(source, Diagnosed(network, ()), Effort(deadline=deadline))
+    effort = Effort(deadline=deadline)
+    context = Context(source, Diagnosed(network, ()), effort, judges=Counting())  # type: ignore[arg-type]
     return runs, FloatOps().change(case, context)
 
 

@@ -270,11 +270,34 @@ class Planner:
         now = [r for r in chosen if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name].worth(r.stage))
 
+    def _reserved(
+        self, chosen: Recovery, predicted: Forecasts, waiting: Sequence[Recovery]
+    ) -> float:
+        """Seconds for those of the best that come later and promise more.
+
+        What takes longer than was said of it may not take the time of what it came before.
+        """
+        gain = predicted[chosen.name].gain
+        best = self._best(predicted, [chosen, *waiting])
+        more = [r for r in best if r is not chosen and predicted[r.name].gain > gain]
+        return sum(self.pace.needed(predicted[r.name].cost) for r in more)
+
     def context(
-        self, diagnosed: Diagnosed, progress: Progress, stage: Stage = STAGES[-1]
+        self,
+        diagnosed: Diagnosed,
+        progress: Progress,
+        stage: Stage = STAGES[-1],
+        spent: float = 0.0,
     ) -> Context:
-        """What a sweep may work with; another form of the network is calibrated when it is done."""
-        after = self.judging + (self.calibrating if stage in FORMS else 0.0)
+        """What a sweep may work with.
+
+        Args:
+            diagnosed: Where the error comes from.
+            progress: Told how far the work is.
+            stage: Of the sweep; another form of the network is calibrated when it is done.
+            spent: Seconds to leave besides.
+        """
+        after = spent + self.judging + (self.calibrating if stage in FORMS else 0.0)
         until = Deadline(self.deadline).sooner(after)
         effort = replace(self.effort, deadline=until)
         return Context(self.source, diagnosed, effort, progress, self.tools.judges, self.known)
@@ -291,7 +314,8 @@ class Planner:
             return self.considered.pop(chosen.name).change()
         if chosen.name not in self.proposed:
             asked = self._asked(chosen, predicted, waiting)
-            context = self.context(self.diagnosed, progress, chosen.stage)
+            spent = self._reserved(chosen, predicted, waiting)
+            context = self.context(self.diagnosed, progress, chosen.stage, spent)
             self.proposed |= proposals(asked, self.case, context)
         return self.proposed.pop(chosen.name)
 

@@ -68,7 +68,7 @@ class JointFactors(Sweeping):
             return Change(
                 self.name, say("ledger.factors_opaque", nodes=", ".join(gains.opaque[:3]))
             )
-        found = FactorNoise(case, gains, streams, self.left).least()
+        found = FactorNoise(case, gains, streams, self.left).least(context.effort.deadline)
         if found.gain_db < _LEAST:
             return Change(self.name, say("ledger.factors_none"), predicted_gain_db=found.gain_db)
         pairs = list(zip(streams, found.each, strict=True))
