@@ -11,6 +11,7 @@ from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.own_effects import RANKED
 from lostbits.recoveries.precision import by_cost, widened
 from lostbits.recovery import applied
 from lostbits.results.recovery import Wider
@@ -134,8 +135,14 @@ class Ending:
         return planner.known(planner.case, planner.diagnosed.focus).floor_db(planner.case)
 
     def wider(self, planner: Planner) -> list[Wider]:
-        """What the wide grid, or float, on the tensors that cost most would give."""
+        """What the wide grid, or float, on the tensors that cost most would give.
+
+        Which these are takes about as long as the attribution of as many samples.
+        """
         case, found = planner.case, []
+        ranked = self._look * min(RANKED, len(self.bench.source)) / self.run.batch
+        if self._deadline.left < ranked + planner.judging:
+            return []
         order = by_cost(case, self.bench.source)
         for count in sorted({min(count, len(order)) for count in _WIDER}):
             if self._deadline.left < planner.judging:
