@@ -25,7 +25,7 @@ from lostbits.runtime.compare_networks import observe
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Value
-from lostbits.runtime.path_gradients import slopes
+from lostbits.runtime.path_gradients import slopes_of_each
 from lostbits.runtime.random_signs import roots_of_weights, signed
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
@@ -96,9 +96,9 @@ class _Felt:
             real = _floats([part.real(output) for output in outputs])
             return signed(real, roots, self.random)
 
-        for _ in range(_PROBES):
+        probes = [of_outputs] * _PROBES
+        for found in slopes_of_each(self.executor, part.feeds, frozen, 0.0, probes):
             done: dict[str, float] = defaultdict(float)
-            found = slopes(self.executor, part.feeds, frozen, 0.0, of_outputs)
             for (key, kind), slope in found.items():
                 if kind == "total":
                     done[self.pairs.get(key, key)] += float(slope.sum())
