@@ -28,7 +28,7 @@ from lostbits.runtime.noise_gains import NoiseGains
 from lostbits.system.deadline import NEVER, Deadline
 
 Exact = NDArray[np.float64]
-_STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
+STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
 _MOST = 8 * float(np.log(2))  # a channel beyond would have all 8 bits of a grid to itself
 _TINY = 1e-30
 _UNSURE = 0.03  # of the mean gain of a tensor, added to that of each channel
@@ -206,13 +206,13 @@ class FactorNoise:
         for log in logs:
             log.requires_grad_()
         adam, least = torch.optim.Adam(logs, lr=_RATE), np.inf
-        for step in range(_STEPS + 1):
+        for step in range(STEPS + 1):
             noise = self(logs)
             if float(noise.detach()) < least:
                 best, least = [log.detach().clone() for log in logs], float(noise.detach())
             if deadline.passed:
                 break
-            self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / (_STEPS + 1))
+            self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / (STEPS + 1))
         return best
 
     @staticmethod
