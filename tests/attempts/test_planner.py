@@ -149,7 +149,7 @@ def test_an_attempt_leaves_time_for_later_ones_that_promise_more(
     source, case = small
     none = Change("none", verbatim(""))
     first, later = Timed("first", none, 0.2), Fixed("later", none, worth, 50)
-    first.stage = "ranges"  # type: ignore[misc]
+    first.stage = "ranges"
     planner, _ = _planner(source, case, [later, first], pace=1.0)
     planner.run(silent)
     assert [e.method for e in planner.ledger] == ["first", "later"]
