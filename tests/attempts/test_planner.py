@@ -12,7 +12,8 @@ import pytest
 
 from lostbits.attempts.bench import Bench
 from lostbits.attempts.pace import Pace
-from lostbits.attempts.planner import Planner, Tools
+from lostbits.attempts.planner import Planner
+from lostbits.attempts.tools import Tools
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings

@@ -7,7 +7,8 @@ from lostbits.attempts.ending import Ending
 from lostbits.attempts.finish import Finish
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
-from lostbits.attempts.planner import Planner, Tools
+from lostbits.attempts.planner import Planner
+from lostbits.attempts.tools import Tools
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.graph.named_parts import ALL
