@@ -107,6 +107,13 @@ def test_a_recovery_without_time_judges_what_it_was_given(tmp_path: Path) -> Non
     assert set(found.floors_db.values()) == {None}
 
 
+def test_an_attribution_is_taken_to_be_no_faster_than_the_first(small: tuple[Source, Case]) -> None:
+    source, case = small
+    bench = Bench(source, source, None, Settings())
+    assert bench.look_seconds(case) < 1
+    assert bench.look_seconds(case, took=5.0) == 8 * 5.0  # it looks at eight samples
+
+
 @pytest.mark.parametrize(("took", "ranked"), [(0.0, True), (10.0, False)])
 def test_more_bits_are_ranked_only_where_there_is_time(
     small: tuple[Source, Case], took: float, ranked: bool

@@ -154,9 +154,14 @@ class Bench:
         """Where its error comes from."""
         return diagnosed(self.run(case, tolerance=ROUGHLY, most=_BETWEEN, deadline=deadline))
 
-    def look_seconds(self, case: Case) -> float:
-        """How long ``diagnose`` takes, about."""
-        return min(self._few(case), _BETWEEN) * _each(case)
+    def look_seconds(self, case: Case, took: float = 0.0) -> float:
+        """How long ``diagnose`` takes, about.
+
+        Args:
+            case: The case.
+            took: Seconds of a sample in the diagnosis before: other work may slow this one down.
+        """
+        return min(self._few(case), _BETWEEN) * max(_each(case), took)
 
     def recalibrate(self, case: Case, model: ir.Model, source: Source | None = None) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""

@@ -34,7 +34,9 @@ def recover(
 
     tools = Tools(judge.judged, look, bench.recalibrate, distance, save, judges)
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
-    first, seconds = diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
+    took = wishes.took.get("diagnose", 0.0) / max(run.done, 1)
+    first = diagnosed(run)
+    seconds = bench.pass_seconds(case.model), bench.look_seconds(case, took)
     until = wishes.deadline.at
     planner = Planner(case, first, bench.source, wishes.methods, until, effort, tools, *seconds)
     planner.closing, planner.calibrating = ending.seconds, ending.calibrating
