@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import lostbits as lb
+from lostbits.attempts.bench import Bench, Wishes
+from lostbits.attempts.ending import Ending
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
@@ -19,6 +21,7 @@ from lostbits.recoveries.precision import fewest
 from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Sweeping
+from lostbits.runtime.held_out_figures import Judge
 from lostbits.system import deadline as module
 from lostbits.system.deadline import Deadline
 from lostbits.workers.progress import silent
@@ -102,6 +105,26 @@ def test_a_recovery_without_time_judges_what_it_was_given(tmp_path: Path) -> Non
     assert found.stopped.code == "recovered.time"
     assert found.written is None and not found.wider and not found.sites
     assert set(found.floors_db.values()) == {None}
+
+
+def test_an_attribution_is_taken_to_be_no_faster_than_the_first(small: tuple[Source, Case]) -> None:
+    source, case = small
+    bench = Bench(source, source, None, Settings())
+    assert bench.look_seconds(case) < 1
+    assert bench.look_seconds(case, took=5.0) == 8 * 5.0  # it looks at eight samples
+
+
+@pytest.mark.parametrize(("took", "ranked"), [(0.0, True), (10.0, False)])
+def test_more_bits_are_ranked_only_where_there_is_time(
+    small: tuple[Source, Case], took: float, ranked: bool
+) -> None:
+    source, case = small
+    run = Run(case.over(40), source, Settings(), None, largest=4, wanted=4)
+    run.sums.samples = 4  # a batch took 10 s: sixteen samples will take 40
+    wishes = Wishes((), deadline=Deadline.after(30), took={"diagnose": took})
+    judge, bench = Judge(case.model, source), Bench(source, source, None, Settings())
+    planner: Any = SimpleNamespace(case=case, judging=0.0)
+    assert bool(Ending(bench, judge, wishes, run, silent).wider(planner)) == ranked
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def tried(
     assert case.origin is not None
     source = case.origin.judged.source  # type: ignore[attr-defined]
     judge = Judge(case.model, source, compared=case.compared)
-    return InRuntime(judge, ALL, deadline, 0.0).tried(case)
+    return InRuntime(judge, ALL, deadline).tried(case, 0.0)
 
 
 def test_codes_lose_their_sign_where_pairs_are_cut_off(
@@ -140,4 +140,17 @@ def test_nothing_is_run_without_time_runtime_or_need(
     assert tried(other, Runtime(X86_AVX2), monkeypatch) == (other, [])
     monkeypatch.setattr(in_runtime, "BACKENDS", (Runtime(X86_AVX2),))
     judge = Judge(case.model, case.origin.judged.source)  # type: ignore[union-attr]
-    assert InRuntime(judge, (Ranges(),), NEVER, 0.0).tried(case) == (case, [])
+    assert InRuntime(judge, (Ranges(),), NEVER).tried(case, 0.0) == (case, [])
+
+
+@pytest.mark.parametrize(("vnni", "seconds"), [(False, 8.0), (True, 0.0)])
+def test_time_is_kept_for_it_where_the_processor_may_need_it(
+    case: Case, vnni: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_runtime, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(in_runtime, "BACKENDS", (Runtime(X86_AVX2),))
+    judge = Judge(case.model, case.origin.judged.source)  # type: ignore[union-attr]
+    assert InRuntime(judge, ALL, NEVER).seconds(case, 2.0) == seconds
+    assert InRuntime(judge, (Ranges(),), NEVER).seconds(case, 2.0) == 0
+    other = lb.load(NET, data=DATA, target="tensorrt")
+    assert InRuntime(judge, ALL, NEVER).seconds(other, 2.0) == 0

@@ -12,7 +12,8 @@ import pytest
 
 from lostbits.attempts.bench import Bench
 from lostbits.attempts.pace import Pace
-from lostbits.attempts.planner import Planner, Tools
+from lostbits.attempts.planner import Planner
+from lostbits.attempts.tools import Tools
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
 from lostbits.diagnoses.settings import Settings
@@ -130,6 +131,30 @@ def test_attempts_run_in_the_order_of_decibels_a_second(small: tuple[Source, Cas
     planner.run(silent)
     assert [e.method for e in planner.ledger] == ["high", "middle", "low"]
     assert planner.stopped == say("recovered.nothing", names="")
+
+
+class Timed(Fixed):
+    """Remembers how long it might have taken."""
+
+    left = 0.0
+
+    def change(self, case: Case, context: Context) -> Change:
+        self.left = context.effort.deadline.left
+        return self.told
+
+
+@pytest.mark.parametrize(("worth", "left"), [(1.0, 550), (0.1, 600)])
+def test_an_attempt_leaves_time_for_later_ones_that_promise_more(
+    small: tuple[Source, Case], worth: float, left: float
+) -> None:
+    source, case = small
+    none = Change("none", verbatim(""))
+    first, later = Timed("first", none, 0.2), Fixed("later", none, worth, 50)
+    first.stage = "ranges"
+    planner, _ = _planner(source, case, [later, first], pace=1.0)
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == ["first", "later"]
+    assert left - 20 < first.left < left
 
 
 @pytest.mark.parametrize(

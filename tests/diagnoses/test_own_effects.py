@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lostbits.case import Case, constant_of
 from lostbits.data import Source
+from lostbits.diagnoses import own_effects as module
 from lostbits.diagnoses.own_effects import most_felt, own_effects
 from lostbits.diagnoses.restore import in_float
 from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.path_gradients import slopes_of_each
 from small_nets import classical_ops, linear, make, mlp, samples
 
 
@@ -31,12 +34,31 @@ def test_of_one_linear_output_it_is_exact(tmp_path: Path) -> None:
 
 
 def test_of_many_outputs_it_is_an_estimate_without_bias(tmp_path: Path) -> None:
-    """Many draws: 200 samples one by one, 4 signs each."""
-    source, case = make(tmp_path, linear(1, (6, 5, 8)), samples(1, 200, 6))
+    """Many draws: 800 samples one by one."""
+    source, case = make(tmp_path, linear(1, (6, 5, 8)), samples(1, 800, 6))
     found = own_effects(case, source, 1)
     expected = {key: alone(case, source, key) for key in found}
     ratios = [found[key] / expected[key] for key in found if expected[key]]
     assert np.abs(np.array(ratios) - 1).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "draws"),
+    [(16, 4, [4] * 4), (16, 2, [2] * 8), (16, 1, [1] * 16), (3, 1, [4] * 3)],
+)
+def test_smaller_batches_draw_no_more(
+    count: int, batch: int, draws: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, case = make(tmp_path, mlp(2), samples(2, count, 6))
+    found: list[int] = []
+
+    def counted(*told: Any) -> Any:
+        found.append(len(told[-1]))
+        return slopes_of_each(*told)
+
+    monkeypatch.setattr(module, "slopes_of_each", counted)
+    assert own_effects(case, source, batch).keys() == {s.key for s in case.attributed_sites}
+    assert found == draws
 
 
 def test_the_order_is_that_of_measured_runs(tmp_path: Path) -> None:

@@ -9,8 +9,14 @@ import pytest
 
 import lostbits as lb
 from lostbits.graph.scale_marks import Scaling, scaling
-from lostbits.recoveries.float_ops import marked, without
+from lostbits.language import verbatim
+from lostbits.recoveries.float_ops import FloatOps, marked, without
+from lostbits.recovery import Change, Context, Diagnosed, Effort
+from lostbits.results.diagnosis import NetworkReport
+from lostbits.runtime.held_out_figures import Judges
+from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.multiplications import multiplications
+from lostbits.system.deadline import NEVER, Deadline
 from lostbits.targets import target as lb_target
 from small_nets import built, cnn, samples
 from text_models import proto, random
@@ -38,6 +44,39 @@ def test_a_sum_that_loses_a_branch_goes_to_float(tmp_path: Path, target: str) ->
     assert marks and marks <= {"Add", "Sub"}
     again = lb.load(tmp_path / "r", DATA)
     assert {s.key for s in again.sites} == {s.key for s in better.case.sites}
+
+
+def counted(folder: Path, deadline: Deadline) -> tuple[list[set[str]], Change]:
+    """Nodes in float of the cases that were judged, and what came of it."""
+    source, case = built(proto(UNLIKE, **WEIGHTS), DATA["x"], lb_target("onnxruntime"), folder)
+    judge, runs = Judges(source).judge(case), list[set[str]]()
+
+    def counting(other: lb.Case) -> Baseline:
+        runs.append(plain(other))
+        return judge(other)
+
+    class Counting:
+        def judge(self, case: lb.Case, most: int) -> Any:
+            return counting
+
+    network = NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim(""))
+    effort = Effort(deadline=deadline)
+    context = Context(source, Diagnosed(network, ()), effort, judges=Counting())  # type: ignore[arg-type]
+    return runs, FloatOps().change(case, context)
+
+
+def plain(case: lb.Case) -> set[str]:
+    return {str(n.name) for n in case.model.graph if scaling(n) is Scaling.PLAIN}
+
+
+def test_no_choice_is_run_twice(tmp_path: Path) -> None:
+    runs, change = counted(tmp_path, NEVER)
+    assert change.model is not None and all(runs.count(nodes) == 1 for nodes in runs)
+
+
+def test_what_all_of_them_win_is_kept_when_time_is_up(tmp_path: Path) -> None:
+    runs, change = counted(tmp_path, Deadline.after(0))
+    assert change.model is not None and len(runs) == 2
 
 
 def test_integer_only_platforms_are_not_offered_it(tmp_path: Path) -> None:

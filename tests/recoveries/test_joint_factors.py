@@ -18,6 +18,7 @@ from lostbits.recoveries.joint_factors import JointFactors
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.noise_gains import noise_gains
 from lostbits.runtime.session import Session
+from lostbits.system.deadline import Deadline
 from lostbits.workers.pools import InProcess
 from random_nets import random_net, samples_for
 from rescalable_nets import Uneven
@@ -111,6 +112,15 @@ def test_noise_under_factors_is_that_of_the_rescaled_network(
     predicted = noise(case, [torch.from_numpy(np.log(f)).float() for f in factors])
     assert predicted == pytest.approx(noise(new, nothing), rel=2e-3)
     assert predicted != pytest.approx(noise(case, nothing), rel=0.05)
+
+
+def test_a_search_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    source, case = block(tmp_path, "qnn-htp")
+    gains = noise_gains(case, source, InProcess(), weights=True)
+    noise = FactorNoise(case, gains, find_streams(case.model), 0.5)
+    found = noise.least(Deadline.after(0))
+    assert (found.gain_db, {float(f) for each in found.each for f in each}) == (0.0, {1.0})
+    assert noise.least().gain_db > 1
 
 
 @pytest.mark.slow

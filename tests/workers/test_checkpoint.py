@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Barrier
 from typing import Any, Self
 
 import numpy as np
@@ -57,6 +58,33 @@ class Total(RecordSum):
         return self
 
 
+@dataclass
+class Switch:
+    """Time that is up when somebody says so."""
+
+    passed: bool = False
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two chunks that only end together, and time with them."""
+
+    source: Source
+    time: Switch
+    both: Barrier = field(default_factory=lambda: Barrier(2))
+    begun: list[int] = field(default_factory=list)
+    by_threads: bool = True
+
+    def open(self) -> Callable[[range], Total]:
+        def work(chunk: range) -> Total:
+            self.begun.append(chunk.start)
+            self.both.wait()
+            self.time.passed = True
+            return Total(1.0)
+
+        return work
+
+
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums are kept after every chunk."""
@@ -83,6 +111,16 @@ def test_a_sum_goes_on_where_it_was_cut_off(
     Folding(InProcess(), silent).run("sum", Third(source, -1), chunks, whole)
     assert resumed == whole
     assert job.begun == list(range(cut, count))
+
+
+def test_what_is_begun_when_time_is_up_is_added_and_nothing_else_begins() -> None:
+    samples = np.zeros((8, 1), np.float32)
+    source = open_source(samples, [InputSpec("x", np.dtype("float32"), (None, 1))])
+    job = Pairs(source, time := Switch())
+    Folding(InProcess(2), silent, deadline=time).run(  # type: ignore[arg-type]
+        "sum", job, source.chunks(1, 1), total := Total()
+    )
+    assert (total.value, sorted(job.begun)) == (2.0, [0, 1])
 
 
 def figures(cache: Path, told: Progress = silent, samples: int = 72) -> Diagnosis:

@@ -48,7 +48,7 @@ _BATCH_SECONDS, _BATCH_SHARE, _PRODUCT_SECONDS = 8.0, 0.05, 1e-9
 # next attempt, for which rough figures do; as good as the first, they cost as much as an attempt.
 _BETWEEN, ROUGHLY = 8, 0.1
 # Runs that a pass is timed by: a neighbour's work makes single ones half as long again.
-_LEAST_TIMED, _TIMED, _TIMING_SECONDS = 4, 12, 1.0
+_LEAST_TIMED, _TIMED, _TIMING_SECONDS = 2, 12, 1.0
 
 Save = Callable[[Case, Sequence[Entry]], None]
 
@@ -154,9 +154,14 @@ class Bench:
         """Where its error comes from."""
         return diagnosed(self.run(case, tolerance=ROUGHLY, most=_BETWEEN, deadline=deadline))
 
-    def look_seconds(self, case: Case) -> float:
-        """How long ``diagnose`` takes, about."""
-        return min(self._few(case), _BETWEEN) * _each(case)
+    def look_seconds(self, case: Case, took: float = 0.0) -> float:
+        """How long ``diagnose`` takes, about.
+
+        Args:
+            case: The case.
+            took: Seconds of a sample in the diagnosis before: other work may slow this one down.
+        """
+        return min(self._few(case), _BETWEEN) * max(_each(case), took)
 
     def recalibrate(self, case: Case, model: ir.Model, source: Source | None = None) -> Case:
         """The case of ``model``, planned by the target's own rules and the user's wishes."""

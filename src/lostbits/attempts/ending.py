@@ -7,9 +7,11 @@ from typing import final
 from lostbits.attempts.all_samples import made_again, on_all_samples
 from lostbits.attempts.bench import ROUGHLY, Bench, Wishes
 from lostbits.attempts.finish import at_least
+from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
+from lostbits.diagnoses.own_effects import RANKED
 from lostbits.recoveries.precision import by_cost, widened
 from lostbits.recovery import applied
 from lostbits.results.recovery import Wider
@@ -40,6 +42,7 @@ class Ending:
     ) -> None:
         self.bench, self.judge, self.wishes = bench, judge, wishes
         self.run, self.progress = run, progress
+        self.in_runtime = InRuntime(judge, wishes.methods, wishes.deadline)
 
     @property
     def _deadline(self) -> Deadline:
@@ -65,7 +68,12 @@ class Ending:
 
     def seconds(self, judging: float) -> float:
         """That it should have, where judging a case takes so many."""
-        return self._anew + 2 * self._look + _JUDGED * judging
+        in_runtime = self.in_runtime.seconds(self.run.case, judging)
+        return self._anew + 2 * self._look + _JUDGED * judging + in_runtime
+
+    def _left(self, planner: Planner) -> float:
+        """Seconds for what is written: without those in which it runs in the runtime."""
+        return self._deadline.left - self.in_runtime.seconds(planner.case, planner.judging)
 
     def written(self, planner: Planner) -> tuple[Case, Baseline | None]:
         """What is written: the best, made on all samples, and no worse than the plan on those.
@@ -73,7 +81,7 @@ class Ending:
         Where there is no time for that, the best as it was found.
         """
         bench, needed = self.bench, self._anew + planner.judging
-        if bench.whole is None or bench.planned is None or self._deadline.left < needed:
+        if bench.whole is None or bench.planned is None or self._left(planner) < needed:
             return planner.case, None
         best, figures = planner.case, planner.judged
         for number, rival in enumerate(self._rivals(planner)):
@@ -95,7 +103,7 @@ class Ending:
         if planner.steps and not Deadline(planner.deadline).passed:
             context = planner.context(planner.diagnosed, self.progress)
             yield made_again(planner, base, replace(context, source=bench.whole))
-        if planner.steps and self._deadline.left > planner.judging:
+        if planner.steps and self._left(planner) > planner.judging:
             yield plan
 
     def last(self, best: Case, of: str, judging: float) -> Run | None:
@@ -127,8 +135,14 @@ class Ending:
         return planner.known(planner.case, planner.diagnosed.focus).floor_db(planner.case)
 
     def wider(self, planner: Planner) -> list[Wider]:
-        """What the wide grid, or float, on the tensors that cost most would give."""
+        """What the wide grid, or float, on the tensors that cost most would give.
+
+        Which these are takes about as long as the attribution of as many samples.
+        """
         case, found = planner.case, []
+        ranked = self._look * min(RANKED, len(self.bench.source)) / self.run.batch
+        if self._deadline.left < ranked + planner.judging:
+            return []
         order = by_cost(case, self.bench.source)
         for count in sorted({min(count, len(order)) for count in _WIDER}):
             if self._deadline.left < planner.judging:

@@ -31,6 +31,7 @@ from lostbits.runtime.judged import Judged, decibels
 from lostbits.runtime.measured import measured
 from lostbits.runtime.simulation import quantized_model
 from lostbits.system.deadline import Deadline
+from lostbits.system.processor import has_vnni
 
 _PROCESSORS = frozenset({"onnxruntime", "openvino"})  # runtimes of the processor itself
 _CURES = (UnsignedWeights, FewerBits)
@@ -46,31 +47,37 @@ class InRuntime:
         judge: Whose samples and figures count.
         methods: What may be tried.
         deadline: When there is no time for it any more.
-        judging: Seconds that judging a case takes.
     """
 
-    def __init__(
-        self, judge: Judge, methods: Sequence[Recovery], deadline: Deadline, judging: float
-    ) -> None:
-        self.judge, self.deadline, self.judging = judge, deadline, judging
+    def __init__(self, judge: Judge, methods: Sequence[Recovery], deadline: Deadline) -> None:
+        self.judge, self.deadline = judge, deadline
         self.cures = [m for m in methods if isinstance(m, _CURES)]
 
-    def tried(self, case: Case) -> tuple[Case, list[Entry]]:
+    def seconds(self, case: Case, judging: float) -> float:
+        """That are to be left for it, where judging a case takes so many.
+
+        What such kernels lose may be more than all attempts before have won.
+        """
+        told = case.target.arithmetic is None and bool(self.cures)
+        return _RUNS * judging if told and not has_vnni() and _runtime(case) else 0.0
+
+    def tried(self, case: Case, judging: float) -> tuple[Case, list[Entry]]:
         """The case, with other codes where these are better, and what the ledger says of each."""
         runtime, entries = _runtime(case), list[Entry]()
         if runtime is None:
             return case, entries
         here = _Here(self.judge, runtime, case)
         for cure in self.cures:
-            other, entry = self._tried(here, cure)
+            other, entry = self._tried(here, cure, _RUNS * judging)
             entries += [] if entry is None else [entry]
             if entry is not None and entry.kept:
                 return other, entries
         return case, entries
 
-    def _tried(self, here: "_Here", cure: Rewriting) -> tuple[Case, Entry | None]:
-        case, change = here.case, self._change(here.case, cure)
-        if change is None or self.deadline.left < _RUNS * self.judging:
+    def _tried(self, here: "_Here", cure: Rewriting, needed: float) -> tuple[Case, Entry | None]:
+        case = here.case
+        change = None if self.deadline.left < needed else self._change(case, cure)
+        if change is None:
             return case, None
         start, other = time.perf_counter(), applied(case, change)
         try:

@@ -5,18 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
-import onnx_ir as ir
-
 from lostbits.attempts.forecasts import Forecast, Forecasts, promise
 from lostbits.attempts.knapsack import Option, best
 from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
+from lostbits.attempts.tools import Tools
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.diagnoses.scale_remedies import worst_db
-from lostbits.errors import RecoveryError
-from lostbits.graph.halves import half_quantized
 from lostbits.language import Message, say
 from lostbits.recovery import (
     FORMS,
@@ -30,9 +27,7 @@ from lostbits.recovery import (
     Rewriting,
     Stage,
     Sweeping,
-    applied,
 )
-from lostbits.runtime.held_out_figures import Judges
 from lostbits.runtime.judged import Judged, better
 from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.noise_gains import KnownGains
@@ -43,29 +38,6 @@ LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
-_SAME_FUNCTION = 1e-3  # relative error that a change of form may leave in the float outputs
-
-
-@final
-@dataclass(frozen=True)
-class Tools:
-    """What the planner works with; each is a function, so that a test can put another in place.
-
-    Attributes:
-        judge: Figures of a case on held-out samples, with what tells a gain from noise.
-        diagnose: Where the error of a case comes from.
-        recalibrate: The case of another form of the float network.
-        distance: Relative change of the float outputs under another form.
-        save: Told of every case that is the best so far.
-        judges: By which trials of a recovery are judged; None: by the samples to work on.
-    """
-
-    judge: Callable[[Case], Judged]
-    diagnose: Callable[[Case], Diagnosed]
-    recalibrate: Callable[[Case, ir.Model], Case]
-    distance: Callable[[ir.Model], float]
-    save: Callable[[Case, Sequence[Entry]], None]
-    judges: Judges | None = None
 
 
 @final
@@ -270,9 +242,35 @@ class Planner:
         now = [r for r in chosen if STAGES.index(r.stage) == first]
         return max(now, key=lambda r: predicted[r.name].worth(r.stage))
 
-    def context(self, diagnosed: Diagnosed, progress: Progress) -> Context:
-        """What a sweep may work with."""
-        until = Deadline(self.deadline).sooner(self.judging)
+    def _reserved(
+        self, chosen: Recovery, predicted: Forecasts, waiting: Sequence[Recovery]
+    ) -> float:
+        """Seconds for those of the best that come later and promise more.
+
+        What takes longer than was said of it may not take the time of what it came before.
+        """
+        gain = predicted[chosen.name].gain
+        best = self._best(predicted, [chosen, *waiting])
+        more = [r for r in best if r is not chosen and predicted[r.name].gain > gain]
+        return sum(self.pace.needed(predicted[r.name].cost) for r in more)
+
+    def context(
+        self,
+        diagnosed: Diagnosed,
+        progress: Progress,
+        stage: Stage = STAGES[-1],
+        spent: float = 0.0,
+    ) -> Context:
+        """What a sweep may work with.
+
+        Args:
+            diagnosed: Where the error comes from.
+            progress: Told how far the work is.
+            stage: Of the sweep; another form of the network is calibrated when it is done.
+            spent: Seconds to leave besides.
+        """
+        after = spent + self.judging + (self.calibrating if stage in FORMS else 0.0)
+        until = Deadline(self.deadline).sooner(after)
         effort = replace(self.effort, deadline=until)
         return Context(self.source, diagnosed, effort, progress, self.tools.judges, self.known)
 
@@ -288,7 +286,8 @@ class Planner:
             return self.considered.pop(chosen.name).change()
         if chosen.name not in self.proposed:
             asked = self._asked(chosen, predicted, waiting)
-            context = self.context(self.diagnosed, progress)
+            spent = self._reserved(chosen, predicted, waiting)
+            context = self.context(self.diagnosed, progress, chosen.stage, spent)
             self.proposed |= proposals(asked, self.case, context)
         return self.proposed.pop(chosen.name)
 
@@ -377,24 +376,5 @@ class Planner:
         """The case with the change, what was changed, and how it does."""
         if change.empty:
             return self.case, change, self.judged
-        case, change = self._changed(recovery, change)
+        case, change = self.tools.changed(self.case, recovery, change)
         return case, change, self.judged if case is self.case else self.tools.judge(case)
-
-    def _changed(self, recovery: Recovery, change: Change) -> tuple[Case, Change]:
-        """The case with the change, or as it was where the platform cannot take it."""
-        if change.model is not None:
-            return self._in_another_form(recovery, change.model), change
-        case = applied(self.case, change)
-        halves = half_quantized(case.model, case.sites) if case.target.together else {}
-        new = halves.keys() - half_quantized(self.case.model, self.case.sites).keys()
-        if not new:
-            return case, change
-        refused = say("ledger.refused", target=case.target.name, layers=", ".join(sorted(new)))
-        return self.case, Change(recovery.name, refused, skipped=change.skipped)
-
-    def _in_another_form(self, recovery: Recovery, model: ir.Model) -> Case:
-        distance = self.tools.distance(model)
-        if recovery.keeps_function and not distance < _SAME_FUNCTION:
-            where, found = f"recovery {recovery.name!r}", f"its outputs moved by {distance:.1e}"
-            raise RecoveryError("R003", where, found, name=recovery.name)
-        return self.tools.recalibrate(self.case, model)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from lostbits.attempts.bench import Bench, Save, Wishes, diagnosed, site_changes
 from lostbits.attempts.ending import Ending
 from lostbits.attempts.finish import Finish
-from lostbits.attempts.in_runtime import InRuntime
 from lostbits.attempts.in_words import in_words
 from lostbits.attempts.ledger import Entry
-from lostbits.attempts.planner import Planner, Tools
+from lostbits.attempts.planner import Planner
+from lostbits.attempts.tools import Tools
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.graph.named_parts import ALL
@@ -34,7 +34,9 @@ def recover(
 
     tools = Tools(judge.judged, look, bench.recalibrate, distance, save, judges)
     effort = replace(wishes.effort, goal=wishes.goal, pool=bench.pool)
-    first, seconds = diagnosed(run), (bench.pass_seconds(case.model), bench.look_seconds(case))
+    took = wishes.took.get("diagnose", 0.0) / max(run.done, 1)
+    first = diagnosed(run)
+    seconds = bench.pass_seconds(case.model), bench.look_seconds(case, took)
     until = wishes.deadline.at
     planner = Planner(case, first, bench.source, wishes.methods, until, effort, tools, *seconds)
     planner.closing, planner.calibrating = ending.seconds, ending.calibrating
@@ -49,8 +51,7 @@ def recover(
             raise
         return _so_far(planner)
     made, written = ending.written(planner)
-    in_runtime = InRuntime(judge, wishes.methods, wishes.deadline, planner.judging)
-    best, entries = in_runtime.tried(made)
+    best, entries = ending.in_runtime.tried(made, planner.judging)
     if best is not planner.case:
         save(best, [])
     planner.ledger += entries

@@ -9,6 +9,7 @@ the other sites do. It takes no run for each site: see ``lostbits.runtime.random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any, final
 
 import numpy as np
@@ -25,16 +26,16 @@ from lostbits.runtime.compare_networks import observe
 from lostbits.runtime.executor import Executor
 from lostbits.runtime.measured import measured
 from lostbits.runtime.metrics import Value
-from lostbits.runtime.path_gradients import slopes
+from lostbits.runtime.path_gradients import slopes_of_each
 from lostbits.runtime.random_signs import roots_of_weights, signed
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import Frozen, Simulation
 
 RANKED = 16  # samples that an order is made of
 # An estimate of so many draws is off by a factor of about sqrt(2 / draws). A batch adds up its
-# samples within one draw, so that smaller ones tell more at the same price: 16 samples in batches
-# of 4 draw 16 times, 1.3 dB.
-_PROBES, _BATCH = 4, 4
+# samples within one draw, so that smaller ones need fewer draws each: 16 samples draw 16 times in
+# batches of any size, 1.3 dB. Few samples draw 4 times a batch at most.
+_PROBES, _BATCH, _DRAWS = 4, 4, 16
 
 
 def most_felt(case: Case, source: Source, batch: int = _BATCH) -> list[str]:
@@ -59,10 +60,11 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
         source: Samples.
         batch: So many run at a time, at most.
     """
-    sites, case = case.attributed_sites, measured(case)
-    errors, felt = OwnErrors(case), _Felt(case)
+    sites, case, size = case.attributed_sites, measured(case), min(batch, _BATCH)
+    draws = ceil(_DRAWS * size / len(source))
+    errors, felt = OwnErrors(case), _Felt(case, min(draws, _PROBES))
     ratios: dict[str, float] = defaultdict(float)
-    for part in source.batches(min(batch, _BATCH)):
+    for part in source.batches(size):
         frozen, own = errors.of(part)
         _add(ratios, own)
         felt.update(part, frozen)
@@ -79,8 +81,8 @@ def _add(sums: dict[str, float], parts: Mapping[str, float]) -> None:
 class _Felt:
     """Energies of what errors make of the outputs, batch by batch; of pairs under the weight."""
 
-    def __init__(self, case: Case) -> None:
-        self.executor = Executor(case.model, case.attributed_sites)
+    def __init__(self, case: Case, probes: int) -> None:
+        self.executor, self.probes = Executor(case.model, case.attributed_sites), probes
         self.value = Value("nsr", case.output_energy, case.samples, case.compared)
         self.pairs, self.random = corrected(case), torch.Generator().manual_seed(0)
         self.energies: dict[str, float] = defaultdict(float)
@@ -96,13 +98,13 @@ class _Felt:
             real = _floats([part.real(output) for output in outputs])
             return signed(real, roots, self.random)
 
-        for _ in range(_PROBES):
+        probes = [of_outputs] * self.probes
+        for found in slopes_of_each(self.executor, part.feeds, frozen, 0.0, probes):
             done: dict[str, float] = defaultdict(float)
-            found = slopes(self.executor, part.feeds, frozen, 0.0, of_outputs)
             for (key, kind), slope in found.items():
                 if kind == "total":
                     done[self.pairs.get(key, key)] += float(slope.sum())
-            _add(self.energies, {key: u**2 / _PROBES for key, u in done.items()})
+            _add(self.energies, {key: u**2 / self.probes for key, u in done.items()})
 
 
 def _floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -26,9 +26,10 @@ from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.rounding.adam import Adam
 from lostbits.runtime.noise_gains import NoiseGains
+from lostbits.system.deadline import NEVER, Deadline
 
 Exact = NDArray[np.float64]
-_STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
+STEPS, _RATE = 80, 0.25  # of Adam, on the factors' logarithms
 _MOST = 8 * float(np.log(2))  # a channel beyond would have all 8 bits of a grid to itself
 _TINY = 1e-30
 _UNSURE = 0.03  # of the mean gain of a tensor, added to that of each channel
@@ -182,13 +183,13 @@ class FactorNoise:
         energy = torch.einsum("goi,gi->go", row.gain, columns**2) / rows**2
         return ((span / row.levels) ** 2 / 12 * energy).sum()
 
-    def least(self) -> Factors:
-        """Factors of the least noise that a search from ones comes to.
+    def least(self, deadline: Deadline = NEVER) -> Factors:
+        """Factors of the least noise that a search from ones comes to, by a deadline.
 
         Of streams with bounds only those keep factors that win more than a second rounding costs.
         """
         before = float(self([None] * len(self.streams)))
-        logs: list[torch.Tensor | None] = list(self._search())
+        logs: list[torch.Tensor | None] = list(self._search(deadline))
         least = float(self(logs))
         for number, stream in enumerate(self.streams):
             without = [None if i == number else log for i, log in enumerate(logs)]
@@ -200,17 +201,19 @@ class FactorNoise:
         each = [np.ones(s.channels) if g is None else np.exp(g.double().numpy()) for s, g in found]
         return Factors(each, before, least)
 
-    def _search(self) -> list[torch.Tensor]:
-        """The best of 80 steps of Adam."""
+    def _search(self, deadline: Deadline) -> list[torch.Tensor]:
+        """The best of 80 steps of Adam, or of as many as there is time for."""
         logs = [torch.zeros(s.channels) for s in self.streams]
         for log in logs:
             log.requires_grad_()
         adam, least = Adam((log, _RATE) for log in logs), np.inf
-        for step in range(_STEPS + 1):
+        for step in range(STEPS + 1):
             noise = self(logs)
             if float(noise.detach()) < least:
                 best, least = [log.detach().clone() for log in logs], float(noise.detach())
-            self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / (_STEPS + 1))
+            if deadline.passed:
+                break
+            self._move(adam, noise.clamp(min=_TINY).log(), logs, 1 - step / (STEPS + 1))
         return best
 
     @staticmethod

@@ -21,6 +21,7 @@ from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left,
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.judged import decibels
 from lostbits.runtime.multiplications import multiplications
+from lostbits.system.deadline import NEVER, Deadline
 
 _LEAST = 0.3  # dB that an op type must win: integers between integer layers save conversions
 _MOST = 0.05  # part of the multiplications that products of activations may leave in float
@@ -84,7 +85,8 @@ class FloatOps(Sweeping):
             return Change(self.name, say("ledger.float_ops_none"))
         part = next(iter(context.source.batches(1)))
         costs = multiplications(case.model, part)
-        search = _Search(case, context.judge(case, self.samples), costs)
+        judge, until = context.judge(case, self.samples), context.effort.deadline
+        search = _Search(case, judge, costs, until)
         chosen = search.chosen(kinds, _layers(case, context.diagnosed))
         if not chosen:
             return Change(self.name, say("ledger.float_ops_none"))
@@ -100,11 +102,15 @@ class _Search:
         case: Of all trials.
         judge: Runs them.
         costs: Multiplications by node.
+        deadline: After which no other trial begins; what is known by then counts.
     """
 
-    def __init__(self, case: Case, judge: Judge, costs: Mapping[str, int]) -> None:
-        self.case, self.judge, self.costs = case, judge, costs
+    def __init__(
+        self, case: Case, judge: Judge, costs: Mapping[str, int], deadline: Deadline = NEVER
+    ) -> None:
+        self.case, self.judge, self.costs, self.deadline = case, judge, costs, deadline
         self.total = max(sum(costs.values()), 1)
+        self._known: dict[Marked, float] = {}
 
     def chosen(
         self, kinds: Mapping[str, Marked], layers: Sequence[tuple[str, Marked]]
@@ -115,6 +121,8 @@ class _Search:
         found = self._needed(found)
         for name, nodes in layers:
             new = self._candidate(name, nodes)
+            if self.deadline.passed:
+                break
             if new.part <= _SMALL and self._wins(found, new):
                 found.append(new)
         return found
@@ -127,6 +135,8 @@ class _Search:
         if not found or self._decibels(found) - self._decibels([]) < _LEAST:
             return []
         for each in sorted(found, key=lambda c: (-c.part, -len(c.nodes), c.name)):
+            if self.deadline.passed:
+                break
             rest = [c for c in found if c is not each]
             if not self._wins(rest, each):
                 found = rest
@@ -138,7 +148,9 @@ class _Search:
 
     def _decibels(self, some: Iterable[Candidate]) -> float:
         nodes = frozenset[str]().union(*(c.nodes for c in some))
-        return decibels(self.judge(without(self.case, nodes)))
+        if nodes not in self._known:
+            self._known[nodes] = decibels(self.judge(without(self.case, nodes)))
+        return self._known[nodes]
 
     def summary(self, chosen: Sequence[Candidate]) -> Message:
         """What is in float, and what that costs."""

@@ -18,14 +18,15 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.channels.streams import Stream, find_streams, rescaled
 from lostbits.language import say
-from lostbits.plan.factor_noise import FactorNoise
-from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left, walk_cost
+from lostbits.plan.factor_noise import STEPS, FactorNoise
+from lostbits.recovery import STEP, Change, Context, Diagnosed, Stage, Sweeping, left, walk_cost
 
 _LEFT = 0.1  # part of the weights' noise that second-order rounding leaves
 # Part of the error of each role that stays, said before anything is solved. Of weights less may:
 # where they have one scale, channels of unlike size cost most of it.
 _STAYS = {"activation": 0.8, "weight": 0.4}
 _LOOKED_AT, _PASSES = 16, 14  # samples, and passes of each, with gains of weights
+_A_WEIGHT = 2.5  # operations that a step takes for a weight, forward and backward
 _LEAST = 0.05  # dB: less is not worth another form of the network
 
 
@@ -50,8 +51,11 @@ class JointFactors(Sweeping):
         return True
 
     def cost(self, case: Case) -> float:
-        """Noise gains of few samples; the search itself takes less."""
-        return _PASSES * walk_cost(case, min(_LOOKED_AT, case.samples))
+        """Noise gains of few samples, and a search that looks at all weights in every step."""
+        weights = [s.key for s in case.sites if s.role == "weight" and s.key in case.seen]
+        sizes = [case.seen[key].whole.size for key in weights]
+        search = STEPS * (len(sizes) * STEP + _A_WEIGHT * sum(sizes))
+        return _PASSES * walk_cost(case, min(_LOOKED_AT, case.samples)) + search
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """By parts of what activations and weights cost; the solution says it better."""
@@ -68,7 +72,7 @@ class JointFactors(Sweeping):
             return Change(
                 self.name, say("ledger.factors_opaque", nodes=", ".join(gains.opaque[:3]))
             )
-        found = FactorNoise(case, gains, streams, self.left).least()
+        found = FactorNoise(case, gains, streams, self.left).least(context.effort.deadline)
         if found.gain_db < _LEAST:
             return Change(self.name, say("ledger.factors_none"), predicted_gain_db=found.gain_db)
         pairs = list(zip(streams, found.each, strict=True))

@@ -197,7 +197,8 @@ class Judge:
             self._figures(_sum([*parts[:g], *parts[g + 1 :]]), answers, np.flatnonzero(groups != g))
             for g in range(len(parts))
         ]
-        return Judged(self._whole(others), without if len(parts) > 1 else ())
+        alone = [p.baseline(self.names, self.compared) for p in parts]
+        return Judged(self._whole(others), *((without, alone) if len(parts) > 1 else ((), ())))
 
     def of(self, model: ir.Model) -> Baseline:
         """How far any network of the same inputs is from the float one, by its first outputs.

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
+from scipy.special import stdtrit
 
 from lostbits.runtime.metrics import Baseline
 
 GROUPS = 16  # most groups of samples that are left out in turn
-_CLEAR = 1.34  # standard errors: one-sided 90 % of Student's t with 15 degrees of freedom
+_CERTAIN = 0.9  # one-sided
+_CLEAR = 1.34  # standard errors: so much of Student's t with 15 degrees of freedom
 NO_ERROR = 200.0  # dB, for a signal without any error
 
 Score = Callable[[Baseline], float]
@@ -23,10 +25,12 @@ class Judged:
     Attributes:
         baseline: Of all of them.
         without: Of all but one group, group by group; none where there is but one.
+        alone: Of each of these groups.
     """
 
     baseline: Baseline
     without: Sequence[Baseline] = field(default_factory=tuple)
+    alone: Sequence[Baseline] = field(default_factory=tuple)
 
 
 @final
@@ -54,6 +58,20 @@ class Difference:
             return cls(value, 0.0)
         spread = float(((each - each.mean()) ** 2).sum())
         return cls(value, float(np.sqrt((each.size - 1) / each.size * spread)))
+
+    @classmethod
+    def of_groups(cls, before: Judged, after: Judged, score: Score) -> "Difference":
+        """Of the mean of what single groups have won, each in its own figure.
+
+        One sample with most of the error leaves a figure of all of them to chance. That all
+        samples have won says it better: a paired t-test.
+        """
+        pairs = zip(before.alone, after.alone, strict=True)
+        each = np.array([score(new) - score(old) for old, new in pairs])
+        if each.size < 2:
+            return cls(0.0, 0.0)
+        students = float(stdtrit(each.size - 1, _CERTAIN)) / _CLEAR
+        return cls(float(each.mean()), students * float(each.std(ddof=1)) / each.size**0.5)
 
     @property
     def clear(self) -> bool:
@@ -104,8 +122,8 @@ def better(before: Judged, after: Judged, least: float) -> bool:
     by ``least`` dB and clearly: answers of few samples change in steps, and a step may lie ahead.
     """
     score = counting(before.baseline)
-    noise = Difference.of(before, after, decibels)
-    cleaner = noise.clear and noise.value >= least
+    noise, each = (how(before, after, decibels) for how in (Difference.of, Difference.of_groups))
+    cleaner = noise.value >= least and (noise.clear or each.clear)
     if score is decibels:
         return cleaner
     first = Difference.of(before, after, score)

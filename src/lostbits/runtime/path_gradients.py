@@ -35,7 +35,19 @@ def slopes(
     value: Callable[[list[torch.Tensor]], torch.Tensor],
 ) -> dict[Key, Vector]:
     """``<dv/dx_i, e_i>`` per channel, for every site and cause; ``value`` is v of the outputs."""
-    return _Slopes(executor, frozen, t).evaluate(feeds, value)
+    (found,) = slopes_of_each(executor, feeds, frozen, t, [value])
+    return found
+
+
+def slopes_of_each(
+    executor: Executor,
+    feeds: Mapping[str, NDArray[Any]],
+    frozen: Frozen,
+    t: float,
+    values: Sequence[Callable[[list[torch.Tensor]], torch.Tensor]],
+) -> list[dict[Key, Vector]]:
+    """The same of each of several values of the outputs, by one forward pass for all."""
+    return _Slopes(executor, frozen, t).evaluate(feeds, values)
 
 
 @final
@@ -52,14 +64,18 @@ class _Slopes:
     def evaluate(
         self,
         feeds: Mapping[str, NDArray[Any]],
-        value: Callable[[list[torch.Tensor]], torch.Tensor],
-    ) -> dict[Key, Vector]:
-        """Forward with errors put in, then backward."""
+        values: Sequence[Callable[[list[torch.Tensor]], torch.Tensor]],
+    ) -> list[dict[Key, Vector]]:
+        """Forward with errors put in, then backward from each value."""
+        each: list[dict[Key, Vector]] = []
         with self.again.hooks():
-            v = value(self._outputs(feeds))
-            if v.requires_grad:
-                torch.autograd.grad(v, self.root, allow_unused=True)
-        return self.found
+            outputs = self._outputs(feeds)
+            for left, value in zip(reversed(range(len(values))), values, strict=True):
+                self.found, v = {}, value(outputs)
+                if v.requires_grad:
+                    torch.autograd.grad(v, self.root, retain_graph=left > 0, allow_unused=True)
+                each.append(self.found)
+        return each
 
     def _outputs(self, feeds: Mapping[str, NDArray[Any]]) -> list[torch.Tensor]:
         walk = Walk(self.executor, feeds, self._inject)

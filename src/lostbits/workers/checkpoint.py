@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
+from lostbits.data import Source
 from lostbits.statistic import RunningSum
 from lostbits.system.deadline import NEVER, Deadline
 from lostbits.workers.cache import Arrays, Cache
@@ -14,6 +15,7 @@ from lostbits.workers.progress import Progress, gathered
 from lostbits.workers.record import flattened, rebuilt
 
 Sums = TypeVar("Sums", bound=RunningSum[Any])
+Outcome = TypeVar("Outcome")
 Check = Callable[[Any], None]
 
 _EVERY = 10.0  # seconds of work that a killed run may lose; writing sums takes far less
@@ -67,7 +69,7 @@ class Folding:
         pool: Who works.
         progress: Told after each chunk.
         checkpoint: Where the sums are kept.
-        deadline: After which no other chunk is waited for; one is always added.
+        deadline: After which no other chunk is begun, but for the first; what was begun is added.
     """
 
     pool: Pool
@@ -105,15 +107,53 @@ class Folding:
         sums: Sums,
         done: int,
     ) -> None:
-        outcomes, kept = self.pool.map(job, rest), time.monotonic()
+        timely = _Timely(job, rest[0], self.deadline)
+        outcomes, kept = self.pool.map(timely, rest), time.monotonic()
         try:
             came = gathered(outcomes, rest, stage, self.progress)
             for number, outcome in enumerate(came, done + 1):
+                if outcome is None:
+                    return
                 sums.merge(outcome)
                 if number == done + len(rest) or time.monotonic() - kept > _EVERY:
                     self.checkpoint.keep(stage, number, sums)
                     kept = time.monotonic()
-                if self.deadline.passed:
-                    return
         finally:
             outcomes.close()
+
+
+@final
+@dataclass(frozen=True)
+class _Timely(Generic[Outcome]):
+    """A job whose items are none of it once its time is up.
+
+    Several are worked on at a time: those that are begun by then take their time anyway.
+
+    Attributes:
+        job: What is done in time.
+        first: The chunk that is always done.
+        deadline: When time is up.
+    """
+
+    job: Job[range, Outcome]
+    first: range
+    deadline: Deadline
+
+    @property
+    def source(self) -> Source:
+        """See ``Job``."""
+        return self.job.source
+
+    @property
+    def by_threads(self) -> bool:
+        """See ``Job``."""
+        return self.job.by_threads
+
+    def open(self) -> Callable[[range], Outcome | None]:
+        """See ``Job``."""
+        work = self.job.open()
+
+        def timely(chunk: range) -> Outcome | None:
+            return None if self.deadline.passed and chunk != self.first else work(chunk)
+
+        return timely
