@@ -69,6 +69,8 @@ def _by_its_end(
     value: ir.Value, source: ir.Value, end: ir.Node, others: Sequence[ir.Value]
 ) -> Kind:
     axes = rank(value) or 0
+    if end.op_type in _SIGMOIDS and axes == 3:  # notes, events: several at a step, or none
+        return Kind.OTHER
     if end.op_type in _PROBABILITIES | _SIGMOIDS:
         wide = _spreads(value) if axes > 3 else _size(value, _class_axis(value)) != 1
         return _of_probabilities(axes) if wide else Kind.OTHER
