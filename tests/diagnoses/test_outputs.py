@@ -26,6 +26,7 @@ from output_nets import (
     turned_detector,
 )
 from small_nets import mlp, samples
+from text_models import proto, random
 
 IMAGES = samples(3, 12, 3, 16, 16)
 
@@ -285,3 +286,12 @@ def test_a_file_says_what_outputs_mean(tmp_path: Path) -> None:
         loaded(detector(), outputs=str(file))
     with pytest.raises(TargetError, match="T044"):
         loaded(detector(), outputs=["output0"])
+
+
+def test_axes_that_the_file_gets_wrong_are_counted_when_it_runs() -> None:
+    """As text recognisers written as (1, length): along axis 1 every answer would be the same."""
+    steps = "h = MatMul(x, w) y = Squeeze(h)"
+    model = proto(f"net (float[N, 6, 8] x) => (float[A, L] y) {{ {steps} }}", w=random(8, 10))
+    case = loaded(model, {"x": random(4, 6, 8)}, "onnxruntime")
+    assert case.compared[0].kind == "sequence"
+    assert lb.diagnose(case).baseline.answers == 4 * 6
