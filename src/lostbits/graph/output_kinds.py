@@ -162,6 +162,8 @@ def _pictures(value: ir.Value, end: ir.Node) -> bool:
     shape = tuple(value.shape or ())
     if not _spreads(value):
         return False
+    if end.op_type == "Concat" and any(v is not None and v.is_graph_input() for v in end.inputs):
+        return False  # a cache of keys, behind those before them; a few heads are no colours
     few = _few(shape[-1] if _turned(value) else shape[1])
     return few or end.op_type in {"ConvTranspose", "DepthToSpace", "Resize"}
 

@@ -1,10 +1,6 @@
-"""Types and shapes that ONNX's own inference knows nothing of, as ONNX Runtime has them."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Types and shapes behind ops of ONNX Runtime, which ONNX's own inference knows nothing of."""
 
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from lostbits.errors import LostbitsError
 from lostbits.runtime.session import Session
@@ -44,24 +40,6 @@ def complete_types(model: ir.Model) -> None:
         return
     for value in unknown:
         _complete(value, *told.get(value.name or "", ("", ())))
-
-
-def correct_ranks(graph: ir.Graph, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Give outputs of which the file says another number of axes those that they have.
-
-    Some exporters write (1, length) for what is (steps, 1, classes). What an output means, and
-    where its classes are, follows from its axes.
-
-    Args:
-        graph: Changed in place.
-        arrays: What was computed, by output.
-    """
-    for value in graph.outputs:
-        array = arrays.get(value.name or "")
-        if array is None or value.shape is None or len(value.shape) == array.ndim:
-            continue
-        free: list[int | None] = [None] * array.ndim
-        value.shape = ir.Shape(free[:-1] + list(array.shape[-1:]))
 
 
 def _open(value: ir.Value) -> bool:
