@@ -77,7 +77,8 @@ def test_what_several_may_be_set_at_a_step_has_no_answer() -> None:
     text = "h = MatMul(x, w) y = Sigmoid(h)"
     rolls = f"net (float[N, T, 8] x) => (float[N, T, 88] y) {{ {text} }}"
     assert kinds(proto(rolls, w=random(8, 88))) == ["other"]
-    chosen = f"net (float[N, T, 8] x) => (float[N, T, 88] y, int64[N, T] z) {{ {text} z = ArgMax<axis=2, keepdims=0>(y) }}"
+    more = f"{text} z = ArgMax<axis=2, keepdims=0>(y)"
+    chosen = f"net (float[N, T, 8] x) => (float[N, T, 88] y, int64[N, T] z) {{ {more} }}"
     assert kinds(proto(chosen, w=random(8, 88)))[0] == "sequence"
 
 
