@@ -15,6 +15,7 @@ from lostbits.runtime.rules.rule import (
     optional,
 )
 
+_HALF_PIXELS = 16  # opset of RoiAlign that knows them
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}  # names of opset 20
 
 
@@ -42,11 +43,11 @@ def deform_conv(operator: Operator, inputs: Values) -> Outputs:
     if x.ndim != 4:
         raise Unsupported(f"DeformConv over {x.ndim - 2} axes")
     parts, groups = operator.get("offset_group", 1), operator.get("group", 1)
-    taps = _taps(operator, x, offset.unflatten(1, (parts, -1, 2)), weight.shape[2:])
+    taps = _taps(operator, x, torch.unflatten(offset, 1, (parts, -1, 2)), weight.shape[2:])
     if mask is not None:
-        taps = taps * mask.unflatten(1, (parts, 1, -1))
-    taps = taps.flatten(1, 2).unflatten(1, (groups, -1))
-    kernels = weight.flatten(2).unflatten(0, (groups, -1))
+        taps = taps * torch.unflatten(mask, 1, (parts, 1, -1))
+    taps = torch.unflatten(taps.flatten(1, 2), 1, (groups, -1))
+    kernels = torch.unflatten(weight.flatten(2), 0, (groups, -1))
     y = torch.einsum("ngckhw,gock->ngohw", taps, kernels).flatten(1, 2)
     return (y if bias is None else y + bias[:, None, None],)
 
@@ -77,23 +78,26 @@ def roi_align(operator: Operator, inputs: Values) -> Outputs:
     x, regions, pictures = (given(inputs, i) for i in range(3))
     if operator.get("mode", "avg") != "avg":
         raise Unsupported("the largest of a region")
-    halves = (
-        operator.opset >= 16
-        and operator.get("coordinate_transformation_mode", "half_pixel") == "half_pixel"
-    )
+    halves = operator.opset >= _HALF_PIXELS
+    halves &= operator.get("coordinate_transformation_mode", "half_pixel") == "half_pixel"
     ends = regions * operator.get("spatial_scale", 1.0) - (0.5 if halves else 0.0)
-    counts = [operator.get(name, 1) for name in ("output_height", "output_width")]
+    least = None if halves else 1.0
+    pairs = zip(ends, pictures.tolist(), strict=True)
+    return (torch.stack([_bins(operator, x[n], region, least) for region, n in pairs]),)
+
+
+def _bins(
+    operator: Operator, picture: torch.Tensor, region: torch.Tensor, least: float | None
+) -> torch.Tensor:
+    """Means of one region, (channels, output_height, output_width)."""
+    left, top, right, bottom = region
     points = operator.get("sampling_ratio", 0)
-    found = []
-    for (left, top, right, bottom), picture in zip(ends, pictures.tolist(), strict=True):
-        sides = [(top, bottom), (left, right)]
-        least = None if halves else 1.0
-        down, along = (
-            _averages(first, last, bins, size, points, least)
-            for (first, last), bins, size in zip(sides, counts, x.shape[2:], strict=True)
-        )
-        found.append(down @ x[picture] @ along.T)
-    return (torch.stack(found),)
+    sides = ("output_height", top, bottom, 1), ("output_width", left, right, 2)
+    down, along = (
+        _averages(first, last, operator.get(name, 1), picture.shape[axis], points, least)
+        for name, first, last, axis in sides
+    )
+    return down @ picture @ along.T
 
 
 def _averages(
@@ -106,7 +110,7 @@ def _averages(
     inside = (at >= -1) & (at <= size)
     at = at.clamp(0, size - 1)[:, None]
     weights = (1 - (at - torch.arange(size)).abs()).clamp(min=0) * inside[:, None]
-    return weights.unflatten(0, (bins, count)).mean(1).to(first.dtype)
+    return torch.unflatten(weights.to(first.dtype), 0, (bins, count)).mean(1)
 
 
 RULES: dict[str, Rule] = {

@@ -24,7 +24,8 @@ def col2im(operator: Operator, inputs: Values) -> Outputs:
     if axes != 2 or pads[:axes] != pads[axes:]:
         raise Unsupported("Col2Im over other axes than two, or with pads of one side")
     wide, steps = operator.get("dilations", [1, 1]), operator.get("strides", [1, 1])
-    return (functional.fold(x, size, block, wide, pads[:axes], steps),)
+    told = (tuple(sizes) for sizes in (size, block, wide, pads[:axes], steps))
+    return (functional.fold(x, *told),)
 
 
 def max_unpool(operator: Operator, inputs: Values) -> Outputs:
