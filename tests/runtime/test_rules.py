@@ -156,9 +156,11 @@ def test_the_node_tests_of_onnx(op_type: str, node_cases: dict[str, list[NodeCas
         except Unsupported:
             assert wide or refused(case.name), case.name
             continue
-        assert not refused(case.name)
+        assert case.name not in REFUSED
         actual = [a for a, told in zip(actual, case.told, strict=False) if told]
-        assert_same(actual, case.expected, max(case.rtol, 1e-3), max(case.atol, 1e-5))
+        halves = any(x is not None and x.dtype == np.float16 for x in case.inputs)
+        rtol = max(case.rtol, 4e-3 if halves else 1e-3)  # a step of float16 is 1e-3
+        assert_same(actual, case.expected, rtol, max(case.atol, 1e-5))
         compared += 1
     assert compared > 0 or op_type in WITHOUT_NODE_TESTS
 
