@@ -516,6 +516,17 @@ def test_time_that_attempts_take_is_learned(small: tuple[Source, Case]) -> None:
     assert planner.pace.operations > _SECOND and planner.pace.seconds > 0
 
 
+def test_small_attempts_say_little_of_large_ones() -> None:
+    """Making networks takes as long for few operations; a second per 1e8 computed stays one."""
+    small = Pace(1e5, 1e-3, 1e-8)
+    small.learn(1e7, 5.0)
+    assert small.needed(1e7) == pytest.approx(5.0, rel=0.02)
+    assert small.needed(6e8) == pytest.approx(5.0 + 5.9e8 * 3e-8, rel=0.02)
+    large = Pace(1e5, 1e-3, 1e-8)
+    large.learn(1e9, 20.0)
+    assert large.needed(4e9) == pytest.approx(80.0, rel=0.02)
+
+
 @pytest.mark.parametrize("seconds", [1e-4, 1.0, 1e4])
 def test_the_order_does_not_depend_on_the_machine(
     small: tuple[Source, Case], seconds: float

@@ -26,6 +26,7 @@ from output_nets import (
     turned_detector,
 )
 from small_nets import mlp, samples
+from text_models import proto, random
 
 IMAGES = samples(3, 12, 3, 16, 16)
 
@@ -285,3 +286,34 @@ def test_a_file_says_what_outputs_mean(tmp_path: Path) -> None:
         loaded(detector(), outputs=str(file))
     with pytest.raises(TargetError, match="T044"):
         loaded(detector(), outputs=["output0"])
+
+
+def test_axes_that_the_file_gets_wrong_are_counted_when_it_runs() -> None:
+    """As text recognisers written as (1, length): along axis 1 every answer would be the same."""
+    steps = "h = MatMul(x, w) y = Squeeze(h)"
+    model = proto(f"net (float[N, 6, 8] x) => (float[A, L] y) {{ {steps} }}", w=random(8, 10))
+    case = loaded(model, {"x": random(4, 6, 8)}, "onnxruntime")
+    assert case.compared[0].kind == "sequence"
+    assert lb.diagnose(case).baseline.answers == 4 * 6
+
+
+def decoder() -> onnx.ModelProto:
+    """One new token behind a cache of two heads; the mask counts both."""
+    text = """net (float[N, S, 16] x, float[N, 2, P, 8] past, int64[N, T] mask)
+        => (float[N, S, 16] y, float[N, 2, T, 8] present) {
+        k = MatMul(x, wk) h = Reshape(k, heads) t = Transpose<perm=[0, 2, 1, 3]>(h)
+        present = Concat<axis=2>(past, t) q = MatMul(x, wq) r = Reshape(q, heads)
+        u = Transpose<perm=[0, 2, 1, 3]>(r) c = Transpose<perm=[0, 1, 3, 2]>(present)
+        s = MatMul(u, c) m = Equal(mask, none) w = Unsqueeze(m, axes) a = Where(w, low, s)
+        p = Softmax(a) o = MatMul(p, present) v = Transpose<perm=[0, 2, 1, 3]>(o)
+        y = Reshape(v, whole) }"""
+    more = {"heads": np.array([0, 0, 2, 8]), "whole": np.array([0, 0, 16]), "none": np.array(0)}
+    more |= {"axes": np.array([1, 2]), "low": np.array(-1e4, np.float32)}
+    return proto(text, wk=random(16, 16), wq=random(16, 16, seed=1), **more)
+
+
+def test_a_mask_of_all_tokens_is_none_of_the_new_one() -> None:
+    data = {"x": random(4, 1, 16), "past": random(4, 2, 5, 8), "mask": np.ones((4, 6), np.int64)}
+    case = loaded(decoder(), data, "onnxruntime")
+    assert [each.mask for each in case.compared] == [None, None]
+    assert case.compared[1].kind == "other"  # two heads are no colours

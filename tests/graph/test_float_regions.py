@@ -120,3 +120,26 @@ def test_a_marked_node_reads_and_gives_float(target: Target) -> None:
     assert all(use.node != first.name for s in found.sites for use in s.uses)
     others = {s.key for s in place(model, target).sites} - {s.key for s in found.sites}
     assert len([key for key in others if key.endswith(":weight")]) == 1
+
+
+def waves(other: str = "") -> ir.Model:
+    """A step of a diffusion as waves; with another reader of the angles if told."""
+    return normal(
+        proto(
+            f"""net (float[N, 1] t) => (float[N, 8] y, float[N, 4] z) {{
+                a = Mul(t, f) s = Sin(a) c = Cos(a) e = Concat<axis=1>(s, c) y = Gemm(e, w)
+                z = {other or "Relu(s)"} }}""",
+            f=1000 * random(4),
+            w=random(8, 8),
+            v=random(4, 4),
+        )
+    )
+
+
+@float_beside
+def test_angles_of_waves_stay_in_float(target: Target) -> None:
+    """Their grid has steps of most of a turn; waves are quantized where a product reads them."""
+    left = {"t", "f", "a"}
+    assert not left & {site.tensor for site in place(waves(), target).sites}
+    assert sites(place(waves(), target)) & {"e", "s"}
+    assert {"a", "t"} & sites(place(waves("Gemm(a, v)"), target))

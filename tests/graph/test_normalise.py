@@ -359,3 +359,14 @@ def test_a_padding_that_is_an_output_stays() -> None:
     head = "g (float[N,4,6,7] x) => (float[N,8,H,W] y, float[N,4,P,Q] p) "
     model = proto(head + "{ p = Pad (x, a) y = Conv (p, w) }", w=random(8, 4, 3, 3), a=AROUND)
     assert ops(assert_equal(model, x=random(2, 4, 6, 7))) == ["Pad", "Conv"]
+
+
+def test_a_spectrum_is_half_where_nothing_is_said() -> None:
+    """ONNX infers the whole one, and ONNX Runtime refuses a graph that says so."""
+    body = "{ f = STFT (x, hop, hann) a = ReduceSum <keepdims = 0> (f, last) y = MatMul (a, w) }"
+    head = "g (float[N,64,1] x) => (float[N,T,4] y) "
+    given = {"hop": np.array(12), "hann": np.hanning(16).astype(np.float32)}
+    model = proto(head + body, last=np.array([-1]), w=random(9, 4), **given)
+    assert_equal(model, x=random(3, 64, 1))
+    spectrum = next(v for v in normal(model).graph if v.op_type == "STFT").outputs[0].shape
+    assert spectrum is not None and spectrum[2] == 9

@@ -72,6 +72,16 @@ def test_a_box_beside_a_class_of_a_face_has_no_answer() -> None:
     assert kinds(model) == ["other", "other", "classes"]
 
 
+def test_what_several_may_be_set_at_a_step_has_no_answer() -> None:
+    """As notes of a piano: a step without any would have the largest of nothing for an answer."""
+    text = "h = MatMul(x, w) y = Sigmoid(h)"
+    rolls = f"net (float[N, T, 8] x) => (float[N, T, 88] y) {{ {text} }}"
+    assert kinds(proto(rolls, w=random(8, 88))) == ["other"]
+    more = f"{text} z = ArgMax<axis=2, keepdims=0>(y)"
+    chosen = f"net (float[N, T, 8] x) => (float[N, T, 88] y, int64[N, T] z) {{ {more} }}"
+    assert kinds(proto(chosen, w=random(8, 88)))[0] == "sequence"
+
+
 def test_tokens_are_embeddings_or_classes() -> None:
     assert kinds(sentences()) == ["embedding"]
     assert kinds(sentences(length=True)) == ["sequence"]

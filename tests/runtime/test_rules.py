@@ -23,6 +23,9 @@ from lostbits.runtime.rules.window import flat_pads
 from rule_runs import Arrays, apply, noise, onnx_runtime
 
 REFUSED = {
+    "test_col2im_5d",
+    "test_maxunpool_export_with_output_shape",
+    "test_roialign_mode_max",
     "test_batchnorm_epsilon_training_mode",
     "test_batchnorm_example_training_mode",
     "test_resize_downsample_scales_cubic_align_corners",
@@ -41,6 +44,9 @@ REFUSED = {
     "test_training_dropout_mask",
 }
 """Node tests that rules refuse, besides those of types that torch has few kernels for."""
+
+REFUSED_FORMS = ("_window", "fullymasked", "nan_robustness", "nonpad", "padded_kv", "qk_matmul")
+"""Of names of its node tests of Attention: scores put out, counted keys, what sees nothing."""
 
 WITHOUT_NODE_TESTS = {"GlobalLpPool", "SimplifiedLayerNormalization"}
 WIDE_UNSIGNED = {np.dtype("uint16"), np.dtype("uint32"), np.dtype("uint64")}
@@ -148,13 +154,21 @@ def test_the_node_tests_of_onnx(op_type: str, node_cases: dict[str, list[NodeCas
                 outputs=operator.outputs,
             )
         except Unsupported:
-            assert wide or case.name in REFUSED, case.name
+            assert wide or refused(case.name), case.name
             continue
         assert case.name not in REFUSED
         actual = [a for a, told in zip(actual, case.told, strict=False) if told]
-        assert_same(actual, case.expected, max(case.rtol, 1e-3), max(case.atol, 1e-5))
+        halves = any(x is not None and x.dtype == np.float16 for x in case.inputs)
+        rtol = max(case.rtol, 4e-3 if halves else 1e-3)  # a step of float16 is 1e-3
+        assert_same(actual, case.expected, rtol, max(case.atol, 1e-5))
         compared += 1
     assert compared > 0 or op_type in WITHOUT_NODE_TESTS
+
+
+def refused(name: str) -> bool:
+    """Whether the rules refuse a node test."""
+    forms = REFUSED_FORMS if name.startswith("test_attention") else ()
+    return name in REFUSED or any(form in name for form in forms)
 
 
 @pytest.mark.slow

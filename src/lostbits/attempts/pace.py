@@ -16,6 +16,7 @@ _OPTIMISED = 0.2
 # And operations of a multiplication in it, which decide where there are hundreds for each value:
 # in transformers, and networks of large kernels.
 _MULTIPLIED = 0.003
+_SLOWER = 3  # than in the pass, a computing attempt is at most
 _JUDGED = 3  # samples to work on for one that judges
 
 
@@ -29,11 +30,13 @@ class Pace:
         seconds: Measured so far, for these.
         least: Seconds of an operation, of the first measurement; what is found in a cache, and so
             takes no time, shall not let anything begin for which there is none.
+        largest: Operations of the largest attempt so far.
     """
 
     operations: float
     seconds: float
     least: float
+    largest: float = 0.0
 
     @classmethod
     def of_pass(cls, case: Case, seconds: float) -> "Pace":
@@ -46,10 +49,18 @@ class Pace:
         """Take in what an attempt has stated, and what it took."""
         self.operations += operations
         self.seconds += seconds
+        self.largest = max(self.largest, operations)
 
     def needed(self, operations: float) -> float:
-        """Seconds for so many operations."""
-        return operations * max(self.seconds / self.operations, self.least)
+        """Seconds for so many operations.
+
+        Each attempt makes networks and sessions before it computes. Where it computes little, as
+        on small networks, that is nearly all of its time, and says nothing of a larger one: what
+        it has beyond the largest so far is taken to be computed, at a pace near that of the pass.
+        """
+        pace = max(self.seconds / self.operations, self.least)
+        known = min(operations, self.largest)
+        return known * pace + (operations - known) * min(pace, _SLOWER * self.least)
 
 
 def attempt_cost(recovery: Recovery, case: Case) -> float:

@@ -16,6 +16,7 @@ from lostbits.graph.outputs import Compared, no_output, parts_of
 from lostbits.graph.padding_masks import Mask, find_masks
 from lostbits.graph.queries import is_float, name_of, node_name, rank
 from lostbits.graph.selection import Candidates, candidates, chosen
+from lostbits.graph.shown_sizes import sizes
 from lostbits.graph.site import Use
 from lostbits.graph.told_outputs import Told, as_told
 
@@ -65,6 +66,9 @@ def _may_mask(mask: Mask, value: ir.Value) -> bool:
     wanted, shape = tuple(source.shape or ()), tuple(value.shape or ())
     if mask.form == "lengths":
         return wanted[:1] == shape[:1]
+    shown = sizes(source), sizes(value)
+    if shown[0] is not None and shown[1] is not None:
+        wanted, shape = (wanted[:1] + shown[0][1:], shape[:1] + shown[1][1:])
     pairs = zip(wanted, shape, strict=False)
     return all(one == other or not _fixed(one, other) for one, other in pairs)
 

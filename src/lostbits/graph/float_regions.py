@@ -35,6 +35,7 @@ _ARITHMETIC = frozenset(
         *("Sub", "Sum", "Tanh", "Where"),
     }
 )
+_WAVES = frozenset({"Cos", "Sin"})
 _MOVES = frozenset(
     {
         *("Concat", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
@@ -88,7 +89,23 @@ def float_nodes(graph: ir.Graph, kinds: Set[str], live: Set[str]) -> frozenset[s
     found = [region for region in regions if _kind(region, live) in kinds]
     if ATTENTION in kinds:
         found += _operands(regions, live)
-    return frozenset(node_name(node) for region in found for node in region.nodes)
+    nodes = [node for region in found for node in region.nodes]
+    return frozenset(map(node_name, nodes + _angles(graph) if ACTIVATION in kinds else nodes))
+
+
+def _angles(graph: ir.Graph) -> list[ir.Node]:
+    """What only sines and cosines read, and these: steps and positions as waves.
+
+    A turn is 6.3, and angles reach a thousand: a step of their grid is most of a turn.
+    """
+    found: set[ir.Node] = set()
+    for node in reversed(list(graph)):
+        read = [reader for output in node.outputs for reader, _ in output.uses()]
+        left = any(output.is_graph_output() for output in node.outputs)
+        before = node.op_type in _ARITHMETIC | _MOVES and read and not left
+        if node.op_type in _WAVES or (before and found.issuperset(read)):
+            found.add(node)
+    return [node for node in graph if node in found]
 
 
 def _regions(graph: ir.Graph, live: Set[str]) -> Iterator[Region]:

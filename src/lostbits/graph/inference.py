@@ -20,6 +20,7 @@ def infer(model: ir.Model) -> None:
     declared = [(value, value.type, value.shape) for value in outputs]
     for value in outputs:
         value.type, value.shape = None, None
+    _tell_default(model.graph)
     with silenced("onnx_ir"):
         common.ShapeInferencePass(check_type=False, strict_mode=False)(model)
     for value, kind, shape in declared:
@@ -30,6 +31,13 @@ def infer(model: ir.Model) -> None:
             raise ModelError("M002.output", f"output {value.name!r}", found)
         if value.shape is None or (shape is not None and _agree(shape, value.shape)):
             value.shape = shape
+
+
+def _tell_default(graph: ir.Graph) -> None:
+    """ONNX takes a STFT that leaves ``onesided`` out for a whole spectrum; its default is half."""
+    for node in graph:
+        if node.op_type == "STFT" and "onesided" not in node.attributes:
+            node.attributes["onesided"] = ir.AttrInt64("onesided", 1)
 
 
 def _agree(declared: ir.Shape, found: ir.Shape) -> bool:

@@ -71,7 +71,7 @@ def quantized(
     entry in the plan stay in float.
     """
     copy = model.clone()
-    values = values_by_name(copy.graph)
+    values, readers = values_by_name(copy.graph), _readers(copy.graph)
     for site in sites:
         value, affine = values[site.tensor], plan.get(site.key)
         if affine is None:
@@ -84,7 +84,7 @@ def quantized(
             made = _round_trip(copy, site, _limited(copy, site, value, affine), affine)
         else:
             made = _round_trip(copy, site, value, affine)
-        _redirect(copy.graph, site, made)
+        _redirect(copy.graph, readers, site, made)
     _look_up_codes(copy.graph)
     names = [name_of(v) for v in copy.graph.outputs] + list(outputs)
     _set_outputs(copy.graph, names)
@@ -182,7 +182,7 @@ def switched(
     only that part of the error; with none, the float value.
     """
     copy = model.clone()
-    values = values_by_name(copy.graph)
+    values, readers = values_by_name(copy.graph), _readers(copy.graph)
     switches = [
         _switch_input(copy.graph, f"lostbits_{cause}", len(sites)) for cause in ("clip", "round")
     ]
@@ -194,7 +194,8 @@ def switched(
             full = _round_trip(copy, site, source, affine)
         else:
             full, limited = _fixed(copy, site, value, affine, written)
-        _redirect(copy.graph, site, _choose(copy, site, number, switches, (value, limited, full)))
+        chosen = _choose(copy, site, number, switches, (value, limited, full))
+        _redirect(copy.graph, readers, site, chosen)
     copy.graph.sort()
     return copy
 
@@ -357,12 +358,16 @@ def _insert_after(graph: ir.Graph, value: ir.Value, nodes: Sequence[ir.Node]) ->
         graph.extend(nodes)
 
 
-def _redirect(graph: ir.Graph, site: Site, made: ir.Value) -> None:
+def _readers(graph: ir.Graph) -> dict[str, ir.Node]:
+    """Nodes that sites may name, before any are added."""
+    return {node_name(n): n for n in graph if n.name}
+
+
+def _redirect(graph: ir.Graph, readers: Mapping[str, ir.Node], site: Site, made: ir.Value) -> None:
     """Let the readers of ``site`` read ``made``."""
-    nodes = {node_name(n): n for n in graph if n.name}
     for use in site.uses:
         if use.node:
-            nodes[use.node].replace_input_with(use.index, made)
+            readers[use.node].replace_input_with(use.index, made)
         else:
             graph.outputs[use.index] = made
 

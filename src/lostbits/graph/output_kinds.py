@@ -69,6 +69,8 @@ def _by_its_end(
     value: ir.Value, source: ir.Value, end: ir.Node, others: Sequence[ir.Value]
 ) -> Kind:
     axes = rank(value) or 0
+    if end.op_type in _SIGMOIDS and axes == 3:  # notes, events: several at a step, or none
+        return Kind.OTHER
     if end.op_type in _PROBABILITIES | _SIGMOIDS:
         wide = _spreads(value) if axes > 3 else _size(value, _class_axis(value)) != 1
         return _of_probabilities(axes) if wide else Kind.OTHER
@@ -160,6 +162,8 @@ def _pictures(value: ir.Value, end: ir.Node) -> bool:
     shape = tuple(value.shape or ())
     if not _spreads(value):
         return False
+    if end.op_type == "Concat" and any(v is not None and v.is_graph_input() for v in end.inputs):
+        return False  # a cache of keys, behind those before them; a few heads are no colours
     few = _few(shape[-1] if _turned(value) else shape[1])
     return few or end.op_type in {"ConvTranspose", "DepthToSpace", "Resize"}
 

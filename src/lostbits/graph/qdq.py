@@ -7,7 +7,7 @@ from onnx_ir.passes import common
 
 from lostbits.graph.instrument import after, quantized, repeat_pairs
 from lostbits.graph.opset import in_opset_13
-from lostbits.graph.queries import opset, values_by_name
+from lostbits.graph.queries import name_of, opset, values_by_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 
@@ -40,16 +40,21 @@ def qdq_model(
 
 def _restore_names(graph: ir.Graph, sites: Sequence[Site]) -> None:
     """Give outputs and integer constants the names that they have in the float model."""
+    values = values_by_name(graph)
+
+    def call(value: ir.Value, name: str) -> None:
+        del values[name_of(value)]
+        value.name, values[name] = name, value
+
     for site in sites:
-        values = values_by_name(graph)
         made, old = values.get(after(site)), values.get(site.tensor)
         if made is None:
             table = values.get(f"{site.key}__codes")
             if table is not None and old is None:  # of rows that are looked up
-                table.name = site.tensor
+                call(table, site.tensor)
             continue
         if made.is_graph_output() and old is not None:
-            old.name = f"{site.tensor}__float"
+            call(old, f"{site.tensor}__float")
             made.type, made.shape = old.type, old.shape
         if made.is_graph_output() or old is None:
-            made.name = site.tensor
+            call(made, site.tensor)

@@ -14,6 +14,7 @@ from lostbits.errors import LostbitsError, ModelError
 from lostbits.graph.instrument import with_outputs
 from lostbits.graph.queries import constant, name_of, values_by_name
 from lostbits.graph.selection import candidates, chosen
+from lostbits.graph.shown_sizes import keep_sizes
 from lostbits.runtime.calibration import trimmed
 from lostbits.runtime.decibels import decibels
 from lostbits.runtime.float_reference import Reference
@@ -35,18 +36,22 @@ Arrays = Mapping[str, NDArray[Any]]
 def check_equal(reference: Reference, source: Source, batch: int) -> float:
     """Largest relative error of the normalised network on the first batch.
 
+    The graph keeps the sizes of inputs and outputs; see ``keep_sizes``.
+
     An output counts as equal if it is, or if what it is computed from by saturating functions is,
     or if the difference is no more than ONNX Runtime's own rewriting makes.
 
     Raises:
         ModelError: M010 where it is none of these: normalising changed the network.
     """
+    graph = reference.model.graph
     part, reference = next(iter(source.batches(batch))), _before_choices(reference)
     # Unoptimised: what ONNX Runtime's own rewriting moves (2e-5 on a text recogniser) is not ours.
     before, after = (
         trimmed({**part.feeds, **Session(m, optimise=False).run(part.feeds)}, part)
         for m in (reference.plain, reference.model)
     )
+    keep_sizes(graph, after)
     worst, closer = 0.0, _Closer(reference, part)
     for name in dict.fromkeys(map(name_of, reference.model.graph.outputs)):
         error = relative_error(after[name], before[name])

@@ -27,6 +27,7 @@ from lostbits.system.arrays_on_disk import spilled
 from lostbits.system.memory import lacks_memory, too_large
 
 Inject = Callable[[Site, torch.Tensor], torch.Tensor]
+_PICKS = frozenset({"NonMaxSuppression", "Unique"})  # places, which have no slope, as of ArgMax
 
 
 @final
@@ -134,7 +135,7 @@ class Executor:
                     self._outside(step, inputs)
                     error.add_note(f"in the rule of {op}, at node {step.name!r}")
                 raise
-        if any(v is not None and is_float(v) and constant(v) is None for v in step.node.inputs):
+        if op not in _PICKS and any(map(_varies, step.node.inputs)):
             self.opaque.add(step.name)
         return self._outside(step, inputs)
 
@@ -230,6 +231,10 @@ class Walk:
         if self.inject is not None:
             for site in self.executor.by_tensor.get(name, ()):
                 self.quantized[site.key] = self.inject(site, self.values[name])
+
+
+def _varies(value: ir.Value | None) -> bool:
+    return value is not None and is_float(value) and constant(value) is None
 
 
 def _operator(node: ir.Node, version: int) -> Operator:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from lostbits.runtime.rules import (
     activation,
+    attention,
     constant,
     contributed,
     elementwise,
@@ -27,7 +28,10 @@ from lostbits.runtime.rules import (
     recurrent,
     reduce,
     resize,
+    sampling,
     shape,
+    spectrum,
+    spread,
 )
 from lostbits.runtime.rules import normalization as normalise
 from lostbits.runtime.rules.rule import Operator, Outputs, Rule, Unsupported, Values
@@ -50,6 +54,7 @@ def _guarded(rule: Rule) -> Rule:
 
 _FAMILIES = (
     activation,
+    attention,
     constant,
     contributed,
     elementwise,
@@ -62,7 +67,10 @@ _FAMILIES = (
     recurrent,
     reduce,
     resize,
+    sampling,
     shape,
+    spectrum,
+    spread,
 )
 
 RULES: Mapping[str, Rule] = MappingProxyType(

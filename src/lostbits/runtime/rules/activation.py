@@ -45,6 +45,14 @@ def _thresholded_relu(x: torch.Tensor, alpha: float) -> torch.Tensor:
     return functional.threshold(x, alpha, 0)
 
 
+def _shrink(x: torch.Tensor, lambd: float, bias: float) -> torch.Tensor:
+    return torch.where(x.abs() > lambd, x - bias * x.sign(), torch.zeros_like(x))
+
+
+def _swish(x: torch.Tensor, alpha: float) -> torch.Tensor:
+    return x * torch.sigmoid(alpha * x)
+
+
 RULES: dict[str, Rule] = {
     "Celu": _with(functional.celu, alpha=1.0),
     "Elu": _with(functional.elu, alpha=1.0),
@@ -56,9 +64,11 @@ RULES: dict[str, Rule] = {
     "PRelu": binary(_prelu),
     "Relu": unary(torch.relu),
     "Selu": _with(_selu, alpha=1.6732632423543772, gamma=1.0507009873554805),
+    "Shrink": _with(_shrink, lambd=0.5, bias=0.0),
     "Sigmoid": unary(torch.sigmoid),
     "Softplus": unary(functional.softplus),
     "Softsign": unary(functional.softsign),
+    "Swish": _with(_swish, alpha=1.0),
     "Tanh": unary(torch.tanh),
     "ThresholdedRelu": _with(_thresholded_relu, alpha=1.0),
     "com.microsoft::Gelu": unary(functional.gelu),

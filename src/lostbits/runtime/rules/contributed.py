@@ -107,8 +107,8 @@ def rotary_embedding(operator: Operator, inputs: Values) -> Outputs:
     else:
         split = x.transpose(1, 2)
     cos, sin = (_at(table, positions, x.shape[0], split.shape[1]) for table in (cos, sin))
-    turned = _turned(split[..., :width], cos, sin, paired=bool(operator.get("interleaved", 0)))
-    y = torch.cat([turned, split[..., width:]], -1)
+    first = turned(split[..., :width], cos, sin, paired=bool(operator.get("interleaved", 0)))
+    y = torch.cat([first, split[..., width:]], -1)
     return (y.flatten(2) if x.ndim == 3 else y.transpose(1, 2),)
 
 
@@ -119,7 +119,7 @@ def _at(table: torch.Tensor, positions: torch.Tensor, batch: int, length: int) -
     return table[positions.long()].unsqueeze(2)
 
 
-def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool) -> torch.Tensor:
+def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool) -> torch.Tensor:
     """Channels 2i and 2i + 1 together where they are paired, else i and i + width / 2."""
     one, other = (x[..., 0::2], x[..., 1::2]) if paired else x.chunk(2, -1)
     parts = (cos * one - sin * other, sin * one + cos * other)

@@ -107,12 +107,32 @@ def one_hot(operator: Operator, inputs: Values) -> Outputs:
     return (torch.where(_wrapped(indices, depth).unsqueeze(axis) == classes, on, off),)
 
 
+def compress(operator: Operator, inputs: Values) -> Outputs:
+    """Slices of an axis, or of the flat tensor, for which a condition holds."""
+    x, places = given(inputs, 0), given(inputs, 1).nonzero().flatten()
+    axis = operator.get("axis")
+    return ((x.flatten() if axis is None else x).index_select(axis or 0, places),)
+
+
+def reverse_sequence(operator: Operator, inputs: Values) -> Outputs:
+    """The first so many steps of each sequence turned round, the others as they are."""
+    x, lengths = given(inputs, 0), given(inputs, 1)
+    steps, rows = operator.get("time_axis", 0), operator.get("batch_axis", 1)
+    t = torch.arange(x.shape[steps])[:, None]
+    places = torch.where(t < lengths, lengths - 1 - t, t)
+    moved = x.movedim((steps, rows), (0, 1))
+    y = moved[places, torch.arange(x.shape[rows])]
+    return (y.movedim((0, 1), (steps, rows)),)
+
+
 RULES: dict[str, Rule] = {
+    "Compress": compress,
     "Gather": gather,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
     "NonZero": unary(lambda x: x.nonzero().t()),
     "OneHot": one_hot,
+    "ReverseSequence": reverse_sequence,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
     "Slice": slice_,
