@@ -1,6 +1,7 @@
 """Contract of a reporter: a function of a diagnosis."""
 
 import abc
+import json
 import math
 from typing import Any, ClassVar
 
@@ -30,6 +31,24 @@ def _finite(value: Any, place: str, places: list[str]) -> Any:
             return [_finite(v, f"{place}[{i}]", places) for i, v in enumerate(value)]
         case _:
             return value
+
+
+def strict_json(content: Any) -> str:
+    r"""Strict JSON of plain data, a value a line; what cannot be seen in a text is an escape.
+
+    A name may hold characters that turn the direction of writing, and JSON may go to a screen.
+
+    >>> strict_json({"層\u202e": [1]})
+    '{\n "層\\u202e": [\n  1\n ]\n}\n'
+    """
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    return "".join(f"{_seen(line)}\n" for line in text.split("\n"))
+
+
+def _seen(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 class Reporter(abc.ABC):

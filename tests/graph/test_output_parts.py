@@ -1,10 +1,14 @@
 """Where the operands of the last Concat lie: against labels that are moved by the graph itself."""
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from lostbits.graph.compared_outputs import compared_outputs
+from lostbits.graph.output_parts import WHOLE, boxes
 from output_nets import detector, turned_detector
 from text_models import normal, outputs, proto
 
@@ -75,6 +79,15 @@ def test_a_cut_through_an_unknown_shape_parts_nothing() -> None:
     text += " { r = Reshape(a, s) y = Slice(r, zero, one, one) }"
     (found,) = compared_outputs(normal(proto(text, **arrays)).graph)
     assert len(found.parts) <= 1
+
+
+def test_a_chain_of_thousands_of_ops_parts_nothing() -> None:
+    names = ["c", *(f"t{number}" for number in range(3000)), "y"]
+    moves = [f"{new} = Identity({old})" for old, new in pairwise(names)]
+    text = "net (float[N, 2] a, float[N, 3] b) => (float[N, 5] y) { c = Concat<axis=1>(a, b) "
+    parsed = onnx.parser.parse_graph(text + " ".join(moves) + " }")
+    value = ir.from_proto(parsed).outputs[0]
+    assert boxes(value) == [WHOLE]
 
 
 def test_names_read_like_indices() -> None:

@@ -29,6 +29,7 @@ from lostbits.cli import terminal
 from lostbits.errors import OutputError
 from lostbits.language import Language, say, verbatim
 from lostbits.quoting import visible
+from lostbits.reporter import strict_json
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen, lines, overlay
 from lostbits.reporters.console import screen as console_screen
 from lostbits.reporters.first_screen import loss, prescription
@@ -387,6 +388,13 @@ def test_the_page_shows_verdict_findings_and_every_tensor(page: str, result: Dia
 
 
 @pytest.mark.slow
+@given(st.recursive(st.text() | st.integers() | st.none(), lambda x: st.dictionaries(st.text(), x)))
+def test_json_says_the_same_and_shows_every_character(content: Any) -> None:
+    shown = strict_json(content)
+    assert json.loads(shown) == content
+    assert all(line.isprintable() for line in shown.split("\n"))
+
+
 def test_the_page_loads_nothing(page: str) -> None:
     for tag, attributes in Seen(page).tags:
         assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form"}

@@ -628,3 +628,11 @@ def test_the_gradient_of_strided_kernels_of_one_element_stays_in_its_memory() ->
     command = [sys.executable, "-c", STRIDED]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "MaxPool", "AveragePool", "LpPool"])
+def test_an_input_without_room_for_a_window_is_left_to_the_runtime(op_type: str) -> None:
+    x, weight = noise(2, 3, 1, 1), noise(4, 3, 2, 2)
+    inputs = [x, weight] if op_type == "Conv" else [x]
+    with pytest.raises(Unsupported):
+        apply(op_type, inputs, {"kernel_shape": [2, 2]})

@@ -1,6 +1,5 @@
 """A comparison, told: as lines for the terminal, as JSON, as a page."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from markupsafe import Markup
 
 from lostbits.language import Language, Message, catalogue, say
 from lostbits.quoting import visible
-from lostbits.reporter import finite
+from lostbits.reporter import finite, strict_json
 from lostbits.reporters.schema import plain
 from lostbits.results.comparison import Comparison, OutputChange
 from lostbits.results.sites import Standing
@@ -170,7 +169,7 @@ def json_text(found: Comparison) -> str:
     """The whole comparison; numbers that are not finite are null, as in result.json."""
     content: dict[str, Any] = plain(found)
     ordered = {"format": content.pop("format"), **content}
-    return json.dumps(finite(ordered)[0], indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return strict_json(finite(ordered)[0])
 
 
 def page(found: Comparison, language: Language = Language.ENGLISH) -> str:

@@ -1,10 +1,9 @@
 """result.json."""
 
-import json
 from typing import ClassVar, final
 
 from lostbits.language import say
-from lostbits.reporter import Reporter, finite
+from lostbits.reporter import Reporter, finite, strict_json
 from lostbits.reporters.schema import plain
 from lostbits.results.diagnosis import Diagnosis
 
@@ -28,4 +27,4 @@ class Json(Reporter):
             shown = ", ".join(places[:_SHOWN])
             note = say("note.not_finite", count=str(len(places)), places=shown)
             content["notes"].append(plain(note))
-        return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return strict_json(content)

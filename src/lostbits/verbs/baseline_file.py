@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from lostbits.errors import OutputError, edge
-from lostbits.reporter import finite
+from lostbits.reporter import finite, strict_json
 from lostbits.reporters.schema import completed, plain
 from lostbits.results.comparison import BASELINE_FORMAT, SideFigures
 from lostbits.system import files
@@ -44,6 +44,6 @@ def write_baseline(side: SideFigures, path: str | Path) -> Path:
     """
     content: dict[str, Any] = plain(side)
     ordered = {"format": content.pop("format"), **content}
-    text = json.dumps(finite(ordered)[0], indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = strict_json(finite(ordered)[0])
     replace_file(Path(path), text.encode(errors="backslashreplace"))
     return Path(path)

@@ -50,6 +50,7 @@ def max_pool(operator: Operator, inputs: Values) -> Outputs:
     """MaxPool; torch's own where it has the padding, else over an input padded with -inf."""
     x = given(inputs, 0)
     window = Window.of(operator, x.shape[2:], operator.get("kernel_shape"))
+    window.check_fit(x.shape[2:])
     ceil, padding = bool(operator.get("ceil_mode", 0)), window.begin
     padded = x
     if not window.poolable:

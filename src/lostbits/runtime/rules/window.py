@@ -110,6 +110,12 @@ class Window:
             ends.append(count * stride + reach - size - begin)
         return replace(self, end=tuple(ends))
 
+    def check_fit(self, extent: Sequence[int]) -> None:
+        """Refuse an input in which no window lies: torch has no output without elements."""
+        sides = zip(extent, self.begin, self.end, self.reach, strict=True)
+        if any(size + begin + end < reach for size, begin, end, reach in sides):
+            raise Unsupported("no window fits into the input")
+
     def pad(self, x: torch.Tensor, value: float = 0.0) -> torch.Tensor:
         """``x`` with its spatial axes padded."""
         return functional.pad(x, flat_pads(self.begin, self.end), value=value)
@@ -118,6 +124,7 @@ class Window:
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int
     ) -> torch.Tensor:
         """Convolution over all windows of ``x``."""
+        self.check_fit(x.shape[2:])
         if self.pointwise and groups == 1 and x.is_contiguous(memory_format=torch.channels_last):
             # A matrix product as it lies in memory takes two thirds of the time of conv2d.
             y = functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias)
