@@ -96,7 +96,7 @@ def tried(
     assert case.origin is not None
     source = case.origin.judged.source  # type: ignore[attr-defined]
     judge = Judge(case.model, source, compared=case.compared)
-    return InRuntime(judge, ALL, deadline).tried(case, 0.0)
+    return InRuntime(judge, ALL, deadline).tried(case, 0.0, judge(case))
 
 
 def test_codes_lose_their_sign_where_pairs_are_cut_off(
@@ -127,11 +127,21 @@ def test_they_have_fewer_bits_where_the_runtime_would_leave_its_integer_kernels(
     assert (grid.signed, grid.bits) == (True, 7)
 
 
-def test_nothing_is_run_without_time_runtime_or_need(
+@pytest.mark.parametrize("vnni", [False, True])
+def test_it_is_said_where_there_was_no_time(
+    case: Case, vnni: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_runtime, "has_vnni", lambda: vnni)
+    best, entries = tried(case, Refusing(X86_AVX2), monkeypatch, Deadline.after(-1.0))
+    assert best is case
+    found = [(entry.method, entry.kept, entry.note.code) for entry in entries]
+    wanted = [("unsigned_weights", False, "ledger.no_time_in_runtime")]
+    assert found == ([] if vnni else wanted)
+
+
+def test_nothing_is_run_without_runtime_or_need(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = Deadline.after(-1.0)
-    assert tried(case, Runtime(X86_AVX2), monkeypatch, late) == (case, [])
     assert tried(case, Refusing(X86_AVX2), monkeypatch) == (case, [])
     assert tried(case, Failing(X86_AVX2), monkeypatch) == (case, [])
     told = lb.load(NET, data=DATA, target="onnxruntime", arithmetic="x86-avx2")
@@ -140,7 +150,7 @@ def test_nothing_is_run_without_time_runtime_or_need(
     assert tried(other, Runtime(X86_AVX2), monkeypatch) == (other, [])
     monkeypatch.setattr(in_runtime, "BACKENDS", (Runtime(X86_AVX2),))
     judge = Judge(case.model, case.origin.judged.source)  # type: ignore[union-attr]
-    assert InRuntime(judge, (Ranges(),), NEVER).tried(case, 0.0) == (case, [])
+    assert InRuntime(judge, (Ranges(),), NEVER).tried(case, 0.0, judge(case)) == (case, [])
 
 
 @pytest.mark.parametrize(("vnni", "seconds"), [(False, 8.0), (True, 0.0)])

@@ -29,6 +29,7 @@ from lostbits.recovery import Change, Recovery, Rewriting, applied
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.judged import Judged, decibels
 from lostbits.runtime.measured import measured
+from lostbits.runtime.metrics import Baseline
 from lostbits.runtime.simulation import quantized_model
 from lostbits.system.deadline import Deadline
 from lostbits.system.processor import has_vnni
@@ -61,22 +62,38 @@ class InRuntime:
         told = case.target.arithmetic is None and bool(self.cures)
         return _RUNS * judging if told and not has_vnni() and _runtime(case) else 0.0
 
-    def tried(self, case: Case, judging: float) -> tuple[Case, list[Entry]]:
-        """The case, with other codes where these are better, and what the ledger says of each."""
+    def tried(self, case: Case, judging: float, known: Baseline) -> tuple[Case, list[Entry]]:
+        """The case, with other codes where these are better, and what the ledger says of each.
+
+        Args:
+            case: What would be written.
+            judging: Seconds that judging it takes.
+            known: Its figures in the simulation.
+        """
         runtime, entries = _runtime(case), list[Entry]()
         if runtime is None:
             return case, entries
+        if self.deadline.left < _RUNS * judging:
+            return case, [] if has_vnni() else self._late(case, runtime, known)
         here = _Here(self.judge, runtime, case)
         for cure in self.cures:
-            other, entry = self._tried(here, cure, _RUNS * judging)
+            other, entry = self._tried(here, cure)
             entries += [] if entry is None else [entry]
             if entry is not None and entry.kept:
                 return other, entries
         return case, entries
 
-    def _tried(self, here: "_Here", cure: Rewriting, needed: float) -> tuple[Case, Entry | None]:
+    def _late(self, case: Case, runtime: Backend, known: Baseline) -> list[Entry]:
+        """What could not be looked at, where this processor may lose by it."""
+        changes = [change for cure in self.cures if (change := self._change(case, cure))]
+        note = say("ledger.no_time_in_runtime", runtime=runtime.name)
+        return [
+            Entry(c.method, RUNTIME, 0.0, known, known, False, 0.0, note, {}) for c in changes[:1]
+        ]
+
+    def _tried(self, here: "_Here", cure: Rewriting) -> tuple[Case, Entry | None]:
         case = here.case
-        change = None if self.deadline.left < needed else self._change(case, cure)
+        change = None if self.deadline.passed else self._change(case, cure)
         if change is None:
             return case, None
         start, other = time.perf_counter(), applied(case, change)

@@ -51,7 +51,7 @@ def recover(
             raise
         return _so_far(planner)
     made, written = ending.written(planner)
-    best, entries = ending.in_runtime.tried(made, planner.judging)
+    best, entries = ending.in_runtime.tried(made, planner.judging, planner.now)
     if best is not planner.case:
         save(best, [])
     planner.ledger += entries

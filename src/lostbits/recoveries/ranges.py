@@ -1,10 +1,12 @@
-"""Activation ranges, judged where it matters: at the outputs of the layers that read them.
+"""Activation ranges, judged where it matters: at the output.
 
-Every method's range, and fractions of the full one, are tried on every activation. What counts is
-not the tensor's own error but the error of its readers' outputs relative to their power: a rare
-outlier in a channel that a layer hardly weighs may be clipped, one that decides a logit may not.
-A tensor that no layer with a constant weight reads is added, multiplied or handed on: what its
-range does to its own values is what it does to the next ones.
+Every method's ranges are tried for all tensors at once, and so are those by noise gains, which say
+what rounding and clipping each value is worth at the output. Where no gradient passes, methods and
+fractions of the full range are tried tensor by tensor instead: what counts there is not the
+tensor's own error but the error of its readers' outputs relative to their power. A rare outlier in
+a channel that a layer hardly weighs may be clipped, one that decides a logit may not. A tensor that
+no layer with a constant weight reads is added, multiplied or handed on: what its range does to its
+own values is what it does to the next ones.
 
 References:
     Banner et al., 2019, arXiv:1810.05723 (ACIQ); Migacz, 2017 (KL); Wu et al., EasyQuant, 2020,
@@ -79,13 +81,18 @@ class Ranges(Sweeping):
     samples: int = _SAMPLES
 
     def cost(self, case: Case) -> float:
-        """One sweep over few samples, each candidate at the layers, and each method as a whole."""
+        """Noise gains and each method as a whole, on few samples; where a method is named, a sweep.
+
+        A sweep in place of noise gains, where no gradient passes, ends with half of the time.
+        """
         few = min(self.samples, case.samples)
-        methods = len(self.methods or MEMBERS.all())
-        sweeps = 1 + _CANDIDATE * (methods + len(self.fractions))
-        part = few / max(case.samples, 1)
-        trials = methods + 2 + _PASSES
-        return part * sweep_cost(case) * sweeps + trials * walk_cost(case, few)
+        trials = len(self.methods or MEMBERS.all()) + 2
+        if not self.methods:
+            return (trials + _PASSES) * walk_cost(case, few)
+        sweeps = 1 + _CANDIDATE * (len(self.methods) + len(self.fractions))
+        return few / max(case.samples, 1) * sweep_cost(case) * sweeps + trials * walk_cost(
+            case, few
+        )
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
@@ -93,19 +100,10 @@ class Ranges(Sweeping):
 
     def change(self, case: Case, context: Context) -> Change:
         """Try all candidates at every layer; one range for all tensors that share it."""
-        trial = _Trial(case, self)
-        few = context.source.slice(0, min(self.samples, len(context.source)))
-        effort, progress = context.effort, context.progress
-        sweep(
-            case,
-            few,
-            trial,
-            pool=effort.pool,
-            correct_biases=False,
-            progress=progress,
-            deadline=effort.deadline.part(1 - _TRIALS),
-        )
-        plan, names = self._best(case, trial, context, self._by_noise(case, context))
+        trial, noise = _Trial(case, self), self._by_noise(case, context)
+        if not noise:
+            self._sweep(case, trial, context)
+        plan, names = self._best(case, trial, context, noise)
         counts = {n: names.count(n) for n in dict.fromkeys(names)}
         replaced = [say("ledger.counted", count=str(n), name=name) for name, n in counts.items()]
         how = listed(replaced) if replaced else say("ledger.none")
@@ -116,37 +114,64 @@ class Ranges(Sweeping):
             skipped=trial.skipped,
         )
 
-    def _by_noise(self, case: Case, context: Context) -> list[Choice]:
+    def _sweep(self, case: Case, trial: "_Trial", context: Context) -> None:
+        """Let the trial see few samples at all layers."""
+        few = context.source.slice(0, min(self.samples, len(context.source)))
+        effort = context.effort
+        sweep(
+            case,
+            few,
+            trial,
+            pool=effort.pool,
+            correct_biases=False,
+            progress=context.progress,
+            deadline=effort.deadline.part(1 - _TRIALS),
+        )
+
+    def _by_noise(self, case: Case, context: Context) -> dict[str, Affine]:
         """Ranges by noise gains; none where no gradient passes a node."""
         if self.methods or context.effort.deadline.passed:
-            return []
-        plan = noise_ranges(case, context.gains(case), _COHERENCE)
-        return [(dict(plan), [say("ledger.by_noise")] * len(plan))] if plan else []
+            return {}
+        return noise_ranges(case, context.gains(case), _COHERENCE)
 
     def _best(
-        self, case: Case, trial: "_Trial", context: Context, by_noise: Sequence[Choice]
+        self, case: Case, trial: "_Trial", context: Context, noise: Mapping[str, Affine]
     ) -> Choice:
-        """What is best at the output: all by noise gains, tensor by tensor, or one method for all.
+        """What is best at the output: one method for all, by noise gains, or tensor by tensor.
 
         A layer's output is a forecast of the network's, and so many choices may add up to a loss
-        that none of them shows.
+        that none of them shows. What noise gains leave as it is, the best single method may move.
         """
+        judge = context.judge(case, self.samples)
+
+        def score(choice: Choice) -> tuple[float, float]:
+            if context.effort.deadline.passed:
+                return -np.inf, -np.inf
+            found = judge(applied(case, Change(self.name, say("ledger.none"), plan=choice[0])))
+            return counting(found)(found), decibels(found)
+
+        scores = [(score(choice), choice) for choice in self._choices(trial, noise) if choice[0]]
+        if not scores:
+            return {}, []
+        most, best = max(scores, key=lambda pair: pair[0])
+        both = _upon(best, noise)
+        return both if noise and score(both) > most else best
+
+    def _choices(self, trial: "_Trial", noise: Mapping[str, Affine]) -> list[Choice]:
+        """All that differ in kind; those that looked at layers where there is no noise model."""
+        singles = [trial.of_one(method.name) for method in trial.methods]
+        if noise:
+            return [_upon(({}, []), noise), *singles]
         at_layers, others = trial.at_layers(), trial.by_own_error()
         every = ({**at_layers[0], **others[0]}, [*at_layers[1], *others[1]])
-        choices = [every, *by_noise, *(trial.of_one(m.name) for m in trial.methods)]
-        choices += [at_layers] if others[0] else []
-        new = [choice for choice in choices if choice[0]]
-        if not new:
-            return choices[0]
-        judge, best, most = context.judge(case, self.samples), new[0], (-np.inf, -np.inf)
-        for choice in new:
-            if context.effort.deadline.passed:
-                break
-            found = judge(applied(case, Change(self.name, say("ledger.none"), plan=choice[0])))
-            score = counting(found)(found), decibels(found)
-            if score > most:
-                best, most = choice, score
-        return best
+        return [every, *singles, *([at_layers] if others[0] else [])]
+
+
+def _upon(choice: Choice, noise: Mapping[str, Affine]) -> Choice:
+    """Ranges by noise gains, and those of one method for the tensors that these leave."""
+    left = {key: affine for key, affine in choice[0].items() if key not in noise}
+    names = [*choice[1][:1] * len(left), *[say("ledger.by_noise")] * len(noise)]
+    return {**left, **noise}, names
 
 
 @final
