@@ -47,10 +47,12 @@ SHARED = {
     "M004": "data of a tensor that are not there",
     "M008": "a value of the graph is no numeric tensor",
     "S001": "a runtime stops while it runs a network",
+    "S003": "the float network gives what is not finite",
     "T005": "a tensor cannot be what --set asks for",
     "T007": "there is no metric of that name",
     "T010": "a word that chooses between ways to go about it is not known",
     "T031": "a figure is asked for that a side does not have",
+    "U002": "a value is none that an option takes",
     "W002": "a worker ended by itself",
 }
 

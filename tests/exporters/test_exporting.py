@@ -195,7 +195,7 @@ def test_the_version_in_the_header_of_a_cache_can_be_chosen(
     assert (tmp_path / "tensorrt-cache/calibration.cache").read_text().startswith(header)
 
 
-@pytest.mark.parametrize("given", ["11.0.0", "8", "eight.six", ""])
+@pytest.mark.parametrize("given", ["11.0.0", "8", "eight.six"])
 def test_a_version_that_reads_no_caches_is_refused(given: str, tmp_path: Path) -> None:
     arguments = ("--data", FILES["calibration"], "--to", "tensorrt-cache", "--tensorrt", given)
     result = run("export", FILES["model"], *arguments, "--out", tmp_path / "out")
