@@ -183,6 +183,23 @@ def test_the_attempts_that_promise_most_together_share_the_time(
     assert [e.method for e in planner.ledger] == order
 
 
+@pytest.mark.parametrize(
+    ("seconds", "order"), [(90.0, ["much", "little"]), (200.0, ["little", "much"])]
+)
+def test_a_small_gain_waits_where_there_may_be_no_time_for_all(
+    small: tuple[Source, Case], seconds: float, order: list[str]
+) -> None:
+    """Though its stage comes first: what was said of times may be off by a factor of two."""
+    source, case = small
+    attempts = [_Timed("little", 20, 0.1), _Timed("much", 40, 4.0)]
+    attempts[0].stage = "ranges"
+    planner, _ = _planner(source, case, attempts, seconds=seconds, pace=1.0)
+    for attempt in attempts:
+        attempt.planner = planner
+    planner.run(silent)
+    assert [e.method for e in planner.ledger] == order
+
+
 def _judging(planner: Planner, seconds: float) -> Callable[[float], float]:
     """Lets a planner believe that judging takes so many seconds, and keeps none for the end."""
 

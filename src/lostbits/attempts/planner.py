@@ -37,6 +37,8 @@ from lostbits.workers.progress import ATTEMPT, Progress
 LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
+_UNSURE = 2.0  # times as long as was said an attempt may take
+_FAR = 10.0  # times as much a second wins what small gains wait for
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 
 
@@ -208,13 +210,26 @@ class Planner:
             waiting: Those that may.
             spent: Seconds that something else takes before.
         """
-        possible = self._hopeful(predicted, waiting)
-        options = [self._option(r, predicted[r.name]) for r in possible]
+        pairs = [(r, self._option(r, predicted[r.name])) for r in self._hopeful(predicted, waiting)]
         room = self.deadline - time.monotonic() - spent
+        pairs = [pair for pair in pairs if self._worth_its_time(pair[1], pairs, room)]
+        possible, options = [r for r, _ in pairs], [option for _, option in pairs]
         fitting = best(options, room)
         if not fitting and not spent:
             fitting = self._cheapest(possible, options, room)
         return tuple(possible[i] for i in fitting)
+
+    def _worth_its_time(
+        self, option: Option, pairs: Sequence[tuple[Recovery, Option]], room: float
+    ) -> bool:
+        """Whether it need not wait, where there may be no time for all, for what wins far more."""
+        if _UNSURE * sum(each.cost for _, each in pairs) < room:
+            return True
+        return _FAR * self._rate(option) >= max(self._rate(each) for _, each in pairs)
+
+    def _rate(self, option: Option) -> float:
+        """Decibels a second, judging included."""
+        return option.worth / (option.cost + self.judging)
 
     def _cheapest(
         self, possible: Sequence[Recovery], options: Sequence[Option], room: float
