@@ -40,9 +40,14 @@ class Finish:
     def __init__(self, planner: Planner, progress: Progress) -> None:
         self.planner, self.progress = planner, progress
 
-    def again(self, recovery: Recovery) -> None:
-        """Attempt from the first plan what was just attempted from the best, if worth it."""
-        if isinstance(recovery, Sweeping) and recovery.afresh and self._worth(recovery):
+    def again(self, recovery: Recovery, awaited: float = 0.0) -> None:
+        """Attempt from the first plan what was just attempted from the best, if worth it.
+
+        Args:
+            recovery: What was attempted.
+            awaited: Seconds of all that may still help, which come first.
+        """
+        if isinstance(recovery, Sweeping) and recovery.afresh and self._worth(recovery, awaited):
             self._afresh(recovery)
 
     @property
@@ -52,10 +57,10 @@ class Finish:
     def _met(self, judged: Judged) -> bool:
         return self._goal is not None and self._goal.met(judged.baseline)
 
-    def _worth(self, recovery: Sweeping) -> bool:
+    def _worth(self, recovery: Sweeping, awaited: float) -> bool:
         """Whether there is something to win, and time for it."""
         planner, met = self.planner, self._met(self.planner.judged)
-        room = planner.deadline - time.monotonic()
+        room = planner.deadline - time.monotonic() - awaited
         if planner.pace.needed(attempt_cost(recovery, planner.first)) > room:
             return False
         others = planner.base is not planner.first or any(

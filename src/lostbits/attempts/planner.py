@@ -68,7 +68,8 @@ class Planner:
         steps: Changes that were kept since, by name.
         judged: Figures of the best so far.
         known: Noise gains of the form of the network that was asked for last.
-        attempted: Told after every attempt; may put another case in the place of the best.
+        attempted: Told after every attempt, with the seconds of all that may still help; may put
+            another case in the place of the best.
         closing: Seconds to leave for what follows the attempts, from those that judging one takes.
         calibrating: Seconds that another form of the network takes to be calibrated.
         judging: Seconds that judging a case takes.
@@ -88,7 +89,7 @@ class Planner:
     moved: bool = False
     steps: list[tuple[str, Change]] = field(default_factory=list)
     stopped: Message = field(default_factory=lambda: say("recovered.time"))
-    attempted: Callable[[Recovery], None] = lambda recovery: None
+    attempted: Callable[[Recovery, float], None] = lambda recovery, awaited: None
     considered: dict[str, Proposal] = field(default_factory=dict)
     proposed: dict[str, Change] = field(default_factory=dict)
     closing: Callable[[float], float] = lambda judging: 0.0
@@ -132,7 +133,7 @@ class Planner:
                 return
             waiting.remove(chosen)
             self._attempt(chosen, predicted, waiting, progress)
-            self.attempted(chosen)
+            self.attempted(chosen, self._awaited(predicted, waiting))
 
     def _look_again(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> None:
         """Attribute the error anew after a large change, where that leaves time for the best."""
@@ -195,6 +196,10 @@ class Planner:
     def _hopeful(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> list[Recovery]:
         """Those that are predicted to help."""
         return [r for r in waiting if self._in_time(r) and predicted[r.name].gain >= LEAST]
+
+    def _awaited(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> float:
+        hopeful = self._hopeful(predicted, waiting)
+        return sum(self._option(r, predicted[r.name]).cost for r in hopeful)
 
     def _in_time(self, recovery: Recovery) -> bool:
         """Another form of the network would undo what ranges, weights or bits have won."""
