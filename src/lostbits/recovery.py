@@ -281,9 +281,12 @@ class Sweeping(Recovery, abc.ABC):
 
     Attributes:
         alone: Whether it keeps a single process busy, so that another one may be tried beside it.
+        least_part: Of the time that it wants; with so much it is worth beginning, since each layer
+            that is done counts.
     """
 
     alone: ClassVar[bool] = False
+    least_part: ClassVar[float] = 1.0
 
     @abc.abstractmethod
     def gain(self, diagnosed: Diagnosed) -> float:

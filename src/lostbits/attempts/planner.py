@@ -38,7 +38,7 @@ LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
 _UNSURE = 2.0  # times as long as was said an attempt may take
-_FAR = 10.0  # times as much a second wins what small gains wait for
+_FAR = 10.0  # times as much promises what small gains wait for
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 
 
@@ -227,14 +227,12 @@ class Planner:
     def _worth_its_time(
         self, option: Option, pairs: Sequence[tuple[Recovery, Option]], room: float
     ) -> bool:
-        """Whether it need not wait, where there may be no time for all, for what wins far more."""
+        """Whether it need not wait for what promises far more, where time may be short for all."""
         if _UNSURE * sum(each.cost for _, each in pairs) < room:
             return True
-        return _FAR * self._rate(option) >= max(self._rate(each) for _, each in pairs)
-
-    def _rate(self, option: Option) -> float:
-        """Decibels a second, judging included."""
-        return option.worth / (option.cost + self.judging)
+        most = max((each for _, each in pairs), key=lambda each: each.worth)
+        slower = option.worth * (most.cost + self.judging) < most.worth * option.cost
+        return _FAR * option.worth >= most.worth or not slower
 
     def _cheapest(
         self, possible: Sequence[Recovery], options: Sequence[Option], room: float
@@ -250,7 +248,8 @@ class Planner:
     def _option(self, recovery: Recovery, forecast: Forecast) -> Option:
         """What was proposed beside another one costs no time any more."""
         known = recovery.name in self.proposed
-        seconds = 0.0 if known else self.pace.needed(forecast.cost)
+        part = recovery.least_part if isinstance(recovery, Sweeping) else 1.0
+        seconds = 0.0 if known else part * self.pace.needed(forecast.cost)
         return Option(recovery.stage, forecast.gain, seconds)
 
     def _next(self, predicted: Forecasts, waiting: Sequence[Recovery]) -> Recovery | None:

@@ -74,6 +74,7 @@ class SecondOrder(Sweeping):
     )
     source: ClassVar[str] = "Frantar et al. 2022, arXiv:2208.11580, arXiv:2210.17323"
     stage: ClassVar[Stage] = "weights"
+    least_part: ClassVar[float] = 0.4
     positions: int = 16384
 
     def cost(self, case: Case) -> float:
