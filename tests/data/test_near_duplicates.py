@@ -16,11 +16,10 @@ RNG = np.random.default_rng(5)
 
 
 def opened(*arrays: NDArray[Any]) -> Source:
-    names = [f"x{number}" for number in range(len(arrays))]
-    inputs = [
-        InputSpec(n, x.dtype, (None, *x.shape[1:])) for n, x in zip(names, arrays, strict=True)
-    ]
-    return open_source(dict(zip(names, arrays, strict=True)), inputs)
+    data = {f"x{number}": array for number, array in enumerate(arrays)}
+    return open_source(
+        data, [InputSpec(n, x.dtype, (None, *x.shape[1:]), masks=True) for n, x in data.items()]
+    )
 
 
 def groups(source: Source) -> list[int]:
@@ -62,6 +61,15 @@ def test_every_input_that_varies_must_be_alike() -> None:
     x[7] = x[1]
     assert groups(opened(x, mask))[7] == 1
     mask[7, 10:] = 0
+    assert groups(opened(x, mask))[7] == 7
+
+
+@pytest.mark.filterwarnings("error")
+def test_masks_of_minus_infinity_are_values_like_others() -> None:
+    x, mask = pictures(10), np.zeros((10, 40), np.float32)
+    mask[:, 30:], x[7] = -np.inf, x[1]
+    assert groups(opened(x, mask))[7] == 1
+    mask[7, 20:] = np.finfo(np.float32).min
     assert groups(opened(x, mask))[7] == 7
 
 

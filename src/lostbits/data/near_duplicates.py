@@ -14,6 +14,7 @@ _BLOCKS = 4096  # values that a sample is averaged to, at most
 _ALIKE = 0.99  # correlation of two samples' blocks; two photographs of one kind reach 0.9
 _FEW = 32  # blocks below which any two samples may correlate, so that their values are compared
 _SAME = 0.9  # part of the indices, such as tokens, that are equal
+_FAR = 1e30  # what stands for infinity: its square is a number
 _MOST = 2048  # samples; of more, the comparisons of all with all would take longer than the rest
 
 Doubles = NDArray[np.float64]
@@ -64,6 +65,7 @@ def _blocks(x: NDArray[np.generic]) -> NDArray[np.generic]:
     """One row a sample: averages over blocks of neighbours along the long axes, or indices."""
     if x.dtype.kind != "f":
         return x.reshape(len(x), -1)
+    x = np.nan_to_num(np.asarray(x, np.float64), posinf=_FAR, neginf=-_FAR).clip(-_FAR, _FAR)
     rest = max(_BLOCKS // max(np.prod([n for n in x.shape[1:] if n <= 4]), 1), 1)
     long = sum(n > 4 for n in x.shape[1:])
     most = max(int(rest ** (1 / max(long, 1))), 1)
@@ -72,9 +74,9 @@ def _blocks(x: NDArray[np.generic]) -> NDArray[np.generic]:
         if length > max(most, 4):
             edges = np.arange(most) * length // most
             sizes = np.diff([*edges, length])
-            sums = np.add.reduceat(x, edges, axis, dtype=np.float64)
+            sums = np.add.reduceat(x, edges, axis)
             x = sums / sizes.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    return x.reshape(len(x), -1).astype(np.float64)
+    return x.reshape(len(x), -1)
 
 
 def _alike(rows: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -86,20 +86,18 @@ class Ranges(Sweeping):
         A sweep in place of noise gains, where no gradient passes, ends with half of the time.
         """
         few = min(self.samples, case.samples)
-        trials = len(self.methods or MEMBERS.all()) + 2
+        walk, methods = walk_cost(case, few), len(self.methods or MEMBERS.all())
         if not self.methods:
-            return (trials + _PASSES) * walk_cost(case, few)
-        sweeps = 1 + _CANDIDATE * (len(self.methods) + len(self.fractions))
-        return few / max(case.samples, 1) * sweep_cost(case) * sweeps + trials * walk_cost(
-            case, few
-        )
+            return (methods + 2 + _PASSES) * walk
+        candidates = 1 + _CANDIDATE * (methods + len(self.fractions))
+        return candidates * few / max(case.samples, 1) * sweep_cost(case) + (methods + 2) * walk
 
     def gain(self, diagnosed: Diagnosed) -> float:
         """A quarter of what activations cost."""
         return diagnosed.gain_db("activation", _USUAL)
 
     def change(self, case: Case, context: Context) -> Change:
-        """Try all candidates at every layer; one range for all tensors that share it."""
+        """The best of all choices; one range for all tensors that share it."""
         trial, noise = _Trial(case, self), self._by_noise(case, context)
         if not noise:
             self._sweep(case, trial, context)
