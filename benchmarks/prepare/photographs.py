@@ -77,24 +77,26 @@ def load_stamp(path: Path) -> Image.Image:
     return stamp.crop(stamp.getchannel("A").getbbox())
 
 
+def resized(stamp: Image.Image, part: float) -> Image.Image:
+    """Return a stamp whose longer side is a part of that of an image."""
+    scale = part * SIDE / max(stamp.size)
+    width, height = (max(1, round(scale * length)) for length in stamp.size)
+    return stamp.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def compose(path: Path, rng: np.random.Generator) -> Floats:
     """Return one normalised image, channels first: a stamp on a random background."""
     canvas, stamp = background(rng), load_stamp(path)
-    scale = rng.uniform(0.6, 0.98) * SIDE / max(stamp.size)
-    width, height = (max(1, round(scale * length)) for length in stamp.size)
-    stamp = stamp.resize((width, height), Image.Resampling.LANCZOS)
-    corner = int(rng.integers(SIDE - width + 1)), int(rng.integers(SIDE - height + 1))
+    stamp = resized(stamp, rng.uniform(0.6, 0.98))
+    corner = int(rng.integers(SIDE - stamp.width + 1)), int(rng.integers(SIDE - stamp.height + 1))
     canvas.paste(stamp, corner, stamp)
     return normalised(canvas)
 
 
 def on_white(path: Path) -> Floats:
     """Return one normalised image, channels first: a stamp centred on white."""
-    canvas, stamp = Image.new("RGB", (SIDE, SIDE), "white"), load_stamp(path)
-    scale = 0.95 * SIDE / max(stamp.size)
-    width, height = (max(1, round(scale * length)) for length in stamp.size)
-    stamp = stamp.resize((width, height), Image.Resampling.LANCZOS)
-    canvas.paste(stamp, ((SIDE - width) // 2, (SIDE - height) // 2), stamp)
+    canvas, stamp = Image.new("RGB", (SIDE, SIDE), "white"), resized(load_stamp(path), 0.95)
+    canvas.paste(stamp, ((SIDE - stamp.width) // 2, (SIDE - stamp.height) // 2), stamp)
     return normalised(canvas)
 
 

@@ -1,7 +1,7 @@
 """The planner: which attempts it makes, in which order, and which it keeps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,10 +177,7 @@ def test_the_attempts_that_promise_most_together_share_the_time(
     attempts = [_Timed("slow", 60, 4.0), _Timed("quick", 20, 3.0), _Timed("early", 20, 0.5)]
     attempts[2].stage = "ranges"
     planner, _ = _planner(source, case, attempts, seconds=seconds, pace=1.0)
-    for attempt in attempts:
-        attempt.planner = planner
-    planner.run(silent)
-    assert [e.method for e in planner.ledger] == order
+    assert _attempted(planner, attempts) == order
 
 
 @pytest.mark.parametrize(
@@ -194,10 +191,15 @@ def test_a_small_gain_waits_where_there_may_be_no_time_for_all(
     attempts = [_Timed("little", 20, 0.1), _Timed("much", 40, 4.0)]
     attempts[0].stage = "ranges"
     planner, _ = _planner(source, case, attempts, seconds=seconds, pace=1.0)
+    assert _attempted(planner, attempts) == order
+
+
+def _attempted(planner: Planner, attempts: Sequence["_Timed"]) -> list[str]:
+    """Names of what a planner has attempted, in that order."""
     for attempt in attempts:
         attempt.planner = planner
     planner.run(silent)
-    assert [e.method for e in planner.ledger] == order
+    return [entry.method for entry in planner.ledger]
 
 
 def _judging(planner: Planner, seconds: float) -> Callable[[float], float]:

@@ -85,11 +85,12 @@ class InRuntime:
 
     def _late(self, case: Case, runtime: Backend, known: Baseline) -> list[Entry]:
         """What could not be looked at, where this processor may lose by it."""
-        changes = [change for cure in self.cures if (change := self._change(case, cure))]
+        changes = (self._change(case, cure) for cure in self.cures)
+        first = next((change for change in changes if change is not None), None)
+        if first is None:
+            return []
         note = say("ledger.no_time_in_runtime", runtime=runtime.name)
-        return [
-            Entry(c.method, RUNTIME, 0.0, known, known, False, 0.0, note, {}) for c in changes[:1]
-        ]
+        return [Entry(first.method, RUNTIME, 0.0, known, known, False, 0.0, note, {})]
 
     def _tried(self, here: "_Here", cure: Rewriting) -> tuple[Case, Entry | None]:
         case = here.case

@@ -13,6 +13,9 @@ from itertools import product
 from math import fsum
 from typing import final
 
+_UNSURE = 2.0  # times as long as was said an attempt may take
+_FAR = 10.0  # times as much promises what small gains wait for
+
 
 @final
 @dataclass(frozen=True)
@@ -61,6 +64,32 @@ def best(options: Sequence[Option], room: float) -> tuple[int, ...]:
         if promise == most
     ]
     return min(sets, key=lambda some: (-len(some), some), default=())
+
+
+def timely(options: Sequence[Option], room: float, judging: float) -> tuple[int, ...]:
+    """Indices of those that need not wait, where time may be short for all of them.
+
+    What promises little waits for what promises most, unless it wins more a second.
+
+    Args:
+        options: All that may come.
+        room: Seconds that are left.
+        judging: Seconds that each takes besides.
+
+    >>> timely([Option("a", 0.1, 20.0), Option("b", 4.0, 40.0)], 90.0, 1.0)
+    (1,)
+    >>> timely([Option("a", 0.1, 20.0), Option("b", 4.0, 40.0)], 200.0, 1.0)
+    (0, 1)
+    """
+    most = max(options, key=lambda option: option.worth, default=None)
+    if most is None or _UNSURE * fsum(option.cost for option in options) < room:
+        return tuple(range(len(options)))
+    seconds = most.cost + judging
+    return tuple(
+        i
+        for i, o in enumerate(options)
+        if _FAR * o.worth >= most.worth or o.worth * seconds >= most.worth * o.cost
+    )
 
 
 def _cost(options: Sequence[Option], some: Sequence[int]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from lostbits.attempts.forecasts import Forecast, Forecasts, promise
-from lostbits.attempts.knapsack import Option, best
+from lostbits.attempts.knapsack import Option, best, timely
 from lostbits.attempts.ledger import Entry, decibels_of, failed
 from lostbits.attempts.pace import Pace, attempt_cost
 from lostbits.attempts.parallel_proposals import beside, proposals
@@ -37,8 +37,6 @@ from lostbits.workers.progress import ATTEMPT, Progress
 LEAST = 0.05  # dB: less than this is not worth another step
 _LARGE = 3.0  # dB: after such a gain the errors lie elsewhere, and are attributed anew
 _CLOSING = 0.4  # part of the time, at most, that is kept for what comes after the attempts
-_UNSURE = 2.0  # times as long as was said an attempt may take
-_FAR = 10.0  # times as much promises what small gains wait for
 _UNKNOWN = 6.0  # dB: a bit's worth, where the goal is not in decibels
 
 
@@ -215,24 +213,15 @@ class Planner:
             waiting: Those that may.
             spent: Seconds that something else takes before.
         """
-        pairs = [(r, self._option(r, predicted[r.name])) for r in self._hopeful(predicted, waiting)]
+        hopeful = self._hopeful(predicted, waiting)
+        offered = [self._option(r, predicted[r.name]) for r in hopeful]
         room = self.deadline - time.monotonic() - spent
-        pairs = [pair for pair in pairs if self._worth_its_time(pair[1], pairs, room)]
-        possible, options = [r for r, _ in pairs], [option for _, option in pairs]
+        kept = timely(offered, room, self.judging)
+        possible, options = [hopeful[i] for i in kept], [offered[i] for i in kept]
         fitting = best(options, room)
         if not fitting and not spent:
             fitting = self._cheapest(possible, options, room)
         return tuple(possible[i] for i in fitting)
-
-    def _worth_its_time(
-        self, option: Option, pairs: Sequence[tuple[Recovery, Option]], room: float
-    ) -> bool:
-        """Whether it need not wait for what promises far more, where time may be short for all."""
-        if _UNSURE * sum(each.cost for _, each in pairs) < room:
-            return True
-        most = max((each for _, each in pairs), key=lambda each: each.worth)
-        slower = option.worth * (most.cost + self.judging) < most.worth * option.cost
-        return _FAR * option.worth >= most.worth or not slower
 
     def _cheapest(
         self, possible: Sequence[Recovery], options: Sequence[Option], room: float

@@ -4,6 +4,7 @@ They belong on one side where samples are parted. A judge that the method has se
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def _blocks(x: NDArray[np.generic]) -> NDArray[np.generic]:
     """One row a sample: averages over blocks of neighbours along the long axes, or indices."""
     if x.dtype.kind != "f":
         return x.reshape(len(x), -1)
-    x = np.nan_to_num(np.asarray(x, np.float64), posinf=_FAR, neginf=-_FAR).clip(-_FAR, _FAR)
+    x = np.nan_to_num(np.asarray(x, np.float64)).clip(-_FAR, _FAR)
     rest = max(_BLOCKS // max(np.prod([n for n in x.shape[1:] if n <= 4]), 1), 1)
     long = sum(n > 4 for n in x.shape[1:])
     most = max(int(rest ** (1 / max(long, 1))), 1)
@@ -79,9 +80,9 @@ def _blocks(x: NDArray[np.generic]) -> NDArray[np.generic]:
     return x.reshape(len(x), -1)
 
 
-def _alike(rows: NDArray[np.generic]) -> NDArray[np.bool_]:
+def _alike(rows: NDArray[Any]) -> NDArray[np.bool_]:
     """Which pairs of samples are next to the same in one input."""
-    return _correlated(rows.astype(np.float64)) if rows.dtype.kind == "f" else _equal(rows)
+    return _correlated(rows) if rows.dtype.kind == "f" else _equal(rows)
 
 
 def _correlated(rows: Doubles) -> NDArray[np.bool_]:

@@ -153,7 +153,8 @@ class Ranges(Sweeping):
             return {}, []
         most, best = max(scores, key=lambda pair: pair[0])
         both = _upon(best, noise)
-        return both if noise and score(both) > most else best
+        more = noise and len(both[0]) > len(noise)  # else it is one of those
+        return both if more and score(both) > most else best
 
     def _choices(self, trial: "_Trial", noise: Mapping[str, Affine]) -> list[Choice]:
         """All that differ in kind; those that looked at layers where there is no noise model."""

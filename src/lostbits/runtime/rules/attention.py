@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from lostbits.runtime.rules.contributed import turned
+from lostbits.runtime.rules.contributed import turned_part
 from lostbits.runtime.rules.rule import (
     Operator,
     Outputs,
@@ -104,7 +104,7 @@ def _attended(
 def _rotated(operator: Operator, inputs: Values, x: torch.Tensor, start: int) -> torch.Tensor:
     places = slice(start, start + x.shape[2])
     cos, sin = (given(inputs, i)[places][None, None] for i in (7, 8))
-    return _turned_part(operator, x, cos, sin, "rotary_interleaved")
+    return turned_part(x, cos, sin, paired=bool(operator.get("rotary_interleaved", 0)))
 
 
 def rotary_embedding(operator: Operator, inputs: Values) -> Outputs:
@@ -113,17 +113,9 @@ def rotary_embedding(operator: Operator, inputs: Values) -> Outputs:
     tables = [given(inputs, i) for i in (1, 2)]
     cos, sin = (t if places is None else t[places.long()] for t in tables)
     heads = _split(x, operator.get("num_heads", 0))
-    y = _turned_part(operator, heads, cos[:, None], sin[:, None], "interleaved")
+    paired = bool(operator.get("interleaved", 0))
+    y = turned_part(heads, cos[:, None], sin[:, None], paired=paired)
     return (y if x.ndim > 3 else _joined(y),)
-
-
-def _turned_part(
-    operator: Operator, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, paired: str
-) -> torch.Tensor:
-    """Heads with as many channels turned as the tables have, the others as they are."""
-    width = 2 * cos.shape[-1]
-    first = turned(x[..., :width], cos, sin, paired=bool(operator.get(paired, 0)))
-    return torch.cat([first, x[..., width:]], -1)
 
 
 RULES: dict[str, Rule] = {

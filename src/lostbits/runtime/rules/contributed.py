@@ -107,8 +107,7 @@ def rotary_embedding(operator: Operator, inputs: Values) -> Outputs:
     else:
         split = x.transpose(1, 2)
     cos, sin = (_at(table, positions, x.shape[0], split.shape[1]) for table in (cos, sin))
-    first = turned(split[..., :width], cos, sin, paired=bool(operator.get("interleaved", 0)))
-    y = torch.cat([first, split[..., width:]], -1)
+    y = turned_part(split, cos, sin, paired=bool(operator.get("interleaved", 0)))
     return (y.flatten(2) if x.ndim == 3 else y.transpose(1, 2),)
 
 
@@ -119,7 +118,15 @@ def _at(table: torch.Tensor, positions: torch.Tensor, batch: int, length: int) -
     return table[positions.long()].unsqueeze(2)
 
 
-def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool) -> torch.Tensor:
+def turned_part(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool
+) -> torch.Tensor:
+    """As many channels turned as the tables have, the others as they are."""
+    width = 2 * cos.shape[-1]
+    return torch.cat([_turned(x[..., :width], cos, sin, paired=paired), x[..., width:]], -1)
+
+
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, paired: bool) -> torch.Tensor:
     """Channels 2i and 2i + 1 together where they are paired, else i and i + width / 2."""
     one, other = (x[..., 0::2], x[..., 1::2]) if paired else x.chunk(2, -1)
     parts = (cos * one - sin * other, sin * one + cos * other)
