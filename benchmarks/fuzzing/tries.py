@@ -507,8 +507,9 @@ def _value_of(option: str, dice: Random) -> str:
     if option in ("--out", "--json"):  # whatever is named there is the user's wish: stay in ``out``
         places = "new", "a/b/c", "notes.txt/x", "n" * 300, hostile.file_name(dice, ".json")
         return f"../out/{dice.choice(places)}"
-    # A folder that is named may be read; the working folder holds what must not be.
-    names = [name for name in hostile.NAMES if "\0" not in name and name != "."]
+    # What is named may be read, and its beginning shown: not these, which hold what must not be.
+    given = {".", "/etc/passwd"}
+    names = [name for name in hostile.NAMES if "\0" not in name and name not in given]
     return dice.choice((dice.choice(_VALUES), dice.choice(_WORDS), dice.choice(names)))
 
 

@@ -170,6 +170,14 @@ def test_coherence_of_two_terms(angle: float, coherence: float) -> None:
     assert figures.coherence == pytest.approx(coherence)
 
 
+def test_huge_terms_that_cancel_leave_no_negative_error() -> None:
+    sums = LayerSum("y")
+    sums.with_error[:2], sums.power = (-2.0, 1.0), 1.0
+    report = _report("n", "Gemm", [], sums)
+    assert report.error == report.coherence == 0.0
+    assert set(report.shares.values()) == {0.0}
+
+
 def _figures(terms: dict[str, torch.Tensor]) -> LayerReport:
     sums = LayerSum("y")
     error = torch.stack(list(terms.values())).sum(dim=0)

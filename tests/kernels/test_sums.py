@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from lostbits.arithmetics import ARM, X86_AVX2
 from lostbits.kernels.bounds import pair_reach, sum_reach, takes_pairs
+from lostbits.kernels.integer_ops import OPS
 from lostbits.kernels.sums import Adder, Integers, Sums, added
 
 Overflow = Literal["wrap", "saturate"]
@@ -137,3 +139,10 @@ def test_only_uint8_by_int8_is_added_in_pairs_on_x86(
 ) -> None:
     assert takes_pairs(X86_AVX2, kinds, shape, groups) == expected
     assert takes_pairs(ARM, kinds, shape, groups) == (kinds == ("int8", "int8"))
+
+
+def test_a_factor_beyond_float32_gives_the_last_code() -> None:
+    own = {"real": np.array([1e300, 1e30]), "rounding": "half_even", "bits": 0, "zero": 3}
+    total = np.array([[5, -7], [0, 2**30]], np.int32)
+    (codes,) = OPS["Requantize"]({**own, "to": onnx.TensorProto.INT8}, [total])
+    np.testing.assert_array_equal(codes, [[127, -128], [3, 127]])

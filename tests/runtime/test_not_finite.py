@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lostbits.errors import SimulationError
+from lostbits.runtime.equality import relative_error
 from lostbits.runtime.metrics import Comparison
 
 
@@ -21,3 +22,9 @@ def test_a_comparison_refuses_it(wrong: float, side: int, code: str) -> None:
 def test_numbers_are_compared() -> None:
     x = np.ones((4, 3), np.float32)
     assert Comparison().update([x], [x * 2], range(4)).baseline(["y"]).sqnr_db == 0.0
+
+
+def test_infinities_have_no_distance() -> None:
+    x, y = np.array([np.inf, 1.0], np.float32), np.array([np.inf, 2.0], np.float32)
+    assert np.isnan(relative_error(x, y))
+    assert relative_error(x, x) == 0.0

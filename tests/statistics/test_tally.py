@@ -130,3 +130,11 @@ def test_what_is_sent_is_short_and_comes_back_whole() -> None:
     back = pickle.loads(sent)
     np.testing.assert_equal(back.state(), seen.state())
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(Tally(1))).lo, [np.inf])
+
+
+def test_a_sum_waits_in_narrow_numbers_and_goes_on_growing() -> None:
+    first, then = (feature_map(2, 4, 8, 8, seed=n) for n in (1, 2))
+    merged = Tally(1).merge(Tally(1).update(first))
+    assert merged._whole.counts.dtype == np.uint16 and merged._channels.counts.dtype == np.uint8
+    both = Tally(1).update(first).update(then)
+    assert pickle.dumps(merged.update(then).state()) == pickle.dumps(both.state())

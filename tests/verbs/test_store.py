@@ -115,6 +115,13 @@ def test_a_plan_for_other_places_is_refused(tmp_path: Path) -> None:
         load_case(tmp_path)
 
 
+def test_a_hole_larger_than_memory_is_not_read(tmp_path: Path) -> None:
+    with (stored(case_of(), tmp_path) / FLOAT).open("r+b") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(OutputError, match=r"O003: .*float\.onnx"):
+        load_case(tmp_path)
+
+
 def test_a_target_from_a_file_must_be_given(tmp_path: Path) -> None:
     own = replace(SNPE, name="mine")
     case = case_of(target=own)

@@ -235,6 +235,7 @@ def _report(node: str, op: str, inputs: list[str], sums: LayerSum) -> LayerRepor
     energy = float(sums.with_error.sum())
     if not np.isfinite([energy, sums.power, *sums.own_energy]).all():
         raise not_finite(f"errors of layer {node!r}", f"energy {energy}, power {sums.power}")
+    energy = max(energy, 0.0)  # a square, but of huge terms that cancel rounding may leave less
     shares = sums.with_error / energy if energy > 0 else np.zeros(len(TERMS))
     shift = np.zeros(1) if sums.shift is None else sums.shift
     return LayerReport(

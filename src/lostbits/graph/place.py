@@ -7,6 +7,7 @@ weights and biases of the layers that read them follow.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import onnx_ir as ir
@@ -40,6 +41,15 @@ class Placed:
     float_biases: tuple[Site, ...] = ()
     inherited: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def groups(self) -> dict[str, tuple[Site, ...]]:
+        """Activations that share their parameters, by the name of their group."""
+        found: dict[str, list[Site]] = {}
+        for site in self.sites:
+            if site.streams:
+                found.setdefault(site.group, []).append(site)
+        return {group: tuple(sites) for group, sites in found.items()}
+
     @property
     def fused(self) -> frozenset[str]:
         """Tensors that only the activation or bias behind them reads, which is fused with them."""
@@ -52,9 +62,8 @@ class Placed:
 
     def inherits(self, tensor: str, plan: Mapping[str, Affine]) -> Affine | None:
         """Parameters that a tensor without a site has from its sources, if they agree."""
-        group = self.inherited.get(tensor)
-        sources = (s.key for s in self.sites if s.streams and s.group == group)
-        known = [plan[key] for key in sources if key in plan]
+        sources = self.groups.get(self.inherited.get(tensor, ""), ())
+        known = [plan[s.key] for s in sources if s.key in plan]
         return known[0] if known and all(affine == known[0] for affine in known) else None
 
 

@@ -105,7 +105,9 @@ def _requantized(own: Attributes, inputs: Arrays) -> tuple[NDArray[Any], ...]:
             total.astype(np.int64), Factor.of(real, own["bits"]), rounding, twice=bool(own["twice"])
         )
     else:
-        steps = whole(total.astype(np.float32) * real.astype(np.float32), rounding)
+        factor = np.minimum(real, np.finfo(np.float32).max).astype(np.float32)
+        with np.errstate(over="ignore"):  # infinity is limited to the last code, as any large sum
+            steps = whole(total.astype(np.float32) * factor, rounding)
     return (_coded(own, steps + own["zero"]),)
 
 

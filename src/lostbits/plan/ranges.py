@@ -1,6 +1,6 @@
 """The planning of ranges: from what was seen, by the target's rules and the user's wishes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import final
@@ -40,13 +40,19 @@ def make_plan(
     _check_names(wishes, placed)
     plan: dict[str, Affine] = {}
     floats = {t for t, wish in wishes.items() if wish.as_float}
+    made: dict[Hashable, Affine] = {}  # once a group, which may have thousands of members
     for site in placed.sites:
         if site.role == "bias" or site.tensor in floats:
             continue
         if site.role == "weight" and site.key not in seen:  # infinities that no Softmax bounds
             continue
         wish = _wish(site, placed, wishes)
-        plan[site.key] = _affine(site, _wished(site, target, wish), seen, placed, wish)
+        rule = _wished(site, target, wish)
+        alone = not site.streams or _by_channel(site, rule, wish)
+        key = site.key if alone else site.group, rule, wish
+        if key not in made:
+            made[key] = _affine(site, rule, seen, placed, wish)
+        plan[site.key] = made[key]
     plan = {**plan, **widened(model, placed, plan, target)}
     biases = plan_biases(model, placed, plan, target)
     return plan | {k: a for k, a in biases.items() if k.removesuffix(":bias") not in floats}
@@ -93,6 +99,8 @@ def _fewest(rows: Histogram) -> int:
 
 
 def _wish(site: Site, placed: Placed, wishes: Mapping[str, Override]) -> Override | None:
+    if not wishes:
+        return None
     return next((wishes[t] for t in _members(site, placed) if t in wishes), None)
 
 
@@ -224,8 +232,7 @@ def _members(site: Site, placed: Placed) -> list[str]:
     """Tensors that share the site's parameters, itself first."""
     if not site.streams:
         return [site.tensor]
-    mates = [s.tensor for s in placed.sites if s.streams and s.group == site.group]
-    return [site.tensor, *mates]
+    return [site.tensor, *(s.tensor for s in placed.groups.get(site.group, ()))]
 
 
 def _affine(
@@ -250,8 +257,7 @@ def _rows(site: Site, seen: Mapping[str, Seen], placed: Placed, *, by_channel: b
     """Values of the site's channels, or of the site and all that share its parameters."""
     if by_channel:
         return seen[site.key].channels
-    mates = [s for s in placed.sites if s.streams and s.group == site.group] or [site]
-    mates = mates if site.streams else [site]
+    mates = placed.groups.get(site.group, (site,)) if site.streams else (site,)
     return reduce(together, (seen[s.key].whole for s in mates))
 
 

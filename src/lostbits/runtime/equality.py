@@ -199,10 +199,14 @@ def _with(model: ir.Model, names: Iterable[str]) -> ir.Model:
 
 
 def relative_error(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """``|a - b| / |b|``; 0 for equal arrays, also where both are empty, infinite or zero."""
+    """``|a - b| / |b|``; 0 for equal arrays, also where both are empty, infinite or zero.
+
+    NaN where they differ and both hold infinities.
+    """
     if a.shape != b.shape:
         return float("inf")
     if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
         return 0.0
     x, y = a.astype(np.float64), b.astype(np.float64)
-    return float(np.linalg.norm(x - y) / max(float(np.linalg.norm(y)), 1e-30))
+    with np.errstate(invalid="ignore"):
+        return float(np.linalg.norm(x - y) / max(float(np.linalg.norm(y)), 1e-30))

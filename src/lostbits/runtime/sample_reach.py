@@ -126,14 +126,16 @@ def _seen(x: NDArray[Any], part: Batch, half: float, limits: tuple[float, float]
     found, which = Reach(size=x.size), int(part.first >= half)
     found.lo[which], found.hi[which] = float(x.min()), float(x.max())
     flat = x.astype(np.float64, copy=False).ravel()
-    found.total, found.square = float(flat.sum()), float(flat @ flat)
+    with np.errstate(invalid="ignore"):  # infinities of a mask have no mean
+        found.total, found.square = float(flat.sum()), float(flat @ flat)
     if limits is not None and found.lo[which] < limits[0]:
         found.below = int(np.count_nonzero(x < limits[0]))
     if limits is not None and found.hi[which] > limits[1]:
         found.above = int(np.count_nonzero(x > limits[1]))
     if x.ndim and x.shape[0] == part.size:
         rows = x.reshape(part.size, -1)
-        found.means = [float(m) for m in rows.mean(1, dtype=np.float64)]
+        with np.errstate(invalid="ignore"):
+            found.means = [float(m) for m in rows.mean(1, dtype=np.float64)]
         still = np.flatnonzero(rows.min(1) == rows.max(1))
         found.constant = [] if rows.shape[1] < 2 else [part.first + int(i) for i in still]
     return found

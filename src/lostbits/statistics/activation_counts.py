@@ -91,9 +91,9 @@ class Tally(Statistic[Kept]):
                 table,
                 self._ends,
                 self._zeros,
-                whole.counts[0],
+                whole.growing()[0],
                 whole.exponents,
-                channels.counts,
+                channels.growing(),
                 channels.exponents,
             )
         return self

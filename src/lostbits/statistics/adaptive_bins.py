@@ -42,20 +42,25 @@ class Doubling:
     Attributes:
         exponents: ``e`` of each row, shape (rows,).
         counts: Shape (rows, 2 * bins); column ``bins + k`` covers ``[k, k + 1) * width``, column
-            ``bins - 1 - k`` its mirror image.
+            ``bins - 1 - k`` its mirror image. As wide numbers as they need be.
     """
 
     def __init__(self, rows: int, bins: int) -> None:
         self.bins = bins
         self.exponents = np.full(rows, LEAST, np.int64)
-        self.counts: NDArray[np.int64] = np.zeros((rows, 2 * bins), np.int64)
+        self.counts: NDArray[np.integer[Any]] = np.zeros((rows, 2 * bins), np.int64)
+
+    def growing(self) -> NDArray[np.int64]:
+        """The counts, as what can be added to in place."""
+        self.counts = wide = self.counts.astype(np.int64, copy=False)
+        return wide
 
     def packed(self) -> "Packed":
         """Columns in use, as whole numbers no longer than they need be."""
         used = np.flatnonzero(self.counts.any(axis=0))
         first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
         kept = self.counts[:, first:last]
-        return Packed(self.exponents, first, kept.astype(np.min_scalar_type(kept.max(initial=0))))
+        return Packed(self.exponents, first, _narrow(kept))
 
     @classmethod
     def unpacked(cls, packed: "Packed", bins: int) -> "Doubling":
@@ -86,14 +91,18 @@ class Doubling:
         return np.ldexp(1.0, self.exponents) / self.bins
 
     def merge(self, other: "Doubling") -> None:
-        """Add the counts of ``other``, which is left as it is."""
+        """Add the counts of ``other``, which is left as it is.
+
+        A sum waits for the next one, beside those of all other tensors: 4,096 of them would be
+        2 GiB in wide numbers.
+        """
         exponents = np.maximum(self.exponents, other.exponents)
-        self.counts = self._reaching(exponents) + other._reaching(exponents)
+        self.counts = _narrow(self._reaching(exponents) + other._reaching(exponents))
         self.exponents = exponents
 
     def _reaching(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
-        steps = exponents - self.exponents
-        return widened(self.counts, steps) if steps.any() else self.counts
+        steps, counts = exponents - self.exponents, self.counts.astype(np.int64, copy=False)
+        return widened(counts, steps) if steps.any() else counts
 
     def into(self, made: Histogram, lo: Floats, hi: Floats, zeros: NDArray[np.int64]) -> None:
         """Put the counts into the bins of an empty histogram of as many rows.
@@ -106,7 +115,7 @@ class Doubling:
             hi: Largest value of each row; no bin reaches beyond it.
             zeros: Exact zeros of each row; they stay in the bin above zero.
         """
-        live = self.counts.copy()
+        live = self.counts.astype(np.int64)
         live[:, self.bins] -= zeros
         below = np.concatenate([np.zeros((len(live), 1), np.int64), live.cumsum(axis=1)], axis=1)
         place, share = self._places(made.edges[:, 1:-1], lo, hi)
@@ -126,3 +135,7 @@ class Doubling:
         whole = (edges > left).astype(np.float64)
         share = np.divide(edges - left, right - left, out=whole, where=right > left)
         return place + self.bins, np.clip(share, 0.0, 1.0)
+
+
+def _narrow(counts: NDArray[np.integer[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))

@@ -41,6 +41,7 @@ from lostbits.runtime.simulation import quantized_model
 from lostbits.system.archive import arrays
 from lostbits.system.arrays_on_disk import spooled
 from lostbits.system.files import PROTOBUF, Content, open_file, read_file, size_of
+from lostbits.system.memory import excess
 from lostbits.target import Target
 from lostbits.targets import target as find_target
 from lostbits.targets import with_arithmetic
@@ -223,8 +224,11 @@ def _digest(content: Content) -> str:
 
 
 def _digest_of(path: Path) -> str:
+    """Raises O003 for what cannot be read, or is more than memory holds: a hole has any size."""
     try:
         with open_file(path) as file:
+            if large := excess(size_of(path)):
+                raise _no_case(path, large)
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _no_case(path, error.strerror or str(error)) from error
