@@ -105,6 +105,17 @@ def test_centred_moments_are_those_about_the_means_and_change_nothing() -> None:
     np.testing.assert_equal(seen.state(), before)
 
 
+def test_inputs_that_hardly_vary_beside_their_mean_are_constants() -> None:
+    """What float32 leaves of them about the mean is noise, and no second moment of anything."""
+    random = np.random.default_rng(5)
+    means, spreads = np.array([1e3, 3e7, 1.0]), np.array([0.01, 5.0, 1.0])
+    values = (means + spreads * random.normal(size=(8, 3))).astype(np.float32)
+    moments = Gram(1, 3, paired=True).update(values, values[::-1].copy()).centred()
+    assert not moments.gram[0, :2].any() and not moments.gram[0, :, :2].any()
+    assert not moments.cross[0, :, :2].any()
+    assert moments.gram[0, 2, 2] == pytest.approx(8 * values[:, 2].var(), rel=1e-4)
+
+
 def test_the_bias_shift_takes_the_mean_error_of_the_output_to_zero() -> None:
     x, f = batch(0, 50), batch(1, 50)
     random = np.random.default_rng(2)

@@ -201,6 +201,16 @@ def test_a_photograph_whose_notes_are_cut_short_is_upright(
     assert not recwarn.list
 
 
+def test_an_archive_of_a_later_version_is_an_archive_that_cannot_be_read(tmp_path: Path) -> None:
+    """zipfile says so with an exception of its own, as it does of one that is encrypted."""
+    content, path = bytearray(zipped("x.npy")), tmp_path / "x.npz"
+    content[content.index(b"PK\1\2") + 6] = 148  # the version that is needed, times ten
+    path.write_bytes(content)
+    assert kind_of(path) == "archive"
+    with pytest.raises(DataError, match=r"D00\d"):
+        open_source(path, [IMAGE])
+
+
 def test_every_kind_has_its_name(tmp_path: Path) -> None:
     from lostbits.errors import messages
     from lostbits.language import Language, catalogue

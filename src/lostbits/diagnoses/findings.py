@@ -13,7 +13,6 @@ from lostbits.diagnoses.predicted_gain import predicted_gain, uneven_inputs
 from lostbits.diagnoses.treatment import treatment, what_bars
 from lostbits.errors import messages
 from lostbits.graph.queries import constant
-from lostbits.graph.site import Site
 from lostbits.language import Figure, Message, say
 from lostbits.results.diagnosis import Attribution, Finding, NetworkReport, Reason
 from lostbits.results.sites import SiteReport
@@ -128,7 +127,7 @@ def _finding(
     part: Attribution,
     command: str,
 ) -> Finding:
-    place = _place(case, site)
+    place = next(s for s in case.sites if s.key == site.key)
     verdict = reason_of(site, part, uneven_inputs(case, place))
     coarse = verdict.reason == "granularity" and place.role == "weight"
     why = barred.get(place.node) if coarse else None
@@ -167,14 +166,10 @@ def _share(network: NetworkReport, part: Attribution) -> Figure:
     return f"{part.share:.0%}" if part.share >= 0.01 else f"{part.share:.1%}"
 
 
-def _place(case: Case, site: SiteReport) -> Site:
-    return next(s for s in case.sites if s.key == site.key)
-
-
 def with_reasons(case: Case, sites: Sequence[SiteReport], network: NetworkReport) -> NetworkReport:
     """The attribution with the reason behind every part of it."""
     table = {s.key: s for s in sites}
-    uneven = {key: uneven_inputs(case, _place(case, s)) for key, s in table.items()}
+    uneven = {s.key: uneven_inputs(case, s) for s in case.sites if s.key in table}
     found: list[Attribution] = []
     for part in network.attributions:
         site = table.get(part.key)  # a float bias of other values than the model's is no site

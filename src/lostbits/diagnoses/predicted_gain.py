@@ -84,8 +84,10 @@ def uneven_inputs(case: Case, site: Site) -> float:
     of input channel c and ``r_c`` the part of the range that its weights use, rounding costs
     ``sum p_c`` units now, and ``sum p_c r_c^2`` once the channels are equalized.
     """
+    if site.role != "weight" or site.axis not in (0, 1):
+        return 0.0
     power = _input_power(case, site)
-    if power is None or site.axis not in (0, 1):
+    if power is None:
         return 0.0
     w = np.abs(np.moveaxis(constant_of(case.model, site), (site.axis, 1 - site.axis), (0, 1)))
     w = w.reshape(w.shape[0], w.shape[1], -1).max(2)
@@ -104,7 +106,7 @@ def _input_power(case: Case, site: Site) -> Vector | None:
     rows = next(
         (case.seen[k].channels for t in inputs if (k := f"{t}:activation") in case.seen), None
     )
-    if site.role != "weight" or rows is None:
+    if rows is None:
         return None
     middles = (rows.edges[:, :-1] + rows.edges[:, 1:]) / 2
     return np.asarray((rows.live * middles**2).sum(1))

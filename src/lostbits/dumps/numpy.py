@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
 from lostbits.dump import Content, DumpFormat, Stored, placed, unreadable
+from lostbits.system.archive import UNREADABLE
 
 # Of trtexec --saveAllDebugTensors=numpy: the iteration, and the tensor.
 _DEBUG = re.compile(r"\d{4}_(?P<name>\D.*)")
@@ -47,7 +48,7 @@ def _members(file: Path) -> list[str]:
     try:
         with ZipFile(file) as archive:
             return [each.removesuffix(".npy") for each in archive.namelist()]
-    except (BadZipFile, OSError) as error:
+    except UNREADABLE as error:
         raise unreadable(str(file), str(error)) from error
 
 

@@ -97,7 +97,7 @@ def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
 def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
     """A new constant of the graph; a large one of a large graph goes into a file."""
     array = np.ascontiguousarray(array) if array.ndim else array
-    tensor = ir.tensor(kept(graph, array), name=name)
+    tensor = ir.Tensor(kept(graph, array), name=name)
     kind, shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
     value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
     graph.register_initializer(value)

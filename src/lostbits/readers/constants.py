@@ -35,6 +35,7 @@ class Constants:
         return next(read, self.names.get(site.tensor))
 
 
+@np.errstate(over="ignore")  # to infinity, which a run of the file names the first tensor of
 def constants_of(graph: ir.Graph) -> Constants:
     """Weights and biases of a Q/DQ or QOperator graph that was ``opened``, dequantized."""
     found = Constants({}, {})

@@ -59,8 +59,11 @@ def feedback(gram: Floats) -> Floats:
 
 
 def _cholesky(gram: Floats) -> Floats:
-    """Lower factors; a Gram of few samples is singular, and gets as much damping as it needs."""
-    for damping in (0.0, *10.0 ** np.arange(-12, 0)):
+    """Lower factors; a Gram of few samples is singular, and gets as much damping as it needs.
+
+    As much as its own diagonal, where noise of float32 is a good part of what it holds.
+    """
+    for damping in (0.0, *10.0 ** np.arange(-12, 1)):
         try:
             factors = np.linalg.cholesky(damped(gram, damping) if damping else gram)
         except np.linalg.LinAlgError:

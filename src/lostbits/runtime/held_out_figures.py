@@ -191,14 +191,15 @@ class Judge:
         return dict(zip(self._ends, values.values(), strict=True))
 
     def _judged(self, others: _Found) -> Judged:
-        parts, groups = self._parts(others), self._groups
+        whole, parts, groups = self._whole(others), self._parts(others), self._groups
+        if len(parts) < 2:
+            return Judged(whole)
         answers = None if self.metric is None else self._of(others)
         without = [
             self._figures(_sum([*parts[:g], *parts[g + 1 :]]), answers, np.flatnonzero(groups != g))
             for g in range(len(parts))
         ]
-        alone = [p.baseline(self.names, self.compared) for p in parts]
-        return Judged(self._whole(others), *((without, alone) if len(parts) > 1 else ((), ())))
+        return Judged(whole, without, [p.baseline(self.names, self.compared) for p in parts])
 
     def of(self, model: ir.Model) -> Baseline:
         """How far any network of the same inputs is from the float one, by its first outputs.
@@ -278,11 +279,14 @@ class Judge:
             for g in np.unique(own):
                 rows = np.flatnonzero(own == g)
                 low, high = int(rows[0]), int(rows[-1]) + 1
-                cut = slice(low, high) if high - low < size else slice(None)
                 span = range(first + low, first + high)
-                pair = [f[cut] for f in plain.floats], [q[cut] for q in other.floats]
+                pair, known = (plain.floats, other.floats), plain.known
+                if high - low < size:  # a batch as a whole may have no axis of samples
+                    cut = slice(low, high)
+                    pair = [f[cut] for f in pair[0]], [q[cut] for q in pair[1]]
+                    known = known.at(cut)
                 pair = pair[0], pair[1][: len(pair[0])]
-                parts[g].update(*pair, span, self.labels, plain.known.at(cut))
+                parts[g].update(*pair, span, self.labels, known)
             first += size
         return parts
 

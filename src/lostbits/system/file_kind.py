@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from lostbits.system.archive import UNREADABLE
 from lostbits.system.files import open_file, size_of
 
 _HEAD = 1 << 12  # bytes that are looked at
@@ -117,7 +118,7 @@ def kind_by_name(path: Path) -> str | None:
 def _of_archive(path: Path) -> str:
     """Of a zip, by what lies in it: many formats are one."""
     names: list[str] = []
-    with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as archive:
+    with suppress(*UNREADABLE), zipfile.ZipFile(path) as archive:
         names = archive.namelist()[:_MOST_NAMES]
     last = {name.rsplit("/", 1)[-1] for name in names}
     tests = (

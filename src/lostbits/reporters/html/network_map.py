@@ -5,7 +5,8 @@ comes back, because a layer only reads earlier ones; so a graph of folded blocks
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, final
 
@@ -67,10 +68,11 @@ def network_map(result: Diagnosis, ranked: Sequence[tables.Row]) -> Map:
     """The graph of the layers that were compared."""
     inputs = [(name, "", "", list[str](), None) for name in result.model.inputs]
     layers = [(x.tensor, x.node, x.op, x.inputs, n) for n, x in enumerate(result.layers)]
+    made, constants = _rows(ranked)
     number: dict[str, int] = {}
     stops = list[Stop]()
     for tensor, node, op, read, layer in (*inputs, *layers):
-        sites = _sites(tensor, node, ranked)
+        sites = sorted({*made[tensor], *(constants[node] if node else ())})
         share = sum(ranked[i].share for i in sites)
         before = sorted({number[name] for name in read if name in number})
         number[tensor] = len(stops)
@@ -78,14 +80,14 @@ def network_map(result: Diagnosis, ranked: Sequence[tables.Row]) -> Map:
     return Map(stops, blocks(stops))
 
 
-def _sites(tensor: str, node: str, ranked: Sequence[tables.Row]) -> list[int]:
-    """Its own constants, by node, and the tensor that it makes."""
-    return [
-        row.number
-        for row in ranked
-        if row.site.tensor == tensor
-        or (row.site.role in ("weight", "bias") and row.site.node == node != "")
-    ]
+def _rows(ranked: Sequence[tables.Row]) -> tuple[Mapping[str, list[int]], Mapping[str, list[int]]]:
+    """Numbers of the rows of every tensor, and of the constants of every node."""
+    made, constants = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for row in ranked:
+        made[row.site.tensor].append(row.number)
+        if row.site.role in ("weight", "bias"):
+            constants[row.site.node].append(row.number)
+    return made, constants
 
 
 def blocks(stops: Sequence[Stop]) -> list[Block]:
