@@ -11,6 +11,7 @@ import pytest
 import lostbits as lb
 from dynamic_nets import WEIGHT_ONLY, batch, by_onnxruntime, embedding, layers, tokens
 from lostbits.errors import ModelError, ReadError
+from lostbits.foreign import own_run
 from recurrent_nets import sequences, tagger
 from small_nets import cnn, mlp, samples
 
@@ -75,12 +76,18 @@ def test_the_simulation_is_the_file(net: str, channels: bool, tmp_path: Path) ->
     assert "plan.dynamic" in {note.code for note in found.notes}
 
 
-def test_where_the_simulation_is_another_the_file_leads(tmp_path: Path) -> None:
-    """An LSTM rounds its states inside, which is not simulated."""
+def test_where_the_simulation_is_another_the_file_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An LSTM rounds its states inside, which is not simulated.
+
+    How far the two are apart is up to the processor: 48 dB with VNNI, less than 40 without.
+    """
+    monkeypatch.setattr(own_run, "_FAITHFUL_DB", 60.0)
     path, quantized = by_onnxruntime(tagger(), tmp_path)
     found = lb.diagnose(lb.load(path, data=DATA["lstm"], plan=quantized))
     assert found.plan is not None and found.plan.sqnr_db_vs_file is not None
-    assert found.plan.sqnr_db_vs_file < 40
+    assert found.plan.sqnr_db_vs_file < 60
     assert found.verdict.code == "verdict.file"
     noise = found.verdict.figures["noise"]
     assert str(round(file_sqnr(path, quantized, DATA["lstm"]), 1)) in str(noise)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import lostbits as lb
 from lostbits.case import Case
 from lostbits.data import Source
 from lostbits.errors import RecoveryError
@@ -29,6 +30,7 @@ from lostbits.targets import target
 from lostbits.workers.pools import Processes
 from lostbits.workers.work_folder import Work
 from small_nets import built, change_by, classical_ops, cnn, coarsened, mlp, runtime_ops, samples
+from text_models import proto, random, saved
 
 NOTHING = Diagnosed(NetworkReport("aumann-shapley", "nsr", 1.0, 0.0, 0.0, [], {}, verbatim("")), ())
 
@@ -69,6 +71,46 @@ def test_no_connection_jumps_out_of_a_segment(tmp_path: Path) -> None:
         constants = set(Networks(case, source).executor.constants)
         read = {n for step in segment.steps for n in step.inputs if n}
         assert read <= made | constants
+
+
+def _longer(widths: int) -> str:
+    return " ".join(f"h{i + 1} = MatMul(h{i}, w{i})" for i in range(widths))
+
+
+def test_what_one_connection_spans_is_cut_at_what_alone_is_read_and_made(tmp_path: Path) -> None:
+    """As in detectors and U-Nets, where a connection passes by most of the network."""
+    nodes = f"{{ h0 = Relu(x) {_longer(30)} j = Concat<axis = 1>(h30, x) y = MatMul(j, v) }}"
+    weights = {f"w{i}": random(6, 6, seed=i) for i in range(30)}
+    model = proto(f"net (float[N,6] x) => (float[N,4] y) {nodes}", v=random(12, 4), **weights)
+    case = lb.load(saved(model, tmp_path), data={"x": random(16, 6)}, target="onnxruntime")
+    executor = executor_of(case)
+    found = list(segments(executor))
+    assert tuple(s for segment in found for s in segment.steps) == executor.steps
+    sizes = [sum("w" in n or n == "v" for s in x.steps for n in s.inputs if n) for x in found]
+    assert sum(sizes) == 31 and max(sizes) == 3
+    assert all(x.entrance and x.exit for x, size in zip(found, sizes, strict=True) if size)
+    joined = next(x for x in found if x.steps[0].operator.op_type == "Concat")
+    assert len(joined.steps) == 1 and not joined.entrance
+
+
+def test_a_mask_that_passes_by_does_not_keep_layers_together(tmp_path: Path) -> None:
+    nodes = """{ q = MatMul(x, a) k = MatMul(x, b) t = Transpose<perm = [0, 2, 1]>(k)
+        s = MatMul(q, t) m = Add(s, mask) p = Softmax<axis = -1>(m)
+        v = MatMul(x, c) o = MatMul(p, v) r = MatMul(o, d) y = Add(r, x) }"""
+    text = f"net (float[N,5,6] x, float[N,1,5] mask) => (float[N,5,6] y) {nodes}"
+    model = proto(text, **{name: random(6, 6, seed=i) for i, name in enumerate("abcd")})
+    data = {"x": random(16, 5, 6), "mask": np.zeros((16, 1, 5), np.float32)}
+    case = lb.load(saved(model, tmp_path), data=data, target="onnxruntime")
+    source = case.origin.data.source  # type: ignore[union-attr]
+    met: list[list[str]] = []
+
+    def check(block: Block) -> Reconstructed:
+        met.append(sorted(site.tensor for site in block.weights.values()))
+        assert block.inputs and block.targets
+        return Reconstructed()
+
+    assert not sweep_blocks(case, source, Listens(check)).skipped
+    assert met == [["a", "b"], ["c"], ["d"]]
 
 
 def test_a_block_computes_what_the_network_computes(small: tuple[Source, Case]) -> None:

@@ -283,6 +283,7 @@ def test_every_table_is_asked_for(table: str) -> None:
         ('name = "npu"', 'name = "npu"\nbase = "spne"', "did you mean 'snpe'"),
         ('name = "npu"', 'name = "npu"\nbase = ["snpe"]', "base: must be the name of a target"),
         ('name = "npu"', "name = npu", "must be TOML"),
+        ('name = "npu"', 'name = " "', "name: must be a text that is not empty"),
         ("[weights]", "weights = 1\n[weight]", "weights: must be a table: 1"),
     ],
 )

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from lostbits.dump import Content, DumpFormat, Stored, placed, unreadable
-from lostbits.system.archive import UNREADABLE
+from lostbits.system.file_kind import UNREADABLE
 
 # Of trtexec --saveAllDebugTensors=numpy: the iteration, and the tensor.
 _DEBUG = re.compile(r"\d{4}_(?P<name>\D.*)")

@@ -37,6 +37,7 @@ from lostbits.sweep.blocks import Block, Entry, Reconstructed, sweep_blocks
 
 _USUAL = 0.6  # part of what weights and activations cost that stays, by experience
 _SAMPLES = 8  # of a step: fewer make its gradient too noisy for scales
+_VALUES = 1 << 22  # at either end of a block in a step: so many positions are no noisy gradient
 _QUANTIZERS = 2  # steps of kernels for each layer: those of its weight, those of its activation
 _CHECKS = 5  # of the loss with hard rounding: each costs a pass over all samples
 
@@ -187,9 +188,12 @@ class _Solver:
 
 
 def _batches(block: Block, samples: int) -> list[tuple[Entry, torch.Tensor]]:
+    """Pairs of what enters and leaves in a step: of large feature maps fewer samples do."""
     pairs: list[tuple[Entry, torch.Tensor]] = []
     for entry, target in zip(block.inputs, block.targets, strict=True):
-        entries = entry.split(samples)
-        targets = torch.split(target, len(target) if len(entries) == 1 else samples)
+        most = max(entry.x.numel(), target.numel()) // max(len(target), 1)
+        each = max(min(samples, _VALUES // max(most, 1)), 1)
+        entries = entry.split(each)
+        targets = torch.split(target, len(target) if len(entries) == 1 else each)
         pairs += zip(entries, targets, strict=True)
     return pairs

@@ -19,7 +19,7 @@ from lostbits.grid import Affine
 from lostbits.language import Message, say
 from lostbits.plan.chosen import Written
 from lostbits.runtime.executor import Executor, Step, Walk
-from lostbits.sweep.cuts import Segment, segments
+from lostbits.sweep.cuts import MOST, Segment, segments
 from lostbits.sweep.layer import Shard, whole
 from lostbits.sweep.layers import OpenJob, check_grid, check_values
 from lostbits.sweep.shards import Decision, Sweep, Worker
@@ -31,7 +31,6 @@ from lostbits.workers.pools import InProcess
 from lostbits.workers.progress import Progress, silent
 from lostbits.workers.record import flattened, rebuilt
 
-_MOST = 24  # weights of a block: the activations of more would not fit into memory
 Quantize = Callable[[Site, torch.Tensor], torch.Tensor]
 
 
@@ -290,6 +289,6 @@ def _sites(executor: Executor, segment: Segment) -> tuple[dict[str, Site], dict[
 def _reason_to_skip(segment: Segment, weights: Mapping[str, Site]) -> Message | None:
     if not segment.entrance or not segment.exit:
         return say("skipped.no_block")
-    if len(weights) > _MOST:
-        return say("skipped.large_block", count=str(len(weights)), most=str(_MOST))
+    if len(weights) > MOST:
+        return say("skipped.large_block", count=str(len(weights)), most=str(MOST))
     return None

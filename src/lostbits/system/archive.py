@@ -9,8 +9,6 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
-# What opening an archive raises where it is damaged, or of a version or a kind that zipfile lacks.
-UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError)
 
 
 def arrays(content: bytes) -> dict[str, Array]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lostbits.system.archive import UNREADABLE
 from lostbits.system.files import open_file, size_of
 
 _HEAD = 1 << 12  # bytes that are looked at
 _MOST_NAMES = 4096  # of an archive: what tells lies among the first
+# What opening a zip raises where it is damaged, or of a version or a kind that zipfile lacks.
+UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError)
 _Test = Callable[[bytes], bool]
 
 

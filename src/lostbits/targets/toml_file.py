@@ -290,12 +290,17 @@ def _placement(value: Any, where: str, base: Placement | None) -> Placement:
     return _fields(Placement, value, where, base)
 
 
+def _name(value: Any, where: str, base: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise TargetError("T003.value", where, brief(value), wanted="a text that is not empty")
+    return value
+
+
 _text = _typed(str, "a text")
 _flag = _typed(bool, "true or false")
 _READERS: Mapping[str, _Reader] = {
-    **dict.fromkeys(
-        ("name", "title", "takes", "method", "rule", "document", "version", "qdq"), _text
-    ),
+    "name": _name,
+    **dict.fromkeys(("title", "takes", "method", "rule", "document", "version", "qdq"), _text),
     **dict.fromkeys(
         ("symmetric", "per_channel", "power_of_two", "fused_residual_add", "tables", "together"),
         _flag,
