@@ -125,7 +125,7 @@ if __name__ == "__main__":
 
 def recovered(folder: Path, methods: tuple[str, ...] = ("adaround",), **options: Any) -> Recovery:
     """What a recovery of a few steps finds; its finished layers are in the folder."""
-    wishes: dict[str, Any] = {"methods": methods, "budget": 1e6, "iterations": 30}
+    wishes: dict[str, Any] = {"methods": methods, "budget": 1e6, "iterations": 8}
     usual: dict[str, Any] = {"samples": 24, "threads": 1, "hold_out": True, "out": folder}
     told = {**wishes, **usual, **options}
     return recovery(FILES["model"], FILES["calibration"], "snpe", **told)
@@ -136,9 +136,9 @@ WRITTEN = ("quantized.onnx", "plan.json", "written.npz", "float.onnx")
 
 
 def swept(folder: Path, **options: Any) -> tuple[Any, list[bytes]]:
-    """Figures and files of a recovery that shares whatever it can; 48 samples to work on."""
+    """Figures and files of a recovery that shares whatever it can; 33 samples to work on."""
     goal = Goal("sqnr_db", ">=", 60.0)
-    found = recovered(folder, SHARED, samples=64, goal=goal, **options)
+    found = recovered(folder, SHARED, samples=44, goal=goal, **options)
     rows = bare(found.report).ledger
     assert {row.method for row in rows} == set(SHARED)
     return (rows, found.outcome), [(folder / name).read_bytes() for name in WRITTEN]
@@ -184,7 +184,7 @@ def test_attempts_side_by_side_end_as_one_after_the_other(tmp_path: Path) -> Non
         found = recovered(
             tmp_path / str(workers),
             ("adaround", "reconstruction"),
-            samples=48,
+            samples=32,
             workers=workers,
             progress=lambda stage, done, total: seen.add(stage),
         )
@@ -198,13 +198,13 @@ def test_attempts_side_by_side_end_as_one_after_the_other(tmp_path: Path) -> Non
 def test_layers_that_are_learned_from_float_values_are_shared(tmp_path: Path) -> None:
     found = []
     for name, options in {"1": {}, "2": {"workers": 2}}.items():
-        told = {"samples": 48, "inputs": Inputs.FLOAT, **options}
+        told = {"samples": 32, "inputs": Inputs.FLOAT, **options}
         result = recovered(tmp_path / name, ("adaround",), **told)
         (row,) = result.ledger
         files = [(tmp_path / name / file).read_bytes() for file in ("quantized.onnx", "plan.json")]
         found.append((row.note, result.after, files))
     assert found[0] == found[1]
-    chained = recovered(tmp_path / "chained", ("adaround",), samples=48)
+    chained = recovered(tmp_path / "chained", ("adaround",), samples=32)
     assert chained.after != found[0][1], "the layers before it make a difference"
     assert len(layers_of(tmp_path / "2")) == len(layers_of(tmp_path / "chained"))
 

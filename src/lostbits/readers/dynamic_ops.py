@@ -156,7 +156,7 @@ def _weight(  # noqa: PLR0913 - what a node says of one weight
     codes = constant(node.inputs[place])
     assert codes is not None
     codes = np.swapaxes(codes, 1, 2) if turned and codes.ndim == 3 else codes
-    scales = scale.astype(np.float32).ravel()
+    scales = _floats(scale).ravel()
     zeros = np.zeros(1) if zero is None else zero.astype(np.float64).ravel()
     zeros = zeros if zeros.size == scales.size else np.broadcast_to(zeros[:1], scales.shape)
     one, channels = scales.size == 1, _along(codes.shape, scales.size, axis)
@@ -164,7 +164,7 @@ def _weight(  # noqa: PLR0913 - what a node says of one weight
     if shape is None:
         return
     steps = codes.astype(np.float64) - zeros.reshape(shape)
-    values = np.ascontiguousarray(steps * scales.reshape(shape), np.float32)
+    values = np.ascontiguousarray(_floats(steps * scales.reshape(shape)))
     tensor, kind = _name(node, place), ir.DataType.from_numpy(codes.dtype)
     reader = None if output is not None else node
     known = Weight(tensor, reader, index, kind, None, None, None, values, output)
@@ -174,6 +174,12 @@ def _weight(  # noqa: PLR0913 - what a node says of one weight
         yield replace(known, scale=scales, zero_point=zeros, axis=channels)
     else:
         yield replace(known, blocks=f"{kind.name.lower()} with scales of {codes.shape[:-1]}")
+
+
+def _floats(values: Array) -> NDArray[np.float32]:
+    """As runtimes have them; too large ones are infinite, and a run of the file names the first."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _shape_of_scales(
