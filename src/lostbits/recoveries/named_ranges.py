@@ -54,6 +54,8 @@ class NamedRanges(Sweeping):
                 mates = [s for s in case.sites if s == site or _together(s, site)]
                 plan |= replanned(case, mates, Override(site.tensor, method=_METHOD))
                 names.append(site.tensor)
+        if not names:
+            return Change(self.name, say("ledger.named_ranges_none"))
         summary = say("ledger.named_ranges", count=str(len(names)), method=_METHOD)
         return Change(self.name, summary, plan=plan)
 
