@@ -14,6 +14,7 @@ from lostbits.graph.channel_affine import keeps_affines
 from lostbits.graph.external import with_external_data
 from lostbits.graph.functions import check_functions
 from lostbits.graph.order import sort
+from lostbits.graph.outline import forget
 from lostbits.graph.queries import LINEAR, RECURRENT
 from lostbits.graph.simplify import opened
 from lostbits.reader import Parameters, damaged
@@ -108,10 +109,14 @@ def content_of(path: Path) -> bytes:
 
 
 def _parsed(content: bytes, path: Path) -> ir.Model:
-    """The model with the data that lie beside it; sorted, as a runtime would do it."""
+    """The model with the data that lie beside it; sorted, as a runtime would do it.
+
+    What it says of its inner tensors is no more trusted than in a float model.
+    """
     proto = onnx.ModelProto.FromString(content)
     check_functions(proto)
     sort(proto)
+    forget(proto)
     return with_external_data(proto, path)
 
 

@@ -11,7 +11,7 @@ from lostbits.graph.float_regions import float_nodes
 from lostbits.graph.fusion import fused_tensors, residual_edges
 from lostbits.graph.match_gelu import gelu_nodes
 from lostbits.graph.match_layer_norm import interior, layer_norm_nodes
-from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name
+from lostbits.graph.queries import constant, data_inputs, is_float, name_of, node_name, reached
 from lostbits.graph.scale_marks import Scaling, apart, plain, runs_before, scaling, unrounded
 from lostbits.graph.signed_factors import signed_tensors
 from lostbits.graph.site import Site, Use
@@ -170,7 +170,7 @@ class _Walk:
     def _wanted(self, value: ir.Value, node: ir.Node | None) -> bool:
         if not any(True for _ in self._uses(value)):
             return False
-        if self.rules.mode == "tensors" or any(self._reads(u.node, u.idx) for u in value.uses()):
+        if self.rules.mode == "tensors" or self._read(value):
             return True
         return self._rounded(value, node)
 
@@ -184,17 +184,28 @@ class _Walk:
         """Of each reader, whether it is in a region that runs in float."""
         return (node_name(reader) in self.regions for reader, _ in value.uses())
 
-    def _reads(self, node: ir.Node, index: int) -> bool:
-        """Whether ``node`` takes this input as integers, or hands it on to one that does."""
+    def _read(self, value: ir.Value) -> bool:
+        """Whether a node takes it as integers, or hands it on to one that does."""
+        uses = reached([(u.node, u.idx) for u in value.uses()], self._onward)
+        return any(self._takes(*use) for use in uses)
+
+    def _takes(self, node: ir.Node, index: int) -> bool:
         if index not in dict(data_inputs(node)) or runs_before(node):
             return False
         if node_name(node) in self.regions:
             return False
         if node_name(node) in self.norms:
             return "LayerNormalization" in self.rules.ops
-        if node.op_type in self.rules.passes_through and node.op_type not in self.rules.ops:
-            return any(self._reads(u.node, u.idx) for o in node.outputs for u in o.uses())
         return node.op_type in self.rules.ops and not _computed_weight(node)
+
+    def _onward(self, use: tuple[ir.Node, int]) -> list[tuple[ir.Node, int]]:
+        """The readers behind one that only hands its data on."""
+        node, index = use
+        moves = node.op_type in self.rules.passes_through and node.op_type not in self.rules.ops
+        named = node_name(node) in self.regions or node_name(node) in self.norms
+        if not moves or named or runs_before(node) or index not in dict(data_inputs(node)):
+            return []
+        return [(u.node, u.idx) for o in node.outputs for u in o.uses()]
 
     def _computes(self, node: ir.Node) -> bool:
         """Whether ``node``, or the one it is fused to, gives its output as integers."""

@@ -135,15 +135,22 @@ def _chosen(node: ir.Node, index: int, sign: int, large: bool) -> tuple[int, boo
 
 
 def _least(value: ir.Value | None) -> float | None:
-    array = constant(value)
-    if array is None and value is not None:
-        node = value.producer()
-        if node is not None and node.op_type in _LAYOUT:
-            return _least(node.inputs[0])
-        if node is not None and node.op_type == "ConstantOfShape":
-            filled = node.attributes.get("value")
-            return 0.0 if filled is None else float(filled.value.numpy().ravel()[0])
+    value = _before_layout(value)
+    array, node = constant(value), None if value is None else value.producer()
+    if array is None and node is not None and node.op_type == "ConstantOfShape":
+        filled = node.attributes.get("value")
+        return 0.0 if filled is None else float(filled.value.numpy().ravel()[0])
     return None if array is None or not array.size else float(np.asarray(array, np.float64).min())
+
+
+def _before_layout(value: ir.Value | None) -> ir.Value | None:
+    """The tensor whose values these are; a constant is one."""
+    while value is not None and constant(value) is None:
+        node = value.producer()
+        if node is None or node.op_type not in _LAYOUT:
+            break
+        value = node.inputs[0]
+    return value
 
 
 def _lengths(value: ir.Value) -> Mask | None:
@@ -173,11 +180,8 @@ def _counts(node: ir.Node) -> bool:
 
 
 def _positions(value: ir.Value) -> bool:
-    array, node = constant(value), value.producer()
+    source = _before_layout(value)
+    array, node = constant(source), None if source is None else source.producer()
     if array is not None:
         return array.size > 1 and np.array_equal(np.ravel(array), np.arange(array.size))
-    if node is None:
-        return False
-    if node.op_type in _LAYOUT and node.inputs[0] is not None:
-        return _positions(node.inputs[0])
-    return node.op_type == "Range"
+    return node is not None and node.op_type == "Range"

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.graph.instrument import LIMITED, REPEATED
-from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.queries import constant, name_of, node_name, reached
 from lostbits.grid import along
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
@@ -130,10 +130,11 @@ def _parameters(
 
 
 def _unlimited(value: ir.Value) -> ir.Value:
-    producer = value.producer()
-    if producer is None or f"{LIMITED}__" not in node_name(producer) or producer.inputs[0] is None:
-        return value
-    return _unlimited(producer.inputs[0])
+    while (limit := value.producer()) is not None and f"{LIMITED}__" in node_name(limit):
+        if limit.inputs[0] is None:
+            break
+        value = limit.inputs[0]
+    return value
 
 
 def computing(value: ir.Value) -> Iterator[ir.Node]:
@@ -157,10 +158,13 @@ def between_quantizers(node: ir.Node) -> bool:
 
 
 def _reaches_quantizer(value: ir.Value) -> bool:
+    along = reached([value], _behind_only_reader)
+    return any(use.node.op_type == "QuantizeLinear" for v in along for use in v.uses())
+
+
+def _behind_only_reader(value: ir.Value) -> list[ir.Value]:
     readers = [use.node for use in value.uses()]
-    if any(reader.op_type == "QuantizeLinear" for reader in readers):
-        return True
-    return len(readers) == 1 and _reaches_quantizer(readers[0].outputs[0])
+    return [readers[0].outputs[0]] if len(readers) == 1 else []
 
 
 def tapped(model: ir.Model, taps: Sequence[Tap]) -> ir.Model:

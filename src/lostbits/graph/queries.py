@@ -1,6 +1,8 @@
 """Questions about an onnx_ir graph that several modules ask."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from lostbits.graph.large import kept
 
+T = TypeVar("T", bound=Hashable)
 # How many of an op's inputs, from the first, carry data; all of them where the op is not listed.
 _DATA_INPUTS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "MatMul": 2} | dict.fromkeys(
     ("Clip", "Dropout", "Expand", "Pad", "Reshape", "Resize", "Tile", "Upsample"), 1
@@ -81,6 +84,20 @@ def sole_consumer(value: ir.Value) -> ir.Node | None:
     if len(uses) != 1 or value.is_graph_output():
         return None
     return next(iter(uses)).node
+
+
+def reached(first: Iterable[T], onward: Callable[[T], Iterable[T]]) -> Iterator[T]:
+    """All that can be come to from the first, each once.
+
+    In a loop: graphs are thousands of nodes deep, where recursion ends.
+    """
+    waiting, seen = deque(first), set[T]()
+    while waiting:
+        each = waiting.popleft()
+        if each not in seen:
+            seen.add(each)
+            yield each
+            waiting += onward(each)
 
 
 def data_inputs(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:

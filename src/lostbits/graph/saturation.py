@@ -15,11 +15,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.queries import constant, is_float, name_of
+from lostbits.graph.queries import constant, is_float, name_of, reached
 from lostbits.grid import Array
 
 # Beyond these the function is within half a last bit of its limit, of one, in float32.
 _LIMITS = {"Sigmoid": 17.33, "Tanh": 9.02, "Erf": 3.93}
+_ADDING = frozenset({"Add", "Sub", "Max", "Min"})
 _LAYOUT = frozenset(
     {
         "Expand",
@@ -83,18 +84,28 @@ def masked_scores(graph: ir.Graph) -> list[ir.Node]:
 
 
 def _masked(value: ir.Value | None) -> bool:
-    node = None if value is None else value.producer()
-    if value is None or node is None:
-        return value is not None and value.is_graph_input()
-    if node.op_type == "Where":
-        return True
-    if node.op_type in {"Add", "Sub", "Max", "Min"}:
-        arrays = [constant(v) for v in node.inputs]
-        if all(a is None for a in arrays) or any(a is not None and a.min() < _FAR for a in arrays):
-            return True
-        return any(_masked(v) for v, a in zip(node.inputs, arrays, strict=True) if a is None)
+    first = [] if value is None else [value]
+    return any(_is_masked(v) for v in reached(first, _scores_before))
+
+
+def _is_masked(value: ir.Value) -> bool:
+    node = value.producer()
+    if node is None:
+        return value.is_graph_input()
+    arrays = [constant(v) for v in node.inputs] if node.op_type in _ADDING else [np.zeros(1)]
+    far = any(a is not None and a.min() < _FAR for a in arrays)
+    return node.op_type == "Where" or far or all(a is None for a in arrays)
+
+
+def _scores_before(value: ir.Value) -> list[ir.Value]:
+    """What is no constant, before sums and what only moves or scales."""
+    node = value.producer()
+    if node is None:
+        return []
     through = node.op_type in _LAYOUT | {"Cast", "Div", "Mul", "Neg"}
-    return through and _masked(node.inputs[0])
+    read = node.inputs if node.op_type in _ADDING else node.inputs[:1] if through else ()
+    known = {v for v in read if node.op_type in _ADDING and constant(v) is not None}
+    return [v for v in read if v is not None and v not in known]
 
 
 def saturations(

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lostbits.case import Case
-from lostbits.graph.queries import constant, name_of, node_name
+from lostbits.graph.queries import constant, name_of, node_name, reached
 from lostbits.grid import Affine
 from lostbits.statistics import Histogram
 
@@ -240,14 +240,16 @@ class _Search:
 
     def _sources(self, value: ir.Value) -> Iterator[str]:
         """The quantized tensors that a tensor is, or has its values from."""
+        found = (name_of(v) for v in reached([value], self._moved))
+        return (name for name in found if name in self.sites)
+
+    def _moved(self, value: ir.Value) -> list[ir.Value]:
+        """What gives a tensor without a grid of its own its values."""
         node, moves = value.producer(), self.case.target.placement.passes_through
-        if name_of(value) in self.sites:
-            yield name_of(value)
-        elif node is not None and node.op_type in moves | {"Concat"}:
-            data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-            for source in data:
-                if source is not None and constant(source) is None:
-                    yield from self._sources(source)
+        if name_of(value) in self.sites or node is None or node.op_type not in moves | {"Concat"}:
+            return []
+        data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+        return [v for v in data if v is not None and constant(v) is None]
 
 
 @final

@@ -297,10 +297,11 @@ def _names(value: ir.Value) -> list[str]:
 
 def _unlimited(value: ir.Value) -> ir.Value:
     """The tensor before the nodes that our own files limit a narrow grid with."""
-    producer = value.producer()
-    if producer is None or f"{LIMITED}__" not in node_name(producer) or producer.inputs[0] is None:
-        return value
-    return _unlimited(producer.inputs[0])
+    while (limit := value.producer()) is not None and f"{LIMITED}__" in node_name(limit):
+        if limit.inputs[0] is None:
+            break
+        value = limit.inputs[0]
+    return value
 
 
 def _dequantized(value: ir.Value) -> bool:

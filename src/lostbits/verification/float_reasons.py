@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.queries import LINEAR, constant, name_of, node_name
+from lostbits.graph.queries import LINEAR, constant, name_of, node_name, reached
 from lostbits.language import Message, say
 
 _SAME = 1e-4  # relative difference of two scales that are the same
@@ -59,7 +59,9 @@ def _ratio(bias: NDArray[np.float64], product: NDArray[np.float64]) -> float:
 
 
 def _rounds(node: ir.Node) -> bool:
-    """Whether a reader is a quantizer, or a limit that a kernel may take over."""
-    if node.op_type in ("Clip", "Relu"):
-        return any(_rounds(use.node) for use in node.outputs[0].uses())
-    return node.op_type == "QuantizeLinear"
+    """Whether a reader is a quantizer, or a limit that a kernel may take over, before one."""
+    return any(n.op_type == "QuantizeLinear" for n in reached([node], _behind_limit))
+
+
+def _behind_limit(node: ir.Node) -> list[ir.Node]:
+    return [u.node for u in node.outputs[0].uses()] if node.op_type in ("Clip", "Relu") else []
