@@ -137,3 +137,11 @@ def test_what_cannot_be_is_refused(told: Told, code: str) -> None:
     graph = normal(ending("h = Gemm(x, w) y = Neg(h)", "N, 10", w=random(8, 10))).graph
     with pytest.raises(TargetError, match=code):
         compared_outputs(graph, told)
+
+
+@pytest.mark.parametrize("end", ["y = Softmax(s)", "i = ArgMax<axis = 0>(s) y = Cast<to = 1>(i)"])
+def test_a_single_number_is_no_choice_of_classes(end: str) -> None:
+    """Also where the file asks for the largest of it."""
+    nodes = f"h = Gemm(x, w) s = ReduceMean<keepdims = 0>(h) {end}"
+    model = proto(f"net (float[N, 8] x) => (float y, float s) {{ {nodes} }}", w=random(8, 10))
+    assert kinds(model)[-1] == "other"

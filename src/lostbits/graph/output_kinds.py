@@ -87,7 +87,7 @@ def class_axis(value: ir.Value) -> int:
 def _class_axis(value: ir.Value) -> int:
     """That of the Softmax at the end, where nothing has moved it; else the last."""
     end, axes = value.producer(), rank(value)
-    if axes is None:
+    if not axes:  # nothing is known of them, or it is a single number
         return -1
     if end is not None and end.op_type in _PROBABILITIES:
         return end.attributes.get_int("axis", -1) % axes
