@@ -16,10 +16,14 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from lostbits import __version__
+from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.cli import app as cli
 from lostbits.cli import commands
-from lostbits.estimators import ALL as ESTIMATORS
-from lostbits.targets import ALL as TARGETS
+from lostbits.estimators import MEMBERS as ESTIMATORS
+from lostbits.members import Members
+from lostbits.metrics import MEMBERS as METRICS
+from lostbits.recoveries import MEMBERS as RECOVERIES
+from lostbits.targets import MEMBERS as TARGETS
 from lostbits.verbs.demo import demo_files
 
 FILES = {name: str(path) for name, path in demo_files().items()}
@@ -86,13 +90,27 @@ def test_the_report_is_made_again_from_the_result(finished: tuple[Path, Result])
     assert (folder / "report.html").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["targets", "methods"])
-def test_tables_list_every_member(name: str) -> None:
-    result = run(name)
-    assert result.exit_code == 0
-    members = TARGETS if name == "targets" else ESTIMATORS
-    text = re.sub(r"\s|│", "", result.output)
-    assert all(member.name[:6] in text for member in members)
+LISTS: dict[str, tuple[Members[Any], ...]] = {
+    "targets": (TARGETS,),
+    "methods": (ESTIMATORS, RECOVERIES, METRICS),
+    "backends": (BACKENDS,),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_name_every_member_in_80_columns(name: str) -> None:
+    lines = run(name).output.splitlines()
+    first = {line.split()[0] for line in lines if line.strip()}
+    assert {member.name for members in LISTS[name] for member in members.all()} <= first
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", ["methods", "backends"])
+def test_lists_speak_chinese_to_the_last_title(name: str) -> None:
+    text = "".join(run(name, "--lang", "zh-TW").output.split())
+    titles = [member.title for members in LISTS[name] for member in members.all()]
+    assert len(titles) >= 5
+    assert not [title for title in titles if "".join(title.split()) in text]
 
 
 @pytest.mark.parametrize("command", ["diagnose", "demo", "report", "targets", "methods"])

@@ -48,3 +48,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     padded = ([c + " " * (w - cell_len(c)) for c, w in zip(r, widths, strict=True)] for r in shown)
     return ["  ".join(row).rstrip() for row in padded]
+
+
+def glossary(rows: Sequence[tuple[str, str]], indent: str = "") -> list[str]:
+    """Rows of a name and what is said of it, which goes on below itself.
+
+    >>> glossary([("a", "one"), ("long", "two")])
+    ['a     one', 'long  two']
+    """
+    width = max((cell_len(visible(name)) for name, _ in rows), default=0) + 2
+    lines = []
+    for name, text in rows:
+        shown = visible(name)
+        lines += wrapped(text, indent + shown + " " * (width - cell_len(shown)))
+    return lines

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lostbits.backend import Backend
 from lostbits.backends import MEMBERS as BACKENDS
 from lostbits.case import Case
 from lostbits.cli.commands.dumps import show_dumps
@@ -18,6 +19,8 @@ from lostbits.cli.terminal import (
     guarded,
     progress_bars,
     say,
+    told,
+    word,
 )
 from lostbits.errors import CommandError
 from lostbits.language import Language, Message, listed
@@ -28,7 +31,7 @@ from lostbits.results.dumps import DumpVerification
 from lostbits.results.verification import KernelsReport, Verification
 from lostbits.runtime.metrics import Baseline
 from lostbits.system.streams import pour
-from lostbits.system.text_lines import aligned
+from lostbits.system.text_lines import glossary
 from lostbits.verbs.load import load
 from lostbits.verbs.output import replace_file
 from lostbits.verbs.quantized_file import is_quantized
@@ -125,23 +128,23 @@ def _write_json(found: Verification | DumpVerification, path: str) -> None:
         replace_file(Path(path), content)
 
 
-def backends() -> None:
+def backends(lang: Lang = Language.ENGLISH) -> None:
     """List the runtimes that verify can use, and whether they are installed.
 
     Example: **lostbits backends**
     """
-    rows = [("name", "runtime", "runs", "installed")]
-    for each in BACKENDS.all():
-        found = f"yes, {each.version()}" if each.installed() else f"no: {_install(each.extra)}"
-        rows.append((each.name, each.title, each.format, found))
-    for line in aligned(rows):
+    for line in glossary([(each.name, _about(each)) for each in BACKENDS.all()]):
         say(line)
     for name, error in BACKENDS.broken.items():
         say(f"{name}: broken: {error}", "yellow")
 
 
-def _install(extra: str | None) -> str:
-    return f"pip install 'lostbits[{extra}]'"
+def _about(backend: Backend) -> str:
+    if backend.installed():
+        state = word("list.installed", version=backend.version())
+    else:
+        state = word("list.not_installed", command=f"pip install 'lostbits[{backend.extra}]'")
+    return word("list.backend", title=told(backend.title), format=backend.format, state=state)
 
 
 def _show(found: Verification) -> None:
