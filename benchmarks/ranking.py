@@ -4,6 +4,7 @@ Each ranking is made on samples of its own and measured on others. Its price is 
 float network over the same samples::
 
     LOSTBITS_ZOO=FOLDER python -m benchmarks.ranking [--only digits,MiniLM] [--bits 8,3] [--save]
+    python -m benchmarks.ranking --saved --save   # compares the rows that were saved before
 
 ``report`` is the order of the report's curve: a diagnosis, the repair of a network that has fallen,
 and own effects. ``shares`` are those of the attribution. ``brute force`` ranks by one measured run
@@ -12,21 +13,22 @@ alone in float. ``one gradient`` is the slope of the error at the quantized netw
 step between (Taylor's first term).
 """
 
+import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
-import torch
 
 import lostbits
-from benchmarks.results import Rows, parser, recorded
+from benchmarks.results import FOLDER, Rows, parser, read, recorded
 from benchmarks.subjects import Subject, some, subjects
-from benchmarks.table import Column
+from benchmarks.table import Cell, Column
 from lostbits import Case
 from lostbits.data import Batch, Source
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.own_effects import OwnErrors, most_felt
+from lostbits.diagnoses.own_effects import OwnErrors, floats, most_felt
 from lostbits.diagnoses.restore import COUNTS, Restored
 from lostbits.diagnoses.settings import Settings
 from lostbits.grid import Grid
@@ -50,6 +52,18 @@ COLUMNS = (
     *(Column(str(count), "dB", ".1f") for count in (0, *COUNTS)),
     Column("float passes", "", ".0f"),
 )
+AHEAD = (
+    *COLUMNS[:3],
+    Column("report", "dB", ".1f"),
+    Column("price", "float passes", ".0f"),
+    Column("best that costs less"),
+    Column("it is ahead by", "dB", "+.1f"),
+    Column("best brute force"),
+    Column("brute force is ahead by", "dB", "+.1f"),
+    Column("its price", "float passes", ".0f"),
+)
+BRUTE = "brute force"
+_AT = (4, -1)  # where a row has its mean and its price
 WORK, JUDGED = 16, 16
 MOST_SITES = 130  # of brute force: a run for each of them
 BEST = 200.0  # dB: what equals float counts as this
@@ -61,7 +75,28 @@ def main() -> None:
     words = parser(__doc__)
     words.add_argument("--only", default="")
     words.add_argument("--bits", default="8,3")
+    words.add_argument("--saved", action="store_true", help="measure nothing")
     told = words.parse_args()
+    if not told.saved:
+        _measure(told)
+    saved = read(FOLDER / "ranking.json")
+    with recorded("ranking_ahead", AHEAD, n=saved.n, keys=3, save=told.save) as rows:
+        for key, members in groupby(saved.rows, key=lambda row: row.cells[:3]):
+            rows.add(*key, *_ahead({str(row.cells[3]): row.cells for row in members}))
+
+
+def _ahead(rankings: Mapping[str, Sequence[Cell]]) -> Iterator[Cell]:
+    """The report's mean and price, and beside them the best of all others and of brute force."""
+    mean, price = ({name: float(cells[at] or 0) for name, cells in rankings.items()} for at in _AT)
+    yield from (mean["report"], price["report"])
+    others = [n for n in mean if n != "report" and price[n] < price["report"]]
+    for names in ([n for n in others if BRUTE not in n], [n for n in mean if BRUTE in n]):
+        best = max(names, key=mean.__getitem__, default=None)
+        yield from (None, None) if best is None else (best, mean[best] - mean["report"])
+    yield None if best is None else price[best]
+
+
+def _measure(told: argparse.Namespace) -> None:
     n = f"{WORK} samples to rank by, {JUDGED} others measured"
     with recorded("ranking", COLUMNS, n=n, keys=4, save=told.save) as rows:
         for subject in subjects(told.only):
@@ -104,10 +139,6 @@ def _report(case: Case) -> Sequence[str]:
     return restore.order
 
 
-def _floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [output for output in outputs if output.is_floating_point()]
-
-
 class Rankings:
     """Other ways to rank the sites of a case, on the samples that attribution looks at too."""
 
@@ -134,7 +165,7 @@ class Rankings:
 
     def effects(self) -> list[str]:
         """What the report's curve takes, without the repair: no diagnosis, no measured run."""
-        return most_felt(self.case, self.source)
+        return most_felt(self.case, self.source)[0]
 
     def shares(self) -> list[str]:
         """Largest share of the attribution first."""
@@ -161,9 +192,9 @@ class Rankings:
         part, case = self._part(), self.case
         _, frozen = Simulation(case).run(part)
         executor = Executor(case.model, case.attributed_sites)
-        plain = _floats(observe(executor, part))
+        plain = floats(observe(executor, part))
         value = Value("nsr", case.output_energy, case.samples)
-        found = slopes(executor, part.feeds, frozen, 1.0, lambda y: value(plain, _floats(y)))
+        found = slopes(executor, part.feeds, frozen, 1.0, lambda y: value(plain, floats(y)))
         slope = {key: float(each.sum()) for (key, kind), each in found.items() if kind == "total"}
         return self._sorted({key: slope.get(key, 0.0) for key in self.keys})
 

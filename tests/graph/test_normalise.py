@@ -1,5 +1,6 @@
 """The normalised graph computes what the file computes, under the file's names."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,31 @@ def test_functions_are_inlined() -> None:
     normalised = normal(model)
     assert ops(normalised) == ["Add", "Add"]
     np.testing.assert_allclose(outputs(normalised, x=random(2, 4))[0], 4 * random(2, 4))
+
+
+@pytest.mark.parametrize(("levels", "calls"), [(4, 2), (40, 1)])
+def test_functions_of_functions_are_inlined(levels: int, calls: int) -> None:
+    """Copies of one body get names of their own, however deep they lie."""
+    names = ["F0", *(f"F{level}" for level in range(1, levels + 1))]
+    bodies = ["b = Neg(a)"]
+    for inner in names[:-1]:
+        steps = ["a", *(f"h{k}" for k in range(1, calls)), "b"]
+        pairs = itertools.pairwise(steps)
+        bodies.append(" ".join(f"{y} = local.{inner}({x})" for x, y in pairs))
+    functions = (
+        f'<domain: "local", opset_import: ["" : 17, "local" : 1]> {name} (a) => (b) {{ {body} }}'
+        for name, body in zip(names, bodies, strict=True)
+    )
+    text = f"""<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+        g (float[N,4] x) => (float[N,4] y) {{ a = Add(x, x) y = local.{names[-1]}(a) }}
+        """
+    model = onnx.parser.parse_model(text + "\n".join(functions))
+    normalised = normal(model)
+    assert ops(normalised) == ["Add", *["Neg"] * calls**levels]
+    made = [output.name for node in normalised.graph for output in node.outputs]
+    assert len(set(made)) == len(made)
+    sign = (-1) ** calls**levels
+    np.testing.assert_array_equal(outputs(normalised, x=random(2, 4))[0], sign * 2 * random(2, 4))
 
 
 def test_unnamed_and_namesake_nodes_get_names_of_their_own() -> None:

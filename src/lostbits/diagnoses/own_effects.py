@@ -38,14 +38,24 @@ RANKED = 16  # samples that an order is made of
 _PROBES, _BATCH, _DRAWS = 4, 4, 16
 
 
-def most_felt(case: Case, source: Source, batch: int = _BATCH) -> list[str]:
-    """Keys of the sites, those first whose own errors do most to the outputs.
+def most_felt(case: Case, source: Source, batch: int = _BATCH) -> list[list[str]]:
+    """Two orders of the sites: by what their own errors do to the outputs, and to their tensors.
 
     A weight and the correction in its bias come one after the other. See ``own_effects``.
     """
-    effects, pairs = own_effects(case, source, batch), corrected(case)
-    leaders = {key: pairs.get(key, key) for key in effects}
-    return sorted(effects, key=lambda key: (-effects[key], leaders[key], key in pairs, key))
+    pairs = corrected(case)
+    return [ordered(scores, pairs) for scores in _effects(case, source, batch)]
+
+
+def ordered(scores: Mapping[str, float], pairs: Mapping[str, str]) -> list[str]:
+    """Keys of the sites, the largest score first; those of a pair one after the other.
+
+    Args:
+        scores: By site key.
+        pairs: Keys of biases that hold corrections to those of the weights.
+    """
+    leaders = {key: pairs.get(key, key) for key in scores}
+    return sorted(scores, key=lambda key: (-scores[key], leaders[key], key in pairs, key))
 
 
 def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, float]:
@@ -60,6 +70,11 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
         source: Samples.
         batch: So many run at a time, at most.
     """
+    return _effects(case, source, batch)[0]
+
+
+def _effects(case: Case, source: Source, batch: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Energies of what errors make of the outputs, and of the errors against their tensors'."""
     sites, case, size = case.attributed_sites, measured(case), min(batch, _BATCH)
     draws = ceil(_DRAWS * size / len(source))
     errors, felt = OwnErrors(case), _Felt(case, min(draws, _PROBES))
@@ -69,7 +84,11 @@ def own_effects(case: Case, source: Source, batch: int = _BATCH) -> dict[str, fl
         _add(ratios, own)
         felt.update(part, frozen)
     chosen, pairs = (ratios, {}) if felt.executor.opaque else (felt.energies, felt.pairs)
-    return {site.key: chosen[pairs.get(site.key, site.key)] for site in sites}
+    together = {site.key: felt.pairs.get(site.key, site.key) for site in sites}
+    return (
+        {site.key: chosen[pairs.get(site.key, site.key)] for site in sites},
+        {key: ratios[leader] for key, leader in together.items()},
+    )
 
 
 def _add(sums: dict[str, float], parts: Mapping[str, float]) -> None:
@@ -89,13 +108,13 @@ class _Felt:
 
     def update(self, part: Batch, frozen: Frozen) -> None:
         """Add a batch; nothing where no gradient passes."""
-        plain = _floats(observe(self.executor, part))
+        plain = floats(observe(self.executor, part))
         if self.executor.opaque:
             return
         roots = roots_of_weights(self.value, plain, part)
 
         def of_outputs(outputs: list[torch.Tensor]) -> torch.Tensor:
-            real = _floats([part.real(output) for output in outputs])
+            real = floats([part.real(output) for output in outputs])
             return signed(real, roots, self.random)
 
         probes = [of_outputs] * self.probes
@@ -107,7 +126,8 @@ class _Felt:
             _add(self.energies, {key: u**2 / self.probes for key, u in done.items()})
 
 
-def _floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def floats(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Those outputs that are numbers with a fraction: only they have an error."""
     return [output for output in outputs if output.is_floating_point()]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from lostbits.case import Case
 from lostbits.command_lines import trying
 from lostbits.diagnoses.driver import Run
-from lostbits.diagnoses.own_effects import RANKED, most_felt
+from lostbits.diagnoses.orders import best_order
+from lostbits.diagnoses.own_effects import RANKED
 from lostbits.diagnoses.restore import (
     FALLEN_DB,
     SAMPLES,
@@ -66,7 +67,7 @@ def taken_apart(run: Run, pool: Pool, progress: Progress) -> Steps:
     judge = Judge(run.case.model, few, labels, pool, compared=run.case.compared)
     restored = Restored(run.case, judge)
     some = run.source.slice(0, min(RANKED, len(run.source)))
-    order = most_felt(run.case, some, run.batch)
+    order = best_order(restored, run.network(), some, run.batch)
     repair = None if _fallen_by_kernels(restored) else repaired(restored, order)
     if repair is None:
         return Steps(restore=restore_curve(restored, order))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import final
 
 import onnx_ir as ir
@@ -19,6 +20,8 @@ from lostbits.graph.queries import name_of
 from lostbits.graph.remove_idle_nodes import remove_dropouts, strip_quantizers
 from lostbits.graph.unfuse import unfuse
 from lostbits.system.logs import silenced
+
+_NESTED = 32  # levels of functions that are inlined one by one
 
 
 @final
@@ -81,11 +84,33 @@ def opened(model: ir.Model) -> ir.Model:
     _open_dimensions(copy.graph)
     declare_ends(copy.graph)
     with silenced("onnx_ir"):
-        common.InlinePass()(copy)
+        _inline(copy)
         common.NameFixPass()(copy)
         common.RemoveInitializersFromInputsPass()(copy)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy
+
+
+def _inline(model: ir.Model) -> None:
+    """Put the bodies of functions in place of their calls, the innermost functions first.
+
+    From the outside, each of n copies of one body would look for a name among those of all copies
+    before it: n squared.
+    """
+    for _ in range(_NESTED):
+        outer = [f for f in model.functions.values() if _calls(model, f)]
+        inner = set(model.functions) - {function.identifier() for function in outer}
+        if not common.InlinePass(partial(_among, inner))(model).modified:
+            break
+    common.InlinePass()(model)
+
+
+def _among(keys: set[ir.OperatorIdentifier], function: ir.Function) -> bool:
+    return function.identifier() in keys
+
+
+def _calls(model: ir.Model, function: ir.Function) -> bool:
+    return any(node.op_identifier() in model.functions for node in function.all_nodes())
 
 
 def _open_dimensions(graph: ir.Graph) -> None:
