@@ -372,6 +372,12 @@ def test_the_version_is_printed() -> None:
     assert not packages & HEAVY
 
 
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "lostbits", "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"lostbits {__version__}\n"
+
+
 def test_completion_knows_commands_and_the_options_of_each() -> None:
     group: Any = get_command(cli.app)
     context = group.make_context("lostbits", ["report"], resilient_parsing=True)
