@@ -4,12 +4,13 @@ A factor per channel passes through an op that commutes with it, and through an 
 operands have it. So the tensors that such ops connect have one vector of factors: a residual stream
 with all its Adds is one, the tensor between two layers the least. Where a stream begins, rows of
 linear layers or gains of a normalization take the factors up; where it ends, columns of linear
-layers take them out. If all its ends are such, no output of the network changes.
+layers take them out, or a normalization of each channel by itself forgets them. If all its ends are
+such, no output of the network changes.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import onnx_ir as ir
@@ -25,7 +26,14 @@ from lostbits.grid import along
 from lostbits.language import Message
 
 Exact = NDArray[np.float64]
-_NORMS = ("BatchNormalization", "LayerNormalization")
+_NORMS = ("BatchNormalization", "LayerNormalization", "InstanceNormalization")
+
+
+class Norm(NamedTuple):
+    """What InstanceNormalization reads, and adds to the variance of its channels."""
+
+    tensor: str
+    epsilon: float
 
 
 @final
@@ -39,6 +47,7 @@ class Stream:
         readers: Layers whose columns take them out.
         terms: Constants that are multiplied by them: added ones, gains and offsets of norms.
         bounds: Clips that bound the channels, each of which gets a bound of its own.
+        norms: Normalizations that divide each channel by its own deviation.
         tensors: Where each has its channels.
         held: Whether something reads or writes a tensor of it that no factor can pass.
     """
@@ -48,13 +57,15 @@ class Stream:
     readers: list[Linear] = field(default_factory=list)
     terms: list[tuple[Use, Spot]] = field(default_factory=list)
     bounds: list[Bound] = field(default_factory=list)
+    norms: list[Norm] = field(default_factory=list)
     tensors: dict[str, Spot] = field(default_factory=dict)
     held: bool = False
 
     @property
     def free(self) -> bool:
         """Whether factors change no output."""
-        return not self.held and bool(self.readers) and bool(self.writers or self.terms)
+        taken_out = bool(self.readers or self.norms)
+        return not self.held and taken_out and bool(self.writers or self.terms)
 
     def absorb(self, other: "Stream") -> None:
         """Take in all that another one holds."""
@@ -62,6 +73,7 @@ class Stream:
         self.readers += other.readers
         self.terms += other.terms
         self.bounds += other.bounds
+        self.norms += other.norms
         self.tensors |= other.tensors
         self.held |= other.held
 
@@ -187,7 +199,7 @@ class _Walk:
 
     def _norm(self, node: ir.Node) -> None:
         """It takes factors up by its gains, and gives none of those before it on."""
-        self._hold(node)
+        self._forget(node)
         gains = [(i, constant(node.inputs[i])) for i in (1, 2) if i < len(node.inputs)]
         known = [(i, a) for i, a in gains if a is not None and a.ndim == 1]
         axes = rank(node.outputs[0])
@@ -196,6 +208,17 @@ class _Walk:
         spot = Spot(axes - 1 if node.op_type == "LayerNormalization" else 1)
         stream = self._begin(name_of(node.outputs[0]), known[0][1].size, spot)
         stream.terms += [(Use(node_name(node), i), Spot(0)) for i, _ in known]
+
+    def _forget(self, node: ir.Node) -> None:
+        """A channel that is divided by its own deviation has lost its factor, any other op not."""
+        tensor = "" if node.inputs[0] is None else name_of(node.inputs[0])
+        stream = self.of.get(tensor)
+        if node.op_type != "InstanceNormalization" or stream is None:
+            self._hold(node)
+        elif stream.tensors[tensor] == Spot(1):
+            stream.norms.append(Norm(tensor, node.attributes.get_float("epsilon", 1e-5)))
+        else:
+            stream.held = True
 
     def _pointwise(self, node: ir.Node) -> None:
         """Both operands of an Add have one stream; a constant one is a term of it, or a gain."""

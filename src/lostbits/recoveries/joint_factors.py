@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lostbits.case import Case
 from lostbits.channels.streams import Stream, find_streams, rescaled
@@ -27,6 +28,7 @@ _LEFT = 0.1  # part of the weights' noise that second-order rounding leaves
 _STAYS = {"activation": 0.8, "weight": 0.4}
 _LOOKED_AT, _PASSES = 16, 14  # samples, and passes of each, with gains of weights
 _A_WEIGHT = 2.5  # operations that a step takes for a weight, forward and backward
+_STEADY = 1e3  # variances in epsilons: factors change an output by a part of 5e-4 at most
 _LEAST = 0.05  # dB: less is not worth another form of the network
 
 
@@ -75,7 +77,7 @@ class JointFactors(Sweeping):
         found = FactorNoise(case, gains, streams, self.left).least(context.effort.deadline)
         if found.gain_db < _LEAST:
             return Change(self.name, say("ledger.factors_none"), predicted_gain_db=found.gain_db)
-        pairs = list(zip(streams, found.each, strict=True))
+        pairs = [(s, _grown(s, f)) for s, f in zip(streams, found.each, strict=True)]
         most = max(float(np.exp(np.abs(np.log(f)).max())) for f in found.each)
         bounds = sum(bool(np.ptp(f)) * len(s.bounds) for s, f in pairs)
         summary = say(
@@ -89,5 +91,22 @@ class JointFactors(Sweeping):
 
     @staticmethod
     def _allowed(case: Case, stream: Stream) -> bool:
-        """Bounds by channel cost a node each: weights of one scale are worth it, others not."""
-        return not stream.bounds or not case.target.weights.per_channel
+        """Bounds by channel cost a node each: weights of one scale are worth it, others not.
+
+        A normalization forgets factors as far as what it adds to the variance is nothing beside it.
+        """
+        if stream.bounds and case.target.weights.per_channel:
+            return False
+        return all(_variance(case, norm.tensor) >= _STEADY * norm.epsilon for norm in stream.norms)
+
+
+def _variance(case: Case, tensor: str) -> float:
+    """The least of a tensor's channels; 0 where nothing is known of them."""
+    keys = (site.key for site in case.sites if site.tensor == tensor and site.streams)
+    found = [case.seen[key].channels.variances for key in keys if key in case.seen]
+    return min((float(v.min(initial=np.inf)) for v in found), default=0.0)
+
+
+def _grown(stream: Stream, factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factors of at least one before a normalization, whose epsilon then matters less."""
+    return factors / factors.min() if stream.norms else factors

@@ -121,6 +121,14 @@ class Histogram(Statistic[Parts]):
         sums /= np.maximum(self.counts.sum(axis=1), 1)
         return sums
 
+    @property
+    def variances(self) -> Floats:
+        """Variance of each row, values counted as for the mean."""
+        middles = (self.edges[:, :-1] + self.edges[:, 1:]) / 2
+        squares: Floats = np.einsum("rb,rb->r", self.live.astype(np.float64), middles**2)
+        squares /= np.maximum(self.counts.sum(axis=1), 1)
+        return np.maximum(squares - self.means**2, 0.0)
+
     def by_row(self) -> Iterator["Histogram"]:
         """A histogram for each row, of that row alone."""
         for i in range(self.absmax.size):
