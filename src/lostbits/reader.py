@@ -68,6 +68,8 @@ class Parameters:
         target: Name of the target that it was made for, as the file has it.
         arithmetic: Of the kernels that it was made for, as the file has it; None where it says
             nothing of them.
+        turned: Entries of constants that nodes turn before a layer reads them, as they lie behind
+            these nodes: ``tensor`` is that of the entry, the axis and other names are those there.
     """
 
     format: str
@@ -79,6 +81,7 @@ class Parameters:
     weights_only: bool = False
     target: object = None
     arithmetic: object = None
+    turned: tuple[Entry, ...] = ()
 
     @property
     def affines(self) -> dict[str, Affine]:
@@ -126,6 +129,7 @@ class Reading:
         self.problems: list[ReadError] = []
         self.dynamic: tuple[str, ...] = ()
         self.weights_only = False
+        self.turned: list[Entry] = []
 
     def add(
         self, tensor: str, grid: Grid, scale: object, zero_point: object = 0, **details: Any
@@ -168,7 +172,7 @@ class Reading:
         """All of it."""
         entries, problems = tuple(self.entries.values()), tuple(self.problems)
         found = (tuple(self.floats), problems, method, self.dynamic, self.weights_only)
-        return Parameters(self.source, entries, *found)
+        return Parameters(self.source, entries, *found, turned=tuple(self.turned))
 
 
 def affine_of(

@@ -64,11 +64,12 @@ def match(parameters: Parameters, model: ir.Model, placed: Placed) -> Match:
     reads, because integer constants bear names that their tool made up.
     """
     search, values = _Search(parameters.entries), values_by_name(model.graph)
+    behind = _Search(parameters.turned)
     plan: dict[str, Affine] = {}
     missing, unfit = dict[str, Message](), dict[str, Message]()
     origin = dict[str, str]()
     for site in placed.sites:
-        entry = search.entry(site) or search.moved(site, values)
+        entry = search.entry(site) or search.moved(site, values) or behind.entry(site)
         if entry is None:
             left = site.tensor in parameters.floats
             missing[site.key] = say("match.left_by_file" if left else "match.not_in_file")

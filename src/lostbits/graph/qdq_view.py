@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lostbits.graph.instrument import LIMITED, REPEATED
 from lostbits.graph.queries import constant, name_of, node_name, reached
+from lostbits.graph.turned import turned, turned_axis, turns
 from lostbits.grid import along
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
@@ -222,6 +223,8 @@ def _operand(value: ir.Value) -> Operand | None:
     array, node = constant(value), value.producer()
     if array is not None and array.dtype.kind == "f":
         return Operand(name_of(value), array.astype(np.float64), None, None)
+    if node is not None and turns(node) and node.inputs[0] is not None:
+        return _turned(name_of(value), _operand(node.inputs[0]), node)
     if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
         return None
     codes, parameters = _codes(node.inputs[0]), _parameters(node)
@@ -232,6 +235,20 @@ def _operand(value: ir.Value) -> Operand | None:
         return None
     step, zeros = along(scale, codes.ndim, axis), along(zero, codes.ndim, axis)
     return Operand(name_of(value), (codes - zeros) * step, step, axis, zeros)
+
+
+def _turned(name: str, operand: Operand | None, node: ir.Node) -> Operand | None:
+    """A constant behind a node that turns it, as tools leave weights of another layout."""
+    values = None if operand is None else turned(operand.values, node)
+    if operand is None or values is None:
+        return None
+    if operand.axis is None or operand.step is None or operand.zero is None:
+        return Operand(name, values, operand.step, None, operand.zero)
+    axis = turned_axis(operand.values.shape, operand.axis, node)
+    if axis is None:
+        return Operand(name, values, None, None)
+    step, zero = (along(v.ravel(), values.ndim, axis) for v in (operand.step, operand.zero))
+    return Operand(name, values, step, axis, zero)
 
 
 def _fits(scale: NDArray[np.float64], values: NDArray[Any], axis: int | None) -> bool:
@@ -254,6 +271,7 @@ def _codes(value: ir.Value) -> NDArray[np.float64] | None:
     if not _fits(scale, floats, axis) or _type(node).dtype not in _CODES:
         return None
     info = np.iinfo(_type(node).dtype.numpy())
-    steps = np.rint(floats / along(scale, floats.ndim, axis)) + along(zero, floats.ndim, axis)
+    finest = np.where(scale == 0, np.finfo(np.float32).tiny, scale)  # as the readers take it
+    steps = np.rint(floats / along(finest, floats.ndim, axis)) + along(zero, floats.ndim, axis)
     codes: NDArray[np.float64] = np.clip(steps, info.min, info.max).astype(np.float64)
     return codes

@@ -5,7 +5,8 @@ codes are new tensors. Such an entry carries the name without the suffixes that 
 the inputs that read it, so that it can be matched either way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -18,8 +19,9 @@ from lostbits.graph.queries import constant, name_of, node_name
 from lostbits.graph.simplify import opened
 from lostbits.graph.site import Use
 from lostbits.graph.tensors import tensors_of
+from lostbits.graph.turned import turned, turned_axis, turns
 from lostbits.grid import Affine, Grid
-from lostbits.reader import Parameters, Reader, Reading, damaged, narrowed, parse_json
+from lostbits.reader import Entry, Parameters, Reader, Reading, damaged, narrowed, parse_json
 from lostbits.readers.dynamic_ops import Weight, dynamic_tensors, dynamic_weights
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 from lostbits.readers.plan import read_sites
@@ -122,6 +124,7 @@ class _Walk:
         if quantizer is None or quantizer.op_type != "QuantizeLinear":
             first = self.codes.setdefault(name_of(source), name_of(output))
             self._add(node, first, (*stripped(name_of(output)), *stripped(name_of(source))))
+            self._add_constant(first, constant(source), output)
             return
         assert quantizer.inputs[0] is not None
         names = [name_of(_unlimited(quantizer.inputs[0])), name_of(output)]
@@ -129,6 +132,29 @@ class _Walk:
             names.reverse()
         self._note_clip(source, names[0])
         self._add(node, names[0], (names[1],))
+        self._add_constant(names[0], constant(quantizer.inputs[0]), output)
+
+    def _add_constant(
+        self, tensor: str, values: NDArray[np.generic] | None, output: ir.Value
+    ) -> None:
+        """A constant's entry once more for every node that turns it before a layer reads it."""
+        entry = self.reading.entries.get(tensor)
+        if entry is not None and values is not None:
+            self.reading.turned += self._turned(entry, values, output)
+
+    def _turned(
+        self, entry: Entry, values: NDArray[np.generic], output: ir.Value
+    ) -> Iterator[Entry]:
+        """The entry behind the nodes that turn the values, one behind the other perhaps."""
+        for node in (use.node for use in output.uses() if use.idx == 0 and turns(use.node)):
+            after, axis, result = turned(values, node), entry.affine.axis, node.outputs[0]
+            place = None if axis is None else turned_axis(values.shape, axis, node)
+            if after is None or (axis is not None and place is None):
+                continue
+            affine = replace(entry.affine, axis=place)
+            behind = Entry(entry.tensor, affine, (name_of(result),), self._uses(result))
+            yield behind
+            yield from self._turned(behind, after, result)
 
     def _add_table(self, node: ir.Node, gather: ir.Node) -> None:
         """A constant of which rows are dequantized when they have been taken."""
