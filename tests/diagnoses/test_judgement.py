@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lostbits.diagnoses.judgement import judged
+from lostbits.diagnoses.judgement import judged, judged_by_file
 from lostbits.results.judgement import Grade
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
-from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.metrics import Baseline, Comparison
 from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures
 
 GOOD, DEGRADED, BROKEN = Grade.GOOD, Grade.DEGRADED, Grade.BROKEN
@@ -107,3 +108,29 @@ def test_wilson_solves_its_equation() -> None:
     share, count, normal = 0.8, 50, 1.959963984540054
     for end in wilson(share, count):
         assert abs(share - end) == pytest.approx(normal * (end * (1 - end) / count) ** 0.5)
+
+
+def test_one_answer_for_all_samples_says_nothing() -> None:
+    kept = baseline(LOW, agreement=1.0, answers=48)
+    assert judged(kept, 48, matched=1).grade is GOOD
+    found = judged(replace(kept, one_answer=True), 48, matched=1)
+    assert (found.grade, found.by) == (BROKEN, "sqnr_db")
+    lost = judged(replace(kept, one_answer=True, agreement=0.5), 48, matched=1)
+    assert (lost.grade, lost.by) == (BROKEN, "agreement")
+
+
+@pytest.mark.parametrize(("answers", "one"), [([1, 1, 1], True), ([0, 1, 1], False)])
+def test_one_answer_is_seen_over_batches_and_workers(answers: list[int], one: bool) -> None:
+    rows = np.eye(3, dtype=np.float32)[answers]
+    parts = [Comparison().update([r[None]], [r[None]], range(i, i + 1)) for i, r in enumerate(rows)]
+    whole = parts[0].merge(parts[1]).merge(parts[2])
+    assert whole.baseline(["y"]).one_answer is one
+
+
+@pytest.mark.parametrize(("db", "grade", "by"), [(4.0, BROKEN, "file"), (30.0, GOOD, "agreement")])
+def test_a_file_that_loses_more_than_its_simulation_decides(
+    db: float, grade: Grade, by: str
+) -> None:
+    simulated = judged(baseline(PLAIN, agreement=1.0, answers=48), 48, matched=1)
+    found = judged_by_file(simulated, db, 8)
+    assert (found.grade, found.by) == (grade, by)

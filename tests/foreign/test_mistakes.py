@@ -238,6 +238,47 @@ def test_one_shared_initializer_with_two_scales(bench: Bench) -> None:
     assert (found.tensor, found.role) == ("w", "weight")
 
 
+def test_a_relu_that_a_symmetric_grid_does_not_replace(bench: Bench) -> None:
+    options = {"ActivationSymmetric": True, "QDQKeepRemovableActivations": True}
+    whole = bench.by_onnxruntime(nothing, extra_options=options)
+    kept = bench.diagnosed(whole)
+
+    def dropped(model: Edited) -> None:
+        nodes = model.model.graph.node
+        makers = {n.output[0]: n for n in nodes}
+        for relu in [n for n in nodes if n.op_type == "Relu"]:
+            gone = [relu]
+            while (before := makers[gone[-1].input[0]]).op_type != "Conv":
+                gone.append(before)
+            before.output[0] = relu.output[0]
+            for node in gone:
+                nodes.remove(node)
+
+    found = bench.diagnosed(bench.by_onnxruntime(dropped, extra_options=options))
+    first(found, "I042", 0.9)
+    assert kept.plan is not None and "I042" not in map(doubt, kept.plan.suspicions)
+    assert found.judgement is not None and found.judgement.by == "file"
+    assert found.plan is not None and found.judgement.value == found.plan.file_sqnr_db
+
+
+def test_a_pair_behind_another_is_measured_beside_the_file(bench: Bench) -> None:
+    def twice(model: Edited) -> None:
+        (gemm,) = [n for n in model.model.graph.node if n.op_type == "GlobalAveragePool"]
+        model["narrow"], model["middle"] = np.float32(1e-3), np.uint8(0)
+        source = gemm.input[0]
+        pair = [
+            helper.make_node("QuantizeLinear", [source, "narrow", "middle"], ["again_q"]),
+            helper.make_node("DequantizeLinear", ["again_q", "narrow", "middle"], ["again"]),
+        ]
+        place = list(model.model.graph.node).index(gemm)
+        for node in reversed(pair):
+            model.model.graph.node.insert(place, node)
+        model.model.graph.node[place + 2].input[0] = "again"
+
+    found = first(bench.diagnosed(bench.by_onnxruntime(twice)), "I043", 0.9)
+    assert found.tensor == "k"
+
+
 @pytest.mark.parametrize("factor", [12.0, 0.08])
 def test_ranges_of_another_model(bench: Bench, factor: float) -> None:
     file = bench.cache(lambda lo, hi: factor * absolute(lo, hi))

@@ -337,6 +337,9 @@ def _too_wide(site: SiteReport) -> Message:
 
 def _too_narrow(site: SiteReport) -> Message:
     cut = site.mse_clip / site.mse if site.mse else 0.0
+    least = min((low for _, low, _ in site.channel_range or []), default=site.lo)
+    if site.lo >= 0 > least:
+        return say("because.no_sign", span=_span(site), share=f"{cut:.0%}", least=f"{least:.4g}")
     return say("because.too_narrow", span=_span(site), share=f"{cut:.0%}")
 
 

@@ -7,6 +7,7 @@ network, and a goal that is missed is never good.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, final
 
 from lostbits.language import Message, say
@@ -82,6 +83,22 @@ def judged(
     )
 
 
+def judged_by_file(found: Judgement, sqnr_db: float, samples: int) -> Judgement:
+    """The verdict of a file whose simulation is another network, by what it was measured to lose.
+
+    Args:
+        found: The verdict of the simulation, which stays where the file is no worse.
+        sqnr_db: Of the file against float.
+        samples: That it was run on.
+    """
+    grade = _grade(sqnr_db, _GOOD_DB, _BROKEN_DB)
+    if found.grade is None or _ORDER.index(grade) <= _ORDER.index(found.grade):
+        return found
+    why = say("grade.file", value=f"{sqnr_db:.1f}", samples=str(samples))
+    own = replace(found, grade=grade, by="file", value=sqnr_db, samples=samples, why=why)
+    return replace(own, where="", reference=None, interval=None)
+
+
 def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled]:
     """The user's metric alone; else of the output with answers, and the worst of all others."""
     own = _of_metric(baseline, samples)
@@ -140,11 +157,12 @@ def _answers(baseline: Baseline, samples: int, at_chance: bool) -> _Ruled | None
         grade = _grade(right - plain, -_GOOD_DROP, -_BROKEN_DROP)
         return _Ruled(grade, "accuracy", where, right, plain, baseline.labelled or samples)
     kind = baseline.outputs[0].kind if baseline.outputs else Kind.OTHER
-    if baseline.agreement is None or kind not in _ANSWERING:
+    share = baseline.telling_agreement
+    if share is None or kind not in _ANSWERING:
         return None
-    grade = _grade(baseline.agreement, _GOOD_AGREEMENT, _BROKEN_AGREEMENT)
+    grade = _grade(share, _GOOD_AGREEMENT, _BROKEN_AGREEMENT)
     count = baseline.answers or samples
-    return _Ruled(grade, "agreement", where, baseline.agreement, None, count)
+    return _Ruled(grade, "agreement", where, share, None, count)
 
 
 def _grade(value: float, good: float, broken: float) -> Grade:

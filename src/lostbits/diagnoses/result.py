@@ -216,7 +216,8 @@ def _with_floats(told: Message, coverage: Coverage) -> Message:
 
 def _of_labels(baseline: Baseline, at_chance: bool) -> list[Message]:
     if not at_chance:
-        return []
+        idle = baseline.agreement is not None and baseline.telling_agreement is None
+        return [say("note.one_answer", count=str(baseline.answers))] if idle else []
     told = f"{baseline.accuracy_float:.1%}"
     if baseline.labels_off:
         code = "note.labels_one_above" if baseline.labels_off > 0 else "note.labels_one_below"

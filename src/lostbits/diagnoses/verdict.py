@@ -85,11 +85,8 @@ def _answers(target: Target, baseline: Baseline, samples: int) -> Message:
             "of": _of(baseline.accuracy_quantized, count),
         }
         return say("verdict.accuracy_of", **names, **answers)
-    if baseline.agreement is not None:
-        share, of = (
-            f"{baseline.agreement:.1%}",
-            _of(baseline.agreement, baseline.answers or samples),
-        )
+    if (kept := baseline.telling_agreement) is not None:
+        share, of = f"{kept:.1%}", _of(kept, baseline.answers or samples)
         return say("verdict.agreement_of", **names, share=share, noise=noise, of=of)
     if baseline.sqnr_db is None:
         return say("verdict.same", **names)

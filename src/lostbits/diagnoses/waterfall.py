@@ -61,7 +61,7 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> LostBits | 
         return None
     choice, scale, symmetry, granularity, shape = (0.5 * np.log2(nested[:-1] / nested[1:])).tolist()
     total = 0.5 * float(np.log2(nested[0] / nested[-1]))
-    direction = _direction(affine, lo, hi) if choice > _NOTABLE else "best"
+    direction = _direction(density, affine, lo, hi) if choice > _NOTABLE else "best"
     return LostBits(shape, granularity, symmetry, scale, choice, direction, total)
 
 
@@ -126,9 +126,14 @@ def _ideal(rows: Histogram, grid: Grid) -> float:
     return float(np.sum(rows.live.sum(axis=1) * rows.absmax**2) * unit)
 
 
-def _direction(affine: Affine, lo: Floats, hi: Floats) -> Literal["too_wide", "too_narrow"]:
+def _direction(
+    density: Density, affine: Affine, lo: Floats, hi: Floats
+) -> Literal["too_wide", "too_narrow"]:
+    """By width; a wide range that lies beside the values, as without their sign, is too narrow."""
     used, best = (np.log(np.maximum(w, 1e-30)).mean() for w in (affine.hi - affine.lo, hi - lo))
-    return "too_wide" if used > best else "too_narrow"
+    parts = density.distortion(*_ends(affine))
+    misses = float(parts.clip.sum()) > float(parts.round.sum())
+    return "too_wide" if used > best and not misses else "too_narrow"
 
 
 def trade_off(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> TradeOff:

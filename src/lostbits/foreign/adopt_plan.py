@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lostbits.case import Case, constant_of, look_at_constants
 from lostbits.data import Source
+from lostbits.diagnoses.judgement import judged_by_file
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
 from lostbits.errors import ReadError
 from lostbits.foreign.cost_of_faults import (
@@ -37,6 +38,7 @@ from lostbits.foreign.match_names import (
     without_folded,
     without_idle,
 )
+from lostbits.foreign.node_doubts import doubts_of_nodes
 from lostbits.foreign.own_run import OwnRun, run_beside
 from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.graph.queries import LINEAR, RECURRENT, constant, node_name
@@ -49,6 +51,7 @@ from lostbits.reader import told
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.facts import PlanFacts, Reasoned
+from lostbits.results.judgement import Judgement
 from lostbits.runtime.float_reference import Reference
 from lostbits.target import Target
 
@@ -102,13 +105,21 @@ class Adopted:
     def _accused(self, found: Diagnosis) -> dict[str, Any]:
         """Findings and verdict, where the file's mistakes have their place."""
         findings, verdict = found.findings, found.verdict
+        judgement = self._judgement(found)
         if self.ran is not None and self.ran.unfaithful:
-            verdict = _led_by_file(self.ran, verdict)
+            verdict = _led_by_file(self.ran, verdict, alone=judgement != found.judgement)
         for mistake in self.mistakes:
             findings = placed_first(findings, finding(mistake, self.case, found))
         if findings and findings[0].reason == "mistake":
             verdict = say("verdict.mistake", verdict=verdict, text=findings[0].text)
-        return {"findings": findings, "verdict": verdict}
+        return {"findings": findings, "verdict": verdict, "judgement": judgement}
+
+    def _judgement(self, found: Diagnosis) -> Judgement | None:
+        """By what the file loses when it is run, where its simulation loses less."""
+        ran, simulated = self.ran or OwnRun(), found.judgement
+        if simulated is None or not ran.unfaithful or ran.sqnr_db is None:
+            return simulated
+        return judged_by_file(simulated, ran.sqnr_db, ran.samples)
 
     def _why(self, site: Site) -> Message:
         return self.match.missing.get(site.key, say("note.set_to_float"))
@@ -205,6 +216,7 @@ def adopt(
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
     own_graph = None if foreign.graph is None else foreign.graph.graph
+    doubts += doubts_of_nodes(parameters, own_graph, case.model.graph)
     mine = doubts_of_quantizers(parameters, own_graph)
     refused = [*mine, *doubts_of_target(parameters, case.target, own_graph, found)]
     doubts += refused
@@ -262,11 +274,14 @@ def _multiplies_by_constant(node: ir.Node) -> bool:
     return multiplies and any(w is not None and w.ndim > 1 for w in weights)
 
 
-def _led_by_file(ran: OwnRun, told: Message) -> Message:
-    """The verdict behind what the file itself was measured to lose."""
+def _led_by_file(ran: OwnRun, told: Message, *, alone: bool) -> Message:
+    """The verdict behind what the file itself was measured to lose; ``alone``, what decides."""
     noise = say("verdict.silent")
     if ran.sqnr_db is not None:
         noise = say("verdict.noise", value=f"{ran.sqnr_db:.1f}")
+    if alone:
+        first = told.figures.get("first", told)
+        return say("verdict.file_alone", samples=str(ran.samples), noise=noise, simulated=first)
     return say("verdict.file", samples=str(ran.samples), noise=noise, verdict=told)
 
 

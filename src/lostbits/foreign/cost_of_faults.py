@@ -165,6 +165,7 @@ def planned_anew(planned: Case, adopted: Case, source: Source) -> Anew:
     return Anew(judge(adopted).sqnr_db, judge(planned).sqnr_db)
 
 
+_BESIDE = frozenset({"I023", "I042", "I043"})  # whose cure is the simulation itself
 _Pair = tuple[Figure, Case, Case]  # where it matters, with the mistake, without
 
 
@@ -182,7 +183,7 @@ def mistakes_of(
     """
     kinds: dict[str, list[ReadError]] = {}
     for doubt in doubts:
-        if doubt.tensors and (doubt.code in _CURES or (doubt.code == "I023" and own is not None)):
+        if doubt.tensors and (doubt.code in _CURES or (doubt.code in _BESIDE and own is not None)):
             kinds.setdefault(doubt.code, []).append(doubt)
     if not kinds:
         return []
@@ -204,7 +205,7 @@ class _Bench:
 
     def measured(self, kind: Sequence[ReadError]) -> list[Mistake]:
         keys = frozenset[str]().union(*map(self._keys, kind))
-        if kind[0].code == "I023":
+        if kind[0].code in _BESIDE:
             return self._beside_the_file(kind, keys)
         return [
             _mistake(kind, keys, scene, self.judge(ill).sqnr_db, self.judge(cured).sqnr_db)
@@ -216,7 +217,7 @@ class _Bench:
         return frozenset(k for k, t in here if t in doubt.tensors and k in self.case.plan)
 
     def _beside_the_file(self, kind: Sequence[ReadError], keys: Keys) -> list[Mistake]:
-        """A plan has one scale for a tensor; what others make of it shows in the file alone."""
+        """A plan has one pair for a tensor, and the nodes of the model: the file alone shows it."""
         assert self.own is not None
         try:
             found = self.judge.of(self.own).sqnr_db

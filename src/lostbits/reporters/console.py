@@ -17,10 +17,10 @@ from lostbits.reporters import ledger, shares
 from lostbits.reporters.first_screen import next_commands
 from lostbits.reporters.headline import (
     expected,
-    figures,
     graded,
     judged_on,
     moved,
+    outcome,
     reason,
     title,
     tried,
@@ -34,6 +34,7 @@ _OF_FIGURES = frozenset(
     {
         *("note.labels_one_above", "note.labels_one_below"),
         *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
+        *("note.one_answer",),
         *("note.part_told", "samples.training", "samples.training_better", "plan.unfaithful"),
     }
 )  # fmt: skip
@@ -129,7 +130,7 @@ class _Screen:
         result = self.result
         line = graded(result.judgement, self.language)
         line.append("  " if line else "", style="default")
-        yield self._row("result", line.append(self._joined(figures(result.baseline))))
+        yield self._row("result", line.append(self._joined(outcome(result))))
         yield self._row("", self._text(judged_on(result, result.baseline), "dim"))
         if self.before is not None and (parts := tried(self.before, result)):
             yield self._row("tried", Text(self._joined(parts), style="bold"))

@@ -57,6 +57,15 @@ def figures(found: Baseline) -> list[Message]:
     return [*_answers(found), *_noise(found)]
 
 
+def outcome(result: Diagnosis) -> list[Message]:
+    """The figures of a result; behind that of a file whose simulation is better than it."""
+    found, judgement = figures(result.baseline), result.judgement
+    if judgement is None or judgement.by != "file":
+        return found
+    simulated = [say("screen.simulated", figure=figure) for figure in found]
+    return [say("screen.file", value=f"{judgement.value:.1f}"), *simulated]
+
+
 def _answers(found: Baseline) -> Iterator[Message]:
     if found.metric is not None:
         both = (found.metric.quantized, found.metric.reference)
@@ -66,8 +75,8 @@ def _answers(found: Baseline) -> Iterator[Message]:
         both = (found.accuracy_quantized, found.accuracy_float)
         value, plain = (f"{each:.1%}" for each in both)
         yield say("screen.accuracy", value=value, float=plain)
-    if found.agreement is not None:
-        yield say("screen.agreement", value=f"{found.agreement:.1%}")
+    if found.telling_agreement is not None:
+        yield say("screen.agreement", value=f"{found.telling_agreement:.1%}")
 
 
 def _noise(found: Baseline) -> Iterator[Message]:
@@ -78,8 +87,9 @@ def _noise(found: Baseline) -> Iterator[Message]:
 
 
 def _interval(found: Baseline, samples: int) -> Message | None:
-    share = found.agreement if found.accuracy_quantized is None else found.accuracy_quantized
-    count = (found.answers if found.accuracy_quantized is None else found.labelled) or samples
+    right = found.accuracy_quantized
+    share = found.telling_agreement if right is None else right
+    count = (found.answers if right is None else found.labelled) or samples
     if share is None or not 0 < count < FEW:
         return None
     low, high = (f"{end:.0%}" for end in wilson(share, count))

@@ -18,7 +18,7 @@ class Grade(StrEnum):
 
 
 Ground = Literal[
-    "metric", "accuracy", "agreement", "sqnr_db", "dead_part", "equal", "nothing_matched"
+    "metric", "accuracy", "agreement", "sqnr_db", "dead_part", "equal", "file", "nothing_matched"
 ]
 
 

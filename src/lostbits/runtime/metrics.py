@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from lostbits.data import Batch, check_classes
 from lostbits.errors import SimulationError, TargetError, close_match, edge
 from lostbits.graph.outputs import Compared
+from lostbits.runtime.answers import answering, classifies
 from lostbits.runtime.counting import Counts, counting, without_padding, zeroed
 from lostbits.runtime.decibels import decibels
+from lostbits.runtime.divergence import kl
 from lostbits.runtime.figure_kinds import Count, Part
 from lostbits.runtime.finite_pairs import check_finite
 from lostbits.runtime.label_offset import Offset, beside, labels_off
@@ -29,6 +31,7 @@ METRICS: dict[str, str] = {
 
 
 _ZERO = 1e-6  # of a loss where nothing is lost
+_NONE = 2**62  # above any answer
 
 
 def check_metric(name: str) -> Metric:
@@ -150,27 +153,6 @@ class Value:
         return counting(self.compared, part, [tuple(f.shape) for f in floats])
 
 
-def kl(
-    plain: torch.Tensor, other: torch.Tensor, counts: Counts = None, axis: int = -1
-) -> torch.Tensor:
-    """Sum over samples (mean over positions that count) of the divergence along an axis, nats."""
-    p, q = torch.log_softmax(plain.double(), axis), torch.log_softmax(other.double(), axis)
-    each = (p.exp() * (p - q)).sum(axis)
-    if not each.ndim:
-        return each
-    rows = each.reshape(each.shape[0], -1)
-    if counts is None:
-        return rows.mean(1).sum()
-    counted = torch.from_numpy(np.broadcast_to(counts, each.shape).copy()).reshape(rows.shape)
-    return ((rows * counted).sum(1) / counted.sum(1).clamp(min=1)).sum()
-
-
-def answering(compared: Sequence[Compared]) -> int | None:
-    """Number of the first output whose largest entry is an answer; None without any."""
-    kinds = (Kind.CLASSES, Kind.SEQUENCE)
-    return next((n for n, each in enumerate(compared) if each.kind in kinds), None)
-
-
 @final
 @dataclass(frozen=True)
 class Baseline:
@@ -189,6 +171,7 @@ class Baseline:
         metric: That was asked for, on all samples together; None without one.
         labels_off: 1 where most labels are one above what float answers, -1 where they are one
             below; 0 otherwise.
+        one_answer: Whether float gives one and the same answer everywhere.
     """
 
     sqnr_db: float | None
@@ -202,6 +185,12 @@ class Baseline:
     labelled: Count = 0
     metric: MetricFigures | None = None
     labels_off: Offset = 0
+    one_answer: bool = False
+
+    @property
+    def telling_agreement(self) -> float | None:
+        """The agreement; None too where all answers are one, which a bad network keeps as well."""
+        return None if self.one_answer and self.agreement == 1.0 else self.agreement
 
     @property
     def worst(self) -> PartFigures | None:
@@ -250,6 +239,7 @@ class Comparison(RecordSum):
         samples: How many.
         positions: Answers that were compared, of which ``agreed`` are the same.
         agreed: See there.
+        ends: The least and the largest answer of float; the least is above where there is none.
         labelled: Samples with labels.
         right: Of these, in float and quantized.
         beside: Of these, for which float answers one less than the label, and one more.
@@ -262,6 +252,7 @@ class Comparison(RecordSum):
     samples: int = 0
     positions: int = 0
     agreed: int = 0
+    ends: tuple[int, int] = (_NONE, -1)
     labelled: int = 0
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
     beside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
@@ -339,12 +330,20 @@ class Comparison(RecordSum):
         same = winners[0] == winners[1]
         self.positions += same.size if counts is None else int(counts.sum())
         self.agreed += int(same.sum() if counts is None else same[counts].sum())
+        self._take_ends(winners[0] if counts is None else winners[0][counts])
         if every is not None and plain.ndim == 2:
             labels = every[span.start : span.stop]
             check_classes(every, plain.shape[-1])
             self.labelled += len(span)
             self.right += [int((w == labels).sum()) for w in winners]
             self.beside += beside(winners[0], labels)
+
+    def _take_ends(self, answers: NDArray[np.integer[Any]]) -> None:
+        if answers.size:
+            self._widen(int(answers.min()), int(answers.max()))
+
+    def _widen(self, least: int, most: int) -> None:
+        self.ends = min(self.ends[0], least), max(self.ends[1], most)
 
     def merge(self, other: Self) -> Self:
         """Add the figures of other samples."""
@@ -357,6 +356,7 @@ class Comparison(RecordSum):
         self.samples += other.samples
         self.positions += other.positions
         self.agreed += other.agreed
+        self._widen(*other.ends)
         self.labelled += other.labelled
         self.right += other.right
         self.beside += other.beside
@@ -391,9 +391,5 @@ class Comparison(RecordSum):
             answers=self.positions,
             labelled=self.labelled,
             labels_off=labels_off(self.labelled, int(self.right[0]), self.beside),
+            one_answer=self.ends[0] == self.ends[1],
         )
-
-
-def classifies(output: NDArray[Any]) -> bool:
-    """Whether the largest entry along the last axis means something: scores, not maps."""
-    return output.ndim in (2, 3) and output.shape[-1] > 1

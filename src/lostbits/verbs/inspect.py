@@ -15,6 +15,7 @@ from lostbits.foreign.file import candidates, read_foreign
 from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_graph, suspicions_of_sums
 from lostbits.foreign.match_names import Match, best_target, without_folded
+from lostbits.foreign.node_doubts import doubts_of_nodes
 from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.grid import Affine
 from lostbits.kernels.reaches import LayerReach, layer_reaches
@@ -140,7 +141,9 @@ def inspect(
         chosen, _, found = best_target(parameters, floats, candidates(target, parameters), graph)
         found = without_folded(found, reference.plain)
         doubts = suspicions_of_graph(parameters, floats if graph is None else graph)
-        doubts += [*narrow, *_of_file(parameters, target, graph, found)]
+        own = None if graph is None else graph.graph
+        doubts += [*narrow, *doubts_of_nodes(parameters, own, floats.graph)]
+        doubts += _of_file(parameters, target, graph, found)
         return Inspection(path, title, parameters, tuple(doubts), found, chosen.name, sums)
 
 
