@@ -49,6 +49,15 @@ class Grid:
         return cls.of(int(bits), signed=not kind)
 
     @property
+    def width(self) -> int:
+        """Bits that its codes need, fewer than ``bits`` where a Clip leaves few of them.
+
+        >>> Grid(8, True, -7, 7).width
+        4
+        """
+        return (self.qmax - self.qmin).bit_length()
+
+    @property
     def name(self) -> str:
         """Such as ``int8`` or ``uint4``."""
         return f"{'int' if self.signed else 'uint'}{self.bits}"

@@ -8,7 +8,7 @@ import abc
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeGuard, final
 
 import numpy as np
@@ -70,6 +70,7 @@ class Parameters:
             nothing of them.
         turned: Entries of constants that nodes turn before a layer reads them, as they lie behind
             these nodes: ``tensor`` is that of the entry, the axis and other names are those there.
+        constants: Entries that the file lists as constants, where it keeps them apart.
     """
 
     format: str
@@ -82,6 +83,7 @@ class Parameters:
     target: object = None
     arithmetic: object = None
     turned: tuple[Entry, ...] = ()
+    constants: tuple[str, ...] = ()
 
     @property
     def affines(self) -> dict[str, Affine]:
@@ -130,6 +132,7 @@ class Reading:
         self.dynamic: tuple[str, ...] = ()
         self.weights_only = False
         self.turned: list[Entry] = []
+        self.constants: list[str] = []
 
     def add(
         self, tensor: str, grid: Grid, scale: object, zero_point: object = 0, **details: Any
@@ -172,7 +175,8 @@ class Reading:
         """All of it."""
         entries, problems = tuple(self.entries.values()), tuple(self.problems)
         found = (tuple(self.floats), problems, method, self.dynamic, self.weights_only)
-        return Parameters(self.source, entries, *found, turned=tuple(self.turned))
+        whole = Parameters(self.source, entries, *found)
+        return replace(whole, turned=tuple(self.turned), constants=tuple(self.constants))
 
 
 def affine_of(

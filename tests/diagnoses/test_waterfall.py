@@ -249,3 +249,17 @@ def test_channels_are_marked_by_methods_that_look_at_all_of_them() -> None:
 def test_few_values_leave_out_the_methods_that_need_many() -> None:
     x = even(1.0, size=20)
     assert "entropy" not in trade_off(*asked(seen_of(x), in_use(x, FREE), FREE)).marks
+
+
+def test_codes_that_a_clip_leaves_out_are_no_fault_of_symmetry() -> None:
+    narrow = Rule(Grid(8, True, -7, 7), True, False, "min_max")
+    bits = lost(even(1.0, size=4096), narrow)
+    assert bits.symmetry < 0.02 and bits.total < 0.3
+
+
+def test_a_range_without_the_sign_of_the_values_is_too_narrow() -> None:
+    x = even(1.0)
+    beside = affine_from_range(0.0, 4.0, UINT8, symmetric=False)
+    bits = lost_bits(*asked(seen_of(x), beside, FREE))
+    assert bits is not None and bits.direction == "too_narrow" and bits.range_choice > 3
+    assert lost(x, FREE, 4.0).direction == "too_wide"

@@ -163,3 +163,12 @@ def test_few_tensors_are_no_habit(cases: dict[str, Case]) -> None:
     parameters = symmetric_ranges(case, absolute)
     few = replace(parameters, entries=parameters.entries[:3])
     assert not doubts(few, case)
+
+
+def test_an_activation_among_the_constants_is_named() -> None:
+    graph = "g (float[N, 4] x) => (float[N, 2] y) { h = Relu(x) y = MatMul(h, w) }"
+    scale = affine_from_range(0.0, 1.0, UINT8, symmetric=False)
+    entries = tuple(Entry(name, scale) for name in ("x", "h", "w"))
+    listed = Parameters("encodings", entries, constants=("h", "w"))
+    (found,) = suspicions_of_graph(listed, normal(proto(graph, w=random(4, 2))))
+    assert (found.code, found.tensors) == ("I044", ("h",))

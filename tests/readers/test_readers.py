@@ -205,6 +205,17 @@ def test_ends_that_contradict_the_scale_are_named() -> None:
     assert codes(legacy(x=[entry | {"max": 16.0}])) == ["I013"]
 
 
+def test_what_is_wrong_with_every_channel_is_one_problem() -> None:
+    entry = {"bitwidth": 8, "is_symmetric": "False", "scale": 0.1, "offset": 10}
+    assert codes(legacy(x=[entry | {"min": -9.0, "max": 24.5}] * 12)) == ["I010", "I013"]
+
+
+def test_entries_among_the_constants_are_known() -> None:
+    x = [{"bitwidth": 8, "is_symmetric": "False", "scale": 0.1, "offset": -10}]
+    found = read(dumped({"activation_encodings": {"x": x}, "param_encodings": {"y": x}}))
+    assert found.constants == ("y",)
+
+
 def test_one_sided_symmetric_encodings_are_unsigned() -> None:
     entry = {"bitwidth": 8, "is_symmetric": "True", "scale": 0.1, "offset": 0, "min": 0.0}
     assert legacy(x=[entry | {"max": 25.5}]).affines["x"] == affine(0.1, 0, UINT8)

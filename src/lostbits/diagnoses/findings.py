@@ -92,10 +92,12 @@ def _rewritten(case: Case, part: Attribution) -> bool:
 
 
 def _changed(case: Case, network: NetworkReport, part: Attribution, command: str) -> Finding:
-    """A bias that is not the model's: a tool has corrected it, or it is another one's."""
+    """A constant that is not the model's: a tool has corrected it, or it is another one's."""
     place = next(s for s in case.attributed_sites if s.key == part.key)
     gain = gain_db(part.share)
-    remedy = say("remedy.changed")
+    weight = "_weight" if part.role == "weight" else ""
+    remedy = say(f"remedy.changed{weight}")
+    code = "finding.changed_codes" if part.key in case.plan else f"finding.changed{weight}"
     return Finding(
         code=CODES["changed"],
         tensor=part.tensor,
@@ -109,7 +111,7 @@ def _changed(case: Case, network: NetworkReport, part: Attribution, command: str
         remedy=remedy,
         command=trying(command, [f"{part.tensor}={_CHANGED}"]),
         text=say(
-            "finding.changed_codes" if part.key in case.plan else "finding.changed",
+            code,
             tensor=part.tensor,
             node=place.node,
             share=_share(network, part),

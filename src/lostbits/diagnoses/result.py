@@ -121,7 +121,8 @@ def assemble(
     own, judges = replace(run.baseline, metric=run.metric), around.judges
     baseline, count = (own, run.done) if judges is None else (judges.figures, judges.data.samples)
     at_chance = _at_chance(run.case, run.labels if judges is None else judges.labels, baseline)
-    judgement = judged(baseline, count, matched=len(sites), at_chance=at_chance, goals=around.goals)
+    taken = len(sites) + len(case.written)
+    judgement = judged(baseline, count, matched=taken, at_chance=at_chance, goals=around.goals)
     told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
     told += step_notes(steps)
     coverage = _coverage(case, len(sites))

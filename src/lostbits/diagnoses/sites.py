@@ -176,7 +176,7 @@ class SiteFigures:
             op=op,
             group=site.group,
             grid=affine.grid.name,
-            bits=affine.grid.bits,
+            bits=affine.grid.width,
             scale=_list(affine.scale),
             zero_point=[int(z) for z in np.atleast_1d(affine.zero_point)],
             axis=affine.axis,
@@ -245,7 +245,7 @@ def _list(values: NDArray[np.float32]) -> list[float]:
 
 
 def _effective(affine: Affine, bits: LostBits | None) -> float:
-    return affine.grid.bits - (0.0 if bits is None else bits.total)
+    return affine.grid.width - (0.0 if bits is None else bits.total)
 
 
 def _stability(sums: SiteSum) -> Stability | None:
@@ -267,7 +267,7 @@ def _used(seen: Seen, affine: Affine, used: Doubles) -> Utilisation:
         entropy_bits=float(-(share * np.log2(share)).sum()),
         range_share=_range_share(rows, affine),
         headroom_bits=_headroom(seen.channels),
-        allocation_gain_db=_allocation_gain(seen.channels.absmax, affine.grid.bits),
+        allocation_gain_db=_allocation_gain(seen.channels.absmax, affine.grid.width),
     )
 
 
@@ -297,6 +297,8 @@ def _codes(seen: Seen, affine: Affine) -> Doubles:
     index = (codes - affine.grid.qmin).astype(np.int64)
     levels = affine.grid.qmax - affine.grid.qmin + 1
     weights, least = rows.counts.ravel(), min(levels, 65536)
+    if levels > least:  # only those that occur, of which there are no more than bins
+        index = np.unique(index, return_inverse=True)[1]
     return np.asarray(np.bincount(index.ravel(), weights=weights, minlength=least), np.float64)
 
 

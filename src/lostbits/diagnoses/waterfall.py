@@ -49,7 +49,7 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> LostBits | 
         return None
     per_channel = rule.per_channel
     lo, hi, free = _judged(rows, density, rule.grid, rule.symmetric, best)
-    loose = Grid.of(rule.grid.bits, signed=False) if rule.symmetric else rule.grid
+    loose = _unsigned(rule.grid) if rule.symmetric else rule.grid
     classes = [used, _power_of_two_best(rows, density, rule, per_channel, free), free]
     classes.append(_best(seen, density, loose, per_channel) if rule.symmetric else free)
     classes.append(classes[-1] if per_channel else _best(seen, density, loose, True))
@@ -67,6 +67,11 @@ def lost_bits(seen: Seen, affine: Affine, rule: Rule, best: Ends) -> LostBits | 
 
 def _error(density: Density, affine: Affine) -> float:
     return float(density.error(*_ends(affine)).sum())
+
+
+def _unsigned(grid: Grid) -> Grid:
+    """As many codes, which need not lie around zero."""
+    return Grid(grid.bits, False, 0, grid.qmax - grid.qmin)
 
 
 def _ends(affine: Affine) -> tuple[Array, Array, Array]:
@@ -122,7 +127,7 @@ def _ideal(rows: Histogram, grid: Grid) -> float:
         return 0.0
     width = 1.0 / rows.bins
     density = counts / counts.sum() / width
-    unit = (np.sum(np.cbrt(density)) * width) ** 3 / 12 / 4.0**grid.bits
+    unit = (np.sum(np.cbrt(density)) * width) ** 3 / 12 / 4.0**grid.width
     return float(np.sum(rows.live.sum(axis=1) * rows.absmax**2) * unit)
 
 

@@ -222,7 +222,14 @@ def edge(coded: Callable[[str], LostbitsError]) -> Iterator[None]:
     except (LostbitsError, MemoryError):
         raise
     except Exception as error:  # see above: the point of this function
-        raise coded(described(error)) from error
+        raise coded(described(_first_cause(error))) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What was raised first: what libraries raise behind it mostly names one of their functions."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def check_number(option: str, value: int, least: int, most: int) -> None:

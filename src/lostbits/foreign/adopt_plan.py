@@ -209,8 +209,7 @@ def adopt(
         constants = constants_of(foreign.graph.graph)
         adopted = replace(adopted, written=_written(adopted, constants, shapes))
     if not adopted.plan and not adopted.written:
-        count = len(parameters.entries)
-        raise ReadError("I028", str(foreign.path), f"none of {count} for {case.target.name}")
+        raise _nothing_for(case.target, foreign)
     adopted, found = _with_runs(_along_their_axes(adopted), found, parameters.dynamic)
     ran = None if own is None else run_beside(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
@@ -227,6 +226,16 @@ def adopt(
     dear = mistakes_of(adopted, found, every, compared, source)
     anew = planned_anew(case, adopted, source) if refused else None
     return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear), anew)
+
+
+def _nothing_for(target: Target, foreign: Foreign) -> ReadError:
+    """Why nothing of a file can be simulated: its names, or the kinds of its quantizers."""
+    entries, problems = foreign.parameters.entries, foreign.parameters.problems
+    kinds = [problem for problem in problems if problem.code == "I007"]
+    if kinds and not entries:
+        found = f"{len(kinds)} quantizers are {str(kinds[0].found).strip()}"
+        return ReadError("I028.kinds", str(foreign.path), found)
+    return ReadError("I028.names", str(foreign.path), f"none of {len(entries)} for {target.name}")
 
 
 def _along_their_axes(case: Case) -> Case:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from lostbits.case import Case, Seen
 from lostbits.errors import ReadError
+from lostbits.foreign.graph_doubts import some
 from lostbits.foreign.match_names import Match
 from lostbits.graph.queries import LINEAR, name_of, node_name
 from lostbits.graph.site import Site
@@ -29,7 +30,7 @@ _MOST = 0.9
 def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadError]:
     """Doubts about tensors that meet in one node of ``model``, float or quantized."""
     entries = {name: e for e in reversed(parameters.entries) for name in e.names}
-    found: list[ReadError] = [*_without_static(parameters)]
+    found: list[ReadError] = [*_without_static(parameters), *_misplaced(parameters, model)]
     for node in model.graph:
         known = [None if v is None else entries.get(name_of(v)) for v in node.inputs]
         if node.op_type in LINEAR and len(known) > 2 and not _scaled(node):
@@ -37,6 +38,16 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
         if node.op_type == "Concat":
             found += _unbalanced(node, [e for e in known if e is not None])
     return found
+
+
+def _misplaced(parameters: Parameters, model: ir.Model) -> Iterator[ReadError]:
+    """Activations that the file lists as constants."""
+    computed = {name_of(v) for v in model.graph.inputs}
+    computed |= {name_of(v) for node in model.graph for v in node.outputs}
+    wrong = [name for name in parameters.constants if name in computed]
+    if wrong:
+        figures = {"count": str(len(wrong)), "names": some(wrong)}
+        yield doubt("I044", say("doubt.file"), figures, wrong)
 
 
 def suspicions_of_sums(sums: Sequence[LayerReach]) -> list[ReadError]:

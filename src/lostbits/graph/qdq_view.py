@@ -18,6 +18,7 @@ from lostbits.graph.turned import turned, turned_axis, turns
 from lostbits.grid import along
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+Floats = NDArray[np.float64]
 _CODES = frozenset(ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (8, 16))
 
 
@@ -227,14 +228,34 @@ def _operand(value: ir.Value) -> Operand | None:
         return _turned(name_of(value), _operand(node.inputs[0]), node)
     if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
         return None
-    codes, parameters = _codes(node.inputs[0]), _parameters(node)
-    if codes is None or parameters is None:
+    codes = _codes(node.inputs[0])
+    return None if codes is None else _dequantized(value, codes, node)
+
+
+def _dequantized(value: ir.Value, codes: Floats, node: ir.Node) -> Operand | None:
+    """Stored codes as the dequantizer reads them."""
+    parameters = _parameters(node)
+    if parameters is None:
         return None
     scale, zero, axis = parameters
+    if block := node.attributes.get_int("block_size", 0):
+        return _of_blocks(name_of(value), codes, node, block)
     if not _fits(scale, codes, axis):
         return None
     step, zeros = along(scale, codes.ndim, axis), along(zero, codes.ndim, axis)
     return Operand(name_of(value), (codes - zeros) * step, step, axis, zeros)
+
+
+def _of_blocks(name: str, codes: Floats, node: ir.Node, block: int) -> Operand | None:
+    """A constant with one scale for so many neighbours along an axis; no scale of a channel."""
+    axis, numbers = node.attributes.get_int("axis", 1), [constant(v) for v in node.inputs[1:3]]
+    if not -codes.ndim <= axis < codes.ndim:
+        return None
+    each = [a.astype(np.float64).repeat(block, axis) for a in numbers if a is not None and a.ndim]
+    cut = [a[tuple(map(slice, codes.shape))] for a in each if a.ndim == codes.ndim]
+    if len(cut) < len(numbers) or any(a.shape != codes.shape for a in cut):
+        return None
+    return Operand(name, (codes - (cut[1] if len(cut) > 1 else 0.0)) * cut[0], None, None)
 
 
 def _turned(name: str, operand: Operand | None, node: ir.Node) -> Operand | None:

@@ -58,7 +58,9 @@ class Encodings(Reader):
         if "encodings" in value:
             _each(reading, value["encodings"], _add_onnx)
         for section in _SECTIONS:
+            known = set(reading.entries)
             _add_section(reading, value.get(section, {}))
+        reading.constants += [name for name in reading.entries if name not in known]
         arguments = value.get("quantizer_args")
         method = arguments.get("quant_scheme") if isinstance(arguments, dict) else None
         return reading.parameters(method if isinstance(method, str) else None)
@@ -118,7 +120,9 @@ def _add_offsets(reading: Reading, tensor: str, entry: Encoding, per_channel: bo
     grid = grid_of(tensor, entry["bw"], signed=symmetric)
     half = 2 ** (grid.bits - 1)
     offsets = entry.get("offset", [-half] * len(entry["scale"]))
+    known = len(reading.problems)
     zeros = [_zero(reading, tensor, o, half, symmetric) for o in offsets]
+    reading.problems[known:] = _first_of_each(reading.problems[known:])
     _finish(reading, tensor, grid, (entry["scale"], zeros), per_channel)
 
 
@@ -171,9 +175,16 @@ def _add_channels(reading: Reading, tensor: str, entries: Sequence[Encoding]) ->
     one_sided = symmetric and all(e.get("offset") == 0 and e.get("min") == 0 for e in entries)
     signed = symmetric and not one_sided
     grid = grid_of(tensor, first["bitwidth"], signed=signed)
+    known = len(reading.problems)
     pairs = [_legacy_pair(reading, tensor, e, grid) for e in entries]
+    reading.problems[known:] = _first_of_each(reading.problems[known:])
     numbers = [s for s, _ in pairs], [z for _, z in pairs]
     _finish(reading, tensor, grid, numbers, len(entries) > 1)
+
+
+def _first_of_each(problems: Sequence[ReadError]) -> list[ReadError]:
+    """One problem a kind: what is wrong with one channel mostly is with all others."""
+    return list({problem.code: problem for problem in reversed(problems)}.values())[::-1]
 
 
 def _legacy_pair(reading: Reading, tensor: str, entry: Encoding, grid: Grid) -> tuple[float, float]:
