@@ -110,6 +110,7 @@ def test_our_own_file_gives_back_plan_and_constants(target: str, name: str, tmp_
     distance = found.ran.simulation_db
     assert distance is None or distance > 100
     assert not found.match.unmatched
+    assert "I045" not in {doubt.code for doubt in found.doubts}  # one step is rounding
 
 
 def test_nearest_rounding_needs_no_constants(tmp_path: Path) -> None:
@@ -182,6 +183,7 @@ def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None
     ir.save(model, path)
     found = adopt(case, read_foreign(path), source)
     assert set(found.case.written) == {"u"}
+    assert "I045" in {doubt.code for doubt in found.doubts}
     assert found.ran is not None and found.ran.simulation_db is None
     judge = Judge(case.model, source)
     good, bad = judge(case).sqnr_db, judge(found.case).sqnr_db

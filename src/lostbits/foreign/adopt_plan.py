@@ -41,6 +41,7 @@ from lostbits.foreign.match_names import (
 from lostbits.foreign.node_doubts import doubts_of_nodes
 from lostbits.foreign.own_run import OwnRun, run_beside
 from lostbits.foreign.target_checks import doubts_of_target
+from lostbits.foreign.weight_doubts import doubts_of_weights
 from lostbits.graph.queries import LINEAR, RECURRENT, constant, node_name
 from lostbits.graph.site import Site
 from lostbits.grid import Affine, Grid, affine_from_range
@@ -215,6 +216,7 @@ def adopt(
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
     doubts += suspicions_of_data(parameters, found, case)
     own_graph = None if foreign.graph is None else foreign.graph.graph
+    doubts += doubts_of_weights(adopted, found)
     doubts += doubts_of_nodes(parameters, own_graph, case.model.graph)
     mine = doubts_of_quantizers(parameters, own_graph)
     refused = [*mine, *doubts_of_target(parameters, case.target, own_graph, found)]

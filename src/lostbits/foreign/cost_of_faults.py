@@ -304,4 +304,5 @@ _CURES: Mapping[str, Callable[[Case, Keys], list[_Pair]]] = {
     "I025": _ranges("min_max"),
     "I031": _axes,
     "I032": _ranges("min_max"),
+    "I045": _ranges("min_max"),
 }

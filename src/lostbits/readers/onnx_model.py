@@ -23,6 +23,7 @@ from lostbits.graph.turned import turned, turned_axis, turns
 from lostbits.grid import Affine, Grid
 from lostbits.reader import Entry, Parameters, Reader, Reading, damaged, narrowed, parse_json
 from lostbits.readers.dynamic_ops import Weight, dynamic_tensors, dynamic_weights
+from lostbits.readers.fake_quantize import FAKE, fake_grid
 from lostbits.readers.integer_ops import OPS, layout, present, weight_axis
 from lostbits.readers.plan import read_sites
 from lostbits.readers.wiring import whole
@@ -111,8 +112,21 @@ class _Walk:
             self._dequantizer(node)
         elif node.op_type == "QuantizeLinear" and not _dequantized(node.outputs[0]):
             self._add(node, name_of(node.inputs[0] or node.outputs[0]), ())
+        elif node.op_type == FAKE:
+            self._fake_quantizer(node)
         elif node.op_type in OPS:
             self._integer_op(node)
+
+    def _fake_quantizer(self, node: ir.Node) -> None:
+        """A quantizer of NNCF and OpenVINO, whose grid is given by its ends."""
+        found, tensor = fake_grid(node), name_of(node.inputs[0] or node.outputs[0])
+        if found is None:
+            self.reading.malformed(tensor, "ends that are no constants, or others behind it")
+            return
+        details = {"aliases": (name_of(node.outputs[0]),), "uses": self._uses(node.outputs[0])}
+        self.reading.add(
+            tensor, found.grid, found.scale, found.zero_point, axis=found.axis, **details
+        )
 
     def _dequantizer(self, node: ir.Node) -> None:
         source, output = node.inputs[0], node.outputs[0]
