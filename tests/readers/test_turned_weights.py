@@ -12,6 +12,7 @@ from lostbits.foreign.match_names import Match, match
 from lostbits.graph.place import place
 from lostbits.graph.simplify import opened
 from lostbits.graph.turned import turned, turned_axis
+from lostbits.grid import along
 from lostbits.readers import parameters_of
 from lostbits.readers.constants import Constants, constants_of
 from lostbits.targets import ONNXRUNTIME
@@ -63,6 +64,9 @@ def test_a_weight_that_is_turned_has_its_entry_and_its_values(graph: str, stored
     assert values.shape[affine.axis] == affine.scale.size
     reach = np.abs(values).max(tuple(i for i in range(values.ndim) if i != affine.axis))
     assert np.allclose(reach, 127 * affine.scale)
+    exact = random(*SHAPES[graph][0]).transpose([3, 2, 0, 1] if graph is CONV else [1, 0])
+    step = along(affine.scale, values.ndim, affine.axis)
+    assert (np.abs(values - exact) <= 0.501 * step).all()
 
 
 def node(text: str, **arrays: NDArray[Any]) -> ir.Node:
