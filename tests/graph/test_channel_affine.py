@@ -137,11 +137,37 @@ def test_what_alone_feeds_a_layer_folds(reader: str, form: str) -> None:
         "g (float[%s] x) => (float[%s] y) { %s y = %s }" % (taken, given, BEFORE[form], call),
         w=random(*weights),
         b=random(6),
-        k=random(*shape, seed=5),
+        k=2 + np.tanh(random(*shape, seed=5)),
         l=random(*shape, seed=6),
         **statistics(4),
     )
     assert ops(assert_equal(model, x=input_of(model))) == [call.split()[0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("d = Div (x, far) y = Gemm (d, w, b)", ["Div", "Gemm"]),
+        ("c = Sub (x, years) d = Div (c, far) y = Gemm (d, w, b)", ["Sub", "Div", "Gemm"]),
+        ("c = Sub (x, years) y = Gemm (c, w, b)", ["Sub", "Gemm"]),
+        ("d = BatchNormalization (x, s, t, m, far) y = Gemm (d, w, b)", ["BatchNormalization"]),
+        ("r = Relu (x) d = Div (r, far) y = Gemm (d, w, b)", ["Relu", "Gemm"]),
+        ("d = Div (x, near) y = Gemm (d, w, b)", ["Gemm"]),
+    ],
+)
+def test_inputs_in_units_of_their_own_are_evened_before_they_are_rounded(
+    body: str, left: list[str]
+) -> None:
+    model = proto(
+        "g (float[N,4] x) => (float[N,6] y) { %s }" % body,
+        w=random(4, 6),
+        b=random(6),
+        far=np.array([0.01, 1, 12, 3e4], np.float32),
+        near=np.array([0.2, 0.25, 1, 3], np.float32),
+        years=np.array([0, 1, 35, 2026], np.float32),
+        **statistics(4),
+    )
+    assert ops(assert_equal(model, x=random(5, 4)))[: len(left)] == left
 
 
 @pytest.mark.parametrize(

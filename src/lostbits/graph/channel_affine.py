@@ -8,6 +8,8 @@ fold them; left alone, a bias would be an operand of 8 bits with quantizers arou
     W (s x + t) + b = (W s) x + (W t + b)
 
 The second holds at padded borders for a scale only, because a border is zero and not ``t``.
+
+What brings inputs of the network to one size stays; see ``unlike_inputs``.
 """
 
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from lostbits.graph.queries import (
     sole_consumer,
 )
 from lostbits.graph.remove_idle_nodes import replace
+from lostbits.graph.unlike_inputs import POINTWISE, evens
 from lostbits.graph.weight_channels import (
     input_channels,
     of_shifted_inputs,
@@ -40,7 +43,6 @@ from lostbits.graph.weight_channels import (
 )
 
 Vector = NDArray[np.float64]
-_POINTWISE = frozenset({"Add", "Div", "Mul", "Sub"})
 
 
 class Affine(NamedTuple):
@@ -87,7 +89,7 @@ def fold_affines(model: ir.Model) -> Folded:
 def asks_for_ranks(graph: ir.Graph) -> bool:
     """Whether a constant of several axes scales or shifts something of unknown rank."""
     return any(
-        node.op_type in _POINTWISE
+        node.op_type in POINTWISE
         and any(a is not None and a.ndim > 1 for a in map(constant, node.inputs))
         for node in graph
         if any(v is not None and constant(v) is None and v.shape is None for v in node.inputs)
@@ -103,7 +105,7 @@ def keeps_affines(graph: ir.Graph) -> bool:
 
 
 def _apart(node: ir.Node) -> bool:
-    if node.op_type not in _POINTWISE or len(node.inputs) != 2:
+    if node.op_type not in POINTWISE or len(node.inputs) != 2:
         return False
     origins = [_origin(v) for v in node.inputs]
     made = [o for o in origins if isinstance(o, ir.Node) and o.op_type in LINEAR]
@@ -207,7 +209,7 @@ def _layer_before(node: ir.Node) -> tuple[ir.Node, int] | None:
 
     For a MatMul with a bias the Add that adds it.
     """
-    for index, value in enumerate(node.inputs[: 1 if node.op_type not in _POINTWISE else 2]):
+    for index, value in enumerate(node.inputs[: 1 if node.op_type not in POINTWISE else 2]):
         linear = None if value is None else value.producer()
         if value is None or linear is None or sole_consumer(value) is not node:
             continue
@@ -251,7 +253,7 @@ def affine_of(node: ir.Node, index: int, layout: _Layout, channels: int) -> Affi
     """What a node makes of its input ``index``, where that is a scale and a shift per channel."""
     if node.op_type == "BatchNormalization":
         return _normalised(node) if index == 0 and layout.axis == 1 - (layout.rank or 0) else None
-    if node.op_type not in _POINTWISE or len(node.inputs) != 2:
+    if node.op_type not in POINTWISE or len(node.inputs) != 2:
         return None
     other = node.inputs[1 - index]
     vector = _per_channel(other, layout, channels)
@@ -316,12 +318,12 @@ def _fold_before(graph: ir.Graph, node: ir.Node) -> bool:
     if weight is None or weight.ndim < 2 or _scaled_gemm(linear) or _turned(linear):
         return False
     columns = input_channels(linear, weight)
-    for index in range(2 if node.op_type in _POINTWISE else 1):
+    for index in range(2 if node.op_type in POINTWISE else 1):
         affine = affine_of(node, index, _layout(linear), columns)
         source = node.inputs[index]
         if affine is None or source is None or constant(source) is not None:
             continue
-        if _keeps_rank(node, index, source):
+        if _keeps_rank(node, index, source) and not evens(source, affine.scale, affine.shift):
             return _take_before(graph, node, source, linear, weight, affine)
     return False
 
