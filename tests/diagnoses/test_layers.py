@@ -183,3 +183,14 @@ def _figures(terms: dict[str, torch.Tensor]) -> LayerReport:
     error = torch.stack(list(terms.values())).sum(dim=0)
     _accumulate(sums, terms, error, torch.ones_like(error))
     return _report("layer", "Gemm", ["x"], sums)
+
+
+def test_a_layer_whose_rounded_mask_is_infinite_has_no_report(tmp_path: Path) -> None:
+    source, case = built(mlp(0), samples(0, 16, 6), target("snpe"), tmp_path)
+    executor, simulation = Executor(case.model, case.sites), Simulation(case)
+    layers = LayerErrors(case, executor)
+    part = next(iter(source.batches(16)))
+    compare(executor, part, simulation.run(part)[1], [layers])
+    first, *others = [report.node for report in layer_reports(case, layers.sums)]
+    layers.sums[first].with_error[TERMS.index("output")] = np.inf
+    assert [report.node for report in layer_reports(case, layers.sums)] == others

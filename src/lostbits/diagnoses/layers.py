@@ -170,10 +170,18 @@ class LayerErrors:
 
 
 def layer_reports(case: Case, sums: LayerSums) -> list[LayerReport]:
-    """One report a layer, in topological order."""
+    """One report a layer, in topological order.
+
+    None for a layer that puts out values near the end of float32, such as those of a mask, which
+    rounding makes infinite: no share of such an error is a number.
+    """
     ops = {node_name(node): node.op_type for node in case.model.graph}
     inputs = sources(case.model.graph, {one.tensor for one in sums.values()})
-    return [_report(name, ops[name], inputs[one.tensor], one) for name, one in sums.items()]
+    return [
+        _report(name, ops[name], inputs[one.tensor], one)
+        for name, one in sums.items()
+        if not np.isposinf(one.with_error.sum())
+    ]
 
 
 def _at_site(
