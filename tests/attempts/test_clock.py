@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from lostbits.data import Source
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.result import _cut_short
 from lostbits.diagnoses.settings import Settings
+from lostbits.errors import SimulationError
 from lostbits.recoveries.adaround import AdaRound
 from lostbits.recoveries.precision import fewest
 from lostbits.recoveries.reconstruction import BlockReconstruction
 from lostbits.recoveries.second_order import SecondOrder
 from lostbits.recovery import Sweeping
 from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.simulation import not_finite
 from lostbits.system import deadline as module
 from lostbits.system.deadline import Deadline
 from lostbits.workers.progress import silent
@@ -105,6 +108,19 @@ def test_a_recovery_without_time_judges_what_it_was_given(tmp_path: Path) -> Non
     assert found.stopped.code == "recovered.time"
     assert found.written is None and not found.wider and not found.sites
     assert set(found.floors_db.values()) == {None}
+
+
+def test_a_bound_that_is_no_number_is_unknown(small: tuple[Source, Case]) -> None:
+    """What was recovered is not lost, where weights in float leave a logarithm of nothing."""
+    source, case = small
+    run = Run(case.over(40), source, Settings(), None, largest=4, wanted=4)
+    bench: Any = SimpleNamespace()
+    judge, wishes = Mock(side_effect=not_finite("output 'y'", "NaN")), Wishes(())
+    planner: Any = SimpleNamespace(case=case, judging=0.0)
+    assert set(Ending(bench, judge, wishes, run, silent).floors(planner).values()) == {None}
+    judge.side_effect = SimulationError("S006", "outputs", "zero")
+    with pytest.raises(SimulationError, match="S006"):
+        Ending(bench, judge, wishes, run, silent).floors(planner)
 
 
 def test_an_attribution_is_taken_to_be_no_faster_than_the_first(small: tuple[Source, Case]) -> None:

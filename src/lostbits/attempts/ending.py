@@ -12,6 +12,7 @@ from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.own_effects import RANKED
+from lostbits.errors import SimulationError
 from lostbits.recoveries.precision import by_cost, widened
 from lostbits.recovery import applied
 from lostbits.results.recovery import Wider
@@ -116,13 +117,21 @@ class Ending:
     def floors(self, planner: Planner) -> dict[str, float | None]:
         """Decibels of the output with one role in float, which no rounding of the other can beat.
 
-        Unknown where there is no time to judge them.
+        Unknown where there is no time to judge them, or where an output is no number any more.
         """
         found: dict[str, float | None] = {}
         for name, case in _in_part(planner.case).items():
             late = self._deadline.left < planner.judging
-            found[name] = None if late else self.judge(case).sqnr_db
+            found[name] = None if late else self._decibels(case)
         return found
+
+    def _decibels(self, case: Case) -> float | None:
+        try:
+            return self.judge(case).sqnr_db
+        except SimulationError as error:
+            if error.code != "S005":
+                raise
+            return None
 
     def predicted_floor(self, planner: Planner) -> float | None:
         """What noise gains predict in the place of the first of these; None without time or model.
