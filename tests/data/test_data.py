@@ -6,6 +6,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -991,3 +992,43 @@ def test_whole_runs_may_be_stacked() -> None:
     np.testing.assert_array_equal(feeds[3]["x"], x[3], strict=True)
     with error("D007"):
         open_source(x, [FEATURES])
+
+
+# ----------------------------------------------------- inputs whose axis 0 counts unlike things
+
+NODES = InputSpec("nodes", X.dtype, (None, 5), counted="n")
+EDGES = InputSpec("edges", np.dtype("int64"), (2, None))
+LINKS = InputSpec("links", np.dtype("int64"), (None, 2), counted="e")
+PROMPT = InputSpec("prompt", np.dtype("int64"), (None, 12), counted="texts")
+
+
+@pytest.mark.parametrize("ends", [EDGES, LINKS], ids=["fixed", "named"])
+def test_files_of_graphs_are_one_run_each(ends: InputSpec, tmp_path: Path) -> None:
+    sizes = [(3, 7), (4, 4), (1, 1)]  # of the second and the third the numbers are equal
+    for i, (n, e) in enumerate(sizes):
+        edges = np.ones((2, e) if ends is EDGES else (e, 2), np.int64)
+        arrays: dict[str, Any] = {"nodes": values(n, 5), ends.name: edges}
+        np.savez(tmp_path / f"{i}.npz", **arrays)
+    feeds = fed(tmp_path, [NODES, ends])
+    assert [(f["nodes"].shape[0], f[ends.name].size // 2) for f in feeds] == sizes
+
+
+def test_inputs_that_one_name_counts_must_be_equal_in_a_folder_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "0.npz", nodes=values(3, 5), links=np.ones((4, 2), np.int64))
+    with error("D009", "'nodes' has 3", "'links' has 4"):
+        open_source(tmp_path, [NODES, replace(LINKS, counted="n")])
+    with error("D009"):
+        open_source(tmp_path, [replace(NODES, counted=""), replace(LINKS, counted="")])
+
+
+def test_what_each_sample_is_held_against_is_the_same_for_all(tmp_path: Path) -> None:
+    data: dict[str, Any] = {"nodes": values(6, 5), "prompt": np.arange(36).reshape(3, 12)}
+    np.savez(tmp_path / "d.npz", **data)
+    for form in (data, tmp_path / "d.npz"):
+        source = open_source(form, [NODES, PROMPT])
+        assert len(source) == 6
+        assert "prompt" in source.description
+        for i, batch in enumerate(source.batches(4)):
+            np.testing.assert_array_equal(batch.feeds["nodes"], data["nodes"][i : i + 1])
+            np.testing.assert_array_equal(batch.feeds["prompt"], data["prompt"])
+    assert len(fed({"nodes": values(6, 5), "prompt": np.ones((6, 12), int)}, [NODES, PROMPT])) == 1

@@ -67,13 +67,19 @@ def arrays_in_file(path: Path, interface: Interface) -> Samples:
 
 
 def arrays_in_files(name: str, paths: list[Path], interface: Interface) -> Samples:
-    """The samples of several files, each of one sample without an axis for it, or of several."""
+    """The samples of several files, each of one sample without an axis for it, or of several.
+
+    Where the inputs of a file are of unlike numbers, and the model does not say that they must be
+    equal, every file is one run.
+    """
+    rows: _ToRows = _with_sample_axis
+    if any(_of_a_run(path, interface) for path in paths):
+        interface, rows = replace(interface, stacked=True), _one_run
     total = 0
     for path in paths:
         with _open(path, interface) as arrays:
-            total += interface.count(str(path), _with_sample_axis(str(path), arrays, interface))
-    read = partial(_read, paths, interface, _with_sample_axis)
-    return Samples.all_of(name, interface, read, total)
+            total += interface.count(str(path), rows(str(path), arrays, interface))
+    return Samples.all_of(name, interface, partial(_read, paths, interface, rows), total)
 
 
 def arrays_in_memory(name: str, arrays: Mapping[str, Rows], interface: Interface) -> Samples:
@@ -141,6 +147,18 @@ def _with_sample_axis(
     others = {name: x for name, x in arrays.items() if name not in lacking}
     rows = {name: _one_row(arrays[name]) for name in lacking}
     return in_samples(where, others | rows, interface)
+
+
+def _of_a_run(path: Path, interface: Interface) -> bool:
+    with _open(path, interface) as arrays:
+        if not interface.of_a_run(arrays):
+            return False
+        rows = _with_sample_axis(str(path), arrays, interface)
+        return len({x.shape[0] for x in rows.values()}) > 1
+
+
+def _one_run(where: str, arrays: Mapping[str, Rows], interface: Interface) -> dict[str, Rows]:
+    return {name: _one_row(x) for name, x in arrays.items()}
 
 
 def _one_row(x: Rows) -> Rows:

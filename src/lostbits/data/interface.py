@@ -1,7 +1,7 @@
 """What a model takes: which arrays, of which shapes and types, how many samples at a time."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol, final
@@ -34,10 +34,13 @@ class Interface:
     Args:
         inputs: At least one, in the model's order.
         stacked: Whether the arrays are known to hold what whole runs take, one after the other.
+        same: Inputs whose axis 0 counts something else than samples, as the texts that each image
+            is held against: all samples take their array as it is.
     """
 
     inputs: tuple[InputSpec, ...]
     stacked: bool = False
+    same: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> bool:
@@ -59,7 +62,33 @@ class Interface:
             spec.shape and spec.shape[0] is not None and _fits(shape[1:], spec.shape)
             for spec, shape in pairs
         )
-        return replace(self, stacked=True) if stacked and not self.whole else self
+        if self.whole or len(pairs) < len(self.inputs):
+            return self
+        return replace(self, stacked=True) if stacked else self._with_same(pairs)
+
+    def of_a_run(self, arrays: Mapping[str, Shaped]) -> bool:
+        """Whether arrays are just what one run takes, where axis 0 does not count samples in all.
+
+        As of a graph, whose nodes and edges are no equal numbers.
+        """
+        if set(arrays) != {spec.name for spec in self.inputs} or not self._unlike:
+            return False
+        return all(_fits(arrays[spec.name].shape, spec.shape) for spec in self.inputs)
+
+    @property
+    def _unlike(self) -> bool:
+        """Whether the model says that axis 0 counts different things in different inputs."""
+        return self.whole or len({spec.counted for spec in self.inputs}) > 1
+
+    def _with_same(self, pairs: Sequence[tuple[InputSpec, tuple[int, ...]]]) -> "Interface":
+        """With the inputs of which there is another number, where the model names it another."""
+        most = max(pairs, key=lambda pair: pair[1][:1])
+        others = [spec for spec, shape in pairs if shape[:1] != most[1][:1]]
+        named = all(s.counted not in ("", most[0].counted) for s in others)
+        fit = all(_fits(shape, spec.shape) for spec, shape in pairs)
+        if not others or not named or not fit or not most[0].counted:
+            return self
+        return replace(self, stacked=True, same=frozenset(s.name for s in others))
 
     @property
     def batch(self) -> int | None:
@@ -92,8 +121,8 @@ class Interface:
 
         Not where its axis 0 may count samples: one sample, and the others have one each as well.
         """
-        if not self.whole:
-            return []
+        if not self.whole or self.same:
+            return [spec.name for spec in self.inputs if spec.name in self.same]
         exact = [s for s in self.inputs if s.name in arrays and _exact(s, arrays[s.name].shape)]
         others = [s.name for s in self.inputs if s not in exact]
         many = any(n in arrays and arrays[n].shape[:1] != (1,) for n in others)

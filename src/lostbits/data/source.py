@@ -22,6 +22,7 @@ class InputSpec:
         shape: Its axes; None for an axis of no fixed size.
         batch_axis: Which of them is the batch axis, as far as the model shows.
         masks: Whether -infinity is one of its values: only masked scores are made of it.
+        counted: Name that the model gives the free size of axis 0; empty where it gives none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class InputSpec:
     shape: tuple[int | None, ...]
     batch_axis: int = 0
     masks: bool = False
+    counted: str = ""
 
     @property
     def sample_shape(self) -> tuple[int | None, ...]:

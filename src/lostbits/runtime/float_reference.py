@@ -118,7 +118,9 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
             raise ModelError("M008.input", f"input {name_of(value)!r}", str(value.type))
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
         name, dtype, axis = name_of(value), value.dtype.numpy(), batch_axis(value)
-        specs.append(InputSpec(name, dtype, shape, axis, masks=name in masks))
+        size = next(iter(value.shape or ()), None)
+        counted = (size.value if isinstance(size, ir.SymbolicDim) else None) or ""
+        specs.append(InputSpec(name, dtype, shape, axis, name in masks, counted))
     return specs
 
 
