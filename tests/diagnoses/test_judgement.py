@@ -127,10 +127,23 @@ def test_one_answer_is_seen_over_batches_and_workers(answers: list[int], one: bo
     assert whole.baseline(["y"]).one_answer is one
 
 
-@pytest.mark.parametrize(("db", "grade", "by"), [(4.0, BROKEN, "file"), (30.0, GOOD, "agreement")])
-def test_a_file_that_loses_more_than_its_simulation_decides(
-    db: float, grade: Grade, by: str
+@pytest.mark.parametrize(
+    ("figures", "own_db", "grade"),
+    [
+        ({"outputs": []}, 30.0, DEGRADED),  # the simulation is at 20 dB
+        ({"outputs": []}, 9.9, BROKEN),
+        ({"agreement": 1.0, "answers": 400}, 12.0, GOOD),
+        ({"agreement": 1.0, "answers": 400}, 9.0, DEGRADED),
+        ({"agreement": 1.0, "answers": 400}, 2.0, BROKEN),
+        ({"agreement": 0.5, "answers": 400}, 9.0, BROKEN),
+    ],
+)
+def test_a_file_is_judged_by_its_own_run_where_that_is_worse(
+    figures: dict[str, Any], own_db: float, grade: Grade
 ) -> None:
-    simulated = judged(baseline(PLAIN, agreement=1.0, answers=48), 48, matched=1)
-    found = judged_by_file(simulated, db, 8)
-    assert (found.grade, found.by) == (grade, by)
+    simulated = judged(baseline(PLAIN, **figures), 32, matched=1)
+    found = judged_by_file(simulated, own_db, 8)
+    assert found.grade is grade
+    if found != simulated:
+        assert (found.by, found.value, found.samples) == ("file", own_db, 8)
+        assert found.why.code == "grade.file"

@@ -26,9 +26,11 @@ from lostbits.foreign.adopt_plan import adopt, fitting_target
 from lostbits.foreign.file import Foreign, read_foreign
 from lostbits.foreign.match_names import match
 from lostbits.graph.place import place
+from lostbits.graph.qdq_view import operands
 from lostbits.language import Language, say
 from lostbits.plan.tensor_settings import Override
 from lostbits.results.diagnosis import Diagnosis
+from lostbits.results.judgement import Grade
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.session import Session
 from lostbits.target import Target
@@ -309,6 +311,59 @@ def test_a_file_whose_outputs_are_infinite_is_said_to_be_so(tmp_path: Path) -> N
     found = told(tmp_path, "--plan", path)
     assert found.plan is not None and not found.plan.file_was_run
     assert "plan.no_run_infinite" in {note.code for note in found.notes}
+
+
+@pytest.mark.parametrize(("scale", "known"), [(0.5, True), (np.inf, False), (np.nan, False)])
+def test_a_constant_whose_scale_is_impossible_is_not_taken(scale: float, known: bool) -> None:
+    model = proto(
+        "g (float[N,4] x) => (float[N,4] y) { w = DequantizeLinear (q, s, z) y = Add (x, w) }",
+        q=np.array([-1, 0, 1, 2], np.int8),
+        s=np.array(scale, np.float32),
+        z=np.array(0, np.int8),
+    )
+    assert bool(operands(ir.from_proto(model).graph)) == known
+
+
+RESIDUAL = """g (float[N,8] x) => (float[N,8] y) {
+    a = Gemm (x, w, b)
+    r = Add (a, x)
+    n = LayerNormalization (r, one)
+    y = Gemm (n, v, b)
+}"""
+
+
+def test_what_the_target_has_no_quantizer_for_is_judged_all_the_same(tmp_path: Path) -> None:
+    """TensorRT keeps in float what a normalization reads; the file rounds it to steps of 12."""
+    constants = {"w": random(8, 8), "v": random(8, 8, seed=1), "b": random(8)}
+    model = proto(RESIDUAL, **constants, one=np.ones(8, np.float32))
+    onnx.save(model, tmp_path / "float.onnx")
+    data = samples(0, 32, 8)
+    np.save(tmp_path / "data.npy", data)
+    _, native = planned(tmp_path / "float.onnx", data, "tensorrt")
+    path = written(native, exporter("qdq-tensorrt"), tmp_path)
+    faithful = told(tmp_path, "--plan", path, "--target", "tensorrt")
+    onnx.save(rounded(onnx.load(path), "r", 12.0), path)
+    found = told(tmp_path, "--plan", path, "--target", "tensorrt")
+    assert found.baseline.sqnr_db == pytest.approx(faithful.baseline.sqnr_db)
+    assert faithful.judgement is not None and faithful.judgement.grade is Grade.GOOD
+    assert found.judgement is not None and found.judgement.grade is not Grade.GOOD
+    codes = {note.code for note in found.notes}
+    assert {"plan.unfaithful", "plan.elsewhere"} <= codes
+    assert "plan.elsewhere" not in {note.code for note in faithful.notes}
+
+
+def rounded(model: onnx.ModelProto, tensor: str, step: float) -> onnx.ModelProto:
+    """With a pair of quantizers behind a tensor."""
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = "rounded" if name == tensor else name
+    make, scale = onnx.helper.make_node, np.array(step, np.float32)
+    zero = onnx.numpy_helper.from_array(np.array(0, np.int8), "no")
+    model.graph.initializer.extend([onnx.numpy_helper.from_array(scale, "step"), zero])
+    at = next(i for i, node in enumerate(model.graph.node) if tensor in node.output)
+    model.graph.node.insert(at + 1, make("QuantizeLinear", [tensor, "step", "no"], ["coded"]))
+    model.graph.node.insert(at + 2, make("DequantizeLinear", ["coded", "step", "no"], ["rounded"]))
+    return model
 
 
 def test_without_the_float_model_the_reference_is_named(tmp_path: Path) -> None:

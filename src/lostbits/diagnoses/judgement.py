@@ -25,6 +25,7 @@ _GOOD_AGREEMENT, _BROKEN_AGREEMENT = 0.99, 0.90
 _GOOD_DB, _BROKEN_DB = 25.0, 10.0
 _GONE_DB = 3.0  # more than half of the output is error
 
+_BY_ANSWERS = ("metric", "accuracy", "agreement")  # which bear more noise than values do
 _ANSWERING = {Kind.CLASSES, Kind.SEQUENCE, Kind.OTHER}
 _ORDER = (Grade.GOOD, Grade.DEGRADED, Grade.BROKEN)
 
@@ -84,14 +85,15 @@ def judged(
 
 
 def judged_by_file(found: Judgement, sqnr_db: float, samples: int) -> Judgement:
-    """The verdict of a file whose simulation is another network, by what it was measured to lose.
+    """The verdict of a simulation, or the worse one of the file itself that was run beside it.
 
     Args:
-        found: The verdict of the simulation, which stays where the file is no worse.
+        found: Of the simulation.
         sqnr_db: Of the file against float.
         samples: That it was run on.
     """
-    grade = _grade(sqnr_db, _GOOD_DB, _BROKEN_DB)
+    bounds = (_BROKEN_DB, _GONE_DB) if found.by in _BY_ANSWERS else (_GOOD_DB, _BROKEN_DB)
+    grade = _grade(sqnr_db, *bounds)
     if found.grade is None or _ORDER.index(grade) <= _ORDER.index(found.grade):
         return found
     why = say("grade.file", value=f"{sqnr_db:.1f}", samples=str(samples))

@@ -5,7 +5,7 @@ the float model's. Whether the case that is made of them is the file's network i
 assumed: the file is run, where it can be run, and the distance is part of the result.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -77,6 +77,8 @@ class Adopted:
         other_shapes: Constants of the file that do not have the model's shape.
         mistakes: Doubts that explain part of the loss, dearest first.
         anew: What planning by the target's own rules gives, where it does not take the file.
+        better: Target that places more of what the file rounds, where the simulation on this one
+            is another network than the file; and how many more.
     """
 
     case: Case
@@ -87,6 +89,7 @@ class Adopted:
     other_shapes: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
     anew: Anew | None = None
+    better: tuple[Target, int] | None = None
 
     def complete(self, found: Diagnosis, reference: Reference) -> Diagnosis:
         """The diagnosis of ``reference``, with what is to be said of the file."""
@@ -172,15 +175,21 @@ class Adopted:
             notes.append(say("plan.quantized"))
         if any(site.dynamic for site in self.case.sites):
             notes.append(say("plan.dynamic"))
+        return [*notes, *self._of_own_run()]
+
+    def _of_own_run(self) -> Iterator[Message]:
         ran = self.ran or OwnRun()
         if ran.obstacle is not None:
-            notes.append(ran.obstacle)
+            yield ran.obstacle
         if ran.unfaithful:
-            notes.append(say("plan.unfaithful", distance=f"{ran.simulation_db:.1f}"))
+            yield say("plan.unfaithful", distance=f"{ran.simulation_db:.1f}")
+        if self.better is not None:
+            other, more = self.better
+            both = {"target": self.case.target.name, "other": other.name}
+            yield say("plan.elsewhere", count=str(more), **both)
         if self.other_shapes:
             names = ", ".join(self.other_shapes[:_SHOWN])
-            notes.append(say("plan.other_shapes", names=names))
-        return notes
+            yield say("plan.other_shapes", names=names)
 
 
 def fitting_target(foreign: Foreign, model: ir.Model) -> Target:
@@ -227,7 +236,18 @@ def adopt(
     compared = own if ran is not None and ran.samples else None
     dear = mistakes_of(adopted, found, every, compared, source)
     anew = planned_anew(case, adopted, source) if refused else None
-    return Adopted(adopted, foreign, found, tuple(doubts), ran, tuple(shapes), tuple(dear), anew)
+    better = _better(case, foreign, found) if ran is not None and ran.unfaithful else None
+    told = (tuple(doubts), ran, tuple(shapes), tuple(dear), anew, better)
+    return Adopted(adopted, foreign, found, *told)
+
+
+def _better(case: Case, foreign: Foreign, found: Match) -> tuple[Target, int] | None:
+    """The target that places more tensors of the file, and how many more; None where none does."""
+    parameters = foreign.parameters
+    others = candidates(None, parameters)
+    target, _, match = best_target(parameters, case.model, others, foreign.graph)
+    more = len(set(match.origin.values())) - len(set(found.origin.values()))
+    return (target, more) if more > 0 and target.name != case.target.name else None
 
 
 def _nothing_for(target: Target, foreign: Foreign) -> ReadError:

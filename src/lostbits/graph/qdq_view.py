@@ -240,7 +240,7 @@ def _dequantized(value: ir.Value, codes: Floats, node: ir.Node) -> Operand | Non
     scale, zero, axis = parameters
     if block := node.attributes.get_int("block_size", 0):
         return _of_blocks(name_of(value), codes, node, block)
-    if not _fits(scale, codes, axis):
+    if not _fits(scale, codes, axis) or not np.isfinite(scale).all():
         return None
     step, zeros = along(scale, codes.ndim, axis), along(zero, codes.ndim, axis)
     return Operand(name_of(value), (codes - zeros) * step, step, axis, zeros)

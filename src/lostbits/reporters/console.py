@@ -34,8 +34,8 @@ _OF_FIGURES = frozenset(
     {
         *("note.labels_one_above", "note.labels_one_below"),
         *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
-        *("note.one_answer",),
-        *("note.part_told", "samples.training", "samples.training_better", "plan.unfaithful"),
+        *("note.one_answer", "note.part_told", "samples.training", "samples.training_better"),
+        *("plan.unfaithful", "plan.elsewhere"),
     }
 )  # fmt: skip
 _OF_SHARES = frozenset({"note.residual", "note.permutations", "note.repaired"})
