@@ -47,3 +47,30 @@ def test_positions_are_no_channels(text: str, axes: dict[str, int | None]) -> No
     )
     values = values_by_name(model.graph)
     assert {name: channel_axis(values[name]) for name in axes} == axes
+
+
+SIGNALS: dict[str, tuple[str, dict[str, int | None]]] = {
+    "waveform": (
+        "a = Abs (x) u = Unsqueeze (a, one) c = Conv (u, w) s = Squeeze (c, last) y = Relu (s)",
+        {"x": None, "a": None, "u": 1, "c": 1, "s": 1, "y": 1},
+    ),
+    "features": (
+        "a = Abs (x) u = Unsqueeze (a, last) c = Conv (u, v) s = Squeeze (c, one) y = Abs (s)",
+        {"x": 1, "a": 1, "u": 1, "c": 1},
+    ),
+    "spectrum": (
+        "u = Unsqueeze (x, last) y = STFT (u, step, window)",
+        {"x": None, "u": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", SIGNALS)
+def test_samples_of_a_signal_are_no_channels(form: str) -> None:
+    body, axes = SIGNALS[form]
+    constants = {"one": np.array([1]), "last": np.array([-1]), "step": np.array(4)}
+    constants |= {"w": random(8, 1, 16), "v": random(1, 16, 1), "window": random(8)}
+    text = "g (float[N,16] x) => (float y) { %s }" % body
+    used = {n: a for n, a in constants.items() if f"{n})" in text or f"{n}," in text}
+    values = values_by_name(normal(proto(text, **used)).graph)
+    assert {name: channel_axis(values[name]) for name in axes} == axes

@@ -30,6 +30,7 @@ _SECOND = frozenset(
     }
 )
 _LAST = frozenset({"Gemm", "LayerNormalization", "RMSNormalization"})
+_IN_TIME = frozenset({"DFT", "STFT"})  # what they read are samples of a signal
 # The axes of what they read are those of what they make.
 _KEEPS = frozenset(
     [
@@ -124,6 +125,8 @@ def _of_input(node: ir.Node, index: int, axes: int) -> int | None:
         return axes - 1
     if node.op_type in RECURRENT and index == 0:
         return axes - 1
+    if node.op_type in _IN_TIME and index == 0:
+        return _NOWHERE
     return _of_product(node, axes, index) if node.op_type == "MatMul" else None
 
 
@@ -170,6 +173,23 @@ def _moved(
 ) -> Iterator[tuple[ir.Value, Axes]]:
     if node.op_type in _KEEPS:
         yield there, origin
+    if node.op_type in ("Squeeze", "Unsqueeze"):
+        yield from _changed(node, there, origin, forwards == (node.op_type == "Unsqueeze"))
     order = node.attributes.get_ints("perm", []) if node.op_type == "Transpose" else []
     if len(order) == len(origin):
         yield there, tuple(origin[i if forwards else order.index(n)] for n, i in enumerate(order))
+
+
+def _changed(
+    node: ir.Node, there: ir.Value, origin: Axes, more: bool
+) -> Iterator[tuple[ir.Value, Axes]]:
+    """With axes of length 1 more, which are none of the origin's, or without them."""
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = node.attributes.get_ints("axes", []) if given is None else given.ravel().tolist()
+    count = len(origin) + (len(axes) if more else 0)
+    chosen = {int(axis) % count for axis in axes if count}
+    if more and chosen:
+        old = iter(origin)
+        yield there, tuple(_NOWHERE if i in chosen else next(old) for i in range(count))
+    elif chosen:
+        yield there, tuple(axis for i, axis in enumerate(origin) if i not in chosen)
