@@ -88,6 +88,17 @@ def of_casts(*, zero: bool = False, channels: bool = True) -> onnx.ModelProto:
     return of_nodes(nodes, {"x": noise(2, 3, ROWS)}, ["y"], constants)
 
 
+def of_dequantizers() -> onnx.ModelProto:
+    """``layers`` with int8 weights behind a DequantizeLinear with a scale for each column."""
+    model, constants = layers(), dict[str, np.ndarray]()
+    for name, array in floats().items():
+        scale = np.abs(array).max(0) / np.float32(127)
+        constants |= {f"{name}_q": np.rint(array / scale).astype(np.int8), f"{name}_s": scale}
+        inputs = [f"{name}_q", f"{name}_s"]
+        model.graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [name], axis=1))
+    return of_nodes(list(model.graph.node), {"x": noise(2, 3, ROWS)}, ["y"], constants)
+
+
 def in_blocks(bits: int = 4) -> onnx.ModelProto:
     """``layers`` with MatMulNBits, blocks of 16."""
     constants: dict[str, np.ndarray] = {}
@@ -117,6 +128,7 @@ WEIGHT_ONLY: dict[str, Callable[[], onnx.ModelProto]] = {
     "cast": of_casts,
     "cast and zero point": lambda: of_casts(zero=True),
     "cast, one scale": lambda: of_casts(channels=False),
+    "pairs": of_dequantizers,
     "4 bits": in_blocks,
     "8 bits": lambda: in_blocks(8),
 }

@@ -221,7 +221,8 @@ class _Walk:
         found = list(dynamic_weights(self.graph))
         # Tables of other files are known by what is looked up in them.
         weights = [w for w in found if self.reading.dynamic or not w.looked_up]
-        self.reading.weights_only = bool(weights) and not (self.reading.dynamic or activations)
+        known = bool(weights or self.reading.entries)
+        self.reading.weights_only = known and not (self.reading.dynamic or activations)
         for weight in weights:
             self._of_run(weight)
 
