@@ -33,6 +33,7 @@ from lostbits.reporter import strict_json
 from lostbits.reporters import ALL, Html, Json, Terminal, first_screen, lines, overlay
 from lostbits.reporters.console import screen as console_screen
 from lostbits.reporters.first_screen import loss, prescription
+from lostbits.reporters.headline import reason
 from lostbits.reporters.html import commands, embedding, formats, plots, summary, tables
 from lostbits.reporters.html.network_map import Map
 from lostbits.reporters.html.wording import Wording
@@ -689,3 +690,12 @@ def test_a_large_network_makes_a_page_below_five_megabytes(result: Diagnosis) ->
 def test_examples_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("finding", "brief"),
+    [("samples_inputs", "screen.mismatch"), ("samples_tensors", "screen.mismatch_behind")],
+)
+def test_only_inputs_of_another_kind_blame_the_preprocessing(finding: str, brief: str) -> None:
+    figures = {"tensor": "sum", "data": "0..51", "calibration": "0..5", "ratio": "9.8"}
+    assert reason(say(f"finding.{finding}", **figures)).code == brief

@@ -31,6 +31,7 @@ CODES = cast(
     "Mapping[Reason, str]",
     {entry.reason: code for code, entry in messages.kind("F").entries.items()},
 )
+_LEAST_REACH = 1e-6  # of a range; below, how many times as wide it is has dozens of digits
 _CHANGED = "float"  # of a bias that is not the model's
 
 
@@ -331,7 +332,7 @@ def _too_wide(site: SiteReport) -> Message:
     return say(
         "because.too_wide",
         span=_span(site),
-        times=f"{1 / reached:.1f}",
+        times=f"{1 / reached:.1f}" if reached > _LEAST_REACH else f"{1 / reached:.0e}",
         used=f"{0.0 if site.utilisation is None else site.utilisation.codes_used:.0f}",
         levels=f"{2**site.bits:,}",
     )

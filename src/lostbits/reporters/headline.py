@@ -17,11 +17,13 @@ from lostbits.runtime.metrics import Baseline
 _COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
 _NAME = 32  # columns of the model's name
 _COLLAPSE = ("screen.collapse", ("before", "count", "all", "after"))
-_MISMATCH: tuple[str, tuple[str, ...]] = ("screen.mismatch", ())
-_BRIEF = {
+_Brief = tuple[str, tuple[str, ...]]
+_MISMATCH: _Brief = ("screen.mismatch", ())
+_BEHIND: _Brief = ("screen.mismatch_behind", ("tensor",))
+_BRIEF: dict[str, _Brief] = {
     "finding.collapse": _COLLAPSE,
     "finding.samples_inputs": _MISMATCH,
-    "finding.samples_tensors": _MISMATCH,
+    "finding.samples_tensors": _BEHIND,
 }
 _TOGETHER, _BOTH, _GAIN = "verdict.together", "verdict.both", "verdict.gain"
 
