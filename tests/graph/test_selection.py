@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lostbits.graph.selection import candidates, chosen
+from lostbits.graph.compared_outputs import compared_outputs
+from lostbits.graph.selection import candidates, chosen, not_shown
 from output_nets import detector, nonzero_rows, routed, segments, sentences, top_candidates
 from text_models import normal, proto, random
 
@@ -22,7 +23,7 @@ from text_models import normal, proto, random
 def test_what_is_chosen_from(model: object, behind: list[str], before: list[str]) -> None:
     graph = normal(model).graph  # type: ignore[arg-type]
     assert [value.name for value in chosen(graph)] == behind
-    assert [each.value.name for each in candidates(graph)] == before
+    assert [each.value.name for each in not_shown(candidates(graph), ())] == before
 
 
 def test_an_output_that_shows_the_candidates_is_enough() -> None:
@@ -38,7 +39,27 @@ def test_an_output_that_shows_the_candidates_is_enough() -> None:
         limit=np.array(0.4, np.float32),
     )
     graph = normal(model).graph
-    assert [each.value.name for each in candidates(graph)] == ["boxes"]
+    assert [each.value.name for each in not_shown(candidates(graph), graph.outputs)] == ["boxes"]
+    assert [each.name for each in compared_outputs(graph)] == ["scores", "boxes"]
+
+
+def test_no_tensor_is_compared_twice() -> None:
+    """As of a detector that gives boxes and scores beside what its suppression keeps of them."""
+    model = proto(
+        """net (float[1, 64, 4] x)
+            => (int64[K, 3] places, float[1, 64, 3] scores, float[1, 64, 4] boxes,
+                float[1, 5] best) {
+            scores = MatMul(x, w) boxes = MatMul(x, v) t = Transpose<perm=[0, 2, 1]>(scores)
+            places = NonMaxSuppression(boxes, t, most, limit, limit)
+            m = ReduceMax<axes=[2], keepdims=0>(scores) best, row = TopK<axis=1>(m, most) }""",
+        w=random(4, 3),
+        v=random(4, 4),
+        most=np.array([5]),
+        limit=np.array(0.4, np.float32),
+    )
+    compared = compared_outputs(normal(model).graph)
+    assert [each.name for each in compared] == ["scores", "boxes"]
+    assert all(each.reader is None for each in compared)
 
 
 def test_rows_of_a_table_by_tokens_are_not_chosen() -> None:

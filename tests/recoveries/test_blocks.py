@@ -142,6 +142,18 @@ def test_a_block_computes_what_the_network_computes(small: tuple[Source, Case]) 
     assert sorted(met) == sorted(s.key for s in case.sites if s.role == "weight")
 
 
+def test_a_batch_whose_size_nodes_know_is_not_split(tmp_path: Path) -> None:
+    """As of networks that were exported for 16 pictures, with a last batch that is filled up."""
+    text = "net (float[16,6] x) => (float[16,4] y) { h = MatMul(x, w) r = Relu(h) "
+    text += "s = Reshape(r, size) t = Neg(s) y = MatMul(t, v) }"
+    model = proto(text, w=random(6, 8), v=random(8, 4), size=np.array([16, 8]))
+    data = {"x": random(40, 6)}
+    case = lb.load(saved(model, tmp_path), data=data, target="onnxruntime")
+    source = case.origin.data.source  # type: ignore[union-attr]
+    change = change_by(BlockReconstruction(iterations=2, samples=8), case, source)
+    assert set(change.written) >= {"w", "v"}
+
+
 def grid(bits: int, scale: float, zero: int) -> Affine:
     return Affine(
         Grid.of(bits, signed=False), np.array(scale, np.float32), np.array(zero, np.int64)

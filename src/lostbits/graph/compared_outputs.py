@@ -15,7 +15,7 @@ from lostbits.graph.output_parts import boxes
 from lostbits.graph.outputs import Compared, no_output, parts_of
 from lostbits.graph.padding_masks import Mask, find_masks
 from lostbits.graph.queries import is_float, name_of, node_name, rank
-from lostbits.graph.selection import Candidates, candidates, chosen
+from lostbits.graph.selection import Candidates, candidates, chosen, not_shown
 from lostbits.graph.shown_sizes import sizes
 from lostbits.graph.site import Use
 from lostbits.graph.told_outputs import Told, as_told
@@ -33,6 +33,7 @@ def compared_outputs(graph: ir.Graph, told: Told | None = None) -> tuple[Compare
     found = candidates(graph) if behind else []
     behind = behind if found else []
     kept = [v for v in graph.outputs if v not in behind and is_float(v)]
+    found = not_shown(found, kept)
     values = [*kept, *(each.value for each in found)]
     _check_names([*told.kinds, *told.masks], values)
     masks = find_masks(graph)

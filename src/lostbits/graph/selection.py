@@ -5,7 +5,7 @@ choose, rows of two networks do not belong together, and an error of elements me
 they choose from can be compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, final
 
 import onnx_ir as ir
@@ -55,16 +55,24 @@ def chosen(graph: ir.Graph) -> list[ir.Value]:
 
 
 def candidates(graph: ir.Graph) -> list[Candidates]:
-    """The last float tensors before the choices that outputs stand behind, in order.
+    """The last float tensors before the choices that outputs stand behind, in order."""
+    return _Choices(graph).candidates()
 
-    Without those that follow from another one, or from an output that is compared as it is, by
-    moving values or taking the largest.
+
+def not_shown(found: Sequence[Candidates], outputs: Iterable[ir.Value]) -> list[Candidates]:
+    """Those of ``found`` that nothing else shows.
+
+    A network with its suppression in the graph often gives boxes and scores as well: what is
+    compared as an output needs no second comparison. What follows from an output, or from another
+    candidate, by moving values or taking the largest, needs none either.
     """
-    choices = _Choices(graph)
-    found = choices.candidates()
-    known = {o for o in graph.outputs if o not in choices.behind}
-    known |= {each.value for each in found}
-    return [each for each in found if not _follows(each.value, known - {each.value})]
+    compared = set(outputs)
+    known = compared | {each.value for each in found}
+    return [
+        each
+        for each in found
+        if each.value not in compared and not _follows(each.value, known - {each.value})
+    ]
 
 
 @final
@@ -87,7 +95,7 @@ class _Choices:
                 self.behind |= _downstream(node)
 
     def candidates(self) -> list[Candidates]:
-        """See ``candidates``, with all that follow from others."""
+        """See ``candidates``."""
         order = {node: number for number, node in enumerate(self.graph)}
         found: dict[ir.Value, Candidates] = {}
         waiting = [o.producer() for o in self.graph.outputs if o in self.behind]

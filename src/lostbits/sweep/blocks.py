@@ -14,6 +14,7 @@ import torch
 
 from lostbits.case import Case
 from lostbits.data import Source
+from lostbits.graph.batch_axis import batch_axis
 from lostbits.graph.site import Site
 from lostbits.grid import Affine
 from lostbits.language import Message, say
@@ -35,14 +36,18 @@ Quantize = Callable[[Site, torch.Tensor], torch.Tensor]
 
 
 class Entry(NamedTuple):
-    """What enters a block: the one float tensor, and whole numbers such as the size of a batch."""
+    """What enters a block: the one float tensor, and whole numbers such as the size of a batch.
+
+    ``fixed`` is whether the network takes batches of one size: it may be written into any node.
+    """
 
     x: torch.Tensor
     shapes: Mapping[str, torch.Tensor]
+    fixed: bool = False
 
     def split(self, samples: int) -> "list[Entry]":
-        """Smaller batches; one alone where whole numbers may tell its size."""
-        if self.shapes:
+        """Smaller batches; one alone where whole numbers, or the network, may tell its size."""
+        if self.shapes or self.fixed:
             return [self]
         return [Entry(x, {}) for x in torch.split(self.x, samples)]
 
@@ -274,7 +279,13 @@ class _Blocks:
 
 
 def _entry(walk: Walk, segment: Segment) -> Entry:
-    return Entry(walk.values[segment.entrance], {n: walk.values[n] for n in segment.shapes})
+    shapes = {n: walk.values[n] for n in segment.shapes}
+    return Entry(walk.values[segment.entrance], shapes, _fixed(walk.executor))
+
+
+def _fixed(executor: Executor) -> bool:
+    shaped = [v for v in executor.model.graph.inputs if v.shape is not None and len(v.shape)]
+    return any(isinstance((v.shape or ())[batch_axis(v)], int) for v in shaped)
 
 
 def _sites(executor: Executor, segment: Segment) -> tuple[dict[str, Site], dict[str, Site]]:
