@@ -66,6 +66,24 @@ def test_samples_without_anything_in_them_are_counted() -> None:
     assert "samples.constant" in {note.code for note in found.notes}
 
 
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (images(1), ""),
+        (images(1)[:6], "samples.few"),
+        (np.repeat(images(1)[:1], 24, axis=0), "samples.alike"),
+        (np.repeat(images(1)[:12], 2, axis=0), "samples.alike"),
+        (np.concatenate([images(1)[:13], images(1)[:11]]), ""),
+    ],
+    ids=["right", "few", "one", "pairs", "just_enough"],
+)
+def test_samples_that_show_few_others_are_told(data: Images, note: str) -> None:
+    found = lb.diagnose(lb.load(network(), data, "tensorrt"))
+    told = {n.code for n in found.notes} & {"samples.few", "samples.alike"}
+    assert told == ({note} if note else set())
+    assert found.samples is not None and found.samples.samples == len(data)
+
+
 def test_growth_is_that_of_the_halves() -> None:
     data = images(1)
     data[-1] *= 2

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from lostbits import quoting
 from lostbits.case import Case
-from lostbits.data import Source
+from lostbits.data import Source, near_duplicates
 from lostbits.diagnoses.batch_norm_fit import statistics_fit
 from lostbits.graph.queries import name_of
 from lostbits.language import Message, say
@@ -24,6 +24,7 @@ from lostbits.workers.pool import Pool
 
 _SHOWN = 20
 _LEAST_HALVED = 4
+_FEW = 8  # samples below which no figure of theirs says much of others
 # Two draws from one set of photographs differ by a tenth in RMS, and by some hundredths of a
 # percent of values outside; a wrong scale by a factor of 50 to 255, a wrong centre by half of all.
 _INPUT_RATIO, _OUTSIDE, _SHIFT = 3.0, 0.05, 1.5
@@ -56,16 +57,18 @@ def sample_check(
         limits = {name: reach.span for name, reach in taught.items() if reach.size}
         seen = sample_reach(case.model, tensors, data, pool, limits)
     told, behind = _pairs(inputs, seen, taught), _pairs(inner, seen, taught)
-    apart = calibration is not None
+    apart, teaching = calibration is not None, calibration or data
     return SampleCheck(
         inputs=told if apart else [],
         tensors=sorted(behind, key=_unlike, reverse=True)[:_SHOWN] if apart else [],
         beyond=sum(each.outside > 0 for each in behind),
         compared=len(behind) if apart else 0,
         mismatch=_mismatch(told, behind) if apart else "none",
-        growth=_growth(inner or inputs, taught, len(calibration or data)),
+        growth=_growth(inner or inputs, taught, len(teaching)),
         constant=_constant(inputs, seen, len(data)),
         statistics=statistics_fit(plain, data),
+        samples=len(teaching),
+        different=_different(teaching),
     )
 
 
@@ -127,6 +130,11 @@ def _growth(names: Sequence[str], taught: Reaches, samples: int) -> Growth | Non
     return Growth(float(np.median([*rows.values()])), rows[most], most, samples)
 
 
+def _different(source: Source) -> int | None:
+    groups = near_duplicates(source)
+    return None if groups is None else len(np.unique(groups))
+
+
 def _constant(inputs: Sequence[str], seen: Reaches, samples: int) -> dict[str, int]:
     """An input that never varies within a sample is a mask, unless it is the only one."""
     counts = {name: len(seen[name].constant) for name in inputs}
@@ -140,6 +148,7 @@ def sample_notes(check: SampleCheck) -> list[Message]:
         say("samples.constant", input=name, count=str(count))
         for name, count in check.constant.items()
     ]
+    notes += _of_variety(check)
     grown = check.growth
     if grown is not None and grown.median >= MOVED:
         told = {"median": f"{grown.median:.0%}", "most": f"{grown.most:.0%}"}
@@ -150,6 +159,16 @@ def sample_notes(check: SampleCheck) -> list[Message]:
         share = f"{first.outside:.2%}"
         notes.append(say("samples.beyond", tensor=first.tensor, share=share, **counts))
     return notes + _of_training(check.statistics)
+
+
+def _of_variety(check: SampleCheck) -> list[Message]:
+    """Ranges of one picture, however often it is given, are those of one picture."""
+    if not check.samples or check.different is None:
+        return []
+    told = {"samples": str(check.samples), "different": str(check.different)}
+    if check.different * 2 <= check.samples:
+        return [say("samples.alike", **told)]
+    return [say("samples.few", **told)] if check.samples < _FEW else []
 
 
 def _of_training(fit: StatisticsFit | None) -> list[Message]:

@@ -36,6 +36,7 @@ _OF_FIGURES = frozenset(
         *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
         *("note.one_answer", "note.part_told", "samples.training", "samples.training_better"),
         *("plan.unfaithful", "plan.elsewhere"),
+        *("samples.alike", "samples.few"),
     }
 )  # fmt: skip
 _OF_SHARES = frozenset({"note.residual", "note.permutations", "note.repaired"})

@@ -81,6 +81,9 @@ class SampleCheck:
         growth: What more samples would change; None for fewer than four.
         constant: Samples whose values are all equal, by input.
         statistics: None where the file has no such statistics.
+        samples: How many have set the ranges.
+        different: Of these, those that are not next to the same as others; None of too many to
+            compare.
     """
 
     inputs: list[Compared]
@@ -91,3 +94,5 @@ class SampleCheck:
     growth: Growth | None
     constant: dict[str, int]
     statistics: StatisticsFit | None = None
+    samples: Count = 0
+    different: Count | None = None
