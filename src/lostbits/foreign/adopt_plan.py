@@ -171,10 +171,12 @@ class Adopted:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
         if self.anew is not None:
             notes.append(self.anew.text(self.case.target.name))
-        if quantizers:
-            notes.append(say("plan.quantized"))
-        if any(site.dynamic for site in self.case.sites):
-            notes.append(say("plan.dynamic"))
+        kinds = {
+            "plan.by_structure": self.foreign.renamed,
+            "plan.quantized": quantizers > 0,
+            "plan.dynamic": any(site.dynamic for site in self.case.sites),
+        }
+        notes += [say(code) for code, holds in kinds.items() if holds]
         return [*notes, *self._of_own_run()]
 
     def _of_own_run(self) -> Iterator[Message]:

@@ -53,6 +53,7 @@ class Foreign:
         parameters: Its content.
         model: The quantized model, if the file is one.
         graph: That model with constants where they are looked for; see ``graph.opened``.
+        renamed: Whether it bears the names of the float model, by its structure.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Foreign:
     parameters: Parameters
     model: ir.Model | None = None
     graph: ir.Model | None = None
+    renamed: bool = False
 
     @property
     def folds(self) -> bool:

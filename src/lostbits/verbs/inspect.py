@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from lostbits.arithmetics import X86_AVX2
 from lostbits.errors import ReadError, edge
+from lostbits.foreign.by_structure import named_alike
 from lostbits.foreign.file import candidates, read_foreign
 from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_graph, suspicions_of_sums
@@ -127,8 +128,10 @@ def inspect(
     """
     path = Path(path)
     foreign = read_foreign(path)
-    title, parameters = foreign.title, foreign.parameters
     reference = None if model is None else open_reference(_named(model))
+    if reference is not None:
+        foreign = named_alike(foreign, reference.plain, reference.model)
+    title, parameters = foreign.title, foreign.parameters
     with edge(damaged):  # whatever a graph holds that nobody has thought of
         graph = foreign.graph
         sums = _sums(graph, arithmetic)

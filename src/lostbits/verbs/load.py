@@ -17,6 +17,7 @@ from lostbits.diagnoses.memory_estimate import Footprint
 from lostbits.diagnoses.settings import Settings
 from lostbits.errors import ExportError, ModelError, TargetError, edge
 from lostbits.foreign.adopt_plan import fitting_target
+from lostbits.foreign.by_structure import named_alike
 from lostbits.foreign.file import Foreign, read_foreign
 from lostbits.graph.compared_outputs import compared_outputs
 from lostbits.graph.invalid import invalid
@@ -138,6 +139,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     if reference.changes.control_flow:  # what there is of the network depends on the samples
         parts = opened()
         reference = _settled(reference, parts, settings, foreign)
+    if foreign is not None:
+        foreign = named_alike(foreign, reference.plain, reference.model)
     chosen = _target(target, foreign, reference)
     chosen = with_arithmetic(chosen, arithmetic or _kept(foreign, chosen))
     origin = _opened(reference, chosen, settings, foreign)
