@@ -14,15 +14,17 @@ from lostbits.case import Case
 from lostbits.errors import ReadError
 from lostbits.exporters.qdq import QNN
 from lostbits.exporters.tensorrt import Cache
+from lostbits.foreign.graph_doubts import doubts_of_quantizers
 from lostbits.foreign.known_faults import suspicions_of_data, suspicions_of_graph
 from lostbits.foreign.match_names import match
+from lostbits.graph.simplify import opened
 from lostbits.grid import Affine, Grid, affine_from_range
 from lostbits.reader import Entry, Parameters
 from lostbits.readers import parameters_of, read
 from lostbits.target import Target
 from lostbits.targets import QNN_HTP, TENSORRT
 from small_nets import built, cnn, samples
-from text_models import normal, proto, random
+from text_models import normal, plain, proto, random
 
 INT8, UINT8 = Grid.of(8, signed=True), Grid.of(8, signed=False)
 
@@ -146,6 +148,27 @@ def test_an_unbalanced_concat_is_named(ratio: float, codes: list[str]) -> None:
     ]
     found = suspicions_of_graph(Parameters("test", tuple(entries)), model)
     assert [e.code for e in found] == codes
+
+
+@pytest.mark.parametrize(("shrunk", "named"), [(1.0, False), (0.8, False), (0.5, True)])
+def test_float_weights_beyond_their_scales_are_named(shrunk: float, named: bool) -> None:
+    """As of a QAT export whose scales have not followed one channel of a weight."""
+    weight = random(5, 4, 3, 3)
+    scale = np.abs(weight).max(axis=(1, 2, 3)) / np.float32(127)
+    scale[2] *= np.float32(shrunk)
+    model = proto(
+        """net (float[N, 4, 6, 6] x) => (float[N, 5, 4, 4] y) {
+            q = QuantizeLinear<axis = 0>(w, s, z) d = DequantizeLinear<axis = 0>(q, s, z)
+            y = Conv(x, d) }""",
+        w=weight,
+        s=scale,
+        z=np.zeros(5, np.int8),
+    )
+    graph = opened(plain(model))
+    found = list(doubts_of_quantizers(parameters_of(graph), graph.graph))
+    assert [each.code for each in found] == ["I046"] * named
+    if named:
+        assert found[0].tensors == ("w",) and "2.0 times" in str(found[0])
 
 
 def test_a_scale_of_zero_in_a_model_is_named() -> None:

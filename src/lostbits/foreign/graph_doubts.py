@@ -1,19 +1,22 @@
 """Doubts that the quantizers of a file raise by themselves, whatever platform it is for."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from lostbits.errors import ReadError
 from lostbits.graph.queries import LINEAR, constant, name_of, node_name
-from lostbits.grid import Affine
+from lostbits.grid import Affine, along
 from lostbits.language import Message, say
 from lostbits.reader import Entry, Parameters, doubt
 
 _FEWEST = 4  # tensors from which a habit of the tool is told from coincidence
 _MOST = 0.9
 _FIXED = 1e-3  # relative difference of a scale from a fixed one
+_BEYOND = 1.5  # times a range that a weight may reach; methods that cut outliers off stay below
 _NAMED = 5
 _FROM_ZERO = frozenset({"HardSigmoid", "Sigmoid", "Softmax"})  # whose values end at 1
 
@@ -21,13 +24,14 @@ Entries = Mapping[str, Entry]
 
 
 def doubts_of_quantizers(parameters: Parameters, graph: ir.Graph | None) -> Iterator[ReadError]:
-    """Axes, fixed ranges and middle codes that are not what they should be, one doubt a kind."""
+    """Axes, ranges and middle codes that are not what they should be, one doubt a kind."""
     yield from _middle(parameters)
     if graph is None:
         return
     entries = {name: e for e in reversed(parameters.entries) for name in e.names}
     yield from _axes(entries, graph)
     yield from _fixed_ranges(entries, graph)
+    yield from _clipped_weights(entries, graph)
 
 
 def some(names: Sequence[str]) -> str:
@@ -128,3 +132,27 @@ def _is_cut(affine: Affine) -> bool:
         return False
     levels, scale = 2.0**affine.grid.bits, float(affine.scale)
     return any(abs(scale * n - 1) < _FIXED for n in (levels, levels - 1))
+
+
+def _clipped_weights(entries: Entries, graph: ir.Graph) -> Iterator[ReadError]:
+    """Float weights in the file that reach far beyond the scales in front of which they stand."""
+    far = {}
+    for source in (n.inputs[0] for n in graph if n.op_type == "QuantizeLinear"):
+        values, entry = constant(source), entries.get("" if source is None else name_of(source))
+        if values is not None and entry is not None and values.dtype.kind == "f":
+            far[entry.tensor] = (_beyond(values, entry.affine), entry)
+    cut = sorted((e for e in far.values() if e[0] > _BEYOND), key=lambda e: e[0], reverse=True)
+    if cut:
+        most, entry = cut[0]
+        figures = {"names": some([e.tensor for _, e in cut]), "most": f"{most:.1f}"}
+        yield doubt("I046", _where(entry), figures, [e.tensor for _, e in cut])
+
+
+def _beyond(values: NDArray[Any], affine: Affine) -> float:
+    """How many times farther than the range its values reach, in the worst channel."""
+    if affine.axis is not None and not -values.ndim <= affine.axis < values.ndim:
+        return 0.0
+    low, high = (along(end, values.ndim, affine.axis) for end in (affine.lo, affine.hi))
+    limits = np.where(values < 0, low, high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nan_to_num(np.max(values / limits, initial=0.0), posinf=0.0))
