@@ -25,6 +25,7 @@ from output_nets import (
     top_candidates,
     turned_detector,
 )
+from runs import codes
 from small_nets import mlp, samples
 from text_models import proto, random
 
@@ -317,3 +318,11 @@ def test_a_mask_of_all_tokens_is_none_of_the_new_one() -> None:
     case = loaded(decoder(), data, "onnxruntime")
     assert [each.mask for each in case.compared] == [None, None]
     assert case.compared[1].kind == "other"  # two heads are no colours
+
+
+def test_an_error_of_the_output_itself_is_not_blamed_on_later_layers() -> None:
+    model = proto("net (float[N,6] x) => (float[N,4] y) { y = MatMul(x, w) }", w=random(6, 4))
+    kept = ["x=float", "w=float"]
+    case = lb.load(model, {"x": random(32, 6, seed=1)}, "qnn-htp", overrides=kept)
+    told = codes(lb.diagnose(case, goal="sqnr_db>=60").verdict)
+    assert "blame.resolution_output" in told and "blame.resolution" not in told

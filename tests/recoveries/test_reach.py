@@ -219,3 +219,15 @@ def test_ranges_that_findings_name_are_those_of_their_commands(tmp_path: Path) -
     told = replanned(wide, [case.sites[0]], Override("x", method="mse"))
     assert change.plan["x:activation"] == told["x:activation"]
     assert NamedRanges().gain(diagnosed(run)) > 0.05
+
+
+def test_ranges_that_tensors_share_are_counted_once(tmp_path: Path) -> None:
+    """A Concat on HTP gives its inputs its own scale: three tensors, one range."""
+    text = """net (float[N,6] x) => (float[N,4] y) { a = MatMul(x, v) b = MatMul(x, w)
+        c = Concat<axis = 1>(a, b) y = MatMul(c, u) }"""
+    weights = {"v": random(6, 6, seed=1), "w": 10 * random(6, 6, seed=2), "u": random(12, 4)}
+    source, case = make(tmp_path, proto(text, **weights), samples(4, 64, 6), "qnn-htp")
+    change = change_by(Ranges(), case, source)
+    changed = {s.group for s in case.sites if s.key in change.plan}
+    assert len(changed) < len(change.plan)
+    assert change.summary.figures["count"] == str(len(changed))

@@ -131,7 +131,8 @@ def _blame(led: _Led, sites: Sequence[SiteReport]) -> Message:
     times = [widest / typical for widest, typical in (s for s in spans if s is not None)]
     if led.reason == "granularity" and times and max(times) >= 2:
         return say("blame.granularity_times", times=f"{max(times):,.0f}")
-    return say(f"blame.{led.reason}")
+    straight = led.reason == "resolution" and led.role == "output"
+    return say("blame.resolution_output" if straight else f"blame.{led.reason}")
 
 
 def _cure(led: _Led, found: Sequence[Finding]) -> Message:

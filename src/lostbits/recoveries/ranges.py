@@ -152,7 +152,7 @@ class Ranges(Sweeping):
         if not scores:
             return {}, []
         most, best = max(scores, key=lambda pair: pair[0])
-        both = _upon(best, noise)
+        both = _upon(best, noise, trial.shared)
         more = noise and len(both[0]) > len(noise)  # else it is one of those
         return both if more and score(both) > most else best
 
@@ -160,16 +160,20 @@ class Ranges(Sweeping):
         """All that differ in kind; those that looked at layers where there is no noise model."""
         singles = [trial.of_one(method.name) for method in trial.methods]
         if noise:
-            return [_upon(({}, []), noise), *singles]
+            return [_upon(({}, []), noise, trial.shared), *singles]
         at_layers, others = trial.at_layers(), trial.by_own_error()
         every = ({**at_layers[0], **others[0]}, [*at_layers[1], *others[1]])
         return [every, *singles, *([at_layers] if others[0] else [])]
 
 
-def _upon(choice: Choice, noise: Mapping[str, Affine]) -> Choice:
-    """Ranges by noise gains, and those of one method for the tensors that these leave."""
+def _upon(choice: Choice, noise: Mapping[str, Affine], shared: Mapping[str, str]) -> Choice:
+    """Ranges by noise gains, and those of one method for the tensors that these leave.
+
+    Names are counted by ranges, which some tensors share.
+    """
     left = {key: affine for key, affine in choice[0].items() if key not in noise}
-    names = [*choice[1][:1] * len(left), *[say("ledger.by_noise")] * len(noise)]
+    theirs, own = (len({shared[key] for key in each}) for each in (left, noise))
+    names = [*choice[1][:1] * theirs, *[say("ledger.by_noise")] * own]
     return {**left, **noise}, names
 
 
@@ -188,6 +192,7 @@ class _Trial:
         for site in case.sites:
             if site.streams:
                 self.groups.setdefault(site.group, []).append(site)
+        self.shared = {s.key: group for group, mates in self.groups.items() for s in mates}
         self.candidates = {g: self._candidates(mates) for g, mates in self.groups.items()}
         self.costs: dict[str, dict[Figure, float]] = {}
 
