@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lostbits.graph.compared_outputs import compared_outputs
-from lostbits.graph.selection import candidates, chosen, not_shown
+from lostbits.graph.selection import candidates, chosen, not_shown, rows_chosen
 from output_nets import detector, nonzero_rows, routed, segments, sentences, top_candidates
 from text_models import normal, proto, random
 
@@ -83,3 +83,35 @@ def test_rows_of_a_table_by_the_nearest_code_are() -> None:
         )
     ).graph
     assert [each.value.name for each in candidates(graph)] == ["d"]
+
+
+QUERIES = """net (float[1, 64, 4] x) => (float[1, 5, 3] y, float[1, 64, 1] s) {
+    s = MatMul(x, v) f = Squeeze(s, last) best, n = TopK<axis=1>(f, most)
+    u = Unsqueeze(n, last) e = Expand(u, size) q = GatherElements<axis=1>(x, e)
+    y = MatMul(q, w) }"""
+BACK = QUERIES.replace("y = MatMul", "m = MatMul").replace(
+    "m = MatMul(q, w)", "m = MatMul(q, w) y = ScatterElements<axis=1>(x, e, m)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "names"),
+    [
+        (QUERIES, 3, ["y"]),
+        (BACK.replace("float[1, 5, 3]", "float[1, 64, 4]"), 4, []),
+        (QUERIES.replace("y = MatMul(q, w)", "y = Neg(q)").replace("5, 3", "5, 4"), 4, []),
+    ],
+    ids=["queries", "scattered back", "an end"],
+)
+def test_rows_that_a_network_chooses_for_itself(text: str, width: int, names: list[str]) -> None:
+    model = proto(
+        text,
+        v=random(4, 1),
+        w=random(4, width),
+        last=np.array([2]),
+        most=np.array([5]),
+        size=np.array([1, 5, 4]),
+    )
+    graph = normal(model).graph
+    assert [value.name for value in rows_chosen(graph)] == names
+    assert [each.name for each in compared_outputs(graph) if each.rows_chosen] == names

@@ -24,7 +24,7 @@ from lostbits.diagnoses.left_sums import arithmetic_report, left_out
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
 from lostbits.diagnoses.steps import WHOLE, Steps, repair_finding, step_notes
 from lostbits.diagnoses.verdict import verdict
-from lostbits.graph.outputs import choice
+from lostbits.graph.outputs import choice, rows
 from lostbits.graph.queries import opset
 from lostbits.graph.weight_values import weight_values
 from lostbits.language import Message, listed, say
@@ -297,9 +297,7 @@ def _on_outputs(run: Run) -> Iterator[Message]:
         yield say(WORST, part=focus.name, value=own, dead=dead, whole=whole)
     elif focus is not None:
         yield say("note.part_told", part=focus.name)
-    chosen = choice(compared)
-    if chosen is not None:
-        yield chosen
+    yield from (told for told in (choice(compared), rows(compared)) if told is not None)
     for each in compared:
         if each.mask is not None:
             yield say("note.masked", output=each.name, input=each.mask.input)

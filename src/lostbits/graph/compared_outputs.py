@@ -15,7 +15,7 @@ from lostbits.graph.output_parts import boxes
 from lostbits.graph.outputs import Compared, no_output, parts_of
 from lostbits.graph.padding_masks import Mask, find_masks
 from lostbits.graph.queries import is_float, name_of, node_name, rank
-from lostbits.graph.selection import Candidates, candidates, chosen, not_shown
+from lostbits.graph.selection import Candidates, candidates, chosen, not_shown, rows_chosen
 from lostbits.graph.shown_sizes import sizes
 from lostbits.graph.site import Use
 from lostbits.graph.told_outputs import Told, as_told
@@ -36,12 +36,14 @@ def compared_outputs(graph: ir.Graph, told: Told | None = None) -> tuple[Compare
     found = not_shown(found, kept)
     values = [*kept, *(each.value for each in found)]
     _check_names([*told.kinds, *told.masks], values)
-    masks = find_masks(graph)
+    masks, moved = find_masks(graph), {name_of(v) for v in rows_chosen(graph)}
     tensors = [_compared(value, values, masks) for value in values]
     tensors[len(kept) :] = [
         replace(each, reader=_use(candidate), behind=tuple(map(name_of, behind)))
         for each, candidate in zip(tensors[len(kept) :], found, strict=True)
     ]
+    inner = [bool(moved.intersection(each.behind or [each.name])) for each in tensors]
+    tensors = [replace(t, rows_chosen=own) for t, own in zip(tensors, inner, strict=True)]
     inputs = list(graph.inputs)
     return tuple(
         as_told(each, value, told, inputs) for each, value in zip(tensors, values, strict=True)

@@ -49,6 +49,7 @@ class Compared:
         told: Whether the mask was told, and must fit.
         reader: What reads the tensor to choose from it; None for an output of the graph.
         behind: Outputs of the graph that it stands for.
+        rows_chosen: Whether its rows are chosen inside the network; see ``selection``.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Compared:
     told: bool = False
     reader: Use | None = None
     behind: tuple[str, ...] = ()
+    rows_chosen: bool = False
 
 
 def parts_of(value: ir.Value, boxes: Sequence[Box]) -> tuple[Part, ...]:
@@ -73,6 +75,12 @@ def choice(compared: Sequence[Compared]) -> Message | None:
         return None
     names = [each.name for each in compared if each.reader is not None]
     return say("note.chosen", outputs=", ".join(behind), tensors=", ".join(names))
+
+
+def rows(compared: Sequence[Compared]) -> Message | None:
+    """Which outputs have rows that both networks may have in another order; None: none has."""
+    names = dict.fromkeys(n for c in compared if c.rows_chosen for n in (c.behind or (c.name,)))
+    return say("note.rows", outputs=", ".join(names)) if names else None
 
 
 def no_output(name: str, known: Sequence[str]) -> TargetError:

@@ -5,7 +5,7 @@ choose, rows of two networks do not belong together, and an error of elements me
 they choose from can be compared.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, final
 
 import onnx_ir as ir
@@ -23,6 +23,8 @@ _INDEXED = {  # which input holds the indices
     "ScatterElements": 1,
     "ScatterND": 1,
 }
+_SCATTERING = frozenset({"ScatterElements", "ScatterND"})
+_GATHERING = _INDEXED.keys() - _SCATTERING
 _OF_SHAPES = frozenset({"Shape", "Size"})
 # What these make of a tensor shows nothing that the tensor does not show.
 _PLAIN = frozenset(
@@ -73,6 +75,19 @@ def not_shown(found: Sequence[Candidates], outputs: Iterable[ir.Value]) -> list[
         for each in found
         if each.value not in compared and not _follows(each.value, known - {each.value})
     ]
+
+
+def rows_chosen(graph: ir.Graph) -> list[ir.Value]:
+    """Outputs whose rows are chosen inside the network, with layers behind the choice.
+
+    As the queries of a detection transformer: what is chosen is no end that could be compared
+    before the choice, and yet another order of the rows is no error. Rows that are scattered back
+    are in their places again.
+    """
+    choices = _Choices(graph)
+    picks = (n for n in graph if choices.picks_rows(n) and _learned_behind(n))
+    behind = {value for node in picks for value in _downstream(node, _SCATTERING)}
+    return [output for output in graph.outputs if output in behind]
 
 
 @final
@@ -130,6 +145,10 @@ class _Choices:
             real = any(v in self.real for v in node.inputs)
             self.real.update(o for o in node.outputs if real or _may_be_float(o))
 
+    def picks_rows(self, node: ir.Node) -> bool:
+        """Whether it gathers, by indices made of floats, what data have made."""
+        return node.op_type in _GATHERING and self._chooses(node) and node.inputs[0] in self.real
+
     def _chooses(self, node: ir.Node) -> bool:
         if node.op_type in _SELECTING:
             return any(v in self.real for v in node.inputs)
@@ -147,11 +166,13 @@ def _producer(value: ir.Value) -> ir.Node:
     return producer
 
 
-def _downstream(node: ir.Node) -> set[ir.Value]:
+def _downstream(node: ir.Node, ends: Collection[str] = ()) -> set[ir.Value]:
+    """What is made of its outputs, but not by nodes of the ops ``ends``."""
     found, waiting = set(node.outputs), list(node.outputs)
     while waiting:
         for use in waiting.pop().uses():
-            fresh = [o for o in use.node.outputs if o not in found]
+            passed = use.node.op_type not in ends
+            fresh = [o for o in use.node.outputs if passed and o not in found]
             found.update(fresh)
             waiting += fresh
     return found

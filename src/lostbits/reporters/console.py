@@ -36,7 +36,7 @@ _OF_FIGURES = frozenset(
         *("note.labels_at_chance", "note.labels_unused", "note.interrupted", "note.chosen", WORST),
         *("note.one_answer", "note.part_told", "samples.training", "samples.training_better"),
         *("plan.unfaithful", "plan.elsewhere"),
-        *("samples.alike", "samples.few"),
+        *("samples.alike", "samples.few", "note.rows"),
     }
 )  # fmt: skip
 _OF_SHARES = frozenset({"note.residual", "note.permutations", "note.repaired"})

@@ -19,7 +19,7 @@ from lostbits.case import Case
 from lostbits.data import Batch, Preprocess, Source, open_source
 from lostbits.errors import BackendError
 from lostbits.exporter import serialized
-from lostbits.graph.outputs import choice
+from lostbits.graph.outputs import choice, rows
 from lostbits.graph.qdq_view import Tap, tapped, twins
 from lostbits.graph.queries import name_of
 from lostbits.graph.signed_factors import signed_before_quantizers
@@ -332,7 +332,11 @@ class _Run:
             tolerance_db=tolerance,
             passed=not self.defects and (distance is None or distance >= tolerance),
             text=_in_words(backend, version, distance, floats.agreement),
-            notes=[n for n in (choice(compared), self.subject.planned_for) if n is not None],
+            notes=[
+                note
+                for note in (choice(compared), rows(compared), self.subject.planned_for)
+                if note is not None
+            ],
         )
 
     def _kernels(self, outputs: Sequence[str]) -> KernelsReport | None:
