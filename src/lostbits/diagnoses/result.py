@@ -124,7 +124,6 @@ def assemble(
     taken = len(sites) + len(case.written)
     judgement = judged(baseline, count, matched=taken, at_chance=at_chance, goals=around.goals)
     told = _of_labels(baseline, at_chance) + ([] if check is None else sample_notes(check))
-    told += step_notes(steps)
     coverage = _coverage(case, len(sites))
     diagnosis = Diagnosis(
         lostbits_version=version("lostbits"),
@@ -150,7 +149,7 @@ def assemble(
         layers=run.layers(),
         network=network,
         findings=found,
-        notes=[*told, *_notes(run, reference, network, around.adopted)],
+        notes=[*told, *step_notes(steps), *_notes(run, reference, network, around.adopted)],
     )
     check_finite(diagnosis)
     return diagnosis

@@ -135,9 +135,8 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
         return _of_folder(Path(model), data, (target, arithmetic), opener, settings, told)
     reference = _reference(model, example_inputs, data, foreign)
     opened = partial(_samples, partial(opener, reference=reference), data, calibration, hold_out)
-    parts = None
-    if reference.changes.control_flow:  # what there is of the network depends on the samples
-        parts = opened()
+    parts = opened() if reference.changes.control_flow else None
+    if parts is not None:  # what there is of the network depends on the samples
         reference = _settled(reference, parts, settings, foreign)
     if foreign is not None:
         foreign = named_alike(foreign, reference.plain, reference.model)
