@@ -138,8 +138,7 @@ def load(  # noqa: PLR0913 - the one door; all but the first three are keywords
     parts = opened() if reference.changes.control_flow else None
     if parts is not None:  # what there is of the network depends on the samples
         reference = _settled(reference, parts, settings, foreign)
-    if foreign is not None:
-        foreign = named_alike(foreign, reference.plain, reference.model)
+    foreign = foreign and named_alike(foreign, reference.plain, reference.model)
     chosen = _target(target, foreign, reference)
     chosen = with_arithmetic(chosen, arithmetic or _kept(foreign, chosen))
     origin = _opened(reference, chosen, settings, foreign)
