@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from lostbits.language import Language
 from lostbits.results.diagnosis import Diagnosis
 
+_LEVELS = 2  # of JSON that are laid out, a value a line
+
 
 def finite(value: Any) -> tuple[Any, list[str]]:
     """Plain data with None for each number that is not finite, and the places of those.
@@ -34,15 +36,32 @@ def _finite(value: Any, place: str, places: list[str]) -> Any:
 
 
 def strict_json(content: Any) -> str:
-    r"""Strict JSON of plain data, a value a line; what cannot be seen in a text is an escape.
+    r"""Strict JSON of plain data; what cannot be seen in a text is an escape.
 
-    A name may hold characters that turn the direction of writing, and JSON may go to a screen.
+    What the top levels hold stands on a line each: a site is a line of a result. A name may hold
+    characters that turn the direction of writing, and JSON may go to a screen.
 
-    >>> strict_json({"層\u202e": [1]})
-    '{\n "層\\u202e": [\n  1\n ]\n}\n'
+    >>> strict_json({"層\u202e": [1, [2, 3]]})
+    '{\n "層\\u202e": [\n  1,\n  [2, 3]\n ]\n}\n'
     """
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    return "".join(f"{_seen(line)}\n" for line in text.split("\n"))
+    return "".join(f"{_seen(line)}\n" for line in _laid_out(content, 0).split("\n"))
+
+
+def _laid_out(value: Any, level: int) -> str:
+    """Below the top levels on one line, which the encoder in C writes: it knows no indents."""
+    if level == _LEVELS or not value or not isinstance(value, dict | list | tuple):
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    below = level + 1
+    if isinstance(value, dict):
+        ends = "{}"
+        items = [
+            f"{json.dumps(str(k), ensure_ascii=False)}: {_laid_out(v, below)}"
+            for k, v in value.items()
+        ]
+    else:
+        ends, items = "[]", [_laid_out(v, below) for v in value]
+    line = "\n" + " " * below
+    return f"{ends[0]}{line}{f',{line}'.join(items)}\n{' ' * level}{ends[1]}"
 
 
 def _seen(line: str) -> str:

@@ -18,7 +18,7 @@ class Json(Reporter):
     file: ClassVar[str | None] = "result.json"
 
     def render(self, result: Diagnosis) -> str:
-        """One line a value at the top levels, numbers in full.
+        """A line for a site, a layer or a finding, numbers in full.
 
         JSON has none that are not finite. They are null, and a note names where they stand.
         """
