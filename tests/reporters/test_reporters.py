@@ -503,7 +503,7 @@ def bare(r: Tree) -> None:
     for site in r["sites"]:
         site.update(dict.fromkeys(OPTIONAL), node="", sqnr_db=None)
     r["network"].update(attributions=[], channels={}, total=0.0)
-    counts = {"answers": 0, "labelled": 0, "labels_off": 0}
+    counts = {"answers": 0, "labelled": 0, "labels_off": 0, "one_answer": False}
     r["baseline"].update(
         dict.fromkeys(r["baseline"], None), outputs_sqnr_db={}, outputs=[], **counts
     )
