@@ -11,7 +11,7 @@ import pytest
 
 from lostbits.backends import backend
 from lostbits.exporters import exporter
-from lostbits.graph.signed_factors import signed_before_quantizers
+from lostbits.graph.signed_factors import signed_before_quantizers, signed_tensors
 from lostbits.target import REGIONS
 from lostbits.targets import OPENVINO
 from lostbits.verbs.load import load
@@ -67,6 +67,27 @@ def test_they_are_found_in_files_and_not_in_own_ones(name: str) -> None:
 
     assert bool(found(OTHERS)) == NETS[name][1]
     assert not found(OPENVINO)
+
+
+def test_a_variance_below_zero_is_no_factor() -> None:
+    """It makes NaN in any runtime; what reads the graph says nothing of it."""
+    model = net("BatchNormalization")
+    norm = next(node for node in model.graph.node if node.op_type == "BatchNormalization")
+    (variance,) = (i for i in model.graph.initializer if i.name == norm.input[4])
+    variance.CopyFrom(onnx.numpy_helper.from_array(-np.ones(6, np.float32), variance.name))
+    assert not signed_tensors(ir.from_proto(model).graph)
+    assert signed_tensors(ir.from_proto(net("BatchNormalization")).graph)
+
+
+def test_thousands_of_moves_lie_between_a_pair_and_its_layer() -> None:
+    made = Net(0)
+    x = made.add("Mul", ["x", made.constant(np.reshape(SIGNED, (1, 6, 1, 1)))])
+    scale = made.constant(np.array(0.1))  # without a zero point: uint8
+    x = made.add("DequantizeLinear", [made.add("QuantizeLinear", [x, scale]), scale])
+    for _ in range(3000):
+        x = made.add("Transpose", [x], perm=[0, 1, 3, 2])
+    y = made.add("Conv", [x, made.normal(6, 6, 3, 3)])
+    assert len(signed_before_quantizers(ir.from_proto(made.model([6, 14, 14], y)).graph)) == 1
 
 
 @pytest.mark.slow

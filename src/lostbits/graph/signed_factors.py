@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lostbits.graph.queries import LINEAR, constant, name_of
+from lostbits.graph.queries import LINEAR, constant, name_of, reached
 
 _LIMITS = ("Clip", "Relu")
 _MOVES = frozenset({"Concat", "MaxPool", "Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -45,11 +45,15 @@ def _is_read(node: ir.Node) -> bool:
 
 
 def _reaches_product(value: ir.Value) -> bool:
-    readers = [use.node for use in value.uses()]
-    if any(node.op_type in LINEAR for node in readers):
-        return True
-    moved = (v for node in readers if node.op_type in _MOVES for v in node.outputs)
-    return any(map(_reaches_product, moved))
+    """Whether a linear layer reads a value, or what only moves it."""
+    return any(
+        use.node.op_type in LINEAR for each in reached([value], _moved) for use in each.uses()
+    )
+
+
+def _moved(value: ir.Value) -> Iterator[ir.Value]:
+    movers = (use.node for use in value.uses() if use.node.op_type in _MOVES)
+    return (moved for node in movers for moved in node.outputs)
 
 
 def _is_signed(node: ir.Node) -> bool:
@@ -68,6 +72,7 @@ def _factors(node: ir.Node) -> Iterator[NDArray[np.float64]]:
     yield from (k.astype(np.float64) for k in known if k is not None and k.size > 1)
 
 
+@np.errstate(all="ignore")  # a variance below zero makes no number, which counts as a shift
 def _shifts(node: ir.Node) -> bool:
     """Whether a BatchNormalization adds something."""
     known = [constant(value) for value in node.inputs[1:5]]
