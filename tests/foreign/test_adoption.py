@@ -25,6 +25,7 @@ from lostbits.exporters import exporter
 from lostbits.foreign.adopt_plan import adopt, fitting_target
 from lostbits.foreign.file import Foreign, read_foreign
 from lostbits.foreign.match_names import match
+from lostbits.foreign.weight_doubts import doubts_of_weights
 from lostbits.graph.place import place
 from lostbits.graph.qdq_view import operands
 from lostbits.language import Language, say
@@ -186,6 +187,10 @@ def test_weights_of_another_network_are_measured_as_such(tmp_path: Path) -> None
     found = adopt(case, read_foreign(path), source)
     assert set(found.case.written) == {"u"}
     assert "I045" in {doubt.code for doubt in found.doubts}
+    affine = found.case.plan["u:weight"]
+    least = replace(affine, scale=np.full_like(affine.scale, 1e-45))
+    plan = {**found.case.plan, "u:weight": least}
+    assert not list(doubts_of_weights(replace(found.case, plan=plan), found.match))  # I005 is
     assert found.ran is not None and found.ran.simulation_db is None
     judge = Judge(case.model, source)
     good, bad = judge(case).sqnr_db, judge(found.case).sqnr_db
