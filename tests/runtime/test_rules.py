@@ -631,6 +631,19 @@ def test_the_gradient_of_strided_kernels_of_one_element_stays_in_its_memory() ->
 
 
 @pytest.mark.parametrize("op_type", ["Conv", "MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
+@pytest.mark.parametrize("size", [6, 2**31, 2**62])
+def test_strides_beyond_the_input_leave_one_window(
+    op_type: str, pads: list[int], size: int
+) -> None:
+    """Torch has no kernel of such strides; a window lies where one begins."""
+    x, weight = noise(2, 3, 5, 5), noise(4, 3, 2, 2)
+    inputs = [x, weight] if op_type == "Conv" else [x]
+    attributes = {"kernel_shape": [2, 2], "strides": [size, 2], "pads": pads}
+    assert_as_onnx_runtime(op_type, inputs, attributes)
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "MaxPool", "AveragePool", "LpPool"])
 def test_an_input_without_room_for_a_window_is_left_to_the_runtime(op_type: str) -> None:
     x, weight = noise(2, 3, 1, 1), noise(4, 3, 2, 2)
     inputs = [x, weight] if op_type == "Conv" else [x]

@@ -56,7 +56,8 @@ def max_pool(operator: Operator, inputs: Values) -> Outputs:
     if not window.poolable:
         window = window.grown(x.shape[2:]) if ceil else window
         padded, padding, ceil = window.pad(x, limits(x.dtype)[0]), (0,) * len(padding), False
-    arguments = (window.kernel, window.strides, padding, window.dilations, ceil)
+    strides = window.steps(x.shape[2:])
+    arguments = (window.kernel, strides, padding, window.dilations, ceil)
     if operator.outputs == 1:
         return (_maxima(padded, *arguments),)
     y, indices = _MAX_WITH_INDICES[x.ndim - 2](padded, *arguments)

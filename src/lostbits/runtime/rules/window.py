@@ -110,6 +110,12 @@ class Window:
             ends.append(count * stride + reach - size - begin)
         return replace(self, end=tuple(ends))
 
+    def steps(self, extent: Sequence[int]) -> Sizes:
+        """Strides; one beyond the padded input, of which torch has no kernel, is its size."""
+        sizes = zip(extent, self.begin, self.end, strict=True)
+        most = [max(size + begin + end, 1) for size, begin, end in sizes]
+        return tuple(map(min, self.strides, most))
+
     def check_fit(self, extent: Sequence[int]) -> None:
         """Refuse an input in which no window lies: torch has no output without elements."""
         sides = zip(extent, self.begin, self.end, self.reach, strict=True)
@@ -125,6 +131,7 @@ class Window:
     ) -> torch.Tensor:
         """Convolution over all windows of ``x``."""
         self.check_fit(x.shape[2:])
+        strides = self.steps(x.shape[2:])
         if self.pointwise and groups == 1 and x.is_contiguous(memory_format=torch.channels_last):
             # A matrix product as it lies in memory takes two thirds of the time of conv2d.
             y = functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias)
@@ -137,7 +144,7 @@ class Window:
         elif not self.symmetric:
             x, padding = self.pad(x), 0
         convolution = _CONVOLUTIONS[len(self.kernel)]
-        return convolution(x, weight, bias, self.strides, padding, self.dilations, groups)
+        return convolution(x, weight, bias, strides, padding, self.dilations, groups)
 
     def _covered(self, x: torch.Tensor) -> torch.Tensor:
         """The part that windows of a single element reach; see ``_FEW_CHANNELS``."""
