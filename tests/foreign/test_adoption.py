@@ -131,6 +131,16 @@ def test_a_file_of_parameters_leaves_the_rest_in_float(tmp_path: Path) -> None:
     assert found.ran is None or not found.ran.samples
 
 
+def test_a_file_of_another_export_says_how_its_names_differ(tmp_path: Path) -> None:
+    source, case = built(tmp_path)
+    file = foreign(case, exporter("tensorrt-cache"), tmp_path)
+    entries = [replace(e, tensor=f"module.{e.tensor}") for e in file.parameters.entries]
+    other = replace(file, parameters=replace(file.parameters, entries=tuple(entries)))
+    with pytest.raises(ReadError, match=r"match without 'module\.'") as raised:
+        adopt(case, other, source)
+    assert raised.value.form == "I028.names"
+
+
 def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:
     _, case = built(tmp_path, "openvino")
     file = foreign(case, exporter("qdq-openvino"), tmp_path)

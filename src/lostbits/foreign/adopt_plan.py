@@ -5,7 +5,7 @@ the float model's. Whether the case that is made of them is the file's network i
 assumed: the file is run, where it can be run, and the distance is part of the result.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -39,6 +39,7 @@ from lostbits.foreign.match_names import (
     without_idle,
 )
 from lostbits.foreign.node_doubts import doubts_of_nodes
+from lostbits.foreign.other_names import renaming
 from lostbits.foreign.own_run import OwnRun, run_beside
 from lostbits.foreign.target_checks import doubts_of_target
 from lostbits.foreign.weight_doubts import doubts_of_weights
@@ -169,6 +170,9 @@ class Adopted:
         notes += [say("plan.unmatched", tensor=t, why=why) for t, why in lost[:_SHOWN]]
         if len(lost) > _SHOWN:
             notes.append(say("plan.more", count=str(len(lost) - _SHOWN)))
+        other = _renaming(self.case, self.match.unknown)
+        if other is not None:
+            notes.append(say("plan.renamed", other=other))
         if self.anew is not None:
             notes.append(self.anew.text(self.case.target.name))
         kinds = {
@@ -221,7 +225,7 @@ def adopt(
         constants = constants_of(foreign.graph.graph)
         adopted = replace(adopted, written=_written(adopted, constants, shapes))
     if not adopted.plan and not adopted.written:
-        raise _nothing_for(case.target, foreign)
+        raise _nothing_for(case, foreign)
     adopted, found = _with_runs(_along_their_axes(adopted), found, parameters.dynamic)
     ran = None if own is None else run_beside(adopted, own, source)
     doubts = suspicions_of_graph(parameters, case.model if own is None else own)
@@ -252,14 +256,23 @@ def _better(case: Case, foreign: Foreign, found: Match) -> tuple[Target, int] | 
     return (target, more) if more > 0 and target.name != case.target.name else None
 
 
-def _nothing_for(target: Target, foreign: Foreign) -> ReadError:
+def _nothing_for(case: Case, foreign: Foreign) -> ReadError:
     """Why nothing of a file can be simulated: its names, or the kinds of its quantizers."""
     entries, problems = foreign.parameters.entries, foreign.parameters.problems
     kinds = [problem for problem in problems if problem.code == "I007"]
     if kinds and not entries:
-        found = f"{len(kinds)} quantizers are {str(kinds[0].found).strip()}"
-        return ReadError("I028.kinds", str(foreign.path), found)
-    return ReadError("I028.names", str(foreign.path), f"none of {len(entries)} for {target.name}")
+        kind = f"{len(kinds)} quantizers are {str(kinds[0].found).strip()}"
+        return ReadError("I028.kinds", str(foreign.path), kind)
+    none = say("match.none", all=str(len(entries)), target=case.target.name)
+    other = _renaming(case, [entry.tensor for entry in entries])
+    found = none if other is None else say("match.none_as_it_is", none=none, other=other)
+    return ReadError("I028.names", str(foreign.path), found)
+
+
+def _renaming(case: Case, names: Collection[str]) -> Message | None:
+    """What makes names of a file those of the model."""
+    sites = {site.tensor for site in case.placed.sites}
+    return renaming(names, sites | set(case.placed.left_in_float))
 
 
 def _along_their_axes(case: Case) -> Case:

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 import onnx_ir as ir
 
-from lostbits.errors import close_match
+from lostbits.errors import suggestion
 from lostbits.graph.place import Placed, place
 from lostbits.graph.qdq_view import operands
 from lostbits.graph.queries import constant, name_of, sole_consumer, values_by_name
@@ -250,6 +250,5 @@ def _reason(entry: Entry, placed: Placed, known: Collection[str]) -> Message:
     for name in entry.names:
         if name in placed.left_in_float:
             return say("match.no_quantizer", why=placed.left_in_float[name])
-    if not known:
-        return say("match.unknown")
-    return say("match.unknown_near", advice=close_match(entry.tensor, known))
+    near = suggestion(entry.tensor, known)
+    return say("match.unknown_near", advice=near) if near else say("match.unknown")
