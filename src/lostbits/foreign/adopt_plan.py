@@ -18,6 +18,12 @@ from lostbits.data import Source
 from lostbits.diagnoses.judgement import judged_by_file
 from lostbits.diagnoses.result import QUANTIZERS as _QUANTIZERS
 from lostbits.errors import ReadError
+from lostbits.foreign.converter_ranges import (
+    filled,
+    fills_gaps,
+    note_of_gaps,
+    without_misplaced,
+)
 from lostbits.foreign.cost_of_faults import (
     Anew,
     Mistake,
@@ -28,7 +34,7 @@ from lostbits.foreign.cost_of_faults import (
 )
 from lostbits.foreign.file import Foreign, candidates
 from lostbits.foreign.graph_doubts import doubts_of_quantizers
-from lostbits.foreign.known_faults import suspicions_of_data, suspicions_of_graph
+from lostbits.foreign.known_faults import misplaced, suspicions_of_data, suspicions_of_graph
 from lostbits.foreign.match_names import (
     IDLE,
     Match,
@@ -104,7 +110,8 @@ class Adopted:
         unmatched = [Reasoned(s.tensor, self._why(s)) for s in missing]
         coverage, plan = replace(found.coverage, unmatched=unmatched), self._facts()
         own = [note for note in found.notes if note.code != _QUANTIZERS]
-        notes = [*self._notes(plan, quantizers), *own]
+        gaps = note_of_gaps(self.match, self.case)
+        notes = [*self._notes(plan, quantizers), *gaps, *own]
         return replace(found, coverage=coverage, plan=plan, notes=notes, **self._accused(found))
 
     def _accused(self, found: Diagnosis) -> dict[str, Any]:
@@ -216,9 +223,7 @@ def adopt(
         overrides: Wishes for single tensors, which stand above the file.
     """
     parameters, own = foreign.parameters, foreign.model
-    found = match(parameters, case.model, case.placed)
-    if foreign.graph is not None:
-        found = without_doubled(found, parameters, foreign.graph)
+    found = _matched(case, foreign)
     adopted = replace(case, plan=found.plan)
     shapes: list[str] = []
     if foreign.graph is not None:
@@ -236,6 +241,9 @@ def adopt(
     mine = doubts_of_quantizers(parameters, own_graph)
     refused = [*mine, *doubts_of_target(parameters, case.target, own_graph, found)]
     doubts += refused
+    if fills_gaps(parameters, case.target):
+        found = filled(found, case)
+        adopted = replace(adopted, plan=found.plan)
     for wish in overrides:
         adopted = _with_wish(adopted, wish)
     every = [*doubts, *parameters.problems]
@@ -245,6 +253,17 @@ def adopt(
     better = _better(case, foreign, found) if ran is not None and ran.unfaithful else None
     told = (tuple(doubts), ran, tuple(shapes), tuple(dear), anew, better)
     return Adopted(adopted, foreign, found, *told)
+
+
+def _matched(case: Case, foreign: Foreign) -> Match:
+    """What of the file its runtime uses, and where."""
+    parameters = foreign.parameters
+    found = match(parameters, case.model, case.placed)
+    if foreign.graph is not None:
+        found = without_doubled(found, parameters, foreign.graph)
+    if fills_gaps(parameters, case.target):
+        found = without_misplaced(found, misplaced(parameters, case.model))
+    return found
 
 
 def _better(case: Case, foreign: Foreign, found: Match) -> tuple[Target, int] | None:

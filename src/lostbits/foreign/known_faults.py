@@ -41,13 +41,17 @@ def suspicions_of_graph(parameters: Parameters, model: ir.Model) -> list[ReadErr
 
 
 def _misplaced(parameters: Parameters, model: ir.Model) -> Iterator[ReadError]:
+    """Of activations that the file lists as constants."""
+    if wrong := misplaced(parameters, model):
+        figures = {"count": str(len(wrong)), "names": some(wrong)}
+        yield doubt("I044", say("doubt.file"), figures, wrong)
+
+
+def misplaced(parameters: Parameters, model: ir.Model) -> list[str]:
     """Activations that the file lists as constants."""
     computed = {name_of(v) for v in model.graph.inputs}
     computed |= {name_of(v) for node in model.graph for v in node.outputs}
-    wrong = [name for name in parameters.constants if name in computed]
-    if wrong:
-        figures = {"count": str(len(wrong)), "names": some(wrong)}
-        yield doubt("I044", say("doubt.file"), figures, wrong)
+    return [name for name in parameters.constants if name in computed]
 
 
 def suspicions_of_sums(sums: Sequence[LayerReach]) -> list[ReadError]:

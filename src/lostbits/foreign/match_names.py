@@ -20,7 +20,7 @@ from lostbits.target import Target
 from lostbits.targets.movement import MOVES_VALUES
 
 # Targets that read a format which others do not.
-_PLATFORMS = {
+PLATFORMS = {
     "tensorrt-cache": frozenset({"tensorrt"}),
     "ranges": frozenset({"tensorrt"}),
     "cambricon": frozenset({"cnrt"}),
@@ -44,12 +44,14 @@ class Match:
         unmatched: Entries of the file that belong to no site, with the reason.
         missing: Sites that the file says nothing about, with the reason.
         origin: By site key, the name under which the file has its parameters.
+        filled: Sites that the file does not name, and whose plan is that of the target's rules.
     """
 
     plan: dict[str, Affine]
     unmatched: dict[str, Message]
     missing: dict[str, Message]
     origin: dict[str, str] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
 
     @property
     def unknown(self) -> list[str]:
@@ -185,7 +187,7 @@ def _fit(
     }
     pairs = [(a, rules[key]) for key, a in found.plan.items() if not key.endswith(":bias")]
     alike = sum(a.grid.bits == r.grid.bits and a.grid.signed == r.grid.signed for a, r in pairs)
-    own = target.name in _PLATFORMS.get(parameters.format, ())
+    own = target.name in PLATFORMS.get(parameters.format, ())
     share = alike / max(len(pairs), 1)
     return own, len(set(found.origin.values())), share, -len(found.missing)
 
