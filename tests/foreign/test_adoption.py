@@ -1,6 +1,7 @@
 """diagnose --plan: somebody else's quantization, diagnosed as it is."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lostbits.data import Source
 from lostbits.errors import DataError, ReadError
 from lostbits.exporter import Exporter
 from lostbits.exporters import exporter
-from lostbits.foreign.adopt_plan import adopt, fitting_target
+from lostbits.foreign.adopt_plan import _written, adopt, fitting_target
 from lostbits.foreign.file import Foreign, read_foreign
 from lostbits.foreign.match_names import match
 from lostbits.foreign.weight_doubts import doubts_of_weights
@@ -30,6 +31,7 @@ from lostbits.graph.place import place
 from lostbits.graph.qdq_view import operands
 from lostbits.language import Language, say
 from lostbits.plan.tensor_settings import Override
+from lostbits.readers.constants import Constants
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.judgement import Grade
 from lostbits.runtime.held_out_figures import Judge
@@ -139,6 +141,19 @@ def test_a_file_of_another_export_says_how_its_names_differ(tmp_path: Path) -> N
     with pytest.raises(ReadError, match=r"match without 'module\.'") as raised:
         adopt(case, other, source)
     assert raised.value.form == "I028.names"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_constant_that_is_no_number_is_refused_by_its_name(value: float, tmp_path: Path) -> None:
+    _, case = built(tmp_path)
+    site = next(s for s in case.sites if s.role == "weight")
+    weight = constant_of(case.model, site).copy()
+    weight.flat[0] = value
+    with pytest.raises(ReadError, match=re.escape(repr(site.tensor))) as raised:
+        _written(case, Constants({site.tensor: weight}, {}), [], Path("q.onnx"))
+    assert raised.value.code == "I047"
+    assert "q.onnx" in str(raised.value)
 
 
 def test_the_target_is_the_one_that_fits_the_file(tmp_path: Path) -> None:

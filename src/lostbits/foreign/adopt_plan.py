@@ -7,6 +7,7 @@ assumed: the file is run, where it can be run, and the distance is part of the r
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -228,7 +229,7 @@ def adopt(
     shapes: list[str] = []
     if foreign.graph is not None:
         constants = constants_of(foreign.graph.graph)
-        adopted = replace(adopted, written=_written(adopted, constants, shapes))
+        adopted = replace(adopted, written=_written(adopted, constants, shapes, foreign.path))
     if not adopted.plan and not adopted.written:
         raise _nothing_for(case, foreign)
     adopted, found = _with_runs(_along_their_axes(adopted), found, parameters.dynamic)
@@ -350,7 +351,7 @@ def _led_by_file(ran: OwnRun, told: Message, *, alone: bool) -> Message:
     return say("verdict.file", samples=str(ran.samples), noise=noise, verdict=told)
 
 
-def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
+def _written(case: Case, constants: Constants, shapes: list[str], path: Path) -> Written:
     """Constants of the file that no nearest rounding of the model's gives."""
     written = {}
     for site in (*case.placed.sites, *case.placed.float_biases):
@@ -360,9 +361,16 @@ def _written(case: Case, constants: Constants, shapes: list[str]) -> Written:
         floats = constant_of(case.model, site)
         if value.shape != floats.shape:
             shapes.append(site.tensor)
+        elif not np.isfinite(value).all() and np.isfinite(floats).all():
+            raise _not_finite(site.tensor, value, path)
         elif not _nearest(value, floats, case.plan.get(site.key)):
             written[site.tensor] = value
     return written
+
+
+def _not_finite(tensor: str, value: Array, path: Path) -> ReadError:
+    found = f"{np.count_nonzero(~np.isfinite(value))} of {value.size} values are NaN or infinite"
+    return ReadError("I047", f"{path}, tensor {tensor!r}", found)
 
 
 def _nearest(value: Array, floats: Array, affine: Affine | None) -> bool:
