@@ -12,8 +12,9 @@ import lostbits as lb
 from device import attention, depthwise, residual
 from lostbits.errors import ReadError
 from lostbits.foreign.graph_doubts import doubts_of_quantizers
-from lostbits.foreign.target_checks import doubts_of_target
+from lostbits.foreign.target_checks import _listed, doubts_of_target
 from lostbits.grid import Affine, Grid
+from lostbits.language import Message
 from lostbits.reader import Entry, Parameters
 from lostbits.readers import OnnxModel, parameters_of
 from lostbits.targets import MEMBERS, OPENVINO, TENSORRT
@@ -243,3 +244,10 @@ def test_a_clip_of_codes_is_part_of_the_grid() -> None:
 def test_format_and_grids_tell_the_target(target: str, form: str, tmp_path: Path) -> None:
     model, file = written("cnn", target, form, tmp_path)
     assert lb.inspect(file, model).target == target
+
+
+def test_many_types_are_told_by_their_widths() -> None:
+    assert _listed({"int8", "uint8"}) == "int8, uint8"
+    many = _listed({f"{sign}int{bits}" for sign in ("", "u") for bits in (2, 8, 16)})
+    assert isinstance(many, Message)
+    assert many.figures == {"least": "2", "most": "16"}

@@ -3,7 +3,7 @@
 The tables are those of its exporter, which own files are held to before they are written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import final
 
 import onnx_ir as ir
@@ -21,6 +21,7 @@ from lostbits.reader import Entry, Parameters, doubt
 from lostbits.target import Rule, Target
 
 _BIAS_BITS = 32
+_FEW = 4  # types that are listed one by one
 _BOTH: tuple[Kind, ...] = ("activation", "weight")
 _TOGETHER = "cambricon"  # the exporter of platforms that take both operands or none
 
@@ -115,10 +116,13 @@ def _refused(kinds: _Kinds, target: Target) -> Iterator[ReadError]:
 def _of_kind(
     kind: Kind, entries: Sequence[Entry], takes: Takes, target: Target
 ) -> Iterator[ReadError]:
-    words: dict[str, Figure] = {"kind": say(f"role.{kind}")}
+    words: dict[str, Figure] = {"kind": say(f"roles.{kind}")}
     grids = [e for e in entries if e.affine.grid.name not in takes.grids]
     if grids:
-        known = {"grids": ", ".join(sorted(takes.grids)), "found": grids[0].affine.grid.name}
+        known: dict[str, Figure] = {
+            "grids": _listed(takes.grids),
+            "found": grids[0].affine.grid.name,
+        }
         yield doubt("I033", *_all_of(grids, target, {**words, **known}))
     zeros = [e for e in entries if not _takes_zero(e.affine, takes)]
     if zeros:
@@ -127,6 +131,14 @@ def _of_kind(
     several = [e for e in entries if e.affine.axis is not None and takes.per_channel == "no"]
     if several:
         yield doubt("I035", *_all_of(several, target, words))
+
+
+def _listed(grids: Collection[str]) -> Figure:
+    """Names of types; of many the widths that they span."""
+    if len(grids) <= _FEW:
+        return ", ".join(sorted(grids))
+    widths = [int(name.lstrip("uint")) for name in grids]
+    return say("doubt.widths", least=str(min(widths)), most=str(max(widths)))
 
 
 def _takes_zero(affine: Affine, takes: Takes) -> bool:
@@ -143,7 +155,7 @@ def _unlike(kinds: _Kinds, target: Target) -> Iterator[ReadError]:
         rule = target.weights if kind == "weight" else target.activations
         others = [e for e in kinds.of(kind) if not _has_width(e.affine, rule, target)]
         if others:
-            figures: dict[str, Figure] = {"kind": say(f"role.{kind}")}
+            figures: dict[str, Figure] = {"kind": say(f"roles.{kind}")}
             figures["wanted"] = str(rule.grid.bits)
             figures["found"] = str(others[0].affine.grid.bits)
             yield doubt("I037", *_all_of(others, target, figures))
