@@ -333,6 +333,13 @@ def test_what_cannot_be_diagnosed_is_refused_with_a_code(kind: str, tmp_path: Pa
     assert "model.onnx" in str(info.value)
 
 
+def test_a_file_of_integer_kernels_is_told_what_compares_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as info:
+        open_reference(saved(REFUSED["integer kernels"][0](), tmp_path))
+    assert "quantized dynamically" in str(info.value.found)
+    assert "diagnose FLOAT --plan FILE" in str(info.value) and "ArgMax" not in str(info.value)
+
+
 PADDED = "g (float[N,4,6,7] x) => (float[N,8,H,W] y) "
 AROUND = np.array([0, 0, 1, 0, 0, 0, 2, 3])
 

@@ -148,7 +148,7 @@ def _check_node(node: ir.Node, path: Path) -> None:
     if _trains(node):
         raise ModelError("M012", where, f"{node.op_type} is random, or of the batch")
     if node.op_type in _INTEGER:
-        raise _not_float32(where, f"{node.op_type} computes in integers")
+        raise _quantized(where, node)
 
 
 def _trains(node: ir.Node) -> bool:
@@ -156,6 +156,14 @@ def _trains(node: ir.Node) -> bool:
     if node.op_type == "BatchNormalization":
         return bool(node.attributes.get_int("training_mode", 0))
     return node.op_type in RANDOM or (node.op_type == "Dropout" and not idle(node))
+
+
+def _quantized(where: str, node: ir.Node) -> ModelError:
+    """M009 for a file of integer kernels, with what compares it with its float model."""
+    beside = () if node.graph is None else node.graph
+    scaled = any(other.op_type.startswith("DynamicQuantize") for other in beside)
+    when = " with scales of each run: it is quantized dynamically" if scaled else ""
+    return ModelError("M009.integer", where, f"{node.op_type} computes in integers{when}")
 
 
 def _not_float32(where: str, found: str) -> ModelError:
