@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lostbits.language import verbatim
 from lostbits.reporters import Html
+from lostbits.reporters.headline import moved
 from lostbits.reporters.html import formats, tables
 from lostbits.reporters.html.commands import parts
 from lostbits.reporters.html.outcome import key_figures
@@ -17,7 +18,7 @@ from lostbits.reporters.html.tables import Row, columns
 from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.recovery import Attempt, Outcome
 from lostbits.runtime.metrics import Baseline
-from lostbits.runtime.output_figures import MetricFigures
+from lostbits.runtime.output_figures import Kind, MetricFigures, OutputFigures, PartFigures
 from made_results import diagnosis, site
 
 BEFORE = Baseline(4.46, 0.6, 0.76, 0.993, 0.762, answers=450, labelled=450)
@@ -56,6 +57,26 @@ def test_a_metric_of_the_user_comes_first() -> None:
 def test_without_answers_the_output_itself_is_told() -> None:
     found = key_figures(diagnosis(["x"], baseline=Baseline(12.0, None, None)))
     assert [(each.kind, each.before) for each in found] == [("sqnr", "12.0 dB")]
+
+
+def split(whole: float, boxes: float, scores: float) -> Baseline:
+    found = [PartFigures("y[:, :4]", boxes), PartFigures("y[:, 4:]", scores)]
+    return Baseline(whole, None, None, outputs=[OutputFigures("y", Kind.DETECTIONS, whole, found)])
+
+
+def test_a_part_that_decides_stands_before_the_whole_on_page_and_screen() -> None:
+    before, after = split(37.0, 38.0, 12.8), split(50.0, 47.0, 48.0)
+    result = recovered(before, after)
+    first = key_figures(result)[0]
+    assert first == ("part", "y[:, 4:]", "12.8 dB", "48.0 dB", "", 0)
+    assert "y[:, 4:]" in Html().render(result) and result.recovered is not None
+    told = [str(each) for each in moved(result.recovered)]
+    assert told == ["y[:, 4:] 12.8 -> 48.0 dB", "SQNR 37.0 -> 50.0 dB"]
+
+
+def test_a_part_that_is_near_the_whole_is_not_told() -> None:
+    before = split(20.0, 21.0, 12.8)
+    assert [each.kind for each in key_figures(recovered(before, before))] == ["sqnr"]
 
 
 def test_attempts_tell_the_metric_that_decides() -> None:

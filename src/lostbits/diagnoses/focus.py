@@ -19,6 +19,7 @@ from lostbits.graph.named_parts import ALL, check_fits, named_part, no_part
 from lostbits.graph.outputs import Compared
 from lostbits.graph.queries import values_by_name
 from lostbits.runtime.calibration import trimmed
+from lostbits.runtime.judged import far_below
 from lostbits.runtime.metrics import Baseline, Comparison, Focus, Metric, Outputs
 from lostbits.runtime.session import Session
 from lostbits.runtime.simulation import simulated_model
@@ -26,8 +27,6 @@ from lostbits.workers.checkpoint import Folding
 from lostbits.workers.handover import by_threads
 from lostbits.workers.pool import Pool
 from lostbits.workers.progress import Progress
-
-FAR = 10.0  # dB below the whole
 
 
 def focus_of(
@@ -75,17 +74,6 @@ def focus_of(
     if powers[number, part.name] <= 0:
         raise no_part(part.name, "no values but zero")
     return Focus(part.name, number, part.index, float(powers[number, part.name]))
-
-
-def far_below(baseline: Baseline) -> bool:
-    """Whether a part of the outputs lost so much more than the whole that it counts alone."""
-    worst, whole = baseline.worst, baseline.sqnr_db
-    return (
-        worst is not None
-        and worst.sqnr_db is not None
-        and whole is not None
-        and worst.sqnr_db < whole - FAR
-    )
 
 
 def _worst(

@@ -18,7 +18,6 @@ from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.fact_sheets import model_facts, target_facts
 from lostbits.diagnoses.findings import findings, with_reasons
 from lostbits.diagnoses.finite import check_finite
-from lostbits.diagnoses.focus import far_below
 from lostbits.diagnoses.judgement import judged
 from lostbits.diagnoses.left_sums import arithmetic_report, left_out
 from lostbits.diagnoses.sample_check import mismatch_finding, sample_notes
@@ -43,6 +42,7 @@ from lostbits.results.sites import SiteReport
 from lostbits.runtime.float_reference import Reference
 from lostbits.runtime.goal import Goal
 from lostbits.runtime.intervals import wilson
+from lostbits.runtime.judged import far_below
 from lostbits.runtime.metrics import Baseline
 from lostbits.system.peak import peak_memory
 

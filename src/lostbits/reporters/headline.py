@@ -12,6 +12,7 @@ from lostbits.results.diagnosis import Diagnosis
 from lostbits.results.judgement import Judgement
 from lostbits.results.recovery import Outcome
 from lostbits.runtime.intervals import FEW, wilson
+from lostbits.runtime.judged import parted
 from lostbits.runtime.metrics import Baseline
 
 _COLORS = {"good": "bold green", "degraded": "bold yellow", "broken": "bold red"}
@@ -133,10 +134,18 @@ def _moved(before: Baseline, after: Baseline) -> list[Message]:
     known = [(code, a, b) for code, a, b in shares if a is not None and b is not None]
     for code, a, b in known[:1]:
         found.append(say(f"screen.moved_{code}", before=f"{a:.1%}", after=f"{b:.1%}"))
+    found += _moved_part(before, after)
     if before.sqnr_db is not None and after.sqnr_db is not None:
         told = {"before": f"{before.sqnr_db:.1f}", "after": f"{after.sqnr_db:.1f}"}
         found.append(say("screen.moved_sqnr", **told))
     return found
+
+
+def _moved_part(before: Baseline, after: Baseline) -> Iterator[Message]:
+    """The part that decides, where it lost far more than the whole."""
+    if (pair := parted(before, after)) is not None:
+        first, last = ("∞" if p.sqnr_db is None else f"{p.sqnr_db:.1f}" for p in pair)
+        yield say("screen.moved_part", part=pair[0].name, before=first, after=last)
 
 
 def reason(verdict: Message) -> Message:

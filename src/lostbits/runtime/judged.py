@@ -8,10 +8,12 @@ import numpy as np
 from scipy.special import stdtrit
 
 from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.output_figures import PartFigures
 
 GROUPS = 16  # most groups of samples that are left out in turn
 _CERTAIN = 0.9  # one-sided
 _CLEAR = 1.34  # standard errors: so much of Student's t with 15 degrees of freedom
+FAR = 10.0  # dB below the whole
 NO_ERROR = 200.0  # dB, for a signal without any error
 
 Score = Callable[[Baseline], float]
@@ -84,6 +86,26 @@ def decibels(found: Baseline) -> float:
     part = found.worst
     value = found.sqnr_db if part is None else part.sqnr_db
     return NO_ERROR if value is None else value
+
+
+def far_below(baseline: Baseline) -> bool:
+    """Whether a part of the outputs lost so much more than the whole that it counts alone."""
+    worst, whole = baseline.worst, baseline.sqnr_db
+    return (
+        worst is not None
+        and worst.sqnr_db is not None
+        and whole is not None
+        and worst.sqnr_db < whole - FAR
+    )
+
+
+def parted(before: Baseline, after: Baseline) -> tuple[PartFigures, PartFigures] | None:
+    """The part that counts alone before, and the same part after; None where the whole tells it."""
+    worst = before.worst
+    if worst is None or not far_below(before):
+        return None
+    parts = (part for output in after.outputs for part in output.parts)
+    return next(((worst, part) for part in parts if part.name == worst.name), None)
 
 
 def accuracy(found: Baseline) -> float:

@@ -4,7 +4,9 @@ from typing import NamedTuple, final
 
 from lostbits.reporters.html import formats
 from lostbits.results.diagnosis import Diagnosis
+from lostbits.runtime.judged import parted
 from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.output_figures import PartFigures
 
 _SAID = ("note.rescaled", "note.not_rescaled")  # notes that weaken no figure
 
@@ -14,8 +16,9 @@ class KeyFigure(NamedTuple):
     """One measure of the output, of the network as it came and of the recovered one.
 
     Attributes:
-        kind: ``metric``, ``accuracy``, ``agreement``, ``sqnr`` or ``kl``.
-        name: Of a user's metric; empty for the others, whose names the catalogues hold.
+        kind: ``metric``, ``accuracy``, ``agreement``, ``part``, ``sqnr`` or ``kl``.
+        name: Of a user's metric, or of a part of an output; empty for the others, whose names the
+            catalogues hold.
         before, after: As text; ``after`` is empty without a recovery.
         plain: Of the float network; empty where it has no figure of its own.
         answers: That a share is of; 0 where it is none.
@@ -46,6 +49,7 @@ def _figures(before: Baseline, after: Baseline | None) -> list[KeyFigure]:
         _metric(before, after),
         _share("accuracy", before, after, "accuracy_quantized", before.labelled),
         _share("agreement", before, after, "agreement", before.answers),
+        _part(before, after),
         KeyFigure("sqnr", "", _db(before), "" if after is None else _db(after), "", 0),
     ]
     if before.kl is not None:
@@ -79,7 +83,16 @@ def _share(
     return KeyFigure(kind, "", formats.percent(value), later, plain, count)
 
 
-def _db(figures: Baseline) -> str:
+def _part(before: Baseline, after: Baseline | None) -> KeyFigure | None:
+    """The part of the outputs that decides, where it lost far more than the whole."""
+    pair = parted(before, before if after is None else after)
+    if pair is None:
+        return None
+    later = "" if after is None else _db(pair[1])
+    return KeyFigure("part", pair[0].name, _db(pair[0]), later, "", 0)
+
+
+def _db(figures: Baseline | PartFigures) -> str:
     """An output without any error has no finite SQNR."""
     return "∞" if figures.sqnr_db is None else f"{formats.decibel(figures.sqnr_db)} dB"
 
