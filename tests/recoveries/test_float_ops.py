@@ -46,6 +46,27 @@ def test_a_sum_that_loses_a_branch_goes_to_float(tmp_path: Path, target: str) ->
     assert {s.key for s in again.sites} == {s.key for s in better.case.sites}
 
 
+# What comes in has one value a thousand times the others, which the first layer does away with.
+LOUD = """g (float[N,8] x) => (float[N,8] y) { a = Gemm (x, u)  b = Tanh (a)
+    c = Gemm (b, v)  d = Relu (c)  y = Gemm (d, w) }"""
+
+
+@pytest.mark.parametrize(("loud", "moved"), [(1000.0, True), (1.0, False)])
+def test_a_layer_that_loses_the_network_goes_to_float(
+    tmp_path: Path, loud: float, moved: bool
+) -> None:
+    """A third of the multiplications; a network that is good keeps all of its layers."""
+    scale = np.array([loud, *[1.0] * 7], np.float32)
+    weights = {"u": random(8, 8) / scale[:, None], "v": WEIGHTS["v"] / 64, "w": WEIGHTS["w"]}
+    case = load(tmp_path, proto(LOUD, **weights), {"x": DATA["x"] * scale}, "onnxruntime")
+    better = lb.recover(case, methods=["float_ops"])
+    marks = {n.op_type for n in better.case.model.graph if scaling(n) is Scaling.PLAIN}
+    assert ("Gemm" in marks or "MatMul" in marks) is moved
+    if moved:
+        assert better.ledger[0].kept and better.ledger[0].gain_db > 10
+        assert "33.3% of all multiplications" in str(better.ledger[0].note)
+
+
 def counted(folder: Path, deadline: Deadline) -> tuple[list[set[str]], Change]:
     """Nodes in float of the cases that were judged, and what came of it."""
     source, case = built(proto(UNLIKE, **WEIGHTS), DATA["x"], lb_target("onnxruntime"), folder)

@@ -26,7 +26,10 @@ from lostbits.system.deadline import NEVER, Deadline
 _LEAST = 0.3  # dB that an op type must win: integers between integer layers save conversions
 _MOST = 0.05  # part of the multiplications that products of activations may leave in float
 _PER_PART = 20.0  # dB for each part of the multiplications: 1 dB for 5 %
-_LAYERS, _SMALL = 3, 0.01  # single layers tried, and the part of the multiplications they may have
+_LAYERS, _SMALL = 3, 0.01  # single layers tried, and the part of the multiplications that is small
+# A layer that is not small is what integers are there for. Only where the network is not good
+# without it is one tried, and it must win twice as much for its part.
+_PER_LARGE, _HALF, _GOOD_DB = 40.0, 0.5, 25.0
 _USUAL = 0.9  # part of what is attributed that goes, by experience
 Marked = frozenset[str]  # names of nodes in float
 
@@ -40,11 +43,13 @@ class Candidate:
         name: Op type, or the name of a layer.
         nodes: Their names.
         part: Of the multiplications of the network.
+        layer: Whether it is a single layer with constant weights.
     """
 
     name: str
     nodes: Marked
     part: float = 0.0
+    layer: bool = False
 
 
 @final
@@ -73,9 +78,13 @@ class FloatOps(Sweeping):
         return runs * walk_cost(case, min(self.samples, case.samples))
 
     def gain(self, diagnosed: Diagnosed) -> float:
-        """What is attributed to activations that no layer with constant weights reads."""
-        values = diagnosed.network.attributions
-        share = sum(max(a.share, 0.0) for a in values if a.key in diagnosed.floatable)
+        """What is attributed to activations that no layer reads, or to the one that one loses."""
+        network = diagnosed.network
+        share = sum(max(a.share, 0.0) for a in network.attributions if a.key in diagnosed.floatable)
+        lost = network.metric == "nsr" and network.total > 10 ** (-_GOOD_DB / 10)
+        if lost and diagnosed.floatable:  # none where the platform runs nothing in float
+            streams = (a.share for a in network.attributions if a.role == "activation")
+            share = max(share, *streams, 0.0)
         return left(1 - _USUAL * min(share, 1.0))
 
     def change(self, case: Case, context: Context) -> Change:
@@ -120,12 +129,16 @@ class _Search:
         found = [c for c in found if c.part <= _MOST]
         found = self._needed(found)
         for name, nodes in layers:
-            new = self._candidate(name, nodes)
+            new = replace(self._candidate(name, nodes), layer=True)
             if self.deadline.passed:
                 break
-            if new.part <= _SMALL and self._wins(found, new):
+            if self._allowed(found, new) and self._wins(found, new):
                 found.append(new)
         return found
+
+    def _allowed(self, found: Sequence[Candidate], new: Candidate) -> bool:
+        large = new.part <= _HALF and self._decibels(found) < _GOOD_DB
+        return new.part <= _SMALL or large
 
     def _candidate(self, name: str, nodes: Marked) -> Candidate:
         return Candidate(name, nodes, sum(self.costs.get(n, 0) for n in nodes) / self.total)
@@ -143,7 +156,8 @@ class _Search:
         return found
 
     def _wins(self, others: Sequence[Candidate], new: Candidate) -> bool:
-        least = max(_LEAST, _PER_PART * new.part)
+        price = _PER_PART if new.part <= _SMALL or not new.layer else _PER_LARGE
+        least = max(_LEAST, price * new.part)
         return self._decibels([*others, new]) - self._decibels(others) >= least
 
     def _decibels(self, some: Iterable[Candidate]) -> float:
