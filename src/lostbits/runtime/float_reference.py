@@ -167,7 +167,7 @@ def _quantized(where: str, node: ir.Node) -> ModelError:
 
 
 def _not_float32(where: str, found: str) -> ModelError:
-    return ModelError("M009", where, found)
+    return ModelError("M009.floats", where, found)
 
 
 def _check_size(value: ir.Value, path: Path) -> None:
