@@ -6,6 +6,7 @@ takes no multiplications worth mentioning. What is left in float is found by run
 at once tell what there is to win; each goes back to integers unless that costs something.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
@@ -13,6 +14,7 @@ from typing import ClassVar, final
 import onnx_ir as ir
 
 from lostbits.case import Case
+from lostbits.errors import SimulationError
 from lostbits.graph.place import place
 from lostbits.graph.queries import LINEAR, constant, node_name
 from lostbits.graph.scale_marks import Scaling, scaling, with_marks
@@ -163,8 +165,17 @@ class _Search:
     def _decibels(self, some: Iterable[Candidate]) -> float:
         nodes = frozenset[str]().union(*(c.nodes for c in some))
         if nodes not in self._known:
-            self._known[nodes] = decibels(self.judge(without(self.case, nodes)))
+            self._known[nodes] = self._measured(nodes)
         return self._known[nodes]
+
+    def _measured(self, nodes: Marked) -> float:
+        """Less than all where an output is not finite."""
+        try:
+            return decibels(self.judge(without(self.case, nodes)))
+        except SimulationError as error:
+            if error.code != "S005":
+                raise
+            return -math.inf
 
     def summary(self, chosen: Sequence[Candidate]) -> Message:
         """What is in float, and what that costs."""
