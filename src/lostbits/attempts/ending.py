@@ -12,12 +12,12 @@ from lostbits.attempts.planner import Planner
 from lostbits.case import Case
 from lostbits.diagnoses.driver import Run
 from lostbits.diagnoses.own_effects import RANKED
-from lostbits.errors import SimulationError
 from lostbits.recoveries.precision import by_cost, widened
 from lostbits.recovery import applied
 from lostbits.results.recovery import Wider
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.simulation import unless_infinite
 from lostbits.system.deadline import Deadline
 from lostbits.workers.progress import Progress
 
@@ -126,12 +126,8 @@ class Ending:
         return found
 
     def _decibels(self, case: Case) -> float | None:
-        try:
-            return self.judge(case).sqnr_db
-        except SimulationError as error:
-            if error.code != "S005":
-                raise
-            return None
+        found = unless_infinite(lambda: self.judge(case))
+        return None if found is None else found.sqnr_db
 
     def predicted_floor(self, planner: Planner) -> float | None:
         """What noise gains predict in the place of the first of these; None without time or model.

@@ -22,7 +22,7 @@ from lostbits.runtime.output_figures import Kind, OutputFigures, worst
 _GOOD_DROP, _BROKEN_DROP = 0.01, 0.10
 _GOOD_AGREEMENT, _BROKEN_AGREEMENT = 0.99, 0.90
 # The error has 0.3 % of the signal's power at 25 dB, and a tenth at 10 dB.
-_GOOD_DB, _BROKEN_DB = 25.0, 10.0
+GOOD_DB, _BROKEN_DB = 25.0, 10.0
 _GONE_DB = 3.0  # more than half of the output is error
 
 _BY_ANSWERS = ("metric", "accuracy", "agreement")  # which bear more noise than values do
@@ -92,7 +92,7 @@ def judged_by_file(found: Judgement, sqnr_db: float, samples: int) -> Judgement:
         sqnr_db: Of the file against float.
         samples: That it was run on.
     """
-    bounds = (_BROKEN_DB, _GONE_DB) if found.by in _BY_ANSWERS else (_GOOD_DB, _BROKEN_DB)
+    bounds = (_BROKEN_DB, _GONE_DB) if found.by in _BY_ANSWERS else (GOOD_DB, _BROKEN_DB)
     grade = _grade(sqnr_db, *bounds)
     if found.grade is None or _ORDER.index(grade) <= _ORDER.index(found.grade):
         return found
@@ -118,7 +118,7 @@ def _rules(baseline: Baseline, samples: int, at_chance: bool) -> Iterator[_Ruled
         yield _Ruled(Grade.BROKEN, "dead_part", dead[0].name, dead[0].sqnr_db, None, samples)
     part = worst(outputs)
     if part is not None and part.sqnr_db is not None:
-        grade = _grade(part.sqnr_db, _GOOD_DB, _BROKEN_DB)
+        grade = _grade(part.sqnr_db, GOOD_DB, _BROKEN_DB)
         yield _Ruled(grade, "sqnr_db", part.name, part.sqnr_db, None, samples)
     elif answers is None:
         yield _without_parts(baseline, samples)
@@ -147,7 +147,7 @@ def _without_parts(baseline: Baseline, samples: int) -> _Ruled:
     """By the outputs together, as a result of an older version has them."""
     if baseline.sqnr_db is None:
         return _Ruled(Grade.GOOD, "equal", "", None, None, samples)
-    grade = _grade(baseline.sqnr_db, _GOOD_DB, _BROKEN_DB)
+    grade = _grade(baseline.sqnr_db, GOOD_DB, _BROKEN_DB)
     return _Ruled(grade, "sqnr_db", "", baseline.sqnr_db, None, samples)
 
 

@@ -13,10 +13,10 @@ from typing import final
 import numpy as np
 
 from lostbits.case import Case
-from lostbits.errors import SimulationError
 from lostbits.results.restore import Repair, RestoreCurve, RestorePoint
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.metrics import Baseline
+from lostbits.runtime.simulation import unless_infinite
 
 COUNTS = (1, 2, 3, 5, 10, 20)
 SAMPLES = 8  # of the runs: they cost as much as attributing otherwise
@@ -53,12 +53,7 @@ class Restored:
         return np.inf if found.sqnr_db is None else found.sqnr_db
 
     def _measured(self, chosen: frozenset[str]) -> Baseline | None:
-        try:
-            return self.judge(in_float(self.case, chosen))
-        except SimulationError as error:
-            if error.code != "S005":
-                raise
-            return None
+        return unless_infinite(lambda: self.judge(in_float(self.case, chosen)))
 
 
 def in_float(case: Case, keys: Iterable[str]) -> Case:

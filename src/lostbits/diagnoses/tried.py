@@ -9,11 +9,11 @@ import numpy as np
 
 from lostbits.case import Case, Plan
 from lostbits.data import Source
-from lostbits.errors import SimulationError
 from lostbits.graph.site import Site
 from lostbits.plan.ranges import replanned, with_biases
 from lostbits.plan.tensor_settings import Override
 from lostbits.runtime.held_out_figures import Judge
+from lostbits.runtime.simulation import unless_infinite
 
 _SAMPLES = 32  # a run of them costs less than attributing as many
 _MOST_DB = 100.0  # told of a network that has no error left
@@ -50,12 +50,10 @@ class Tried:
         return self._decibels(with_settings(self.case, settings)) - self._before
 
     def _decibels(self, case: Case) -> float:
-        try:
-            found = self._judge(case).sqnr_db
-        except SimulationError as error:
-            if error.code != "S005":  # an output that is not finite is as bad as can be
-                raise
+        figures = unless_infinite(lambda: self._judge(case))
+        if figures is None:  # an output that is not finite is as bad as can be
             return -_MOST_DB
+        found = figures.sqnr_db
         return _MOST_DB if found is None else float(np.clip(found, -_MOST_DB, _MOST_DB))
 
 

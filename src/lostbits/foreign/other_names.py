@@ -19,8 +19,8 @@ def renaming(names: Collection[str], known: Collection[str]) -> Message | None:
         names: Of a file; those that are known already do not count.
         known: Of the model.
     """
-    strange = [name for name in names if name not in set(known)][:_MOST]
     votes = _Votes(frozenset(known))
+    strange = [name for name in names if name not in votes.known][:_MOST]
     for name in strange:
         votes.of(name)
     code, part, count = votes.best()

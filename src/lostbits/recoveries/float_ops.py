@@ -14,7 +14,7 @@ from typing import ClassVar, final
 import onnx_ir as ir
 
 from lostbits.case import Case
-from lostbits.errors import SimulationError
+from lostbits.diagnoses.judgement import GOOD_DB
 from lostbits.graph.place import place
 from lostbits.graph.queries import LINEAR, constant, node_name
 from lostbits.graph.scale_marks import Scaling, scaling, with_marks
@@ -23,6 +23,7 @@ from lostbits.recovery import Change, Context, Diagnosed, Stage, Sweeping, left,
 from lostbits.runtime.held_out_figures import Judge
 from lostbits.runtime.judged import decibels
 from lostbits.runtime.multiplications import multiplications
+from lostbits.runtime.simulation import unless_infinite
 from lostbits.system.deadline import NEVER, Deadline
 
 _LEAST = 0.3  # dB that an op type must win: integers between integer layers save conversions
@@ -31,7 +32,7 @@ _PER_PART = 20.0  # dB for each part of the multiplications: 1 dB for 5 %
 _LAYERS, _SMALL = 3, 0.01  # single layers tried, and the part of the multiplications that is small
 # A layer that is not small is what integers are there for. Only where the network is not good
 # without it is one tried, and it must win twice as much for its part.
-_PER_LARGE, _HALF, _GOOD_DB = 40.0, 0.5, 25.0
+_PER_LARGE, _HALF = 40.0, 0.5
 _USUAL = 0.9  # part of what is attributed that goes, by experience
 Marked = frozenset[str]  # names of nodes in float
 
@@ -83,7 +84,7 @@ class FloatOps(Sweeping):
         """What is attributed to activations that no layer reads, or to the one that one loses."""
         network = diagnosed.network
         share = sum(max(a.share, 0.0) for a in network.attributions if a.key in diagnosed.floatable)
-        lost = network.metric == "nsr" and network.total > 10 ** (-_GOOD_DB / 10)
+        lost = network.metric == "nsr" and network.total > 10 ** (-GOOD_DB / 10)
         if lost and diagnosed.floatable:  # none where the platform runs nothing in float
             streams = (a.share for a in network.attributions if a.role == "activation")
             share = max(share, *streams, 0.0)
@@ -131,7 +132,7 @@ class _Search:
         found = [c for c in found if c.part <= _MOST]
         found = self._needed(found)
         for name, nodes in layers:
-            new = replace(self._candidate(name, nodes), layer=True)
+            new = self._candidate(name, nodes, layer=True)
             if self.deadline.passed:
                 break
             if self._allowed(found, new) and self._wins(found, new):
@@ -139,11 +140,12 @@ class _Search:
         return found
 
     def _allowed(self, found: Sequence[Candidate], new: Candidate) -> bool:
-        large = new.part <= _HALF and self._decibels(found) < _GOOD_DB
+        large = new.part <= _HALF and self._decibels(found) < GOOD_DB
         return new.part <= _SMALL or large
 
-    def _candidate(self, name: str, nodes: Marked) -> Candidate:
-        return Candidate(name, nodes, sum(self.costs.get(n, 0) for n in nodes) / self.total)
+    def _candidate(self, name: str, nodes: Marked, *, layer: bool = False) -> Candidate:
+        part = sum(self.costs.get(n, 0) for n in nodes) / self.total
+        return Candidate(name, nodes, part, layer)
 
     def _needed(self, found: list[Candidate]) -> list[Candidate]:
         """Without those that may as well be integers, the most expensive first."""
@@ -170,12 +172,8 @@ class _Search:
 
     def _measured(self, nodes: Marked) -> float:
         """Less than all where an output is not finite."""
-        try:
-            return decibels(self.judge(without(self.case, nodes)))
-        except SimulationError as error:
-            if error.code != "S005":
-                raise
-            return -math.inf
+        found = unless_infinite(lambda: self.judge(without(self.case, nodes)))
+        return -math.inf if found is None else decibels(found)
 
     def summary(self, chosen: Sequence[Candidate]) -> Message:
         """What is in float, and what that costs."""

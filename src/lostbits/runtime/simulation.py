@@ -7,9 +7,9 @@ last-bit difference between two float kernels flips a code here and there, each 
 follows, and after some tens of layers the two roundings are independent of each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import numpy as np
 import onnx_ir as ir
@@ -32,6 +32,8 @@ from lostbits.runtime.executor import Inject
 from lostbits.runtime.memory_layout import channels_last, in_file
 from lostbits.runtime.saturating import held, saturated
 from lostbits.runtime.session import Session
+
+T = TypeVar("T")
 
 
 class Left(NamedTuple):
@@ -320,6 +322,20 @@ def _check_streamed(
 def _check_output(name: str, output: NDArray[Any], part: Batch) -> None:
     if output.dtype.kind == "f" and not np.isfinite(output).all():
         raise not_finite(f"output {name!r}", f"NaN or infinity {part.span}")
+
+
+def unless_infinite(run: Callable[[], T]) -> T | None:
+    """What a run of a network gives; None where a value of it is not finite.
+
+    Raises:
+        SimulationError: Any but S005.
+    """
+    try:
+        return run()
+    except SimulationError as error:
+        if error.code != "S005":
+            raise
+        return None
 
 
 def not_finite(where: str, found: str) -> SimulationError:
